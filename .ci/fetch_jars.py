@@ -1,0 +1,16 @@
+"""Run once by `make setup` under spark-submit, which has resolved the jars of the properties file when this starts.
+
+They are copied to where `spark.driver.extraClassPath` looks: the local file system's class is needed before Spark adds
+the jars that it resolved, and so is Delta's by SQL endpoints.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from pyspark import SparkContext
+
+target = Path(sys.argv[1])
+target.mkdir(parents=True, exist_ok=True)
+for jar in filter(None, SparkContext.getOrCreate().getConf().get("spark.jars", "").split(",")):
+    shutil.copy(jar.removeprefix("file:").replace("//", "/"), target)

@@ -1,0 +1,16 @@
+"""Runs the whole way once, in one session: ingest, score, aggregate, decide and, where need be, retrain and promote."""
+
+from collections.abc import Sequence
+
+from lakehouse.stations.command_line import job_parser, opened, run_job
+from lakehouse.stations.run_pipeline import run_pipeline
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs the job with the words of a command line."""
+    options = job_parser(__doc__).parse_args(words)
+    run_pipeline(opened(options), options.trigger)
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,1 @@
+"""A bronze-silver-gold lakehouse that scores a stream, watches its models and retrains them by itself."""

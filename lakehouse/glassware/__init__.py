@@ -1,0 +1,1 @@
+"""A simulated glass works: the stream of the public `modeldrift` demonstration, with its truth known exactly."""

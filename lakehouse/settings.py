@@ -1,0 +1,269 @@
+"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says what to write."""
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lakehouse.errors import ConfigurationError
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_SPAN = re.compile(r"(\d+) (second|minute|hour|day|week)s?")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+BASE_WINDOW = dt.timedelta(hours=1)
+
+
+def parse_span(text: Any) -> dt.timedelta:
+    """A span of time from words such as `1 hour`, `30 minutes`, `2 days`."""
+    if isinstance(text, dt.timedelta):
+        return text
+    match = _SPAN.fullmatch(str(text))
+    if not match or int(match[1]) == 0:
+        raise ValueError("write a number and a unit, such as `1 hour`, `30 minutes` or `2 days`")
+    return dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("write lower-case letters, digits and underscores, starting with a letter")
+    return name
+
+
+def _checked_granularity(text: str) -> str:
+    span = parse_span(text)
+    if span % BASE_WINDOW or (dt.timedelta(days=7) % span and span % dt.timedelta(days=7)):
+        raise ValueError("write whole hours that divide a week evenly, such as `1 hour`, `1 day` or `1 week`")
+    return text
+
+
+def _checked_utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
+Granularity = Annotated[str, AfterValidator(_checked_granularity)]
+Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
+Scalar = bool | int | float | str
+S = TypeVar("S", bound="Settings")
+ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestamp"]
+Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression"]
+
+
+class Settings(BaseModel):
+    """What every block of settings has in common: it is frozen, and a key that nobody reads is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ColumnSettings(Settings):
+    """One column of an incoming line: its type, and the rules that a value must pass."""
+
+    type: ColumnType
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[Scalar, ...] | None = None
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _bounds_fit_the_type(self) -> "ColumnSettings":
+        numeric = self.type in ("long", "integer", "double")
+        if not numeric and (self.min is not None or self.max is not None):
+            raise ValueError(f"min and max are for numbers; a {self.type} column takes `values`, or nothing")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max; exchange them")
+        return self
+
+
+class StreamSettings(Settings):
+    """When the stream began, and how far ahead of its landing an event may say it happened."""
+
+    began: Moment
+    max_ahead: Span = dt.timedelta(minutes=5)
+
+
+class SourceSettings(Settings):
+    """One kind of incoming line: the name of its landing folder and tables, and its columns."""
+
+    table: Name
+    columns: dict[Name, ColumnSettings]
+
+
+class LabelSettings(SourceSettings):
+    """The labels: which column is the truth, which says when it was told, how late one may come."""
+
+    time: Name
+    label: Name
+    horizon: Span
+
+
+class PredictionSettings(Settings):
+    """What is predicted from which columns, and the class whose probability is the score."""
+
+    table: Name
+    features: Annotated[tuple[Name, ...], Field(min_length=1)]
+    positive: Scalar | None = None
+
+
+class MetricSettings(Settings):
+    """The windows of the metric tables; `version` is recorded with every row."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    granularities: Annotated[tuple[Granularity, ...], Field(min_length=1)]
+    bins: Annotated[int, Field(ge=2, le=1000)] = 20
+
+
+class TrainingSettings(Settings):
+    """When the first model is trained, and what is tried."""
+
+    first_after: Annotated[int, Field(ge=10)]
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    seed: int = 0
+    sliding: Span = dt.timedelta(days=7)
+    max_rows: Annotated[int, Field(ge=100)] = 100_000
+    families: Annotated[dict[Family, dict[str, Annotated[list[Any], Field(min_length=1)]]], Field(min_length=1)]
+
+
+class MarginSettings(Settings):
+    """How much is too much: the thresholds of the decision and of the gate."""
+
+    accuracy_drop: Annotated[float, Field(gt=0, lt=1)]
+    alarm: Annotated[float, Field(gt=0)]
+    first_gain: Annotated[float, Field(ge=0, lt=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    refresh_growth: Annotated[float, Field(gt=1)] = 2.0
+    refresh_until: Annotated[int, Field(ge=0)] = 0
+
+
+class ModelSettings(Settings):
+    """One model, as its YAML file says."""
+
+    name: Name
+    description: str = ""
+    key: Name
+    event_time: Name
+    stream: StreamSettings
+    readings: SourceSettings
+    labels: LabelSettings
+    predictions: PredictionSettings
+    metrics: MetricSettings
+    training: TrainingSettings
+    margins: MarginSettings
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "ModelSettings":
+        wanted = {
+            "readings": (self.key, self.event_time, *self.predictions.features),
+            "labels": (self.key, self.labels.time, self.labels.label),
+        }
+        for source, names in wanted.items():
+            columns = getattr(self, source).columns
+            missing = [name for name in names if name not in columns]
+            if missing:
+                raise ValueError(f"{source}.columns: declare {', '.join(missing)} there, or name another column")
+            self._check_kinds(source, columns)
+        return self
+
+    def _check_kinds(self, source: str, columns: dict[str, ColumnSettings]) -> None:
+        time = self.event_time if source == "readings" else self.labels.time
+        required = (self.key, time) if source == "readings" else (self.key, time, self.labels.label)
+        if columns[time].type != "timestamp":
+            raise ValueError(f"{source}.columns.{time}.type: write `timestamp`, since it says when")
+        if columns[self.key].type not in ("long", "integer", "string"):
+            raise ValueError(f"{source}.columns.{self.key}.type: write `long`, `integer` or `string` for a key")
+        nullable = [name for name in required if columns[name].nullable]
+        if nullable:
+            raise ValueError(f"{source}.columns.{nullable[0]}.nullable: write `false`; no row can do without it")
+
+    @model_validator(mode="after")
+    def _keys_and_classes_fit(self) -> "ModelSettings":
+        if self.readings.columns[self.key].type != self.labels.columns[self.key].type:
+            raise ValueError(f"labels.columns.{self.key}.type: write the same type as in readings.columns")
+        if len({self.readings.table, self.labels.table, self.predictions.table}) < 3:
+            raise ValueError("readings.table, labels.table and predictions.table: write three different names")
+        times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
+        if times:
+            raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
+        label = self.labels.columns[self.labels.label]
+        if label.values is None or len(label.values) < 2:
+            raise ValueError(f"labels.columns.{self.labels.label}.values: list the classes, two or more")
+        if self.predictions.positive is not None and self.predictions.positive not in label.values:
+            raise ValueError(f"predictions.positive: write one of {list(label.values)}")
+        return self
+
+    @property
+    def classes(self) -> tuple[Scalar, ...]:
+        """The label's classes, in ascending order."""
+        return tuple(
+            sorted(self.labels.columns[self.labels.label].values or (), key=lambda value: (str(type(value)), value))
+        )
+
+    @property
+    def positive(self) -> Scalar:
+        """The class whose probability is the score of a two-class model: as named, else the last."""
+        return self.classes[-1] if self.predictions.positive is None else self.predictions.positive
+
+
+class EnvironmentSettings(Settings):
+    """Where a lakehouse lives. `None` means: in the root's own folders."""
+
+    root: str
+    landing: str | None = None
+    tracking_uri: str | None = None
+    artifact_location: str | None = None
+
+
+def load_model_settings(path: Path | str) -> ModelSettings:
+    """The model of a YAML file.
+
+    Raises:
+        ConfigurationError: one line for each key that is wrong, with what to write instead.
+    """
+    return _load(ModelSettings, path)
+
+
+def load_environment_settings(path: Path | str) -> EnvironmentSettings:
+    """The environment of a YAML file; errors as for `load_model_settings`."""
+    return _load(EnvironmentSettings, path)
+
+
+def _load(kind: type[S], path: Path | str) -> S:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be read ({error.strerror}); name a YAML file that is there"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_sentence(path, kind, item) for item in error.errors())) from error
+
+
+def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(kind, item["loc"][:-1])
+        return f"{path}: {key}: is not a setting; write one of {', '.join(known)}, or delete it"
+    if item["type"] == "missing":
+        return f"{path}: {key}: is missing; write a value for it"
+    message = item["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(item["input"], dict) else f" (it says {item['input']!r})"
+    return f"{path}: {key + ': ' if key else ''}{message}{given}"
+
+
+def _known_keys(kind: type[Settings], location: tuple[int | str, ...]) -> list[str]:
+    """The fields of the block at `location`, found by going down the annotations."""
+    for part in location:
+        field = kind.model_fields.get(str(part))
+        annotation = field.annotation if field else kind
+        for argument in (annotation, *get_args(annotation)):
+            if isinstance(argument, type) and issubclass(argument, Settings):
+                kind = argument
+    return list(kind.model_fields)

@@ -1,0 +1,207 @@
+"""Aggregate: predictions and labels that have come to the facts of their hours, and those to the metric tables."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from lakehouse import stream
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.statistics.profile import ColumnProfile
+from lakehouse.statistics.windows import Scope, WindowFacts, rolled_up
+from lakehouse.steps import aggregate_kpis as steps
+from lakehouse.steps.metrics import AsOf, Baseline, baseline_rows, drift_rows, profile_rows
+from lakehouse.store import Transaction, any_of
+from lakehouse.stream import Batch
+
+QUERY = "aggregate_kpis"
+_FACT_COLUMNS = ("window_start", "model_version", "n_in_training", "quality", "columns")
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What a micro-batch touched: hours of predictions, and the newest label time in it."""
+
+    hours: frozenset[dt.datetime]
+    newest_label: dt.datetime | None
+
+
+class Aggregator:
+    """The handler of the aggregation's micro-batches: recomputes whole what a batch touched, and overwrites it."""
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Reads nothing yet."""
+        self._lakehouse, self._model = lakehouse, lakehouse.model
+        self._store, self._catalog = lakehouse.store, lakehouse.catalog
+        self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
+        self._with_baseline_rows: set[str] | None = None
+
+    def handle(self, rows: DataFrame, _: Batch) -> None:
+        """Overwrites the windows of the touched hours, and of those that became final; a replay does the same again."""
+        touched = self._touched(rows)
+        recorded = self._recorded_as_of(touched)
+        moment = max(filter(None, (recorded, touched.newest_label)), default=None)
+        scopes = [
+            Scope.of(granularity, touched.hours, self._newly_final(recorded, moment))
+            for granularity in self._model.metrics.granularities
+        ]
+        kept = self._stored_facts({day for scope in scopes for day in scope.hour_dates}, touched.hours)
+        hours = [*kept, *self._recomputed(touched.hours)]
+        if hours:
+            self._write(scopes, touched.hours, hours, self._as_of(moment))
+
+    def _touched(self, rows: DataFrame) -> Touched:
+        """The hours of new predictions, and those of the predictions that new labels belong to."""
+        key, is_label = self._model.key, F.col("kind") == steps.LABEL
+        label_key = F.when(is_label, F.col(key))
+        found = (
+            rows.agg(
+                F.collect_set(F.when(~is_label, F.date_trunc("hour", "moment"))).alias("hours"),
+                F.min(label_key).alias("least"),
+                F.max(label_key).alias("greatest"),
+                F.max(F.when(is_label, F.col("moment"))).alias("newest_label"),
+            )
+            .toArrow()
+            .to_pylist()[0]
+        )
+        hours = set(found["hours"])
+        if found["newest_label"] is not None:
+            predicted = self._store.read(self._catalog.predictions)
+            candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
+            labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
+            hour = F.date_trunc("hour", self._model.event_time).alias("hour")
+            hours |= set(labelled.select(hour).distinct().toArrow()["hour"].to_pylist())
+        return Touched(frozenset(hours), found["newest_label"])
+
+    def _recorded_as_of(self, touched: Touched) -> dt.datetime | None:
+        """The newest label time that the facts know of.
+
+        It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
+        """
+        facts = self._store.read(self._catalog.window_facts)
+        newest = max([*touched.hours, *filter(None, [touched.newest_label])], default=None)
+        if newest is None:
+            return None
+        since = (newest - self._model.labels.horizon - dt.timedelta(days=14)).date()
+        for rows in (facts.where(F.col("window_date") >= F.lit(since)), facts):
+            found = rows.agg(F.max("as_of").alias("as_of")).toArrow()["as_of"][0].as_py()
+            if found is not None:
+                return found
+        return None
+
+    def _newly_final(
+        self, recorded: dt.datetime | None, moment: dt.datetime | None
+    ) -> tuple[dt.datetime, dt.datetime] | None:
+        """The span in which a window ends whose last label would have landed since the facts were last written."""
+        if recorded is None or moment is None or moment <= recorded:
+            return None
+        return recorded - self._model.labels.horizon, moment - self._model.labels.horizon
+
+    def _stored_facts(self, days: set[dt.date], touched: frozenset[dt.datetime]) -> list[WindowFacts]:
+        """What is stored of those days, without the touched hours."""
+        if not days:
+            return []
+        rows = self._store.read(self._catalog.window_facts).where(any_of("window_date", sorted(days), "DATE"))
+        found = rows.select(*_FACT_COLUMNS).toArrow().to_pylist()
+        return [WindowFacts.from_row(row) for row in found if row["window_start"] not in touched]
+
+    def _recomputed(self, hours: frozenset[dt.datetime]) -> list[WindowFacts]:
+        if not hours:
+            return []
+        key, time = self._model.key, F.col(self._model.event_time)
+        span = time.between(min(hours), max(hours) + dt.timedelta(hours=1))
+        rows = self._store.read(self._catalog.predictions).where(span & F.date_trunc("hour", time).isin(sorted(hours)))
+        least, greatest, versions = rows.agg(F.min(key), F.max(key), F.collect_set("model_version")).collect()[0]
+        labels = self._store.read(self._catalog.labels).where(F.col(key).between(least, greatest))
+        trained_until = {version: self._lakehouse.registry.version(version).record.trained_to for version in versions}
+        schema = StructType([self._catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
+        profiling = self._profiling(max(versions, key=int))
+        facts = steps.facts_of_hours(rows, labels, self._model, profiling, trained_until, schema)
+        return [WindowFacts.from_row(row) for row in facts.toArrow().to_pylist()]
+
+    def _profiling(self, version: str) -> steps.Profiling:
+        """The bins are those of the version's baseline; every version has inherited them from the first."""
+        edges = {name: profile.bin_edges for name, profile in self._baseline(version).items() if profile.bin_edges}
+        model = self._model
+        positive = model.positive if len(model.classes) == 2 else None
+        return steps.Profiling(steps.specs_of(model), edges, model.labels.label, model.classes, positive)
+
+    def _as_of(self, moment: dt.datetime | None) -> AsOf:
+        return AsOf(
+            moment=moment,
+            horizon=self._model.labels.horizon,
+            versions=self._store.versions(self._catalog.predictions, self._catalog.labels),
+            logging_table=self._catalog.predictions.full_name,
+            monitor_version=self._model.metrics.version,
+        )
+
+    def _write(
+        self, scopes: Iterable[Scope], touched: frozenset[dt.datetime], hours: list[WindowFacts], as_of: AsOf
+    ) -> None:
+        """Writes the three tables; each is overwritten by whole days, so the order does not matter."""
+        profiles: list[dict[str, Any]] = []
+        drifts: list[dict[str, Any]] = []
+        for scope in scopes:
+            facts = rolled_up(hours, scope.granularity)
+            chosen = {key: each for key, each in facts.items() if key[0].start.date() in scope.profile_dates}
+            drifting = {window for window, _ in facts if window.start.date() in scope.drift_dates}
+            profiles += profile_rows(chosen, scope.granularity, as_of)
+            drifts += drift_rows(facts, drifting, scope.granularity, self._baseline, as_of)
+        days = {hour.date() for hour in touched}
+        stored = [self._fact_row(each, as_of) for each in hours if each.start.date() in days]
+        catalog = self._catalog
+        with ThreadPoolExecutor(3) as pool:
+            writes = [
+                pool.submit(self._store.overwrite_partitions, self._store.frame(table, rows), table)
+                for table, rows in (
+                    (catalog.window_facts, stored),
+                    (catalog.profile_metrics, profiles),
+                    (catalog.drift_metrics, drifts),
+                )
+                if rows
+            ]
+            for write in writes:
+                write.result()
+        self._add_baseline_rows({each.version for each in hours}, as_of)
+
+    def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
+        return {
+            **facts.to_row(),
+            "monitor_version": as_of.monitor_version,
+            "as_of": as_of.moment,
+            "as_of_version": dict(as_of.versions),
+            "window_date": facts.start.date(),
+        }
+
+    def _add_baseline_rows(self, versions: set[str], as_of: AsOf) -> None:
+        """Adds the profile of the training data of versions that have none yet."""
+        table = self._catalog.profile_metrics
+        if self._with_baseline_rows is None:
+            rows = self._store.read(table).where(F.col("window_date").isNull()).select("model_version").distinct()
+            self._with_baseline_rows = {row["model_version"] for row in rows.collect()}
+        for version in sorted(versions - self._with_baseline_rows, key=int):
+            rows = self._store.frame(table, baseline_rows(version, self._baseline(version), as_of))
+            self._store.append(rows, table, Transaction(f"baseline:{version}", as_of.monitor_version))
+        self._with_baseline_rows |= versions
+
+    def _fetched_baseline(self, version: str) -> Baseline:
+        registry = self._lakehouse.registry
+        columns = registry.baseline(registry.version(version))["columns"]
+        return {column["name"]: ColumnProfile.from_json(column) for column in columns}
+
+
+def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
+    """Brings the gold metric tables up to date with predictions and labels: once, or for ever at an interval."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    with store.writing(catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics):
+        news = steps.touching(
+            store.read_stream(catalog.predictions), store.read_stream(catalog.labels), lakehouse.model
+        )
+        query = stream.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
+        stream.run_all([query], trigger)

@@ -1,0 +1,78 @@
+"""One lakehouse, opened: a model's settings, its tables, its registry, and where its lines land."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.registry import Registry
+from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.store import Store
+from lakehouse.tables import Catalog, catalog_of
+
+
+@dataclass(frozen=True)
+class Lakehouse:
+    """What every station works on."""
+
+    model: ModelSettings
+    environment: EnvironmentSettings
+    store: Store
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that the tables are read with."""
+        return self.store.spark
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tables, by the part that they play."""
+        return self.store.catalog
+
+    @property
+    def landing(self) -> str:
+        """Where lines land: a folder for each source."""
+        return self.environment.landing or f"{self.store.root}/landing"
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry; opened when it is first asked for, since that takes seconds."""
+        folder = f"{self.store.root}/mlflow"
+        return Registry(
+            self.model.name,
+            self.environment.tracking_uri or f"sqlite:///{folder}/mlflow.db",
+            self.environment.artifact_location or f"{folder}/artifacts",
+        )
+
+
+def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: EnvironmentSettings) -> Lakehouse:
+    """Opens the lakehouse under the environment's root; creates what is not there.
+
+    Raises:
+        ConfigurationError: the root belongs to another model.
+    """
+    root = _absolute(environment.root)
+    _claim(root, model)
+    store = Store(spark, root, catalog_of(model))
+    store.create_missing()
+    return Lakehouse(model, environment, store)
+
+
+def _absolute(root: str) -> str:
+    return root if "://" in root else str(Path(root).resolve())
+
+
+def _claim(root: str, model: ModelSettings) -> None:
+    """One root, one model: its metric tables have no column that would tell two apart."""
+    if "://" in root:
+        return
+    owner = Path(root) / "_system" / "model"
+    owner.parent.mkdir(parents=True, exist_ok=True)
+    if not owner.exists():
+        owner.write_text(model.name)
+    if owner.read_text() != model.name:
+        raise ConfigurationError(
+            f"root: {root} holds the model {owner.read_text()}; write another root for {model.name}"
+        )

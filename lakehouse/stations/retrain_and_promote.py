@@ -1,0 +1,123 @@
+"""Decide, train, judge, promote: each step on record before the next, so that a run that was cut off goes on."""
+
+import datetime as dt
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from lakehouse import stream
+from lakehouse.registry import ModelVersion
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promotion import champion_of, finish_alias_move, is_judged, record_refusal, record_verdict
+from lakehouse.stations.training import train, verdict_of
+from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
+
+
+def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
+    """Decides as of the newest label batch, and acts on it: once, or for ever at an interval.
+
+    Returns:
+        Whether a model was promoted (once).
+    """
+    seconds = stream.interval_seconds(trigger)
+    with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
+        while True:
+            promoted = _step(lakehouse)
+            if seconds is None:
+                return promoted
+            time.sleep(seconds)
+
+
+def _step(lakehouse: Lakehouse) -> bool:
+    finish_alias_move(lakehouse)
+    last = _last_decision(lakehouse)
+    as_of = _newest_label(lakehouse, last["as_of"] if last else None)
+    if as_of is None:
+        return False
+    decision = _decision_of(last) if last and last["as_of"] == as_of else _decided(lakehouse, as_of)
+    if not decision.retrain or is_judged(lakehouse, as_of):
+        return False
+    return _trained_and_judged(lakehouse, decision, as_of)
+
+
+def _last_decision(lakehouse: Lakehouse) -> dict[str, Any] | None:
+    decisions = lakehouse.store.read(lakehouse.catalog.decision).orderBy(F.col("as_of").desc()).limit(1)
+    return next(iter(decisions.toArrow().to_pylist()), None)
+
+
+def _newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time in silver; files of older labels than the last decision's are skipped."""
+    labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
+    rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))
+    return rows.agg(F.max(label_time).alias("newest")).toArrow()["newest"][0].as_py()
+
+
+def _decided(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision:
+    """Decides, and puts the decision on record."""
+    catalog, store, model = lakehouse.catalog, lakehouse.store, lakehouse.model
+    version = champion_of(lakehouse)
+    champion = _champion(version) if version else None
+    hours = _labelled_hours(lakehouse, version) if version else []
+    n_labelled = 0 if version else _labelled_readings(lakehouse)
+    decision = decide(champion, hours, n_labelled, model.training, model.margins)
+    row = {
+        "as_of": as_of,
+        "model_version": champion.version if champion else None,
+        "action": decision.action,
+        "retrain": decision.retrain,
+        "rule": decision.rule,
+        "reasons": list(decision.reasons),
+        "evidence": decision.evidence,
+        "change_at": decision.change_at,
+        "table_versions": store.versions(catalog.window_facts, catalog.labels),
+        "decided_at": dt.datetime.now(dt.UTC),
+    }
+    store.append(store.frame(catalog.decision, [row]), catalog.decision)
+    return decision
+
+
+def _decision_of(row: Mapping[str, Any]) -> Decision:
+    return Decision(row["action"], row["rule"], tuple(row["reasons"]), dict(row["evidence"]), row["change_at"])
+
+
+def _champion(version: ModelVersion) -> Champion:
+    record = version.record
+    return Champion(version.version, record.judged, record.wrong, record.changed_at, record.since_change)
+
+
+def _labelled_readings(lakehouse: Lakehouse) -> int:
+    key = lakehouse.model.key
+    readings = lakehouse.store.read(lakehouse.catalog.readings).select(key)
+    return readings.join(lakehouse.store.read(lakehouse.catalog.labels).select(key), key).count()
+
+
+def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[LabelledHour]:
+    """The labelled hours since the champion's change point (without one, since its first row), in order of time."""
+    since = champion.record.changed_at or champion.record.trained_from
+    facts = lakehouse.store.read(lakehouse.catalog.window_facts)
+    rows = facts.where((F.col("window_date") >= F.lit(since.date())) & (F.col("n_in_training") == 0)).select(
+        "window_start", "model_version", "quality.n_labelled", "quality.confusion"
+    )
+    found = [row for row in rows.toArrow().to_pylist() if row["n_labelled"]]
+    hours = [
+        LabelledHour(row["window_start"], row["model_version"], row["n_labelled"], _wrong(row["confusion"]))
+        for row in found
+    ]
+    return sorted(hours, key=lambda hour: (hour.start, int(hour.model_version)))
+
+
+def _wrong(confusion: list[Mapping[str, Any]]) -> int:
+    return sum(cell["count"] for cell in confusion if cell["prediction"] != cell["label"])
+
+
+def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:
+    """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
+    version = lakehouse.registry.trained_as_of(as_of) or train(lakehouse, decision, as_of)
+    if version is None:
+        record_refusal(lakehouse, as_of, "too few rows of each class to compare models on")
+        return False
+    verdict = verdict_of(version)
+    record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)
+    return verdict.promote

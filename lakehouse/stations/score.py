@@ -1,0 +1,96 @@
+"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch was first tried."""
+
+import datetime as dt
+import time
+from functools import cache
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from lakehouse import stream
+from lakehouse.errors import RegistryError
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promotion import recorded_sha256
+from lakehouse.steps.retrain import features_of
+from lakehouse.steps.score import ScoringModel, with_prediction
+from lakehouse.store import between_extremes
+from lakehouse.stream import Batch
+
+QUERY = "score"
+
+
+class Scorer:
+    """The handler of scoring's micro-batches."""
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Loads nothing yet: a version is fetched and verified when a batch first needs it."""
+        self._lakehouse = lakehouse
+        self._model = cache(self._fetched)
+
+    def handle(self, rows: DataFrame, batch: Batch) -> None:
+        """Records the batch's version in the ledger, or reads it there, then scores and appends."""
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        seen = self._seen_in_ledger(batch)
+        mine = [row for row in seen if row["query_id"] == batch.query_id]
+        version = mine[0]["model_version"] if mine else self._resolve(batch)
+        if len(seen) > len(mine):
+            rows = self._without_predicted(rows)
+        scored = with_prediction(self._inputs(rows), self._model(version), self._label_type())
+        stamped = scored.withColumns(
+            {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
+        )
+        store.append(stamped, catalog.predictions, batch.transaction(catalog.predictions))
+
+    def _seen_in_ledger(self, batch: Batch) -> list[Row]:
+        """This batch's row, if it was tried before, and the first row of any other query: of an older checkpoint."""
+        mine = (F.col("query_id") == batch.query_id) & (F.col("batch_id") == batch.number)
+        other = (F.col("query_id") != batch.query_id) & (F.col("batch_id") == 0)
+        return self._lakehouse.store.read(self._lakehouse.catalog.scoring_ledger).where(mine | other).collect()
+
+    def _resolve(self, batch: Batch) -> str:
+        version = self._lakehouse.registry.champion()
+        if version is None:
+            raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
+        ledger = self._lakehouse.catalog.scoring_ledger
+        entry = (batch.query_id, batch.number, version, dt.datetime.now(dt.UTC))
+        row = self._lakehouse.spark.createDataFrame([entry], ledger.schema)
+        self._lakehouse.store.append(row, ledger, batch.transaction(ledger))
+        return version
+
+    def _without_predicted(self, rows: DataFrame) -> DataFrame:
+        """Leaves out what an older checkpoint has scored: a piece has one production prediction."""
+        key = self._lakehouse.model.key
+        predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
+        return rows.join(predicted.where(between_extremes(rows, key)), key, "left_anti")
+
+    def _inputs(self, rows: DataFrame) -> DataFrame:
+        model = self._lakehouse.model
+        return rows.select(*dict.fromkeys([model.key, model.event_time, *model.predictions.features]))
+
+    def _label_type(self) -> str:
+        return self._lakehouse.catalog.predictions.schema["prediction"].dataType.simpleString()
+
+    def _fetched(self, version: str) -> ScoringModel:
+        lakehouse = self._lakehouse
+        found = lakehouse.registry.version(version)
+        return ScoringModel(
+            version=version,
+            sha256=recorded_sha256(lakehouse, version),
+            content=lakehouse.spark.sparkContext.broadcast(lakehouse.registry.model_file(found)),
+            features=features_of(lakehouse.model),
+            classes=lakehouse.model.classes,
+            positive=lakehouse.model.positive,
+        )
+
+
+def score(lakehouse: Lakehouse, trigger: str) -> None:
+    """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first model."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    seconds = stream.interval_seconds(trigger)
+    with store.writing(catalog.scoring_ledger, catalog.predictions):
+        while lakehouse.registry.champion() is None:
+            if seconds is None:
+                return
+            time.sleep(seconds)
+        query = stream.run(store, QUERY, store.read_stream(catalog.readings), Scorer(lakehouse).handle, trigger)
+        stream.run_all([query], trigger)

@@ -1,0 +1,213 @@
+"""The additive facts of a classifier's quality, and the metrics that they give."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lakehouse.statistics.columns import text_of
+from lakehouse.statistics.confusion import accuracy, confusion_of, precision_recall_f1
+from lakehouse.statistics.scores import ScoreHistogram, macro_auc
+
+CLIP = float(np.finfo(np.float64).eps)
+"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn does."""
+
+METRICS = (
+    "accuracy_score",
+    "log_loss",
+    "roc_auc_score",
+    "confusion_matrix",
+    "precision",
+    "recall",
+    "f1_score",
+    "brier_score",
+)
+
+
+@dataclass(frozen=True)
+class QualityFacts:
+    """What is known of a classifier's quality; facts of parts merge to the facts of the whole.
+
+    Grain: any set of predicted rows of one classifier. Only rows whose label has arrived are judged, and of these
+    only rows with a whole vector of probabilities have a log loss, a Brier score and a place in the histograms.
+
+    Attributes:
+        classes: The texts of the classes, in the order of the probabilities' columns.
+        positive: The class that a binary classifier looks for; None with more classes.
+        n_rows: Predicted rows.
+        n_labelled: Rows with a label.
+        n_scored: Rows with a label and probabilities.
+        confusion: Labelled rows per (prediction, label).
+        sum_log_loss: Sum of -ln P(label), in nats, P clipped by CLIP; a label outside `classes` has P = 0.
+        sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more classes the sum over
+            all classes of (P(class) - 1[label is class])^2 (Brier 1950; scikit-learn's scale_by_half="auto").
+        histograms: Probabilities of the positive class, or of each class where there are more than two.
+    """
+
+    classes: tuple[str, ...]
+    positive: str | None
+    histograms: dict[str, ScoreHistogram]
+    confusion: dict[tuple[str, str], int]
+    n_rows: int = 0
+    n_labelled: int = 0
+    n_scored: int = 0
+    sum_log_loss: float = 0.0
+    sum_brier: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Sequence[Any],
+        labels: Sequence[Any],
+        probabilities: np.ndarray | pd.DataFrame | None,
+        classes: Sequence[Any],
+        positive: Any = None,
+    ) -> "QualityFacts":
+        """The facts of predicted rows.
+
+        Args:
+            predictions: The predicted class of each row.
+            labels: The true class of each row; None or NaN where it has not arrived.
+            probabilities: One row per prediction and one column per class, in the order of `classes`; None where the
+                classifier gives none, NaN where a row has none.
+            classes: All classes that the classifier knows.
+            positive: The class that a binary classifier looks for; the last one where not given, as in scikit-learn.
+
+        Raises:
+            ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or `positive` is not
+                one of two classes.
+        """
+        names = tuple(map(text_of, classes))
+        known = np.asarray(pd.notna(pd.Series(labels)), dtype=bool)
+        _check_lengths(predictions, labels, probabilities, names)
+        predicted, actual = np.asarray(predictions, dtype=object)[known], np.asarray(labels, dtype=object)[known]
+        facts = replace(
+            cls.empty(names, None if positive is None else text_of(positive)),
+            n_rows=len(known),
+            n_labelled=int(known.sum()),
+            confusion=confusion_of(predicted, actual),
+        )
+        if probabilities is None:
+            return facts
+        return facts._with_scores(np.asarray(probabilities, dtype=np.float64)[known], actual)
+
+    @classmethod
+    def empty(cls, classes: Sequence[Any], positive: Any = None) -> "QualityFacts":
+        """The facts of no rows: what merging leaves as it is."""
+        names = tuple(map(text_of, classes))
+        chosen = names[-1] if positive is None and len(names) == 2 else positive
+        if chosen is not None and (len(names) != 2 or text_of(chosen) not in names):
+            raise ValueError(f"The positive class {chosen!r} must be one of two classes; the classes are {names}.")
+        judged = names if chosen is None else (text_of(chosen),)
+        return cls(names, None if chosen is None else text_of(chosen), {name: ScoreHistogram() for name in judged}, {})
+
+    def merge(self, other: "QualityFacts") -> "QualityFacts":
+        """The facts of both sets of rows together.
+
+        Raises:
+            ValueError: The facts are of classifiers with different classes.
+        """
+        if (self.classes, self.positive) != (other.classes, other.positive):
+            raise ValueError(
+                f"Facts of different classes cannot be merged: {self.classes} with positive {self.positive!r} and "
+                f"{other.classes} with positive {other.positive!r}."
+            )
+        return replace(
+            self,
+            histograms={name: mine.merge(other.histograms[name]) for name, mine in self.histograms.items()},
+            confusion=dict(Counter(self.confusion) + Counter(other.confusion)),
+            n_rows=self.n_rows + other.n_rows,
+            n_labelled=self.n_labelled + other.n_labelled,
+            n_scored=self.n_scored + other.n_scored,
+            sum_log_loss=self.sum_log_loss + other.sum_log_loss,
+            sum_brier=self.sum_brier + other.sum_brier,
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """The facts as plain values, for a Spark struct of the same field names."""
+        histograms = [{"class": name, **_as_lists(scores)} for name, scores in self.histograms.items()]
+        return {
+            **vars(self),
+            "classes": list(self.classes),
+            "confusion": confusion_matrix(self.confusion),
+            "histograms": histograms,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "QualityFacts":
+        """The facts that `to_row` wrote."""
+        confusion = {(cell["prediction"], cell["label"]): cell["count"] for cell in row["confusion"]}
+        histograms = {
+            scores["class"]: ScoreHistogram(tuple(map(int, scores["positives"])), tuple(map(int, scores["negatives"])))
+            for scores in row["histograms"]
+        }
+        return cls(**{**row, "classes": tuple(row["classes"]), "confusion": confusion, "histograms": histograms})
+
+    def _with_scores(self, probabilities: np.ndarray, labels: np.ndarray) -> "QualityFacts":
+        """The facts with the probabilities of labelled rows added to them."""
+        scored = np.isfinite(probabilities).all(axis=1)
+        scores, is_class = probabilities[scored], _one_hot(labels[scored], self.classes)
+        if ((scores < 0) | (scores > 1)).any():
+            raise ValueError("A probability is below 0 or above 1: pass what predict_proba returns.")
+        true_scores = (scores * is_class).sum(axis=1)
+        judged = [self.classes.index(name) for name in self.histograms]
+        return replace(
+            self,
+            n_scored=int(scored.sum()),
+            sum_log_loss=float(-np.log(np.clip(true_scores, CLIP, 1 - CLIP)).sum()),
+            sum_brier=float(((scores[:, judged] - is_class[:, judged]) ** 2).sum()),
+            histograms={self.classes[k]: ScoreHistogram.of(scores[:, k], is_class[:, k]) for k in judged},
+        )
+
+
+def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
+    """The counts as {prediction, label, count}, sorted by prediction, then label."""
+    return [{"prediction": p, "label": y, "count": n} for (p, y), n in sorted(confusion.items())]
+
+
+def metrics_of(facts: QualityFacts) -> dict[str, Any]:
+    """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is labelled.
+
+    Losses and the AUC are None too where no labelled row has probabilities, the AUC also where labels are of one
+    class only. The AUC is the positive class's, or the one-vs-rest mean of the classes that have labels.
+    """
+    if not facts.n_labelled:
+        return dict.fromkeys(METRICS)
+    return {
+        "accuracy_score": accuracy(facts.confusion),
+        "log_loss": facts.sum_log_loss / facts.n_scored if facts.n_scored else None,
+        "roc_auc_score": macro_auc(facts.histograms.values()),
+        "confusion_matrix": confusion_matrix(facts.confusion),
+        **precision_recall_f1(facts.confusion),
+        "brier_score": facts.sum_brier / facts.n_scored if facts.n_scored else None,
+    }
+
+
+def _check_lengths(
+    predictions: Sequence[Any], labels: Sequence[Any], probabilities: Any, classes: tuple[str, ...]
+) -> None:
+    if len(predictions) != len(labels):
+        raise ValueError(
+            f"There are {len(predictions)} predictions and {len(labels)} labels: pass one of each per row."
+        )
+    if probabilities is not None and np.shape(probabilities) != (len(predictions), len(classes)):
+        raise ValueError(
+            f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows and one column for "
+            f"each of the classes {classes}."
+        )
+    if pd.isna(pd.Series(predictions)).any():
+        raise ValueError("A prediction is missing: pass only rows that were predicted.")
+
+
+def _one_hot(labels: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """Which class each row is of; a row of none for a label outside the classes."""
+    codes, values = pd.factorize(labels)
+    texts = np.array([text_of(value) for value in values], dtype=object)
+    return (texts[:, None] == np.array(classes, dtype=object)[None, :])[codes]
+
+
+def _as_lists(scores: ScoreHistogram) -> dict[str, list[int]]:
+    return {"positives": list(scores.positives), "negatives": list(scores.negatives)}

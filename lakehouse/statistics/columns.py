@@ -1,0 +1,106 @@
+"""What a monitored column is, and how its cells are read: null, number or text."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+DataType = Literal["double", "long", "integer", "boolean", "string", "timestamp"]
+Kind = Literal["numeric", "categorical"]
+Cells: TypeAlias = pd.Series | pa.Array | pa.ChunkedArray
+
+MAX_ITEMS = 10_000
+"""A column with more distinct values than this is not categorical: its values are no longer counted one by one."""
+
+ARROW_TYPES = {
+    "double": pa.float64(),
+    "long": pa.int64(),
+    "integer": pa.int32(),
+    "boolean": pa.bool_(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us"),
+}
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A monitored column: its name, Spark's word for its type, and how drift in it is measured.
+
+    Raises:
+        ValueError: A type or kind that is not known, or a numeric column of text.
+    """
+
+    name: str
+    data_type: DataType
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.data_type not in get_args(DataType):
+            raise ValueError(
+                f"Column {self.name!r}: write a data_type of {get_args(DataType)}, not {self.data_type!r}."
+            )
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"Column {self.name!r}: write a kind of {get_args(Kind)}, not {self.kind!r}.")
+        if self.is_text and self.kind == "numeric":
+            raise ValueError(f"Column {self.name!r} is a string: write categorical, it cannot be numeric.")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether cells are measured by their length; all other types are measured as numbers."""
+        return self.data_type == "string"
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether each value is counted by itself."""
+        return self.kind == "categorical"
+
+
+def read_column(values: Cells, data_type: DataType) -> pa.Array:
+    """The cells as one Arrow array of the declared type, nulls among them.
+
+    NaN is a value of a double column and a null of every other type. pandas writes a null of a plain float Series
+    as NaN too, so where the two must be told apart pass an Arrow array or a nullable Series.
+
+    Raises:
+        ValueError: A cell that the declared type cannot hold (pyarrow's ArrowInvalid).
+    """
+    cells = values if isinstance(values, pa.Array | pa.ChunkedArray) else _from_pandas(values, data_type)
+    if isinstance(cells, pa.ChunkedArray):
+        cells = cells.combine_chunks()
+    # Nanoseconds are finer than Spark's timestamps: they are cut, not refused.
+    return cells.cast(ARROW_TYPES[data_type], safe=data_type != "timestamp")
+
+
+def numbers_of(cells: pa.Array) -> np.ndarray:
+    """Non-null cells as float64: booleans as 0 and 1, timestamps as epoch seconds (UTC)."""
+    if pa.types.is_timestamp(cells.type):
+        return cells.view(pa.int64()).to_numpy() / 1e6
+    return cells.to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def item_counts(cells: pa.Array) -> dict[str, int] | None:
+    """How often each value occurs, by its text; None where there are more than MAX_ITEMS values."""
+    counted = pc.value_counts(cells)
+    if len(counted) > MAX_ITEMS:
+        return None
+    items: Counter[str] = Counter()
+    for value, n in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
+        items[text_of(value)] += n
+    return dict(items)
+
+
+def text_of(value: Any) -> str:
+    """A value's text: 1 for 1.0, `true` for True as Spark casts it, otherwise str()."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _from_pandas(values: pd.Series, data_type: DataType) -> pa.Array | pa.ChunkedArray:
+    return pa.array(values, from_pandas=data_type != "double")

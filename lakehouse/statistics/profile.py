@@ -1,0 +1,262 @@
+"""The additive facts of one column: an hour's, a week's or a model's training data's, all by the same code."""
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, item_counts, read_column
+from lakehouse.statistics.measures import number_facts, text_facts
+from lakehouse.statistics.moments import NO_MOMENTS, Moments
+from lakehouse.statistics.sketches import (
+    distinct_count,
+    merged_distinct,
+    merged_quantiles,
+    quantiles,
+)
+
+__all__ = ["ColumnProfile", "ColumnSpec", "statistics_of"]
+
+MAX_FREQUENT_ITEMS = 100
+SKETCHES = ("quantile_sketch", "distinct_sketch")
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """What is known of one column's values; profiles of parts merge to the profile of the whole.
+
+    Grain: one column of any set of rows. Columns of type string have lengths (in characters) and no numbers; all
+    others have numbers (booleans as 0 and 1, timestamps as epoch seconds) and no lengths.
+
+    Attributes:
+        spec: The column.
+        count: Non-null values, NaN among them.
+        num_nulls: Null cells.
+        num_nan: NaN values; they and infinities are in no other number's fact.
+        num_zeros: Values equal to zero (false, for booleans).
+        moments: Count, mean and squared deviations of the finite values.
+        min: Smallest finite value.
+        max: Largest finite value.
+        bin_edges: Edges of the baseline's bins (see bins.quantile_edges); None where not asked for or categorical.
+        bin_counts: Finite values per bin.
+        items: How often each value occurs, by its text, in categorical columns; None in numeric ones, and None for
+            good once more than MAX_ITEMS values were seen, whatever the order of merging.
+        quantile_sketch: Serialized KLL sketch of the finite values.
+        distinct_sketch: Serialized theta sketch of the non-null values.
+        min_length: Characters of the shortest text.
+        max_length: Characters of the longest text.
+        total_length: Characters of all texts.
+    """
+
+    spec: ColumnSpec
+    count: int
+    num_nulls: int
+    distinct_sketch: bytes
+    items: dict[str, int] | None = None
+    num_nan: int = 0
+    num_zeros: int = 0
+    moments: Moments = NO_MOMENTS
+    min: float | None = None
+    max: float | None = None
+    bin_edges: tuple[float, ...] | None = None
+    bin_counts: tuple[int, ...] | None = None
+    quantile_sketch: bytes | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    total_length: int | None = None
+
+    @classmethod
+    def of(cls, values: Cells, spec: ColumnSpec, edges: tuple[float, ...] | None = None) -> "ColumnProfile":
+        """The profile of a column's cells, with counts in the bins of `edges` where the column is numeric.
+
+        Raises:
+            ValueError: A cell that the declared type cannot hold.
+        """
+        column = read_column(values, spec.data_type)
+        cells = column.drop_null() if column.null_count else column
+        return cls(
+            spec=spec,
+            count=len(cells),
+            num_nulls=column.null_count,
+            items=item_counts(cells) if spec.is_categorical else None,
+            **(text_facts(cells) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
+        )
+
+    @property
+    def rows(self) -> int:
+        """Cells, null or not."""
+        return self.count + self.num_nulls
+
+    @property
+    def distinct_count(self) -> int:
+        """Distinct non-null values: exact up to 4096 of them, with a standard error of 1.6 % beyond."""
+        return min(distinct_count(self.distinct_sketch), self.count)
+
+    @property
+    def avg(self) -> float | None:
+        """The mean of the finite values; None where there are none."""
+        return self.moments.mean + self.moments.mean_rest if self.moments.n else None
+
+    def percent(self, part: int) -> float | None:
+        """A part of all rows in percent; None where there are no rows."""
+        return 100 * part / self.rows if self.rows else None
+
+    def merge(self, other: "ColumnProfile") -> "ColumnProfile":
+        """The profile of both sets of rows together; a profile of no rows changes nothing.
+
+        Raises:
+            ValueError: The profiles are of different columns, or counted in different bins.
+        """
+        if self.spec != other.spec:
+            raise ValueError(f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}.")
+        if not (self.rows and other.rows):
+            return self if self.rows else other
+        return replace(
+            self,
+            count=self.count + other.count,
+            num_nulls=self.num_nulls + other.num_nulls,
+            num_nan=self.num_nan + other.num_nan,
+            num_zeros=self.num_zeros + other.num_zeros,
+            moments=self.moments.merge(other.moments),
+            min=_where_known(min, self.min, other.min),
+            max=_where_known(max, self.max, other.max),
+            bin_counts=_merged_bins(self, other),
+            items=_merged_items(self.items, other.items),
+            quantile_sketch=_where_known(merged_quantiles, self.quantile_sketch, other.quantile_sketch),
+            distinct_sketch=merged_distinct(self.distinct_sketch, other.distinct_sketch),
+            min_length=_where_known(min, self.min_length, other.min_length),
+            max_length=_where_known(max, self.max_length, other.max_length),
+            total_length=_where_known(int.__add__, self.total_length, other.total_length),
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """The profile as plain values, for a Spark struct of the same field names."""
+        row = {name: value for name, value in vars(self).items() if name not in ("spec", "moments")}
+        return {
+            **vars(self.spec),
+            **row,
+            "num_finite": self.moments.n,
+            "mean": self.moments.mean,
+            "mean_rest": self.moments.mean_rest,
+            "m2": self.moments.m2,
+            "bin_edges": _where_given(list, self.bin_edges),
+            "bin_counts": _where_given(list, self.bin_counts),
+            "items": _where_given(dict, self.items),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "ColumnProfile":
+        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy as well."""
+        facts = dict(row)
+        spec = ColumnSpec(facts.pop("name"), facts.pop("data_type"), facts.pop("kind"))
+        moments = Moments(*(facts.pop(name) for name in ("num_finite", "mean", "mean_rest", "m2")))
+        containers: dict[str, Callable[[Any], Any]] = {"bin_edges": _floats, "bin_counts": _integers, "items": dict}
+        for name, container in {**containers, **dict.fromkeys(SKETCHES, bytes)}.items():
+            facts[name] = _where_given(container, facts[name])
+        return cls(spec=spec, moments=moments, **facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row with sketches in base64: values that JSON can hold, for a baseline kept with a model version."""
+        row = self.to_row()
+        return {**row, **{name: _where_given(_to_base64, row[name]) for name in SKETCHES}}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "ColumnProfile":
+        """The profile that `to_json` wrote."""
+        sketches = {name: _where_given(base64.b64decode, document[name]) for name in SKETCHES}
+        return cls.from_row({**document, **sketches})
+
+
+def statistics_of(profile: ColumnProfile) -> dict[str, Any]:
+    """The columns of `profile_metrics` that describe one column, by name.
+
+    A statistic that does not apply to the column's type, or that has no value to be computed from, is None. Shares
+    are in percent of all rows, nulls included; `stddev` is the sample's (n - 1); `quantiles` are 1000 and `median` is
+    their element 500, with the error of sketches.KLL_K beyond as many values (see sketches.quantiles).
+    """
+    distinct = profile.distinct_count
+    return {
+        "count": profile.count,
+        "num_nulls": profile.num_nulls,
+        "distinct_count": distinct,
+        "percent_null": profile.percent(profile.num_nulls),
+        "percent_distinct": profile.percent(distinct),
+        **_number_statistics(profile),
+        **_length_statistics(profile),
+        "frequent_items": _frequent_items(profile),
+    }
+
+
+def _number_statistics(profile: ColumnProfile) -> dict[str, Any]:
+    numeric = not profile.spec.is_text
+    ranked = quantiles(profile.quantile_sketch).tolist() if profile.quantile_sketch else []
+    return {
+        "num_zeros": profile.num_zeros if numeric else None,
+        "num_nan": profile.num_nan if numeric else None,
+        "percent_zeros": profile.percent(profile.num_zeros) if numeric else None,
+        "percent_nan": profile.percent(profile.num_nan) if numeric else None,
+        "avg": profile.avg,
+        "stddev": profile.moments.stddev,
+        "min": profile.min,
+        "max": profile.max,
+        "median": ranked[len(ranked) // 2] if ranked else None,
+        "quantiles": ranked or None,
+    }
+
+
+def _length_statistics(profile: ColumnProfile) -> dict[str, float | None]:
+    measured = profile.spec.is_text and profile.count
+    return {
+        "min_length": _where_given(float, profile.min_length),
+        "max_length": _where_given(float, profile.max_length),
+        "avg_length": (profile.total_length or 0) / profile.count if measured else None,
+    }
+
+
+def _frequent_items(profile: ColumnProfile) -> list[dict[str, Any]] | None:
+    if profile.items is None:
+        return None
+    ranked = sorted(profile.items.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{"item": item, "count": count} for item, count in ranked[:MAX_FREQUENT_ITEMS]]
+
+
+def _merged_bins(a: ColumnProfile, b: ColumnProfile) -> tuple[int, ...] | None:
+    if a.bin_edges != b.bin_edges:
+        raise ValueError(
+            f"Profiles of column {a.spec.name!r} count in different bins and cannot be merged: profile both with the "
+            "same edges, those of one baseline."
+        )
+    return _where_known(lambda x, y: tuple(map(int.__add__, x, y)), a.bin_counts, b.bin_counts)
+
+
+def _merged_items(a: dict[str, int] | None, b: dict[str, int] | None) -> dict[str, int] | None:
+    if a is None or b is None:
+        return None
+    items = Counter(a) + Counter(b)
+    return dict(items) if len(items) <= MAX_ITEMS else None
+
+
+def _where_known(combine: Callable[[Fact, Fact], Fact], a: Fact | None, b: Fact | None) -> Fact | None:
+    """Both combined, or the one that is known."""
+    if a is None or b is None:
+        return a if b is None else b
+    return combine(a, b)
+
+
+def _where_given(convert: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else convert(value)
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(float, values))
+
+
+def _integers(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(map(int, values))
+
+
+def _to_base64(sketch: bytes) -> str:
+    return base64.b64encode(sketch).decode("ascii")

@@ -1,0 +1,65 @@
+"""A class's predicted probabilities as two mergeable histograms, and the ROC AUC that they give."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import add
+
+import numpy as np
+
+SCORE_BINS = 200
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """How many labelled rows got which probability of one class, apart for rows of that class and of the others.
+
+    Bins are SCORE_BINS equal parts of [0, 1]; a bin holds its lower edge, the last one its upper edge too.
+    """
+
+    positives: tuple[int, ...] = (0,) * SCORE_BINS
+    negatives: tuple[int, ...] = (0,) * SCORE_BINS
+
+    @classmethod
+    def of(cls, scores: np.ndarray, is_positive: np.ndarray) -> "ScoreHistogram":
+        """The histograms of probabilities of a class, given which rows are of it."""
+        bins = np.clip((scores * SCORE_BINS).astype(np.int64), 0, SCORE_BINS - 1)
+        return cls(_counts(bins[is_positive]), _counts(bins[~is_positive]))
+
+    def merge(self, other: "ScoreHistogram") -> "ScoreHistogram":
+        """The histograms of both sets of rows together."""
+        return ScoreHistogram(
+            tuple(map(add, self.positives, other.positives)), tuple(map(add, self.negatives, other.negatives))
+        )
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are of a row of the class and a row of another."""
+        return sum(self.positives) * sum(self.negatives)
+
+    @property
+    def auc(self) -> float | None:
+        """The area under the ROC curve, by trapezoids: the share of pairs ranked right, ties in a bin counted half.
+
+        Within `auc_error` of the AUC of the raw probabilities; None where there is no pair.
+        """
+        if not self.pairs:
+            return None
+        positives, negatives = np.array(self.positives), np.array(self.negatives)
+        below = np.cumsum(negatives) - negatives
+        return float(positives @ (below + negatives / 2)) / self.pairs
+
+    @property
+    def auc_error(self) -> float | None:
+        """How far off the AUC can be: half the share of pairs whose two rows are in the same bin."""
+        same_bin = sum(p * n for p, n in zip(self.positives, self.negatives, strict=True))
+        return same_bin / 2 / self.pairs if self.pairs else None
+
+
+def macro_auc(histograms: Iterable[ScoreHistogram]) -> float | None:
+    """The mean one-vs-rest AUC of the classes that have one; None where none has."""
+    areas = [area for area in (histogram.auc for histogram in histograms) if area is not None]
+    return sum(areas) / len(areas) if areas else None
+
+
+def _counts(bins: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.bincount(bins, minlength=SCORE_BINS).tolist())

@@ -1,0 +1,123 @@
+"""From landed files to lines, from lines to typed values and reasons, from those to what becomes of each line."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, StringType, StructField, StructType
+
+from lakehouse.rules import CONFLICT, LineRules
+from lakehouse.tables import Table
+
+ACCEPTED = "accepted"
+REJECTED = "rejected"
+DUPLICATE = "duplicate"
+KNOWN = "known"  # silver has this very line already: a replay
+_LINEAGE = ("source_file", "line", "landed_at", "ingest_batch", "ingested_at")
+
+
+def with_lines(files: DataFrame, batch_number: int, ingested_at: dt.datetime) -> DataFrame:
+    """One row a line of each file (read whole): raw text and lineage. A file's last line feed opens no line."""
+    lines = F.split("value", "\n")
+    exploded = files.select(
+        F.posexplode(lines).alias("position", "raw"),
+        F.size(lines).alias("lines"),
+        F.col("_metadata.file_path").alias("source_file"),
+        F.col("_metadata.file_modification_time").alias("landed_at"),
+    )
+    return exploded.where((F.col("position") < F.col("lines") - 1) | (F.col("raw") != "")).select(
+        "raw",
+        "source_file",
+        F.col("position").cast("bigint").alias("line"),
+        "landed_at",
+        F.lit(batch_number).cast("bigint").alias("ingest_batch"),
+        F.lit(ingested_at).alias("ingested_at"),
+    )
+
+
+def with_values_and_reasons(lines: DataFrame, rules: LineRules, silver: Table) -> DataFrame:
+    """The lines with the typed columns of `silver` and every rule that each line breaks."""
+    names = list(rules.source.columns)
+    typed = [field for field in silver.schema if field.name in names]
+    raw_fields = [field for field in lines.schema if field.name != "raw"]
+    schema = StructType(
+        [StructField("raw", BinaryType()), *raw_fields, *typed, StructField("reasons", ArrayType(StringType()))]
+    )
+    as_bytes = lines.withColumn("raw", F.col("raw").cast("binary"))
+    return as_bytes.mapInArrow(_reader(rules), schema).withColumn("raw", F.col("raw").cast("string"))
+
+
+def _reader(rules: LineRules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    kinds = {"double": pa.float64(), "long": pa.int64(), "integer": pa.int32(), "boolean": pa.bool_()}
+    kinds |= {"string": pa.string(), "timestamp": pa.timestamp("us", "UTC")}
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            landed = batch.column("landed_at").cast(pa.timestamp("us", "UTC")).to_pylist()
+            rows = [rules.read(raw, at) for raw, at in zip(batch.column("raw").to_pylist(), landed, strict=True)]
+            added = {
+                name: pa.array([row.values[name] for row in rows], kinds[column.type])
+                for name, column in rules.source.columns.items()
+            }
+            added["reasons"] = pa.array([row.reasons for row in rows], pa.list_(pa.string()))
+            yield pa.RecordBatch.from_arrays([*batch.columns, *added.values()], names=[*batch.schema.names, *added])
+
+    return read
+
+
+def with_disposition(rows: DataFrame, held: DataFrame, key: str, values: list[str]) -> DataFrame:
+    """What becomes of each row: accepted, rejected, duplicate, or known already.
+
+    The first valid row of a key wins, in the order of landing, file and line, and what silver holds comes before any.
+    A later row of the same values is a duplicate; one of other values is rejected, with that as its reason.
+
+    Args:
+        rows: lines with values and reasons.
+        held: silver's rows that may share a key with them.
+        key: column that names a row.
+        values: columns of the line.
+    """
+    valid = F.size("reasons") == 0
+    contents = F.struct(*values)
+    union = rows.where(valid).unionByName(held.withColumn("held", F.lit(True)), allowMissingColumns=True)
+    order: list[Column | str] = [F.col("held").desc_nulls_last(), "landed_at", "source_file", "line"]
+    by_key = Window.partitionBy(key).orderBy(*order)
+    ranked = union.select(
+        "*",
+        F.row_number().over(by_key).alias("rank"),
+        F.first(contents).over(by_key).alias("first_contents"),
+        F.first(F.struct("source_file", "line")).over(by_key).alias("first_position"),
+    )
+    same_line = F.struct("source_file", "line") == F.col("first_position")
+    disposition = (
+        F.when(F.col("rank") == 1, ACCEPTED)
+        .when(same_line, KNOWN)
+        .when(contents.eqNullSafe(F.col("first_contents")), DUPLICATE)
+        .otherwise(REJECTED)
+    )
+    judged = ranked.where(F.col("held").isNull()).withColumn("disposition", disposition)
+    conflict = F.when(F.col("disposition") == REJECTED, F.array(F.lit(f"{key}: {CONFLICT}"))).otherwise(
+        F.col("reasons")
+    )
+    columns: list[Column | str] = ["raw", *values, *_LINEAGE]
+    return judged.select(*columns, conflict.alias("reasons"), "disposition").unionByName(
+        rows.where(~valid).select(*columns, "reasons", F.lit(REJECTED).alias("disposition"))
+    )
+
+
+def quarantined(rows: DataFrame, source: str) -> DataFrame:
+    """The rejected rows, as `silver.quarantine` takes them."""
+    return rows.where(F.col("disposition") == REJECTED).withColumn("source", F.lit(source))
+
+
+def duplicates(rows: DataFrame, source: str, key: str) -> DataFrame:
+    """The repeated rows, as `silver.duplicate` takes them."""
+    repeated = rows.where(F.col("disposition") == DUPLICATE)
+    return repeated.select(F.lit(source).alias("source"), F.col(key).cast("string").alias("key"), *_LINEAGE)
+
+
+def accepted(rows: DataFrame) -> DataFrame:
+    """The rows that silver takes."""
+    return rows.where(F.col("disposition") == ACCEPTED)

@@ -1,0 +1,390 @@
+"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is derived from here."""
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from functools import cache
+
+from pyspark.sql.types import DataType, StructField, StructType
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import ModelSettings, SourceSettings
+
+_PROPERTIES = {  # what any Delta reader can read: no deletion vectors, no column mapping, no v2 checkpoints
+    "delta.enableDeletionVectors": "false",
+    "delta.minReaderVersion": "1",
+    "delta.minWriterVersion": "2",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its type in Spark's DDL, and what it means."""
+
+    name: str
+    ddl: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: where it stands, what a row is, and what no two rows share."""
+
+    layer: str
+    name: str
+    grain: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition_by: tuple[str, ...] = ()
+    append_only: bool = True
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as SQL users write it."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def schema(self) -> StructType:
+        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers see them."""
+        return StructType(
+            [StructField(column.name, _type(column.ddl), True, {"comment": column.comment}) for column in self.columns]
+        )
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Delta's table properties."""
+        return {**_PROPERTIES, "delta.appendOnly": str(self.append_only).lower()}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tables of one model, by the part that they play."""
+
+    bronze_readings: Table
+    bronze_labels: Table
+    readings: Table
+    labels: Table
+    quarantine: Table
+    duplicate: Table
+    scoring_ledger: Table
+    predictions: Table
+    window_facts: Table
+    profile_metrics: Table
+    drift_metrics: Table
+    decision: Table
+    promotion: Table
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of them, in the order of the way of the data."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def catalog_of(model: ModelSettings) -> Catalog:
+    """The tables of a model: the engine's own, and those that its YAML file names."""
+    catalog = Catalog(
+        bronze_readings=_bronze(model.readings),
+        bronze_labels=_bronze(model.labels),
+        readings=_silver(model.readings, model.key),
+        labels=_silver(model.labels, model.key),
+        quarantine=QUARANTINE,
+        duplicate=DUPLICATE,
+        scoring_ledger=SCORING_LEDGER,
+        predictions=_predictions(model),
+        window_facts=WINDOW_FACTS,
+        profile_metrics=PROFILE_METRICS,
+        drift_metrics=DRIFT_METRICS,
+        decision=DECISION,
+        promotion=PROMOTION,
+    )
+    for table in catalog.tables:
+        _check_names(table)
+    return catalog
+
+
+def _check_names(table: Table) -> None:
+    twice = [name for name, times in Counter(column.name for column in table.columns).items() if times > 1]
+    if twice:
+        raise ConfigurationError(
+            f"{', '.join(twice)}: {table.full_name} has that column already; give the model's another name"
+        )
+
+
+@cache
+def _type(ddl: str) -> DataType:
+    row = StructType.fromDDL(f"value {ddl}")
+    assert isinstance(row, StructType)
+    return row.fields[0].dataType
+
+
+def _typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:
+    kinds = {"long": "bigint", "integer": "int"}
+    chosen = source.columns if names is None else {name: source.columns[name] for name in names}
+    return tuple(Column(name, kinds.get(each.type, each.type), each.comment) for name, each in chosen.items())
+
+
+def _bronze(source: SourceSettings) -> Table:
+    return Table(
+        "bronze",
+        source.table,
+        "A line of a landed file, as it came, whatever it holds",
+        ("source_file", "line"),
+        (Column("raw", "string", "The line, without its line feed"), *_LINEAGE),
+    )
+
+
+def _silver(source: SourceSettings, key: str) -> Table:
+    return Table(
+        "silver",
+        source.table,
+        f"A valid row; the first that came for its {key}",
+        (key,),
+        (*_typed_columns(source), *_POSITION),
+    )
+
+
+def _predictions(model: ModelSettings) -> Table:
+    inputs = (model.key, model.event_time, *model.predictions.features)
+    label = _typed_columns(model.labels, (model.labels.label,))[0]
+    return Table(
+        "silver",
+        model.predictions.table,
+        f"A production prediction; one for a {model.key}, for ever",
+        (model.key,),
+        (
+            *_typed_columns(model.readings, tuple(dict.fromkeys(inputs))),
+            Column("prediction", label.ddl, "The class that the model finds most probable"),
+            Column("score", "double", "Probability of the positive class; of several classes, of the predicted one"),
+            Column("probability", "map<string,double>", "Probability of each class"),
+            Column("model_version", "string", "Registered version that predicted"),
+            Column("query_id", "string", "Scoring stream's id"),
+            Column("batch_id", "bigint", "Micro-batch of that stream"),
+        ),
+    )
+
+
+_POSITION = (
+    Column("source_file", "string", "File that the line came in"),
+    Column("line", "bigint", "Its number in that file, from 0"),
+)
+_LINEAGE = (
+    *_POSITION,
+    Column("landed_at", "timestamp", "When the file landed (its modification time)"),
+    Column("ingest_batch", "bigint", "Micro-batch of the ingest stream"),
+    Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
+)
+
+QUARANTINE = Table(
+    "silver",
+    "quarantine",
+    "A rejected line, with every reason that applies",
+    ("source", "source_file", "line"),
+    (
+        Column("source", "string", "Table that the line was meant for"),
+        Column("raw", "string", "The line as it came"),
+        Column("reasons", "array<string>", "Every rule that it breaks"),
+        *_LINEAGE,
+    ),
+)
+DUPLICATE = Table(
+    "silver",
+    "duplicate",
+    "A line that says again what silver already holds, value for value",
+    ("source", "source_file", "line"),
+    (
+        Column("source", "string", "Table that the line was meant for"),
+        Column("key", "string", "Its key"),
+        *_LINEAGE,
+    ),
+)
+SCORING_LEDGER = Table(
+    "silver",
+    "scoring_ledger",
+    "A micro-batch of scoring, written before a row of it is scored",
+    ("query_id", "batch_id"),
+    (
+        Column("query_id", "string", "Scoring stream's id"),
+        Column("batch_id", "bigint", "Micro-batch of that stream"),
+        Column("model_version", "string", "Registered version that the alias named when the batch was first tried"),
+        Column("resolved_at", "timestamp", "Wall-clock time of that look-up"),
+    ),
+)
+
+_ITEMS = "array<struct<item:string,count:bigint>>"
+_CONFUSION = "array<struct<prediction:string,label:string,count:bigint>>"
+_BY_CLASS = "struct<macro:double,weighted:double,one_vs_all:map<string,double>>"
+_WINDOW = "struct<start:timestamp,end:timestamp>"
+_TEST = "struct<statistic:double,pvalue:double>"
+
+_COLUMN_FACTS = (
+    "struct<name:string,data_type:string,kind:string,count:bigint,num_nulls:bigint,num_nan:bigint,num_zeros:bigint,"
+    "num_finite:bigint,mean:double,mean_rest:double,m2:double,min:double,max:double,bin_edges:array<double>,bin_counts:array<bigint>,"
+    "items:map<string,bigint>,quantile_sketch:binary,distinct_sketch:binary,"
+    "min_length:bigint,max_length:bigint,total_length:bigint>"
+)
+_QUALITY_FACTS = (
+    f"struct<classes:array<string>,positive:string,n_rows:bigint,n_labelled:bigint,n_scored:bigint,"
+    f"confusion:{_CONFUSION},sum_log_loss:double,sum_brier:double,"
+    "histograms:array<struct<class:string,positives:array<bigint>,negatives:array<bigint>>>>"
+)
+
+_SLICE = (
+    Column("slice_key", "string", "Slicing expression; NULL for the whole table"),
+    Column("slice_value", "string", "Value of that expression"),
+)
+_FRESHNESS = (
+    Column("as_of", "timestamp", "Newest label time that had landed when the row was computed"),
+    Column("as_of_version", "map<string,bigint>", "Delta versions read"),
+    Column("window_date", "date", "Day in which the window starts"),
+)
+
+WINDOW_FACTS = Table(
+    "gold",
+    "window_facts",
+    "Additive facts of an hour × model version × slice; hours and versions sum to any coarser window",
+    ("window_start", "model_version", "slice_key", "slice_value"),
+    (
+        Column("window_start", "timestamp", "Start of the hour, event time, UTC"),
+        Column("model_version", "string", "Registered version that predicted"),
+        *_SLICE,
+        Column("n_in_training", "bigint", "Rows that the version was itself trained on"),
+        Column("quality", _QUALITY_FACTS, "Counts and sums that the quality of predictions is computed from"),
+        Column("columns", f"array<{_COLUMN_FACTS}>", "Counts, moments, bins and sketches of each column"),
+        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
+        *_FRESHNESS,
+    ),
+    partition_by=("window_date",),
+    append_only=False,
+)
+
+PROFILE_METRICS = Table(
+    "gold",
+    "profile_metrics",
+    "A window × granularity × log type × slice × model version × column",
+    ("window", "granularity", "log_type", "slice_key", "slice_value", "model_version", "column_name"),
+    (
+        Column("window", _WINDOW, "Event-time window; NULL for baselines"),
+        Column("log_type", "string", "INPUT, or BASELINE for the profile of a version's training data"),
+        Column("logging_table_commit_version", "int", "Delta version of the profiled table"),
+        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
+        Column("granularity", "string", "Width of the window; NULL for baselines"),
+        *_SLICE,
+        Column("column_name", "string", ":table for what concerns the whole row"),
+        Column("count", "bigint", "Values that are not null; rows, for :table"),
+        Column("data_type", "string", "Type of the column"),
+        Column("num_nulls", "bigint", "Null values"),
+        Column("avg", "double", "Mean"),
+        Column("min", "double", "Least value"),
+        Column("max", "double", "Greatest value"),
+        Column("stddev", "double", "Sample standard deviation"),
+        Column("num_zeros", "bigint", "Zeros"),
+        Column("num_nan", "bigint", "Not-a-number values"),
+        Column("min_length", "double", "Length of the shortest string"),
+        Column("max_length", "double", "Length of the longest string"),
+        Column("avg_length", "double", "Mean length of strings"),
+        Column("non_null_columns", "array<string>", "Columns with a value in the window; for :table"),
+        Column("frequent_items", _ITEMS, "Most frequent values"),
+        Column("median", "double", "Median"),
+        Column("distinct_count", "bigint", "Distinct values"),
+        Column("quantiles", "array<double>", "1000 quantiles; element 500 is the median"),
+        Column("percent_nan", "double", "Share of not-a-number values, 0-100"),
+        Column("percent_null", "double", "Share of nulls, 0-100"),
+        Column("percent_zeros", "double", "Share of zeros, 0-100"),
+        Column("percent_distinct", "double", "Share of distinct values, 0-100"),
+        Column("model_version", "string", "Registered version; * for all together"),
+        Column("accuracy_score", "double", "Share of labelled rows predicted right"),
+        Column("log_loss", "double", "Mean negative log probability of the true class"),
+        Column("roc_auc_score", "double", "Area under the ROC curve"),
+        Column("confusion_matrix", _CONFUSION, "Labelled rows by prediction and label"),
+        Column("precision", _BY_CLASS, "Precision"),
+        Column("recall", _BY_CLASS, "Recall"),
+        Column("f1_score", _BY_CLASS, "F1"),
+        Column("mean_squared_error", "double", "For regression"),
+        Column("root_mean_squared_error", "double", "For regression"),
+        Column("mean_average_error", "double", "For regression"),
+        Column("mean_absolute_percentage_error", "double", "For regression"),
+        Column("r2_score", "double", "For regression"),
+        Column("brier_score", "double", "Mean squared error of the probability"),
+        Column("n_labelled", "bigint", "Rows whose label has come"),
+        Column("label_coverage", "double", "Share of rows whose label has come, 0-1"),
+        Column("is_final", "boolean", "No more labels can come within the label horizon"),
+        Column("in_training_window", "boolean", "The model was trained on rows of this window"),
+        *_FRESHNESS,
+    ),
+    partition_by=("granularity", "window_date"),
+    append_only=False,
+)
+
+DRIFT_METRICS = Table(
+    "gold",
+    "drift_metrics",
+    "A window × granularity × reference × slice × model version × column",
+    ("window", "granularity", "drift_type", "slice_key", "slice_value", "model_version", "column_name"),
+    (
+        Column("window", _WINDOW, "Event-time window"),
+        Column("granularity", "string", "Width of the window"),
+        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
+        *_SLICE,
+        Column("column_name", "string", ":table for what concerns the whole row"),
+        Column("data_type", "string", "Type of the column"),
+        Column("window_cmp", _WINDOW, "Window compared with; NULL for BASELINE"),
+        Column("drift_type", "string", "CONSECUTIVE (the window before) or BASELINE (the version's training data)"),
+        Column("count_delta", "bigint", "Difference of counts"),
+        Column("avg_delta", "double", "Difference of means"),
+        Column("percent_null_delta", "double", "Difference of null shares, in points"),
+        Column("percent_zeros_delta", "double", "Difference of zero shares, in points"),
+        Column("percent_distinct_delta", "double", "Difference of distinct shares, in points"),
+        Column("non_null_columns_delta", "struct<added:int,missing:int>", "Columns that came and went; for :table"),
+        Column("js_distance", "double", "Jensen-Shannon distance; categorical columns"),
+        Column("ks_test", _TEST, "Kolmogorov-Smirnov, from the bins; numeric columns"),
+        Column("wasserstein_distance", "double", "Wasserstein distance; numeric columns"),
+        Column("population_stability_index", "double", "PSI over the baseline's bins; numeric columns"),
+        Column("chi_squared_test", _TEST, "Chi-squared test of homogeneity; categorical columns"),
+        Column("tv_distance", "double", "Total variation distance; categorical columns"),
+        Column("l_infinity_distance", "double", "Greatest difference of a share; categorical columns"),
+        Column("model_version", "string", "Registered version; * for all together"),
+        *_FRESHNESS,
+    ),
+    partition_by=("granularity", "window_date"),
+    append_only=False,
+)
+
+DECISION = Table(
+    "gold",
+    "decision",
+    "An as-of (newest label batch): what was decided, by which rule, with which figures",
+    ("as_of",),
+    (
+        Column("as_of", "timestamp", "Newest label time that had landed"),
+        Column("model_version", "string", "Champion when it was decided; NULL before the first"),
+        Column("action", "string", "wait, train_first, keep, retrain or refresh"),
+        Column("retrain", "boolean", "Whether a new model is to be trained"),
+        Column("rule", "string", "Rule that decided"),
+        Column("reasons", "array<string>", "The decision in words"),
+        Column("evidence", "map<string,double>", "Figures that it rests on"),
+        Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
+        Column("table_versions", "map<string,bigint>", "Delta versions read"),
+        Column("decided_at", "timestamp", "Wall-clock time"),
+    ),
+)
+PROMOTION = Table(
+    "gold",
+    "promotion",
+    "A verdict on a challenger, or a rollback",
+    ("as_of", "action", "recorded_at"),
+    (
+        Column("as_of", "timestamp", "Newest label time that had landed"),
+        Column("action", "string", "promote, refuse or rollback"),
+        Column("who", "string", "The loop, or the person who did it"),
+        Column("recorded_at", "timestamp", "Wall-clock time"),
+        Column("from_version", "string", "Champion before; NULL for the first"),
+        Column("to_version", "string", "Version promoted, refused or gone back to"),
+        Column("reason", "string", "Why, in words"),
+        Column("evidence", "map<string,double>", "Figures that it rests on"),
+        Column("trained_from", "timestamp", "Event time of the first row that the version was trained on"),
+        Column("trained_to", "timestamp", "Event time of the last one"),
+        Column("trained_rows", "bigint", "How many they were"),
+        Column("changed_at", "timestamp", "Change point that the version was trained from; NULL if none"),
+        Column("model_sha256", "string", "Digest of the model file; verified before each load"),
+        Column("table_versions", "map<string,bigint>", "Delta versions read"),
+    ),
+)

@@ -1,0 +1,38 @@
+"""Packaging: `pip install .`, or `make wheel` for `spark-submit --py-files`."""
+
+from setuptools import find_packages, setup
+
+RUNTIME = [
+    "datasketches>=5.2,<6",
+    "delta-spark==4.4.0",
+    "matplotlib>=3.10,<4",
+    "mlflow>=3.17,<4",
+    "numpy>=2.1,<3",
+    "pandas>=2.3,<3",
+    "pyarrow>=18,<26",
+    "pydantic>=2.10,<3",
+    "pyspark==4.2.0",
+    "pyyaml>=6,<7",
+    "scikit-learn>=1.9,<1.10",
+    "scipy>=1.15,<2",
+    "skops>=0.16,<0.17",
+    "tqdm>=4.66,<5",
+]
+DEVELOPMENT = [
+    "chispa>=0.12,<1",
+    "import-linter>=2.5,<3",
+    "mypy>=2,<3",
+    "pytest>=9,<10",
+    "ruff>=0.14,<1",
+    "types-PyYAML",
+]
+
+setup(
+    name="glassware-lakehouse",
+    version="0.1.0",
+    description="A self-retraining bronze-silver-gold lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
+    packages=find_packages(include=["lakehouse", "lakehouse.*"]),
+    python_requires=">=3.11,<3.12",
+    install_requires=RUNTIME,
+    extras_require={"dev": DEVELOPMENT},
+)

@@ -1,0 +1,69 @@
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lakehouse.statistics.profile import ColumnProfile, ColumnSpec, statistics_of
+from lakehouse.statistics.sketches import (
+    KLL_K,
+    distinct_count,
+    distinct_sketch,
+    merged_distinct,
+    quantile_sketch,
+    quantiles,
+    representatives,
+)
+
+TEMP = ColumnSpec("temp", "double", "numeric")
+
+
+def test_quantiles_are_numpys_averaged_inverted_cdf():
+    values = np.random.default_rng(3).normal(size=128)
+    ranks = np.arange(0, 64) / 64
+    assert quantiles(quantile_sketch(values), steps=64) == pytest.approx(
+        np.quantile(values, ranks, method="averaged_inverted_cdf")
+    )
+
+
+@pytest.fixture(scope="module")
+def many() -> tuple[np.ndarray, ColumnProfile]:
+    values = np.random.default_rng(11).lognormal(size=60_000)
+    parts = [ColumnProfile.of(pd.Series(part), TEMP) for part in np.array_split(values, 24)]
+    return values, reduce(ColumnProfile.merge, parts)
+
+
+def test_quantiles_of_many_values_keep_the_sketchs_rank_error(many: tuple[np.ndarray, ColumnProfile]):
+    values, profile = many
+    ranks = np.searchsorted(np.sort(values), statistics_of(profile)["quantiles"]) / len(values)
+    # Twice the 99 % bound of one rank, since a thousand are looked at and the sketch is randomised.
+    assert np.abs(ranks - np.arange(1000) / 1000).max() < 2 * 0.0015
+
+
+def test_many_distinct_values_are_counted_to_the_sketchs_error_whatever_the_split(
+    many: tuple[np.ndarray, ColumnProfile],
+):
+    values, profile = many
+    assert profile.distinct_count == pytest.approx(60_000, rel=4 * 0.016)
+    assert profile.distinct_sketch == ColumnProfile.of(pd.Series(values[::-1]), TEMP).distinct_sketch
+
+
+def test_more_values_are_never_distinct_than_there_are(many: tuple[np.ndarray, ColumnProfile]):
+    assert all(ColumnProfile.of(pd.Series(many[0][:n]), TEMP).distinct_count <= n for n in range(5000, 20_000, 2500))
+
+
+def test_quantiles_are_exact_up_to_the_sketchs_size():
+    values = np.random.default_rng(5).normal(size=KLL_K)
+    assert statistics_of(ColumnProfile.of(pd.Series(values), TEMP))["median"] == np.median(values)
+
+
+def test_a_sketch_of_few_values_gives_them_back():
+    values = np.random.default_rng(6).normal(size=777)
+    assert representatives(quantile_sketch(values)).tolist() == np.sort(values).tolist()
+    assert len(representatives(quantile_sketch(np.array([])))) == 0
+
+
+def test_distinct_values_are_exact_up_to_4096_however_often_they_are_seen():
+    halves = distinct_sketch([*range(3000)] * 2), distinct_sketch(range(1096, 4096))
+    assert [distinct_count(half) for half in halves] == [3000, 3000]
+    assert distinct_count(merged_distinct(*halves)) == 4096

@@ -5,6 +5,7 @@ from setuptools import find_packages, setup
 RUNTIME = [
     "datasketches>=5.2,<6",
     "delta-spark==4.4.0",
+    "deltalake>=1.6,<2",
     "matplotlib>=3.10,<4",
     "mlflow>=3.17,<4",
     "numpy>=2.1,<3",

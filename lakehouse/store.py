@@ -1,24 +1,33 @@
-"""The Delta tables of one lakehouse: the only place that reads and writes them."""
+"""The Delta tables of one lakehouse: the only place that reads and writes them.
+
+Spark writes what is a stream. Small tables whose rows are made on the driver are written there, by delta-rs: the same
+tables, without the planning of a Spark job for a handful of rows.
+"""
 
 import fcntl
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from delta import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import Transaction as DeltaTransaction
+from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
 from lakehouse.errors import LockedError, StoreError
 from lakehouse.tables import Catalog, Table
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,13 +58,25 @@ class Store:
         """Creates the tables that are not there yet.
 
         Raises:
-            StoreError: a table that is there lacks a declared column, or has it in another type.
+            StoreError: a table that is there is not as it is declared; all differences are named.
         """
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self._create_or_check, self.catalog.tables))
+        for table in self.catalog.tables:
+            if DeltaTable.is_deltatable(self.path(table)):
+                found = json.loads(DeltaTable(self.path(table)).schema().to_json())
+                _check_columns(f"{table.full_name} in {self.root}", StructType.fromJson(found), table)
+            else:
+                self._create(table)
+
+    def version(self, table: Table) -> int:
+        """The newest Delta version of the table."""
+        return DeltaTable(self.path(table), without_files=True).version()
+
+    def versions(self, *tables: Table) -> dict[str, int]:
+        """The newest Delta version of each table, by its full name."""
+        return {table.full_name: self.version(table) for table in tables}
 
     def read(self, table: Table, version: int | None = None) -> DataFrame:
-        """The table, now or as it was at a Delta version."""
+        """The table as a Spark frame, now or as it was at a Delta version."""
         reader = self.spark.read.format("delta")
         return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
 
@@ -63,33 +84,37 @@ class Store:
         """The table's appends, as a stream."""
         return self.spark.readStream.format("delta").load(self.path(table))
 
-    def version(self, table: Table) -> int:
-        """The newest Delta version of the table."""
-        jvm: Any = self.spark._jvm
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))
-        nothing = jvm.scala.Option.apply(None)
-        return int(log.update(False, nothing, nothing).version())
-
-    def versions(self, *tables: Table) -> dict[str, int]:
-        """The newest Delta version of each table, by its full name."""
-        return {table.full_name: self.version(table) for table in tables}
-
-    def frame(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> DataFrame:
-        """Rows of the table made on the driver; a column that a row does not have is null."""
-        schema = to_arrow_schema(table.schema, timezone="UTC")
-        return self.spark.createDataFrame(pa.Table.from_pylist(list(rows), schema))
-
-    def append(self, rows: DataFrame, table: Table, transaction: Transaction | None = None) -> None:
-        """Appends rows, once for each transaction however often it is tried."""
-        writer = _conformed(rows, table).write.format("delta").mode("append")
-        if transaction:
-            writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
+    def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
+        """Appends a Spark frame, once for each transaction however often it is tried."""
+        _check_columns(f"rows for {table.full_name}", rows.schema, table)
+        writer = rows.select(*table.schema.names).write.format("delta").mode("append")
+        writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
         writer.save(self.path(table))
 
-    def overwrite_partitions(self, rows: DataFrame, table: Table) -> None:
-        """Puts `rows` in the place of all that their partitions held, in one commit; other partitions stay."""
-        writer = _conformed(rows, table).write.format("delta").mode("overwrite")
-        writer.option("partitionOverwriteMode", "dynamic").save(self.path(table))
+    def rows(self, table: Table, where: Expression | None = None, columns: Sequence[str] | None = None) -> list[Row]:
+        """Rows of a table that is written from the driver; files are skipped by partition and statistics."""
+        found = DeltaTable(self.path(table)).to_pyarrow_dataset().to_table(columns and list(columns), where)
+        return found.to_pylist()
+
+    def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
+        """Appends rows to a table that is written from the driver; what a row lacks is null."""
+        delta = DeltaTable(self.path(table))
+        if transaction is None:
+            return write_deltalake(delta, _as_arrow(rows, table), mode="append")
+        if (delta.transaction_version(transaction.app_id) or -1) >= transaction.version:
+            return None
+        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        return write_deltalake(delta, _as_arrow(rows, table), mode="append", commit_properties=once)
+
+    def replace_partitions(self, rows: Sequence[Row], table: Table) -> None:
+        """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay."""
+        partitions = sorted({tuple(str(row[name]) for name in table.partition_by) for row in rows})
+        terms = [
+            " AND ".join(f"{name} = '{value}'" for name, value in zip(table.partition_by, values, strict=True))
+            for values in partitions
+        ]
+        where = " OR ".join(f"({term})" for term in terms)
+        write_deltalake(self.path(table), _as_arrow(rows, table), mode="overwrite", predicate=where)
 
     @contextmanager
     def writing(self, *tables: Table) -> Iterator[None]:
@@ -124,52 +149,34 @@ class Store:
         digest = hashlib.sha256(self.root.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
 
-    def _create_or_check(self, table: Table) -> None:
-        if DeltaTable.isDeltaTable(self.spark, self.path(table)):
-            return self._check(table)
-        builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).addColumns(table.schema)
-        for key, value in table.properties.items():
-            builder = builder.property(key, value)
-        builder.comment(table.grain).partitionedBy(*table.partition_by).execute()
-        return None
-
-    def _check(self, table: Table) -> None:
-        found = {field.name: field.dataType.simpleString() for field in self.read(table).schema}
-        wrong = [
-            f"{field.name} is {found.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
-            for field in table.schema
-            if found.get(field.name) != field.dataType.simpleString()
-        ]
-        if wrong:
-            raise StoreError(
-                f"{table.full_name} is not as declared: {'; '.join(wrong)}; take another root, or migrate it"
-            )
+    def _create(self, table: Table) -> None:
+        DeltaTable.create(
+            self.path(table),
+            Schema.from_json(table.schema.json()),
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            name=table.name,
+            description=table.grain,
+            configuration=table.properties,
+        )
 
 
-def _conformed(rows: DataFrame, table: Table) -> DataFrame:
-    """The declared columns in the declared order.
-
-    Raises:
-        StoreError: columns are missing or of another type; all of them are named.
-    """
-    found = {field.name: field.dataType.simpleString() for field in rows.schema}
-    wrong = [
-        f"{field.name} is {found.get(field.name, 'missing')} instead of {field.dataType.simpleString()}"
-        for field in table.schema
-        if found.get(field.name) != field.dataType.simpleString()
-    ]
-    if wrong:
-        raise StoreError(f"rows for {table.full_name}: {'; '.join(wrong)}")
-    return rows.select(*table.schema.names)
-
-
-def between_extremes(rows: DataFrame, key: str) -> Column:
+def covering_keys_of(rows: DataFrame, key: str) -> Column:
     """Whether a key lies between the least and the greatest of the rows: literals, by which Delta skips files."""
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
 
-def any_of(column: str, values: Iterable[object], kind: str) -> str:
-    """A predicate that selects literal values: `column IN (DATE '2019-07-01', ...)`."""
-    literals = ", ".join(f"{kind} '{value}'" for value in values)
-    return f"{column} IN ({literals})"
+def _check_columns(what: str, found: StructType, table: Table) -> None:
+    kinds = {field.name: field.dataType.simpleString() for field in found}
+    wrong = [
+        f"{field.name} is {kinds.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
+        for field in table.schema
+        if kinds.get(field.name) != field.dataType.simpleString()
+    ]
+    if wrong:
+        raise StoreError(f"{what}: {'; '.join(wrong)}")
+
+
+def _as_arrow(rows: Sequence[Row], table: Table) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), to_arrow_schema(table.schema, timezone="UTC"))

@@ -9,11 +9,7 @@ from pyspark.sql.types import DataType, StructField, StructType
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings, SourceSettings
 
-_PROPERTIES = {  # what any Delta reader can read: no deletion vectors, no column mapping, no v2 checkpoints
-    "delta.enableDeletionVectors": "false",
-    "delta.minReaderVersion": "1",
-    "delta.minWriterVersion": "2",
-}
+_CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: where it stands, what a row is, and what no two rows share."""
+    """One table: where it stands, what a row is, and what no two rows share.
+
+    Attributes:
+        layer: bronze, silver or gold.
+        name: unique in its layer.
+        grain: what one row is, in words.
+        keys: columns that no two rows share.
+        columns: all of them.
+        partition_by: the partition columns.
+        append_only: whether rows are never changed.
+        from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.
+    """
 
     layer: str
     name: str
@@ -36,6 +43,7 @@ class Table:
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
     append_only: bool = True
+    from_driver: bool = False
 
     @property
     def full_name(self) -> str:
@@ -52,7 +60,11 @@ class Table:
     @property
     def properties(self) -> dict[str, str]:
         """Delta's table properties."""
-        return {**_PROPERTIES, "delta.appendOnly": str(self.append_only).lower()}
+        return {
+            "delta.appendOnly": str(self.append_only).lower(),
+            "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
+            "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
+        }
 
 
 @dataclass(frozen=True)
@@ -207,6 +219,7 @@ SCORING_LEDGER = Table(
         Column("model_version", "string", "Registered version that the alias named when the batch was first tried"),
         Column("resolved_at", "timestamp", "Wall-clock time of that look-up"),
     ),
+    from_driver=True,
 )
 
 _ITEMS = "array<struct<item:string,count:bigint>>"
@@ -254,6 +267,7 @@ WINDOW_FACTS = Table(
     ),
     partition_by=("window_date",),
     append_only=False,
+    from_driver=True,
 )
 
 PROFILE_METRICS = Table(
@@ -312,6 +326,7 @@ PROFILE_METRICS = Table(
     ),
     partition_by=("granularity", "window_date"),
     append_only=False,
+    from_driver=True,
 )
 
 DRIFT_METRICS = Table(
@@ -346,6 +361,7 @@ DRIFT_METRICS = Table(
     ),
     partition_by=("granularity", "window_date"),
     append_only=False,
+    from_driver=True,
 )
 
 DECISION = Table(
@@ -365,6 +381,7 @@ DECISION = Table(
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("decided_at", "timestamp", "Wall-clock time"),
     ),
+    from_driver=True,
 )
 PROMOTION = Table(
     "gold",
@@ -387,4 +404,5 @@ PROMOTION = Table(
         Column("model_sha256", "string", "Digest of the model file; verified before each load"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
     ),
+    from_driver=True,
 )

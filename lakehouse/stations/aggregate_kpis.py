@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -17,7 +17,7 @@ from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.windows import Scope, WindowFacts, rolled_up
 from lakehouse.steps import aggregate_kpis as steps
 from lakehouse.steps.metrics import AsOf, Baseline, baseline_rows, drift_rows, profile_rows
-from lakehouse.store import Transaction, any_of
+from lakehouse.store import Row, Transaction
 from lakehouse.stream import Batch
 
 QUERY = "aggregate_kpis"
@@ -84,15 +84,15 @@ class Aggregator:
 
         It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
         """
-        facts = self._store.read(self._catalog.window_facts)
+        facts = self._catalog.window_facts
         newest = max([*touched.hours, *filter(None, [touched.newest_label])], default=None)
         if newest is None:
             return None
         since = (newest - self._model.labels.horizon - dt.timedelta(days=14)).date()
-        for rows in (facts.where(F.col("window_date") >= F.lit(since)), facts):
-            found = rows.agg(F.max("as_of").alias("as_of")).toArrow()["as_of"][0].as_py()
-            if found is not None:
-                return found
+        for where in (pc.field("window_date") >= since, None):
+            found = [row["as_of"] for row in self._store.rows(facts, where, ["as_of"]) if row["as_of"]]
+            if found:
+                return max(found)
         return None
 
     def _newly_final(
@@ -107,8 +107,8 @@ class Aggregator:
         """What is stored of those days, without the touched hours."""
         if not days:
             return []
-        rows = self._store.read(self._catalog.window_facts).where(any_of("window_date", sorted(days), "DATE"))
-        found = rows.select(*_FACT_COLUMNS).toArrow().to_pylist()
+        where = pc.field("window_date").isin(sorted(days))
+        found = self._store.rows(self._catalog.window_facts, where, _FACT_COLUMNS)
         return [WindowFacts.from_row(row) for row in found if row["window_start"] not in touched]
 
     def _recomputed(self, hours: frozenset[dt.datetime]) -> list[WindowFacts]:
@@ -145,8 +145,8 @@ class Aggregator:
         self, scopes: Iterable[Scope], touched: frozenset[dt.datetime], hours: list[WindowFacts], as_of: AsOf
     ) -> None:
         """Writes the three tables; each is overwritten by whole days, so the order does not matter."""
-        profiles: list[dict[str, Any]] = []
-        drifts: list[dict[str, Any]] = []
+        profiles: list[Row] = []
+        drifts: list[Row] = []
         for scope in scopes:
             facts = rolled_up(hours, scope.granularity)
             chosen = {key: each for key, each in facts.items() if key[0].start.date() in scope.profile_dates}
@@ -154,20 +154,12 @@ class Aggregator:
             profiles += profile_rows(chosen, scope.granularity, as_of)
             drifts += drift_rows(facts, drifting, scope.granularity, self._baseline, as_of)
         days = {hour.date() for hour in touched}
-        stored = [self._fact_row(each, as_of) for each in hours if each.start.date() in days]
+        stored: list[Row] = [self._fact_row(each, as_of) for each in hours if each.start.date() in days]
         catalog = self._catalog
-        with ThreadPoolExecutor(3) as pool:
-            writes = [
-                pool.submit(self._store.overwrite_partitions, self._store.frame(table, rows), table)
-                for table, rows in (
-                    (catalog.window_facts, stored),
-                    (catalog.profile_metrics, profiles),
-                    (catalog.drift_metrics, drifts),
-                )
-                if rows
-            ]
-            for write in writes:
-                write.result()
+        written = ((catalog.window_facts, stored), (catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
+        for table, rows in written:
+            if rows:
+                self._store.replace_partitions(rows, table)
         self._add_baseline_rows({each.version for each in hours}, as_of)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
@@ -183,11 +175,11 @@ class Aggregator:
         """Adds the profile of the training data of versions that have none yet."""
         table = self._catalog.profile_metrics
         if self._with_baseline_rows is None:
-            rows = self._store.read(table).where(F.col("window_date").isNull()).select("model_version").distinct()
-            self._with_baseline_rows = {row["model_version"] for row in rows.collect()}
+            rows = self._store.rows(table, pc.field("window_date").is_null(), ["model_version"])
+            self._with_baseline_rows = {row["model_version"] for row in rows}
         for version in sorted(versions - self._with_baseline_rows, key=int):
-            rows = self._store.frame(table, baseline_rows(version, self._baseline(version), as_of))
-            self._store.append(rows, table, Transaction(f"baseline:{version}", as_of.monitor_version))
+            profile = baseline_rows(version, self._baseline(version), as_of)
+            self._store.append_rows(profile, table, Transaction(f"baseline:{version}", as_of.monitor_version))
         self._with_baseline_rows |= versions
 
     def _fetched_baseline(self, version: str) -> Baseline:

@@ -12,7 +12,7 @@ from lakehouse.rules import LineRules
 from lakehouse.settings import ModelSettings, SourceSettings
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps import ingest as steps
-from lakehouse.store import Store, between_extremes
+from lakehouse.store import Store, covering_keys_of
 from lakehouse.stream import Batch, Query
 from lakehouse.tables import Table
 
@@ -70,25 +70,25 @@ def _take_in(store: Store, model: ModelSettings, source: Source, files: DataFram
     store.append(lines, source.bronze, batch.transaction(source.bronze))
     rows = steps.with_values_and_reasons(lines, LineRules(source.settings, model.stream), source.silver).persist()
     try:
-        held = _held(store, source.silver, rows, model.key)
-        judged = steps.with_disposition(rows, held, model.key, list(source.settings.columns)).persist()
-        _write(store, model, source, judged, batch)
+        valid = rows.where(steps.is_valid())
+        held = store.read(source.silver).where(covering_keys_of(valid, model.key))
+        judged = steps.with_disposition(valid, held, model.key, list(source.settings.columns))
+        _write(store, model, source, rows, judged.persist(), batch)
         judged.unpersist()
     finally:
         rows.unpersist()
 
 
-def _held(store: Store, silver: Table, rows: DataFrame, key: str) -> DataFrame:
-    """Silver's rows that may share a key with the batch."""
-    return store.read(silver).where(between_extremes(rows.where(F.size("reasons") == 0), key))
-
-
-def _write(store: Store, model: ModelSettings, source: Source, judged: DataFrame, batch: Batch) -> None:
+def _write(
+    store: Store, model: ModelSettings, source: Source, rows: DataFrame, judged: DataFrame, batch: Batch
+) -> None:
+    """Appends to each table that gets rows; an empty commit would be a change."""
     name, catalog = source.settings.table, store.catalog
-    found = {row["disposition"] for row in judged.select("disposition").distinct().collect()}
+    found = set(judged.agg(F.collect_set("disposition")).collect()[0][0])
     if steps.ACCEPTED in found:
         store.append(steps.accepted(judged), source.silver, batch.transaction(source.silver))
-    if steps.REJECTED in found:
-        store.append(steps.quarantined(judged, name), catalog.quarantine, batch.transaction(catalog.quarantine))
+    if steps.REJECTED in found or not rows.where(~steps.is_valid()).isEmpty():
+        rejected = steps.quarantined(rows, judged, name)
+        store.append(rejected, catalog.quarantine, batch.transaction(catalog.quarantine))
     if steps.DUPLICATE in found:
         store.append(steps.duplicates(judged, name, model.key), catalog.duplicate, batch.transaction(catalog.duplicate))

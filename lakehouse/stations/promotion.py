@@ -5,13 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from lakehouse.errors import RegistryError
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.promote import Verdict
+from lakehouse.store import Row
 
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
 LOOP = "retrain_and_promote"
@@ -29,7 +27,7 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
     Raises:
         RegistryError: the version was never promoted here.
     """
-    row = _promotions(lakehouse).where((F.col("to_version") == version) & (F.col("action") == PROMOTE)).first()
+    row = _promotion_of(lakehouse, version)
     if row is None:
         raise RegistryError(
             f"{lakehouse.model.name} version {version} is champion, but no promotion of it is on record; "
@@ -40,8 +38,7 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
 
 def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     """Whether the training as of that moment has had its verdict."""
-    verdicts = F.col("action").isin(PROMOTE, REFUSE)
-    return bool(_promotions(lakehouse).where((F.col("as_of") == F.lit(as_of)) & verdicts).head(1))
+    return any(row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE) for row in _promotions(lakehouse))
 
 
 def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> None:
@@ -77,40 +74,41 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
     champion = champion_of(lakehouse)
     if champion is None:
         raise RegistryError(f"{lakehouse.model.name} has no champion yet; there is nothing to go back from")
-    promoted = _promotions(lakehouse).where((F.col("to_version") == champion.version) & (F.col("action") == PROMOTE))
-    row = promoted.first()
+    row = _promotion_of(lakehouse, champion.version)
     if row is None or row["from_version"] is None:
         raise RegistryError(
             f"{lakehouse.model.name} version {champion.version} is the first; there is none to go back to"
         )
     target = lakehouse.registry.version(row["from_version"])
     recorded = {"action": ROLLBACK, "who": who, "from_version": champion.version, "reason": reason}
-    as_of = {"as_of": _last_as_of(lakehouse)}
-    _record(lakehouse, as_of | recorded | _version_columns(target))
+    as_of = max(each["as_of"] for each in _promotions(lakehouse))
+    _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(target))
     lakehouse.registry.promote(target.version)
     return champion.version, target.version
 
 
 def finish_alias_move(lakehouse: Lakehouse) -> None:
     """Moves the alias where a run was cut off between the ledger's row and the move."""
-    moves = _promotions(lakehouse).where(F.col("action").isin(PROMOTE, ROLLBACK)).orderBy(F.col("recorded_at").desc())
-    last = moves.first()
-    if last is not None and lakehouse.registry.champion() == last["from_version"]:
-        lakehouse.registry.promote(last["to_version"])
+    moves = [row for row in _promotions(lakehouse) if row["action"] in (PROMOTE, ROLLBACK)]
+    if moves and lakehouse.registry.champion() == moves[-1]["from_version"]:
+        lakehouse.registry.promote(moves[-1]["to_version"])
 
 
-def _last_as_of(lakehouse: Lakehouse) -> dt.datetime:
-    return _promotions(lakehouse).agg(F.max("as_of").alias("as_of")).toArrow()["as_of"][0].as_py()
+def _promotions(lakehouse: Lakehouse) -> list[Row]:
+    """The ledger, in the order in which it was written."""
+    return sorted(lakehouse.store.rows(lakehouse.catalog.promotion), key=lambda row: row["recorded_at"])
 
 
-def _promotions(lakehouse: Lakehouse) -> DataFrame:
-    return lakehouse.store.read(lakehouse.catalog.promotion)
+def _promotion_of(lakehouse: Lakehouse, version: str) -> Row | None:
+    return next(
+        (row for row in _promotions(lakehouse) if (row["to_version"], row["action"]) == (version, PROMOTE)), None
+    )
 
 
 def _record(lakehouse: Lakehouse, row: Mapping[str, Any]) -> None:
     table = lakehouse.catalog.promotion
     full = {"recorded_at": dt.datetime.now(dt.UTC), **row}
-    lakehouse.store.append(lakehouse.store.frame(table, [full]), table)
+    lakehouse.store.append_rows([full], table)
 
 
 def _version_columns(version: ModelVersion) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from lakehouse import stream
@@ -13,6 +14,7 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, finish_alias_move, is_judged, record_refusal, record_verdict
 from lakehouse.stations.training import train, verdict_of
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
+from lakehouse.store import Row
 
 
 def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
@@ -42,9 +44,8 @@ def _step(lakehouse: Lakehouse) -> bool:
     return _trained_and_judged(lakehouse, decision, as_of)
 
 
-def _last_decision(lakehouse: Lakehouse) -> dict[str, Any] | None:
-    decisions = lakehouse.store.read(lakehouse.catalog.decision).orderBy(F.col("as_of").desc()).limit(1)
-    return next(iter(decisions.toArrow().to_pylist()), None)
+def _last_decision(lakehouse: Lakehouse) -> Row | None:
+    return max(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["as_of"], default=None)
 
 
 def _newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
@@ -74,7 +75,7 @@ def _decided(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision:
         "table_versions": store.versions(catalog.window_facts, catalog.labels),
         "decided_at": dt.datetime.now(dt.UTC),
     }
-    store.append(store.frame(catalog.decision, [row]), catalog.decision)
+    store.append_rows([row], catalog.decision)
     return decision
 
 
@@ -96,14 +97,14 @@ def _labelled_readings(lakehouse: Lakehouse) -> int:
 def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[LabelledHour]:
     """The labelled hours since the champion's change point (without one, since its first row), in order of time."""
     since = champion.record.changed_at or champion.record.trained_from
-    facts = lakehouse.store.read(lakehouse.catalog.window_facts)
-    rows = facts.where((F.col("window_date") >= F.lit(since.date())) & (F.col("n_in_training") == 0)).select(
-        "window_start", "model_version", "quality.n_labelled", "quality.confusion"
-    )
-    found = [row for row in rows.toArrow().to_pylist() if row["n_labelled"]]
+    where = (pc.field("window_date") >= since.date()) & (pc.field("n_in_training") == 0)
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start", "model_version", "quality"])
     hours = [
-        LabelledHour(row["window_start"], row["model_version"], row["n_labelled"], _wrong(row["confusion"]))
-        for row in found
+        LabelledHour(
+            row["window_start"], row["model_version"], row["quality"]["n_labelled"], _wrong(row["quality"]["confusion"])
+        )
+        for row in rows
+        if row["quality"]["n_labelled"]
     ]
     return sorted(hours, key=lambda hour: (hour.start, int(hour.model_version)))
 

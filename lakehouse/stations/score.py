@@ -4,7 +4,8 @@ import datetime as dt
 import time
 from functools import cache
 
-from pyspark.sql import DataFrame, Row
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse import stream
@@ -13,7 +14,7 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
 from lakehouse.steps.retrain import features_of
 from lakehouse.steps.score import ScoringModel, with_prediction
-from lakehouse.store import between_extremes
+from lakehouse.store import Row, covering_keys_of
 from lakehouse.stream import Batch
 
 QUERY = "score"
@@ -43,25 +44,30 @@ class Scorer:
 
     def _seen_in_ledger(self, batch: Batch) -> list[Row]:
         """This batch's row, if it was tried before, and the first row of any other query: of an older checkpoint."""
-        mine = (F.col("query_id") == batch.query_id) & (F.col("batch_id") == batch.number)
-        other = (F.col("query_id") != batch.query_id) & (F.col("batch_id") == 0)
-        return self._lakehouse.store.read(self._lakehouse.catalog.scoring_ledger).where(mine | other).collect()
+        query_id, number = pc.field("query_id"), pc.field("batch_id")
+        mine = (query_id == batch.query_id) & (number == batch.number)
+        other = (query_id != batch.query_id) & (number == 0)
+        return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
 
     def _resolve(self, batch: Batch) -> str:
         version = self._lakehouse.registry.champion()
         if version is None:
             raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
         ledger = self._lakehouse.catalog.scoring_ledger
-        entry = (batch.query_id, batch.number, version, dt.datetime.now(dt.UTC))
-        row = self._lakehouse.spark.createDataFrame([entry], ledger.schema)
-        self._lakehouse.store.append(row, ledger, batch.transaction(ledger))
+        row = {
+            "query_id": batch.query_id,
+            "batch_id": batch.number,
+            "model_version": version,
+            "resolved_at": dt.datetime.now(dt.UTC),
+        }
+        self._lakehouse.store.append_rows([row], ledger)
         return version
 
     def _without_predicted(self, rows: DataFrame) -> DataFrame:
         """Leaves out what an older checkpoint has scored: a piece has one production prediction."""
         key = self._lakehouse.model.key
         predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
-        return rows.join(predicted.where(between_extremes(rows, key)), key, "left_anti")
+        return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
     def _inputs(self, rows: DataFrame) -> DataFrame:
         model = self._lakehouse.model

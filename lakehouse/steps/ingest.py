@@ -67,57 +67,52 @@ def _reader(rules: LineRules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
     return read
 
 
-def with_disposition(rows: DataFrame, held: DataFrame, key: str, values: list[str]) -> DataFrame:
-    """What becomes of each row: accepted, rejected, duplicate, or known already.
+def with_disposition(valid: DataFrame, held: DataFrame, key: str, values: list[str]) -> DataFrame:
+    """What becomes of each valid row: accepted, rejected, duplicate, or known already.
 
-    The first valid row of a key wins, in the order of landing, file and line, and what silver holds comes before any.
-    A later row of the same values is a duplicate; one of other values is rejected, with that as its reason.
+    The first row of a key wins, in the order of landing, file and line, and what silver holds comes before any. A later
+    row of the same values is a duplicate; one of other values is rejected, with that as its reason.
 
     Args:
-        rows: lines with values and reasons.
+        valid: lines that break no rule, with their values.
         held: silver's rows that may share a key with them.
         key: column that names a row.
         values: columns of the line.
     """
-    valid = F.size("reasons") == 0
-    contents = F.struct(*values)
-    union = rows.where(valid).unionByName(held.withColumn("held", F.lit(True)), allowMissingColumns=True)
+    contents, position = F.struct(*values), F.struct("source_file", "line")
+    union = valid.unionByName(held.withColumn("held", F.lit(True)), allowMissingColumns=True)
     order: list[Column | str] = [F.col("held").desc_nulls_last(), "landed_at", "source_file", "line"]
     by_key = Window.partitionBy(key).orderBy(*order)
-    ranked = union.select(
-        "*",
-        F.row_number().over(by_key).alias("rank"),
-        F.first(contents).over(by_key).alias("first_contents"),
-        F.first(F.struct("source_file", "line")).over(by_key).alias("first_position"),
-    )
-    same_line = F.struct("source_file", "line") == F.col("first_position")
+    first = F.first(F.struct(contents.alias("contents"), position.alias("position"))).over(by_key)
+    ranked = union.withColumns({"rank": F.row_number().over(by_key), "first": first}).where(F.col("held").isNull())
     disposition = (
         F.when(F.col("rank") == 1, ACCEPTED)
-        .when(same_line, KNOWN)
-        .when(contents.eqNullSafe(F.col("first_contents")), DUPLICATE)
+        .when(position == F.col("first.position"), KNOWN)
+        .when(contents.eqNullSafe(F.col("first.contents")), DUPLICATE)
         .otherwise(REJECTED)
     )
-    judged = ranked.where(F.col("held").isNull()).withColumn("disposition", disposition)
-    conflict = F.when(F.col("disposition") == REJECTED, F.array(F.lit(f"{key}: {CONFLICT}"))).otherwise(
-        F.col("reasons")
-    )
-    columns: list[Column | str] = ["raw", *values, *_LINEAGE]
-    return judged.select(*columns, conflict.alias("reasons"), "disposition").unionByName(
-        rows.where(~valid).select(*columns, "reasons", F.lit(REJECTED).alias("disposition"))
-    )
+    conflict = F.array(F.lit(f"{key}: {CONFLICT}"))
+    return ranked.select("raw", *values, *_LINEAGE, conflict.alias("reasons"), disposition.alias("disposition"))
 
 
-def quarantined(rows: DataFrame, source: str) -> DataFrame:
-    """The rejected rows, as `silver.quarantine` takes them."""
-    return rows.where(F.col("disposition") == REJECTED).withColumn("source", F.lit(source))
+def is_valid() -> Column:
+    """Whether a line breaks no rule."""
+    return F.size("reasons") == 0
 
 
-def duplicates(rows: DataFrame, source: str, key: str) -> DataFrame:
+def quarantined(rows: DataFrame, judged: DataFrame, source: str) -> DataFrame:
+    """The rejected rows, as `silver.quarantine` takes them: those that break a rule, and those that conflict."""
+    columns = ["raw", "reasons", *_LINEAGE]
+    conflicting = judged.where(F.col("disposition") == REJECTED).select(*columns)
+    return rows.where(~is_valid()).select(*columns).unionByName(conflicting).withColumn("source", F.lit(source))
+
+
+def duplicates(judged: DataFrame, source: str, key: str) -> DataFrame:
     """The repeated rows, as `silver.duplicate` takes them."""
-    repeated = rows.where(F.col("disposition") == DUPLICATE)
+    repeated = judged.where(F.col("disposition") == DUPLICATE)
     return repeated.select(F.lit(source).alias("source"), F.col(key).cast("string").alias("key"), *_LINEAGE)
 
 
-def accepted(rows: DataFrame) -> DataFrame:
+def accepted(judged: DataFrame) -> DataFrame:
     """The rows that silver takes."""
-    return rows.where(F.col("disposition") == ACCEPTED)
+    return judged.where(F.col("disposition") == ACCEPTED)

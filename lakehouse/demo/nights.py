@@ -1,0 +1,71 @@
+"""Drives simulated midnights through the pipeline, and shows each as it passes."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.glassware.landing import land_until, next_midnight
+from lakehouse.glassware.stream import START, Stream
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.run_pipeline import run_pipeline
+
+_DAY = timedelta(days=1)
+
+
+def begin_anew_where_other(stream: Stream, root: Path) -> None:
+    """Removes the demo's folder where it holds another simulation; the same one goes on where it stopped."""
+    try:
+        next_midnight(stream, root / "landing")
+    except ConfigurationError:
+        print(f"{root} holds another simulation; it is removed, and this one begins anew")
+        shutil.rmtree(root)
+
+
+def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
+    """Lands and processes each midnight that is not past yet; begins with what a run that was cut off had landed."""
+    landing = Path(lakehouse.landing)
+    last = START + days * _DAY if days else midnight_after(stream)
+    n_nights = (last - START) // _DAY
+    started = next_midnight(stream, landing)
+    past = n_nights if started is None else min((started - START) // _DAY - 1, n_nights)
+    with tqdm(
+        total=n_nights, initial=past, unit="night", bar_format="{l_bar}{bar:20}| {n_fmt}/{total_fmt} {elapsed}"
+    ) as bar:
+        if past:
+            run_pipeline(lakehouse)
+        for midnight in _midnights(stream, landing, last):
+            land_until(stream, landing, midnight)
+            run_pipeline(lakehouse)
+            bar.update((midnight - START) // _DAY - bar.n)
+            bar.set_description_str(_line(lakehouse, midnight))
+            for event in _events(lakehouse, midnight):
+                bar.write(event)
+
+
+def midnight_after(stream: Stream) -> datetime:
+    """The midnight at which the last label has landed."""
+    return stream.label_time(stream.pieces)
+
+
+def _midnights(stream: Stream, landing: Path, last: datetime) -> Iterator[datetime]:
+    while (midnight := next_midnight(stream, landing)) is not None and midnight <= last:
+        yield midnight
+
+
+def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
+    facts = [row["quality"] for row in lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["quality"])]
+    labelled = sum(each["n_labelled"] for each in facts)
+    right = sum(cell["count"] for each in facts for cell in each["confusion"] if cell["prediction"] == cell["label"])
+    accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
+    champion = lakehouse.registry.champion()
+    return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{champion}' if champion else 'no champion yet'}"
+
+
+def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:
+    for row in lakehouse.store.rows(lakehouse.catalog.promotion, pc.field("as_of") == midnight):
+        yield f"{midnight:%Y-%m-%d} {row['action']} v{row['to_version']}: {row['reason']}"

@@ -25,6 +25,7 @@ DEVELOPMENT = [
     "mypy>=2,<3",
     "pytest>=9,<10",
     "ruff>=0.14,<1",
+    "setuptools>=77,<90",
     "types-PyYAML",
 ]
 

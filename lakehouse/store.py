@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from pyarrow.compute import Expression
@@ -83,6 +84,16 @@ class Store:
     def read_stream(self, table: Table) -> DataFrame:
         """The table's appends, as a stream."""
         return self.spark.readStream.format("delta").load(self.path(table))
+
+    def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
+        """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
+        if least is None:
+            return False
+        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        if f"min.{key}" not in files.column_names:
+            return files.num_rows > 0
+        apart = pc.or_(pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least))
+        return not pc.all(pc.fill_null(apart, False)).as_py()
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Appends a Spark frame, once for each transaction however often it is tried."""

@@ -1,6 +1,7 @@
 """Drives simulated midnights through the pipeline, and shows each as it passes."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,9 +34,8 @@ def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
     n_nights = (last - START) // _DAY
     started = next_midnight(stream, landing)
     past = n_nights if started is None else min((started - START) // _DAY - 1, n_nights)
-    with tqdm(
-        total=n_nights, initial=past, unit="night", bar_format="{l_bar}{bar:20}| {n_fmt}/{total_fmt} {elapsed}"
-    ) as bar:
+    form = "{l_bar}{bar:20}| {n_fmt}/{total_fmt} nights, {elapsed}"
+    with tqdm(total=n_nights, initial=past, file=sys.stdout, bar_format=form) as bar:
         if past:
             run_pipeline(lakehouse)
         for midnight in _midnights(stream, landing, last):
@@ -44,7 +44,7 @@ def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
             bar.update((midnight - START) // _DAY - bar.n)
             bar.set_description_str(_line(lakehouse, midnight))
             for event in _events(lakehouse, midnight):
-                bar.write(event)
+                bar.write(event, file=sys.stdout)
 
 
 def midnight_after(stream: Stream) -> datetime:

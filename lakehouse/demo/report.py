@@ -69,8 +69,8 @@ def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
 
 def drifts_of(story: Story) -> list[Drift]:
     """Each change of the rule that labelled pieces have lived to see."""
-    ends = [pd.Timestamp(each.starts) for each in story.regimes[1:]] + [pd.Timestamp.max.tz_localize("UTC")]
     last = story.pieces["time"].max()
+    ends = [*(pd.Timestamp(each.starts) for each in story.regimes[1:]), last + pd.Timedelta(days=1)]
     spans = list(zip(story.regimes, ends, strict=True))[1:]
     return [_drift(story, regime, end) for regime, end in spans if pd.Timestamp(regime.starts) <= last]
 

@@ -12,7 +12,7 @@ from lakehouse.rules import LineRules
 from lakehouse.settings import ModelSettings, SourceSettings
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps import ingest as steps
-from lakehouse.store import Store, covering_keys_of
+from lakehouse.store import Store
 from lakehouse.stream import Batch, Query
 from lakehouse.tables import Table
 
@@ -70,25 +70,26 @@ def _take_in(store: Store, model: ModelSettings, source: Source, files: DataFram
     store.append(lines, source.bronze, batch.transaction(source.bronze))
     rows = steps.with_values_and_reasons(lines, LineRules(source.settings, model.stream), source.silver).persist()
     try:
-        valid = rows.where(steps.is_valid())
-        held = store.read(source.silver).where(covering_keys_of(valid, model.key))
-        judged = steps.with_disposition(valid, held, model.key, list(source.settings.columns))
-        _write(store, model, source, rows, judged.persist(), batch)
-        judged.unpersist()
+        _sort_out(store, model, source, rows, batch)
     finally:
         rows.unpersist()
 
 
-def _write(
-    store: Store, model: ModelSettings, source: Source, rows: DataFrame, judged: DataFrame, batch: Batch
-) -> None:
-    """Appends to each table that gets rows; an empty commit would be a change."""
-    name, catalog = source.settings.table, store.catalog
-    found = set(judged.agg(F.collect_set("disposition")).collect()[0][0])
-    if steps.ACCEPTED in found:
+def _sort_out(store: Store, model: ModelSettings, source: Source, rows: DataFrame, batch: Batch) -> None:
+    """Appends each row to where it belongs; a table that gets none gets no commit."""
+    catalog, name, valid = store.catalog, source.settings.table, rows.where(steps.is_valid())
+    keys = steps.keys_of(rows, model.key)
+    if keys.are_distinct and not store.may_hold(source.silver, model.key, keys.least, keys.greatest):
+        judged, found = steps.all_accepted(valid), {steps.ACCEPTED}
+    else:  # a key may have come before, in the batch or in silver
+        held = store.read(source.silver).where(F.col(model.key).between(keys.least, keys.greatest))
+        judged = steps.with_disposition(valid, held, model.key, list(source.settings.columns)).persist()
+        found = set(judged.agg(F.collect_set("disposition")).collect()[0][0])
+    if keys.count and steps.ACCEPTED in found:
         store.append(steps.accepted(judged), source.silver, batch.transaction(source.silver))
-    if steps.REJECTED in found or not rows.where(~steps.is_valid()).isEmpty():
+    if keys.rejected or steps.REJECTED in found:
         rejected = steps.quarantined(rows, judged, name)
         store.append(rejected, catalog.quarantine, batch.transaction(catalog.quarantine))
     if steps.DUPLICATE in found:
         store.append(steps.duplicates(judged, name, model.key), catalog.duplicate, batch.transaction(catalog.duplicate))
+    judged.unpersist()

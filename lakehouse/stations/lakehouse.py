@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigurationError
 from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.steps.catalogue import as_init_sql
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, catalog_of
 
@@ -57,6 +58,8 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     _claim(root, model)
     store = Store(spark, root, catalog_of(model))
     store.create_missing()
+    if "://" not in root:
+        (Path(root) / "_system" / "tables.sql").write_text(as_init_sql(store.catalog, store.path))
     return Lakehouse(model, environment, store)
 
 

@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
@@ -65,6 +67,44 @@ def _reader(rules: LineRules) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
             yield pa.RecordBatch.from_arrays([*batch.columns, *added.values()], names=[*batch.schema.names, *added])
 
     return read
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What is known of the keys of a batch's valid rows: their range, how many, how many distinct ones.
+
+    Attributes:
+        rejected: rows that are not valid; they have no say in the rest.
+    """
+
+    least: Any
+    greatest: Any
+    count: int
+    distinct: int
+    rejected: int
+
+    @property
+    def are_distinct(self) -> bool:
+        """Whether no key comes twice."""
+        return self.distinct == self.count
+
+
+def keys_of(rows: DataFrame, key: str) -> Keys:
+    """The keys of the valid rows, in one pass."""
+    valid_key = F.when(is_valid(), F.col(key))
+    found = rows.agg(
+        F.min(valid_key).alias("least"),
+        F.max(valid_key).alias("greatest"),
+        F.count(valid_key).alias("count"),
+        F.count_distinct(valid_key).alias("distinct"),
+        F.count_if(~is_valid()).alias("rejected"),
+    )
+    return Keys(**found.collect()[0].asDict())
+
+
+def all_accepted(valid: DataFrame) -> DataFrame:
+    """The rows as `with_disposition` would give them where no key has come before."""
+    return valid.withColumn("disposition", F.lit(ACCEPTED))
 
 
 def with_disposition(valid: DataFrame, held: DataFrame, key: str, values: list[str]) -> DataFrame:

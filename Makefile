@@ -1,0 +1,72 @@
+# Targets are grouped; a line that ends in `## sentence` is shown by `make help`.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+SUBMIT := $(BIN)/spark-submit --properties-file conf/spark-local.properties
+
+SEED ?= 0
+SCENARIO ?= demo
+DAYS ?=
+ROOT ?= .lakehouse/main
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
+
+##@ Use
+.PHONY: help demo mlflow wheel
+help: ## Shows this.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the whole pipeline (SEED=, SCENARIO=, DAYS=).
+	@mkdir -p .lakehouse
+	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
+		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
+
+mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
+	$(BIN)/mlflow server --backend-store-uri sqlite:///$(ROOT)/mlflow/mlflow.db --host 127.0.0.1 --port 5000
+
+wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
+
+##@ Develop
+.PHONY: setup test test-fast lint format lock clean
+setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
+
+test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
+	$(BIN)/python -m pytest -q
+
+test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
+	$(BIN)/python -m pytest -q -m "not spark and not slow"
+
+lint: $(SET_UP) ## Runs ruff, mypy and the import contracts.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(SET_UP) ## Formats the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(SET_UP) ## Writes requirements.lock anew from setup.py.
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile setup.py --extra dev --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links -q -o requirements.lock
+
+clean: ## Removes the virtual environment and every local lakehouse.
+	rm -rf $(VENV) .lakehouse dist build *.egg-info
+
+# Every file that setting up depends on is named here, so a second call does nothing.
+$(SET_UP): requirements.lock setup.py conf/spark-local.properties .ci/fetch_jars.py
+	@.ci/check_prerequisites $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(SUBMIT) --conf spark.hadoop.fs.file.impl=org.apache.hadoop.fs.LocalFileSystem .ci/fetch_jars.py $(VENV)/jars \
+		2> $(VENV)/jars.log || { tail -n 20 $(VENV)/jars.log >&2; exit 1; }
+	@touch $@

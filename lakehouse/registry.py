@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,8 @@ from mlflow.models import infer_signature
 
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Trial
+
+warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
 
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
@@ -134,6 +137,11 @@ class Registry:
         """The version that was trained as of that moment, if any: a run that was cut off goes on with it."""
         found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
         return self._from_tags(found[0]) if found else None
+
+    def trained_until(self) -> dict[str, dt.datetime]:
+        """For each version, the event time of the last row that it was trained on."""
+        found = self._client.search_model_versions(f"name = '{self._name}'")
+        return {str(each.version): _moment(each.tags["trained_to"]) for each in found if "trained_to" in each.tags}
 
     def model_file(self, version: ModelVersion) -> bytes:
         """The version's model file, as it is in the store; whoever loads it verifies its digest."""

@@ -54,7 +54,7 @@ class LineRules:
             return self._rejected(MALFORMED)
         if not isinstance(content, dict):
             return self._rejected(f"{MALFORMED}: not an object")
-        reasons = [f"{name}: {DUPLICATE_FIELD}" for name in dict.fromkeys(twice)]
+        reasons = [f"{_storable(name)}: {DUPLICATE_FIELD}" for name in dict.fromkeys(twice)]
         values = {}
         for name, column in self.source.columns.items():
             values[name], broken = self._checked(content.get(name), column, landed_at)
@@ -91,6 +91,11 @@ def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice += [name for name in names if names.count(name) > 1]
     return content
+
+
+def _storable(name: str) -> str:
+    """The name with half a surrogate pair written as its escape: reasons are stored as UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _missing(name: str, content: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lakehouse.errors import ConfigurationError
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
-_SPAN = re.compile(r"(\d+) (second|minute|hour|day|week)s?")
+_SPAN = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 BASE_WINDOW = dt.timedelta(hours=1)
 
@@ -50,6 +50,14 @@ Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
 Scalar = bool | int | float | str
 S = TypeVar("S", bound="Settings")
 ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestamp"]
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "long": (int,),
+    "integer": (int,),
+    "double": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+    "timestamp": (),
+}
 Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression"]
 
 
@@ -76,6 +84,9 @@ class ColumnSettings(Settings):
             raise ValueError(f"min and max are for numbers; a {self.type} column takes `values`, or nothing")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min is above max; exchange them")
+        strange = [value for value in self.values or () if type(value) not in _PYTHON_TYPES[self.type]]
+        if strange:
+            raise ValueError(f"values are of another type: {strange}; write {self.type} values (words in quotes)")
         return self
 
 
@@ -238,12 +249,19 @@ def _load(kind: type[S], path: Path | str) -> S:
         raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror}); name a YAML file that is there"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: is not YAML: {error}") from error
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentence(path, kind, item) for item in error.errors())) from error
+        raise ConfigurationError("\n".join(_sentence(path, kind, item) for item in _innermost(error))) from error
+
+
+def _innermost(error: ValidationError) -> list[Any]:
+    """The errors without those of a block that is only wrong because something in it is."""
+    found = error.errors()
+    blocks = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+    return [item for item in found if not item["loc"] or item["loc"] not in blocks]
 
 
 def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:

@@ -4,6 +4,7 @@ Spark writes what is a stream. Small tables whose rows are made on the driver ar
 tables, without the planning of a Spark job for a handful of rows.
 """
 
+import datetime as dt
 import fcntl
 import hashlib
 import json
@@ -29,6 +30,7 @@ from lakehouse.errors import LockedError, StoreError
 from lakehouse.tables import Catalog, Table
 
 Row = Mapping[str, Any]
+_STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ class Store:
         for table in self.catalog.tables:
             if DeltaTable.is_deltatable(self.path(table)):
                 found = json.loads(DeltaTable(self.path(table)).schema().to_json())
-                _check_columns(f"{table.full_name} in {self.root}", StructType.fromJson(found), table)
+                _check_columns(f"{table.full_name} in {self.root}", StructType.fromJson(found), table, exactly=True)
             else:
                 self._create(table)
 
     def version(self, table: Table) -> int:
         """The newest Delta version of the table."""
-        return DeltaTable(self.path(table), without_files=True).version()
+        return DeltaTable(self.path(table)).version()
 
     def versions(self, *tables: Table) -> dict[str, int]:
         """The newest Delta version of each table, by its full name."""
@@ -85,6 +87,27 @@ class Store:
         """The table's appends, as a stream."""
         return self.spark.readStream.format("delta").load(self.path(table))
 
+    def key_range(
+        self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
+    ) -> tuple[Any, Any] | None:
+        """Bounds on the keys of the rows with a time from `start` to `end`, by the files' statistics; starts no job.
+
+        Returns:
+            The bounds, which may be wider than the keys; None where a file tells none.
+        """
+        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        if f"min.{time}" not in files.column_names or f"min.{key}" not in files.column_names:
+            return None
+        overlap = pc.and_(
+            pc.less_equal(files[f"min.{time}"], pa.scalar(end + _STATISTICS_UNIT)),
+            pc.greater_equal(files[f"max.{time}"], pa.scalar(start - _STATISTICS_UNIT)),
+        )
+        found = files.filter(pc.fill_null(overlap, True))
+        least, greatest = found[f"min.{key}"], found[f"max.{key}"]
+        if least.null_count or greatest.null_count or not len(least):
+            return None
+        return pc.min(least).as_py(), pc.max(greatest).as_py()
+
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
         """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
         if least is None:
@@ -93,7 +116,7 @@ class Store:
         if f"min.{key}" not in files.column_names:
             return files.num_rows > 0
         apart = pc.or_(pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least))
-        return not pc.all(pc.fill_null(apart, False)).as_py()
+        return not pc.all(pc.fill_null(apart, False), min_count=0).as_py()
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Appends a Spark frame, once for each transaction however often it is tried."""
@@ -112,13 +135,20 @@ class Store:
         delta = DeltaTable(self.path(table))
         if transaction is None:
             return write_deltalake(delta, _as_arrow(rows, table), mode="append")
-        if (delta.transaction_version(transaction.app_id) or -1) >= transaction.version:
+        written = delta.transaction_version(transaction.app_id)
+        if written is not None and written >= transaction.version:
             return None
         once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
         return write_deltalake(delta, _as_arrow(rows, table), mode="append", commit_properties=once)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table) -> None:
-        """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay."""
+        """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay.
+
+        Raises:
+            StoreError: there are no rows, so nothing says which partitions are meant.
+        """
+        if not rows:
+            raise StoreError(f"{table.full_name}: no rows, so no partitions to replace; leave the call out")
         partitions = sorted({tuple(str(row[name]) for name in table.partition_by) for row in rows})
         terms = [
             " AND ".join(f"{name} = '{value}'" for name, value in zip(table.partition_by, values, strict=True))
@@ -178,13 +208,15 @@ def covering_keys_of(rows: DataFrame, key: str) -> Column:
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
 
-def _check_columns(what: str, found: StructType, table: Table) -> None:
+def _check_columns(what: str, found: StructType, table: Table, exactly: bool = False) -> None:
     kinds = {field.name: field.dataType.simpleString() for field in found}
     wrong = [
         f"{field.name} is {kinds.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
         for field in table.schema
         if kinds.get(field.name) != field.dataType.simpleString()
     ]
+    if exactly:
+        wrong += [f"{name} is {kind}, not declared" for name, kind in kinds.items() if name not in table.schema.names]
     if wrong:
         raise StoreError(f"{what}: {'; '.join(wrong)}")
 

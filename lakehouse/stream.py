@@ -39,20 +39,21 @@ class Query:
     streaming: StreamingQuery
     errors: list[LakehouseError]
 
-    def wait(self, continuous: bool) -> None:
-        """Waits for the end of what is available, or for ever.
+    def wait(self, continuous: bool, seconds: int = 1) -> bool:
+        """Waits `seconds` for the end of what is available, or for ever; whether the query has ended.
 
         Raises:
             LakehouseError: the one that the handler raised, or that a continuous query stopped unexplained.
         """
         try:
-            self.streaming.awaitTermination()
+            ended = bool(self.streaming.awaitTermination(seconds))
         except Exception:
             if self.errors:
                 raise self.errors[0] from None
             raise
-        if continuous:
+        if ended and continuous:
             raise LakehouseError(f"{self.name}: the query stopped by itself; another process may own its checkpoint")
+        return ended
 
 
 def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:
@@ -86,8 +87,9 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
     """Waits for each query; the first error stops the others."""
     running = list(queries)
     try:
-        for query in running:
-            query.wait(continuous=trigger != AVAILABLE_NOW)
+        waiting = running
+        while waiting:  # for each in turn: an error of the last must not wait for the end of the first
+            waiting = [query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)]
     finally:
         for query in running:
             if query.streaming.isActive:
@@ -110,4 +112,4 @@ def interval_seconds(trigger: str) -> float | None:
 
 def _trigger(trigger: str) -> dict[str, Any]:
     seconds = interval_seconds(trigger)
-    return {"availableNow": True} if seconds is None else {"processingTime": f"{seconds:g} seconds"}
+    return {"availableNow": True} if seconds is None else {"processingTime": f"{seconds:.0f} seconds"}

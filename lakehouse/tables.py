@@ -1,7 +1,8 @@
 """Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is derived from here."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from pyspark.sql.types import DataType, StructField, StructType
@@ -108,13 +109,22 @@ def catalog_of(model: ModelSettings) -> Catalog:
         decision=DECISION,
         promotion=PROMOTION,
     )
+    named_twice = _twice(table.full_name for table in catalog.tables)
+    if named_twice:
+        raise ConfigurationError(f"{', '.join(named_twice)}: is a table of the engine; give the model's another name")
     for table in catalog.tables:
         _check_names(table)
+    for source, table in ((model.readings, catalog.bronze_readings), (model.labels, catalog.bronze_labels)):
+        _check_names(replace(table, columns=(*_typed_columns(source), *_WHILE_INGESTED, *table.columns)))
     return catalog
 
 
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
 def _check_names(table: Table) -> None:
-    twice = [name for name, times in Counter(column.name for column in table.columns).items() if times > 1]
+    twice = _twice(column.name for column in table.columns)
     if twice:
         raise ConfigurationError(
             f"{', '.join(twice)}: {table.full_name} has that column already; give the model's another name"
@@ -183,6 +193,15 @@ _LINEAGE = (
     Column("landed_at", "timestamp", "When the file landed (its modification time)"),
     Column("ingest_batch", "bigint", "Micro-batch of the ingest stream"),
     Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
+)
+
+# What a line carries beside its values on the way from bronze to silver (steps/ingest.py).
+_WHILE_INGESTED = (
+    Column("reasons", "array<string>", "Every rule that it breaks"),
+    Column("disposition", "string", "What becomes of it"),
+    Column("held", "boolean", "Whether silver holds it"),
+    Column("rank", "int", "Its place among the lines of its key"),
+    Column("first", "string", "The first line of its key"),
 )
 
 QUARANTINE = Table(

@@ -1,8 +1,13 @@
 """Builders: rows that fill what a test does not care about, and small models of other shapes."""
 
+import atexit
 import datetime as dt
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +37,163 @@ def land(folder: Path, name: str, lines: Sequence[Any], at: dt.datetime) -> Path
     path.write_text("".join(f"{text}\n" for text in texts))
     os.utime(path, (at.timestamp(), at.timestamp()))
     return path
+
+
+PARCEL = """
+name: parcel
+key: parcel_no
+event_time: weighed_at
+stream: {began: 2024-03-01T00:00:00Z}
+readings:
+  table: weighing
+  columns:
+    parcel_no: {type: string}
+    weighed_at: {type: timestamp}
+    lane: {type: string, nullable: true}
+    fragile: {type: boolean, nullable: true}
+    grams: {type: double, nullable: true}
+    found: {type: integer, nullable: true}  # a name that the engine could be tempted to use itself
+labels:
+  table: claim
+  columns:
+    parcel_no: {type: string}
+    settled_at: {type: timestamp}
+    outcome: {type: string, values: [ok, broken, lost]}
+  time: settled_at
+  label: outcome
+  horizon: 1 day
+predictions: {table: expected_outcome, features: [lane, grams, fragile, found]}
+metrics: {granularities: [1 hour, 1 day], bins: 5}
+training:
+  first_after: 100
+  folds: 3
+  families: {decision_tree: {max_depth: [4]}, logistic_regression: {C: [1.0]}}
+margins: {accuracy_drop: 0.1, alarm: 12.0, first_gain: 0.05, confidence: 0.99}
+"""
+
+
+def write_parcel_settings(folder: Path) -> Path:
+    """A second model, of another shape than glassware: text keys, nullable features, three classes."""
+    path = folder / "parcel.yaml"
+    path.write_text(PARCEL)
+    return path
+
+
+def parcels(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines of readings and of labels for the parcel model: a parcel each ten minutes, settled twenty hours later.
+
+    The first of them have no value in any nullable column.
+    """
+    import random
+
+    chance = random.Random(0)
+    readings, labels = [], []
+    for place in range(n):
+        at, known = moment("2024-03-01T01:00:00") + dt.timedelta(minutes=10 * place), place >= 6
+        lane = chance.choice(["a", "b", "é", None]) if known else None
+        fragile = chance.choice([True, False, None]) if known else None
+        grams = chance.choice([None, chance.uniform(1, 100)]) if known else None
+        line = {"parcel_no": f"P{place:04d}", "weighed_at": at.isoformat()}
+        readings.append(
+            line | {"lane": lane, "fragile": fragile, "grams": grams, "found": chance.choice([None, 1, 2])}
+        )
+        outcome = "lost" if lane == "b" else "broken" if fragile else "ok"
+        settled = (at + dt.timedelta(hours=20)).isoformat()
+        labels.append({"parcel_no": line["parcel_no"], "settled_at": settled, "outcome": outcome})
+    return readings, labels
+
+
+WITHHELD = 100_030
+"""The piece whose label does not come with the others."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A small glassware lakehouse as it was after some simulated nights; tests read these, and write to copies."""
+
+    spark: SparkSession
+    model: Any
+    folder: Path
+
+    def at(self, night: str) -> Any:
+        """The lakehouse as it was then; not to be written to."""
+        return self._opened(self.folder / night)
+
+    def copy(self, night: str, folder: Path) -> Any:
+        """A copy to write to; the landing folder and the artifacts are shared."""
+        shutil.copytree(self.folder / night, folder / night)
+        return self._opened(folder / night)
+
+    def _opened(self, root: Path) -> Any:
+        from lakehouse.settings import EnvironmentSettings
+        from lakehouse.stations.lakehouse import open_lakehouse
+
+        elsewhere = {name: str(self.folder / name) for name in ("landing", "artifacts")}
+        environment = EnvironmentSettings(
+            root=str(root), landing=elsewhere["landing"], artifact_location=elsewhere["artifacts"]
+        )
+        return open_lakehouse(self.spark, self.model, environment)
+
+
+@cache
+def glassware_plant(spark: SparkSession) -> Plant:
+    """Its nights: `waiting` (no model yet), `first` (it has come), `drifted` (v2 takes over), `newest` (v3 as well).
+
+    A piece per 225 s; the rule changes in the evening of 9 July. Made once for all test modules.
+    """
+    from lakehouse.glassware.landing import land_until
+    from lakehouse.glassware.stream import Stream
+    from lakehouse.settings import load_model_settings
+    from lakehouse.stations.ingest import ingest
+    from lakehouse.stations.run_pipeline import run_pipeline
+    from lakehouse.stations.score import score
+
+    folder = Path(tempfile.mkdtemp(prefix="plant-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    glassware = load_model_settings("conf/glassware.yaml")
+    families = {"decision_tree": {"ccp_alpha": [0.005]}, "logistic_regression": {"C": [1.0]}}
+    few = {"families": families, "folds": 3, "first_after": 1000}
+    model = glassware.model_copy(update={"training": glassware.training.model_copy(update=few)})
+    plant, stream = Plant(spark, model, folder), Stream("demo", seed=0, pieces=6000, period=225.0)
+    lakehouse = plant.at("newest")
+    for night, day in (("waiting", 7), ("first", 7), ("drifted", 11), ("newest", 13)):
+        land_until(stream, folder / "landing", moment("2019-07-01T00:00:00") + dt.timedelta(days=day))
+        _withhold(folder / "landing" / "quality_check")
+        if night == "waiting":
+            ingest(lakehouse, "available-now")
+            score(lakehouse, "available-now")
+        else:
+            run_pipeline(lakehouse)
+        if night != "newest":
+            shutil.copytree(folder / "newest", folder / night)
+    return plant
+
+
+def _withhold(folder: Path) -> None:
+    """Takes the withheld piece's label out of the file that it landed in."""
+    for path in folder.glob("*.jsonl"):
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["pid"] != WITHHELD]
+        if len(kept) < len(lines):
+            path.write_text("".join(kept))
+
+
+@cache
+def parcel_depot(spark: SparkSession) -> Any:
+    """A lakehouse of the parcel model, made from its YAML file alone, after two days. Made once for all modules."""
+    from lakehouse.settings import EnvironmentSettings, load_model_settings
+    from lakehouse.stations.lakehouse import open_lakehouse
+    from lakehouse.stations.run_pipeline import run_pipeline
+
+    folder = Path(tempfile.mkdtemp(prefix="depot-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = load_model_settings(write_parcel_settings(folder))
+    lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(folder / "lakehouse")))
+    readings, labels = parcels()
+    landing, landed_at = Path(lakehouse.landing), moment("2024-03-04T00:00:00")
+    land(landing / "weighing", "1", readings, landed_at)
+    land(landing / "claim", "1", labels[:160], landed_at)
+    run_pipeline(lakehouse)
+    land(landing / "claim", "2", labels[160:290], landed_at + dt.timedelta(hours=1))
+    run_pipeline(lakehouse)
+    return lakehouse

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jobs.simulate import parse_arguments, seconds_between_days, simulate
+from jobs.simulate import main
 from lakehouse.errors import ConfigurationError
 from lakehouse.glassware import landing as landing_module
 from lakehouse.glassware.landing import LABELS, READINGS, land_until, last_landed, next_midnight
@@ -245,19 +245,10 @@ def test_with_an_interval_the_job_lands_a_day_at_a_time_until_the_moment(
 
     monkeypatch.setattr("jobs.simulate.time.sleep", pause)
     words = ["--landing", str(tmp_path), "--until", "2019-07-04T09:00", "--trigger", "10 seconds"]
-    simulate(parse_arguments(words))
+    main(words)
     landed_at = sorted({path.stat().st_mtime for path in (tmp_path / READINGS).iterdir()})
     assert [datetime.fromtimestamp(t, UTC) for t in landed_at] == [day(2), day(3), day(4), day(4, 9)]
     assert pauses == [10.0, 10.0, 10.0]
     before = snapshot(tmp_path)
-    simulate(parse_arguments(words))
+    main(words)
     assert snapshot(tmp_path) == before
-
-
-def test_a_trigger_is_available_now_or_an_interval() -> None:
-    assert seconds_between_days("available-now") is None
-    assert seconds_between_days("1 minute") == 60
-    assert seconds_between_days("2 hours") == 7200
-    for wrong in ("often", "10", "10 fortnights", "-1 seconds", "1.5 hours", ""):
-        with pytest.raises(ConfigurationError, match="trigger: "):
-            seconds_between_days(wrong)

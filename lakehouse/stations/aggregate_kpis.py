@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from lakehouse import stream
+from lakehouse.settings import BASE_WINDOW
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.windows import Scope, WindowFacts, rolled_up
@@ -21,6 +22,7 @@ from lakehouse.store import Row, Transaction
 from lakehouse.stream import Batch
 
 QUERY = "aggregate_kpis"
+FIRST_VERSION = "1"
 _FACT_COLUMNS = ("window_start", "model_version", "n_in_training", "quality", "columns")
 
 
@@ -114,23 +116,30 @@ class Aggregator:
     def _recomputed(self, hours: frozenset[dt.datetime]) -> list[WindowFacts]:
         if not hours:
             return []
-        key, time = self._model.key, F.col(self._model.event_time)
-        span = time.between(min(hours), max(hours) + dt.timedelta(hours=1))
-        rows = self._store.read(self._catalog.predictions).where(span & F.date_trunc("hour", time).isin(sorted(hours)))
-        least, greatest, versions = rows.agg(F.min(key), F.max(key), F.collect_set("model_version")).collect()[0]
-        labels = self._store.read(self._catalog.labels).where(F.col(key).between(least, greatest))
-        trained_until = {version: self._lakehouse.registry.version(version).record.trained_to for version in versions}
+        key, time = self._model.key, self._model.event_time
+        start, end = min(hours), max(hours) + BASE_WINDOW
+        predictions = self._store.read(self._catalog.predictions)
+        rows = predictions.where(F.col(time).between(start, end) & F.date_trunc("hour", time).isin(sorted(hours)))
+        labels = self._store.read(self._catalog.labels)
+        bounds = self._store.key_range(self._catalog.predictions, key, time, start, end)
+        if bounds:
+            labels = labels.where(F.col(key).between(*bounds))
         schema = StructType([self._catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        profiling = self._profiling(max(versions, key=int))
-        facts = steps.facts_of_hours(rows, labels, self._model, profiling, trained_until, schema)
+        facts = steps.facts_of_hours(rows, labels, self._model, self._profiling(), schema)
         return [WindowFacts.from_row(row) for row in facts.toArrow().to_pylist()]
 
-    def _profiling(self, version: str) -> steps.Profiling:
-        """The bins are those of the version's baseline; every version has inherited them from the first."""
-        edges = {name: profile.bin_edges for name, profile in self._baseline(version).items() if profile.bin_edges}
-        model = self._model
-        positive = model.positive if len(model.classes) == 2 else None
-        return steps.Profiling(steps.specs_of(model), edges, model.labels.label, model.classes, positive)
+    def _profiling(self) -> steps.Profiling:
+        """The bins are the champion's; every version has inherited them from the first."""
+        model, registry = self._model, self._lakehouse.registry
+        baseline = self._baseline(registry.champion() or FIRST_VERSION)
+        return steps.Profiling(
+            specs=steps.specs_of(model),
+            edges={name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges},
+            label=model.labels.label,
+            classes=model.classes,
+            positive=model.positive if len(model.classes) == 2 else None,
+            trained_until=registry.trained_until(),
+        )
 
     def _as_of(self, moment: dt.datetime | None) -> AsOf:
         return AsOf(

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import stream
 from lakehouse.errors import RegistryError
+from lakehouse.estimators import load
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
 from lakehouse.steps.retrain import features_of
@@ -53,6 +54,7 @@ class Scorer:
         version = self._lakehouse.registry.champion()
         if version is None:
             raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
+        self._model(version)  # before the ledger's row: a batch that names a refused file could never be scored
         ledger = self._lakehouse.catalog.scoring_ledger
         row = {
             "query_id": batch.query_id,
@@ -78,11 +80,13 @@ class Scorer:
 
     def _fetched(self, version: str) -> ScoringModel:
         lakehouse = self._lakehouse
-        found = lakehouse.registry.version(version)
+        content = lakehouse.registry.model_file(lakehouse.registry.version(version))
+        sha256 = recorded_sha256(lakehouse, version)
+        load(content, sha256)  # refused here, it is one sentence; refused by a worker, it would be a stack trace
         return ScoringModel(
             version=version,
-            sha256=recorded_sha256(lakehouse, version),
-            content=lakehouse.spark.sparkContext.broadcast(lakehouse.registry.model_file(found)),
+            sha256=sha256,
+            content=lakehouse.spark.sparkContext.broadcast(content),
             features=features_of(lakehouse.model),
             classes=lakehouse.model.classes,
             positive=lakehouse.model.positive,

@@ -72,7 +72,8 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     source = TrainingData(
         lakehouse.store.path(lakehouse.catalog.labels), versions[lakehouse.catalog.labels.full_name], len(labelled)
     )
-    example, outcome = data.rows.head(_EXAMPLE_ROWS), labelled[lakehouse.model.labels.label].head(_EXAMPLE_ROWS)
+    example = data.rows.head(_EXAMPLE_ROWS)
+    outcome = pd.Series(data.codes[:_EXAMPLE_ROWS], name=lakehouse.model.labels.label)  # it predicts codes
     logged = list(zip(trials, results, strict=True))
     run_id = lakehouse.registry.log_training(
         f"{decision.action} as of {as_of:%Y-%m-%d}", source, logged, example, outcome

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
@@ -30,7 +30,8 @@ class Profiling:
         edges: bin edges of the numeric ones, from the baseline.
         label: name of the label column.
         classes: the label's classes, in the order of the probabilities.
-        positive: the class that two-class scores are of.
+        positive: the class that two-class scores are of; None for more classes.
+        trained_until: for each version, the event time of the last row that it was trained on.
     """
 
     specs: tuple[ColumnSpec, ...]
@@ -38,6 +39,7 @@ class Profiling:
     label: str
     classes: tuple[Scalar, ...]
     positive: Scalar | None
+    trained_until: Mapping[str, dt.datetime]
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -63,12 +65,7 @@ def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) ->
 
 
 def facts_of_hours(
-    predictions: DataFrame,
-    labels: DataFrame,
-    model: ModelSettings,
-    profiling: Profiling,
-    trained_until: Mapping[str, dt.datetime],
-    schema: StructType,
+    predictions: DataFrame, labels: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType
 ) -> DataFrame:
     """The facts of each hour × version among the predictions, in the columns of `schema`.
 
@@ -77,47 +74,38 @@ def facts_of_hours(
         labels: the labels that they may have.
         model: names the columns.
         profiling: how rows become facts.
-        trained_until: for each version, the event time of the last row that it was trained on.
         schema: the columns of `WindowFacts.to_row`.
     """
     joined = predictions.join(labels.select(model.key, model.labels.label), model.key, "left")
-    probabilities = [F.col("probability")[F.lit(str(each))].alias(f"p{n}") for n, each in enumerate(profiling.classes)]
-    monitored = [F.col(spec.name) for spec in profiling.specs]
+    probabilities = [F.col("probability")[F.lit(str(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)]
     rows = joined.select(
-        F.col(model.key).alias("key"),
-        F.date_trunc("hour", model.event_time).alias("window_start"),
-        "model_version",
-        _in_training(model, trained_until).alias("in_training"),
-        *monitored,
+        F.col(model.key).alias("_key"),  # no model's column begins with an underscore
+        F.col(model.event_time).alias("_moment"),
+        F.date_trunc("hour", model.event_time).alias("_hour"),
+        F.col("model_version").alias("_version"),
+        *(F.col(spec.name) for spec in profiling.specs),
         *probabilities,
     )
-    return rows.groupBy("window_start", "model_version").applyInArrow(_profiler(profiling, schema), schema)
-
-
-def _in_training(model: ModelSettings, trained_until: Mapping[str, dt.datetime]) -> Column:
-    """Whether the row's version was trained on rows as late as this one."""
-    case: Column = F.lit(False)
-    for version, until in trained_until.items():
-        case = F.when(F.col("model_version") == version, F.col(model.event_time) <= F.lit(until)).otherwise(case)
-    return case
+    return rows.groupBy("_hour", "_version").applyInArrow(_profiler(profiling, schema), schema)
 
 
 def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], pa.Table]:
     arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
     def profile(rows: pa.Table) -> pa.Table:
-        ordered = rows.sort_by("key")  # the same sums to the last digit, however the rows were partitioned
+        ordered = rows.sort_by("_key")  # the same sums to the last digit, however the rows were partitioned
         return pa.Table.from_pylist([_facts_of(ordered, profiling).to_row()], arrow_schema)
 
     return profile
 
 
 def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
-    names = [f"p{n}" for n in range(len(profiling.classes))]
+    version = rows["_version"][0].as_py()
+    names = [f"_p{n}" for n in range(len(profiling.classes))]
     return WindowFacts(
-        start=rows["window_start"][0].as_py(),
-        version=rows["model_version"][0].as_py(),
-        n_in_training=pc.sum(rows["in_training"]).as_py() or 0,
+        start=rows["_hour"][0].as_py(),
+        version=version,
+        n_in_training=_count_until(rows["_moment"], profiling.trained_until.get(version)),
         quality=QualityFacts.of(
             rows[PREDICTION].to_pylist(),
             rows[profiling.label].to_pylist(),
@@ -127,6 +115,12 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
         ),
         columns=profiles_of(rows, profiling.specs, profiling.edges),
     )
+
+
+def _count_until(moments: pa.ChunkedArray, until: dt.datetime | None) -> int:
+    if until is None:
+        return 0
+    return int(pc.sum(pc.less_equal(moments, pa.scalar(until, moments.type))).as_py())
 
 
 def profiles_of(

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from lakehouse.tables import Catalog, Table
+from lakehouse.settings import load_model_settings
+from lakehouse.tables import Catalog, Table, catalog_of
 
 
 def as_markdown(catalog: Catalog) -> str:
@@ -32,3 +33,7 @@ def _table_as_markdown(table: Table) -> str:
 
 def _short(ddl: str) -> str:
     return f"`{ddl}`" if len(ddl) <= 60 else f"`{ddl.split('<', maxsplit=1)[0]}<...>`"
+
+
+if __name__ == "__main__":
+    print(as_markdown(catalog_of(load_model_settings("conf/glassware.yaml"))))

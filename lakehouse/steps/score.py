@@ -39,12 +39,13 @@ def with_prediction(rows: DataFrame, model: ScoringModel, label_type: str) -> Da
     schema = ", ".join(["code int", *(f"{name} double" for name in names)])
     predict = pandas_udf(_predictor(model, names), schema)  # type: ignore[call-overload]
     found = predict(F.struct(*model.features.names))
-    scored = rows.withColumn("found", found)
-    parts = [F.col(f"found.{name}") for name in names]
+    scored = rows.withColumn("_found", found)  # no model's column begins with an underscore
+    parts = [F.col(f"_found.{name}") for name in names]
     entries = [each for label, part in zip(model.classes, parts, strict=True) for each in (F.lit(str(label)), part)]
+    classes = F.array(*map(F.lit, model.classes))
     return scored.select(
         *rows.columns,
-        F.element_at(F.array(*map(F.lit, model.classes)), F.col("found.code") + 1).cast(label_type).alias("prediction"),
+        F.element_at(classes, F.col("_found.code") + 1).cast(label_type).alias("prediction"),
         _score(model, parts).alias("score"),
         F.create_map(*entries).alias("probability"),
         F.lit(model.version).alias("model_version"),

@@ -1,0 +1,39 @@
+import re
+from pathlib import Path
+
+from lakehouse.settings import load_model_settings
+from lakehouse.steps.catalogue import as_init_sql, as_markdown
+from lakehouse.tables import catalog_of
+
+README = Path("README.md").read_text(encoding="utf-8")
+CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
+
+
+def test_the_readmes_table_catalogue_is_what_the_declarations_say() -> None:
+    shown = re.search(r"<!-- tables: .*? -->\n(.*?)\n<!-- end of tables -->", README, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == as_markdown(CATALOG), "write it anew: python -m lakehouse.steps.catalogue"
+
+
+def test_every_job_is_in_the_readmes_table_of_jobs() -> None:
+    jobs = {path.stem for path in Path("jobs").glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"^\| `(\w+)` \| [a-z]", README, re.MULTILINE)) >= jobs
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not Path(link).exists()] == []
+
+
+def test_the_init_sql_names_every_table_and_its_place() -> None:
+    sql = as_init_sql(CATALOG, lambda table: f"/lakehouse/{table.layer}/{table.name}")
+    for table in CATALOG.tables:
+        assert (
+            f"TABLE IF NOT EXISTS {table.full_name} USING DELTA LOCATION '/lakehouse/{table.layer}/{table.name}'" in sql
+        )
+
+
+def test_every_job_is_at_most_about_sixty_lines() -> None:
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in Path("jobs").glob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 60} == {}

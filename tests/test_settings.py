@@ -1,0 +1,174 @@
+"""A wrong setting gives one sentence that names its key and says what to write; the shipped files are right."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import load_environment_settings, load_model_settings, parse_span
+
+GLASSWARE = Path("conf/glassware.yaml")
+ABSENT = object()
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The glassware settings with another value at a dotted path; ABSENT deletes the key."""
+    content = yaml.safe_load(GLASSWARE.read_text())
+    *above, last = path.split(".")
+    block = content
+    for part in above:
+        block = block[part]
+    if value is ABSENT:
+        del block[last]
+    else:
+        block[last] = value
+    return content
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Any], Path]:
+    def write(content: Any) -> Path:
+        path = tmp_path / "model.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_the_shipped_files_are_valid() -> None:
+    model = load_model_settings(GLASSWARE)
+    assert (model.key, model.classes, model.positive) == ("pid", (0, 1), 1)
+    assert model.stream.began == dt.datetime(2019, 7, 1, tzinfo=dt.UTC)
+    assert load_environment_settings("conf/local.yaml").landing is None
+
+
+REFUSED = [
+    # a key that nobody reads, on top and deep down: the known ones are offered
+    ("colour", "blue", "colour: is not a setting; write one of name, description, key"),
+    ("margins.alarms", 12, "margins.alarms: is not a setting; write one of accuracy_drop, alarm,"),
+    ("readings.columns.temp.mim", 0, "readings.columns.temp.mim: is not a setting; write one of type, nullable, min"),
+    ("labels.coming", "x", "labels.coming: is not a setting; write one of table, columns, time, label, horizon"),
+    # a key that is not there
+    ("margins.alarm", ABSENT, "margins.alarm: is missing; write a value for it"),
+    ("readings", ABSENT, "readings: is missing"),
+    ("labels.horizon", ABSENT, "labels.horizon: is missing"),
+    # spans and windows
+    ("labels.horizon", "two days", "labels.horizon: write a number and a unit, such as `1 hour`"),
+    ("training.sliding", "0 days", "training.sliding: write a number and a unit"),
+    ("training.sliding", "99999999999999 weeks", "training.sliding: write a number and a unit"),
+    ("metrics.granularities", ["90 minutes"], "metrics.granularities.0: write whole hours that divide a week evenly"),
+    ("metrics.granularities", ["1 day", "5 hours"], "metrics.granularities.1: write whole hours"),
+    ("metrics.granularities", ["1 month"], "metrics.granularities.0: write a number and a unit"),
+    ("metrics.granularities", [], "metrics.granularities: Tuple should have at least 1 item"),
+    ("stream.began", "soon", "stream.began: Input should be a valid datetime"),
+    # names become paths and SQL
+    ("readings.table", "Sensor-Reading", "readings.table: write lower-case letters, digits and underscores"),
+    ("labels.table", "../../etc", "labels.table: write lower-case letters"),
+    ("name", "x" * 64, "name: write lower-case letters"),
+    ("readings.table", "quality_check", "readings.table, labels.table and predictions.table: write three different"),
+    # columns that are named must be declared, and be of the right kind
+    ("predictions.features", ["temp", "colour"], "readings.columns: declare colour there, or name another column"),
+    ("predictions.features", [], "predictions.features: Tuple should have at least 1 item"),
+    ("predictions.features", ["process_time"], "predictions.features: leave out process_time"),
+    ("key", "piece", "readings.columns: declare piece there"),
+    ("event_time", "made_at", "readings.columns: declare made_at there"),
+    ("labels.label", "grade", "labels.columns: declare grade there"),
+    ("labels.time", "told_at", "labels.columns: declare told_at there"),
+    ("event_time", "temp", "readings.columns.temp.type: write `timestamp`, since it says when"),
+    ("readings.columns.temp.type", "float", "readings.columns.temp.type: Input should be 'long', 'integer', 'double'"),
+    ("readings.columns.pid.type", "string", "min and max are for numbers"),
+    ("readings.columns.pid.type", "integer", "labels.columns.pid.type: write the same type as in readings.columns"),
+    ("readings.columns.pid.type", "double", "readings.columns.pid.type: write `long`, `integer` or `string` for a key"),
+    ("readings.columns.pid.nullable", True, "readings.columns.pid.nullable: write `false`"),
+    ("labels.columns.quality.nullable", True, "labels.columns.quality.nullable: write `false`"),
+    ("readings.columns.temp.min", 2000, "readings.columns.temp: min is above max; exchange them"),
+    ("readings.columns.process_time.max", 1, "readings.columns.process_time: min and max are for numbers"),
+    # classes
+    ("labels.columns.quality.values", [1], "labels.columns.quality.values: list the classes, two or more"),
+    ("labels.columns.quality.values", ABSENT, "labels.columns.quality.values: list the classes, two or more"),
+    ("labels.columns.quality.values", ["bad", "good"], "labels.columns.quality: values are of another type"),
+    ("labels.columns.quality.values", [False, True], "labels.columns.quality: values are of another type"),
+    ("predictions.positive", 2, "predictions.positive: write one of [0, 1]"),
+    # numbers out of their range say what range
+    ("margins.confidence", 1.0, "margins.confidence: Input should be less than 1"),
+    ("metrics.bins", 1, "metrics.bins: Input should be greater than or equal to 2"),
+    ("training.families", {"neural_network": {"a": [1]}}, "training.families.neural_network.[key]: Input should be"),
+    ("training.families", {}, "training.families: Dictionary should have at least 1 item"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"), REFUSED, ids=[f"{path}={value!r:.30}" for path, value, _ in REFUSED]
+)
+def test_a_wrong_setting_gives_one_sentence(path: str, value: Any, says: str, written: Callable[[Any], Path]) -> None:
+    file = written(changed(path, value))
+    with pytest.raises(ConfigurationError) as error:
+        load_model_settings(file)
+    (sentence,) = str(error.value).splitlines()
+    assert sentence.startswith(f"{file}: ")
+    assert says in sentence
+
+
+def test_every_wrong_key_has_its_line(written: Callable[[Any], Path]) -> None:
+    content = changed("margins.alarm", ABSENT) | {"colour": "blue"}
+    with pytest.raises(ConfigurationError) as error:
+        load_model_settings(written(content))
+    assert ["margins.alarm" in line or "colour" in line for line in str(error.value).splitlines()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "should be a valid dictionary"),  # an empty file
+        ("- a\n- b\n", "should be a valid dictionary"),
+        ("name: [", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_named(content: str, says: str, written: Callable[[Any], Path]) -> None:
+    file = written(content)
+    with pytest.raises(ConfigurationError, match=says) as error:
+        load_model_settings(file)
+    assert str(error.value).startswith(f"{file}: ")
+
+
+def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: gl\xe4s")
+    with pytest.raises(ConfigurationError, match=r"latin\.yaml: is not YAML"):
+        load_model_settings(tmp_path / "latin.yaml")
+    with pytest.raises(ConfigurationError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
+        load_model_settings(tmp_path / "nowhere.yaml")
+
+
+def test_the_environment_takes_no_other_key(written: Callable[[Any], Path]) -> None:
+    with pytest.raises(ConfigurationError, match="rooot: is not a setting; write one of root, landing, tracking_uri"):
+        load_environment_settings(written("root: a\nrooot: b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1 second", 1), ("90 minutes", 5400), ("2 days", 172_800), ("2 weeks", 1_209_600)]
+)
+def test_a_span_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert parse_span(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "day", "1 day ", "-1 days", "1.5 days", "1 fortnight", None, True])
+def test_other_words_are_no_span(text: Any) -> None:
+    with pytest.raises(ValueError, match="write a number and a unit"):
+        parse_span(text)
+
+
+@pytest.mark.parametrize("text", ["1 hour", "12 hours", "1 day", "7 days", "2 weeks", "168 hours"])
+def test_granularities_are_hours_that_divide_a_week(text: str, written: Callable[[Any], Path]) -> None:
+    model = load_model_settings(written(changed("metrics.granularities", [text])))
+    assert model.metrics.granularities == (text,)
+
+
+def test_classes_are_in_ascending_order_and_the_last_is_the_positive_one(written: Callable[[Any], Path]) -> None:
+    content = changed("labels.columns.quality", {"type": "string", "values": ["ok", "bad", "dull"]})
+    del content["predictions"]["positive"]
+    model = load_model_settings(written(content))
+    assert (model.classes, model.positive) == (("bad", "dull", "ok"), "ok")

@@ -1,0 +1,167 @@
+"""The store writes once, only where it says, one process at a time, and only what is declared."""
+
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import ConfigurationError, LockedError, StoreError
+from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
+from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.store import Store, Transaction
+from lakehouse.tables import QUARANTINE, SCORING_LEDGER, WINDOW_FACTS, catalog_of
+from tests.rows import moment, rows
+
+MODEL = load_model_settings("conf/glassware.yaml")
+CATALOG = catalog_of(MODEL)
+
+
+@pytest.fixture(scope="module")
+def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(spark, str(tmp_path_factory.mktemp("store")), CATALOG)
+    store.create_missing()
+    return store
+
+
+def ledger_row(batch: int) -> dict[str, Any]:
+    return {"query_id": "q", "batch_id": batch, "model_version": "1"}
+
+
+def test_an_append_is_done_once_for_each_transaction(store: Store, spark: SparkSession) -> None:
+    def append(source: str, app_id: str, version: int) -> None:
+        frame = rows(spark, QUARANTINE.schema, [{"source": source, "line": 0}])
+        store.append(frame, QUARANTINE, Transaction(app_id, version))
+
+    append("first", "a", 0)
+    append("again", "a", 0)  # a replay of the very first batch
+    append("other", "b", 0)  # another checkpoint starts at 0 as well
+    append("next", "a", 1)
+    append("again", "a", 1)
+    append("older", "a", 0)  # a replay of a batch before the newest
+    assert {row["source"] for row in store.read(QUARANTINE).collect()} == {"first", "other", "next"}
+    assert store.version(QUARANTINE) == 3
+    # as of a version: what was there then
+    assert [row["source"] for row in store.read(QUARANTINE, 1).collect()] == ["first"]
+
+
+def test_rows_of_the_driver_are_appended_once_for_each_transaction(store: Store) -> None:
+    def append(batch: int, transaction: Transaction | None) -> None:
+        store.append_rows([ledger_row(batch)], SCORING_LEDGER, transaction)
+
+    append(0, Transaction("a", 0))
+    append(1, Transaction("a", 0))  # the very first version counts as well
+    append(2, Transaction("a", 1))
+    append(3, Transaction("b", 0))
+    append(4, None)
+    append(4, None)  # without a transaction nothing is held back
+    found = store.rows(SCORING_LEDGER)
+    assert sorted(row["batch_id"] for row in found) == [0, 2, 3, 4, 4]
+    assert {row["resolved_at"] for row in found} == {None}  # what a row lacks is null
+    assert store.rows(SCORING_LEDGER, pc.field("batch_id") == 2, ["batch_id"]) == [{"batch_id": 2}]
+
+
+def test_partitions_are_replaced_whole_and_the_others_stay(store: Store) -> None:
+    def fact(day: int, hour: int, version: str) -> dict[str, Any]:
+        start = moment(f"2019-07-0{day}T{hour:02}:00:00")
+        return {"window_start": start, "model_version": version, "window_date": dt.date(2019, 7, day)}
+
+    store.replace_partitions([fact(1, 0, "old"), fact(1, 1, "old"), fact(2, 0, "old"), fact(3, 0, "old")], WINDOW_FACTS)
+    version = store.version(WINDOW_FACTS)
+    # day 1 loses its second hour, day 3 gets a second one, day 2 is not mentioned
+    store.replace_partitions([fact(1, 0, "new"), fact(3, 0, "new"), fact(3, 5, "new")], WINDOW_FACTS)
+    found = {
+        (row["window_start"].day, row["window_start"].hour, row["model_version"]) for row in store.rows(WINDOW_FACTS)
+    }
+    assert found == {(1, 0, "new"), (2, 0, "old"), (3, 0, "new"), (3, 5, "new")}
+    assert store.version(WINDOW_FACTS) == version + 1  # in one commit
+    with pytest.raises(StoreError, match=r"gold\.window_facts: no rows, so no partitions"):
+        store.replace_partitions([], WINDOW_FACTS)
+
+
+def test_a_table_of_other_columns_is_refused_with_all_differences(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(spark, str(tmp_path), CATALOG)
+    strange = pa.table({"query_id": ["q"], "batch_id": ["not a number"], "colour": ["blue"]})
+    write_deltalake(store.path(SCORING_LEDGER), strange)
+    with pytest.raises(StoreError) as error:
+        store.create_missing()
+    what, differences = str(error.value).split(": ")
+    assert what == f"silver.scoring_ledger in {tmp_path}"
+    assert differences.split("; ") == [
+        "batch_id is string, declared bigint",
+        "model_version is missing, declared string",
+        "resolved_at is missing, declared timestamp",
+        "colour is string, not declared",
+    ]
+
+
+def test_rows_of_other_columns_are_refused_before_a_write(store: Store, spark: SparkSession) -> None:
+    before = store.version(QUARANTINE)
+    with pytest.raises(
+        StoreError, match=r"rows for silver\.quarantine: raw is missing, declared string; .*line is int"
+    ):
+        store.append(spark.sql("select 'a' as source, 1 as line"), QUARANTINE, Transaction("c", 0))
+    assert store.version(QUARANTINE) == before
+
+
+def test_a_table_that_is_never_changed_refuses_to_be(store: Store) -> None:
+    store.append_rows([ledger_row(9)], SCORING_LEDGER)
+    with pytest.raises(Exception, match=r"(?i)append"):
+        DeltaTable(store.path(SCORING_LEDGER)).delete("batch_id = 9")
+
+
+def test_files_that_cannot_hold_a_key_are_told_by_their_statistics(store: Store) -> None:
+    def may_hold(least: int | None, greatest: int | None) -> bool:
+        return store.may_hold(CATALOG.labels, "pid", least, greatest)
+
+    assert not may_hold(1, 9)  # an empty table
+    for low, high in ((10, 20), (30, 40)):
+        store.append_rows([{"pid": low}, {"pid": high}], CATALOG.labels)
+    assert not may_hold(None, None)  # no keys
+    assert [may_hold(*each) for each in ((1, 9), (21, 29), (41, 99))] == [False] * 3
+    assert [may_hold(*each) for each in ((1, 10), (20, 29), (15, 15), (40, 41), (1, 99))] == [True] * 5
+
+
+HOLD = """
+import sys
+from lakehouse.settings import load_model_settings
+from lakehouse.store import Store
+from lakehouse.tables import QUARANTINE, SCORING_LEDGER, catalog_of
+store = Store(None, sys.argv[1], catalog_of(load_model_settings("conf/glassware.yaml")))
+with store.writing(QUARANTINE, SCORING_LEDGER):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_two_processes_cannot_write_one_table(store: Store) -> None:
+    command = [sys.executable, "-c", HOLD, store.root]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout and other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(LockedError, match=r"silver\.quarantine of .* is being written by another process"),
+            store.writing(QUARANTINE, WINDOW_FACTS),
+        ):
+            pytest.fail("the table was written twice at once")
+        with store.writing(WINDOW_FACTS):  # another table; and what was taken before the refusal was given back
+            pass
+        other.communicate("\n")
+    with store.writing(QUARANTINE):  # the other process has ended
+        pass
+
+
+def test_a_root_holds_one_model(spark: SparkSession, tmp_path: Path) -> None:
+    def open_as(model: ModelSettings) -> None:
+        open_lakehouse(spark, model, EnvironmentSettings(root=str(tmp_path)))
+
+    open_as(MODEL)
+    open_as(MODEL)
+    other = MODEL.model_copy(update={"name": "ceramics"})
+    with pytest.raises(ConfigurationError, match="holds the model glassware; write another root for ceramics"):
+        open_as(other)

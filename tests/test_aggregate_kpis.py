@@ -61,12 +61,12 @@ def changed(plant, late, table_name: str, without: set[str]) -> set:
 
 def test_a_late_label_changes_the_facts_of_its_hour_alone(plant, late):
     found = changed(plant, late, "window_facts", FRESHNESS)
-    assert {key[:2] for key in found} == {("2019-07-01 01:00:00+00:00", "1")}
+    assert {key[:2] for key in found} == {("2019-07-01 02:00:00+00:00", "1")}
 
 
 def test_a_late_label_changes_the_quality_of_the_windows_that_hold_it_alone(plant, late):
     catalog = late.catalog
-    found = changed(plant, late, "profile_metrics", FRESHNESS | {"is_final"})
+    found = changed(plant, late, "profile_metrics", FRESHNESS | {"is_final", "n_labelled", "label_coverage"})
     place = [catalog.profile_metrics.keys.index(name) for name in ("granularity", "model_version", "column_name")]
     windows = {"1 day": "2019, 7, 1, 0, 0", "1 week": "2019, 7, 1, 0, 0"}
     assert all(windows[key[place[0]]] in key[0] for key in found)

@@ -28,9 +28,7 @@ PER_HOUR = 8  # 192 a day
 
 
 def hours(wrong: list[int], version: str = "1", start: dt.datetime = START, labelled: int = PER_HOUR):
-    return [
-        LabelledHour(start + dt.timedelta(hours=n), version, labelled, errors) for n, errors in enumerate(wrong)
-    ]
+    return [LabelledHour(start + dt.timedelta(hours=n), version, labelled, errors) for n, errors in enumerate(wrong)]
 
 
 def decided(champion: Champion | None, given=(), n_labelled: int = 0):
@@ -112,9 +110,7 @@ def test_false_alarms_are_rare_at_the_reference_rate():
     random = np.random.default_rng(20)
     runs = 600
     alarms = sum(
-        decided(
-            Champion("1", 1150, int(random.binomial(1150, 0.06)), None, 0), simulated(random, 30, 0.06)
-        ).retrain
+        decided(Champion("1", 1150, int(random.binomial(1150, 0.06)), None, 0), simulated(random, 30, 0.06)).retrain
         for _ in range(runs)
     )
     assert beta(alarms + 1, runs - alarms).ppf(0.999) < 0.02  # Clopper-Pearson

@@ -29,7 +29,7 @@ def test_every_piece_has_one_prediction_after_all_nights(plant):
     readings = {row["pid"] for row in store.read(catalog.readings).select("pid").collect()}
     assert set(predicted) == readings
     assert set(predicted.values()) == {1}
-    assert len(readings) == 13 * 384 - 1
+    assert len(readings) == 17 * 288 - 1
 
 
 def test_a_first_model_scores_at_once_what_has_waited_for_it(plant):
@@ -45,9 +45,10 @@ def test_the_new_model_is_better_where_the_old_one_had_become_worse(plant):
         for row in lakehouse.store.rows(lakehouse.catalog.profile_metrics)
         if row["granularity"] == "1 day" and row["column_name"] == ":table"
     }
-    assert found[8, "1"] > 0.9
-    assert found[10, "1"] < 0.85
-    assert found[12, "2"] is None  # its labels come at midnight
+    assert found[10, "1"] > 0.9
+    assert found[13, "1"] < 0.85
+    assert found[15, "2"] > 0.9
+    assert found[17, "2"] is None  # its labels come the next midnight
 
 
 def test_a_second_model_goes_the_whole_way_from_its_yaml_file_alone(spark):

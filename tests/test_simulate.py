@@ -223,7 +223,7 @@ def test_the_job_lands_everything_in_the_folder_that_it_is_given(tmp_path: Path)
 def test_the_job_says_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
     done = run_job("--landing", str(tmp_path), "--scenario", "drift")
     assert done.returncode == 2
-    assert done.stderr.startswith("scenario: 'drift' is not known; write one of demo")
+    assert done.stderr.startswith("error: scenario: 'drift' is not known; write one of demo")
     assert done.stderr.count("\n") == 1
 
 

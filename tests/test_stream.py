@@ -46,10 +46,12 @@ class Running:
     """Stands for Spark's query: ends after so many waits, or fails, or never ends."""
 
     def __init__(self, waits: float, error: Exception | None = None) -> None:
-        self.waits, self.error, self.isActive = waits, error, True
+        self.waits, self.error, self.isActive, self.asked = waits, error, True, 0
 
     def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802 (Spark's own name)
+        self.asked += 1
         assert timeout is not None or self.waits < float("inf"), "waits for ever"
+        assert self.asked < 50, "waits for ever"
         self.waits -= 1
         if self.waits > 0:
             return False

@@ -48,7 +48,7 @@ class Aggregator:
         """Overwrites the windows of the touched hours, and of those that became final; a replay does the same again."""
         touched = self._touched(rows)
         recorded = self._recorded_as_of(touched)
-        moment = max(filter(None, (recorded, touched.newest_label)), default=None)
+        moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
         scopes = [
             Scope.of(granularity, touched.hours, self._newly_final(recorded, moment))
             for granularity in self._model.metrics.granularities
@@ -96,6 +96,11 @@ class Aggregator:
             if found:
                 return max(found)
         return None
+
+    def _newest_label(self) -> dt.datetime | None:
+        """The newest label time in silver: labels that came before any prediction have left no trace in the facts."""
+        newest = F.max(self._model.labels.time).alias("newest")
+        return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
     def _newly_final(
         self, recorded: dt.datetime | None, moment: dt.datetime | None

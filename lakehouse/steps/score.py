@@ -11,7 +11,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from lakehouse.estimators import WORKER_CACHE, Features, probabilities
+from lakehouse import estimators
+from lakehouse.estimators import Features, probabilities
 from lakehouse.settings import Scalar
 
 
@@ -61,7 +62,8 @@ def _predictor(model: ScoringModel, names: list[str]) -> Callable[..., Any]:
     sha256, content, features, n_classes = model.sha256, model.content, model.features.names, len(model.classes)
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        loaded = WORKER_CACHE.get(sha256, lambda: content.value)
+        # By way of its module: a cache that is named here itself would be pickled, and each task would get a new one.
+        loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
         for batch in batches:
             found = probabilities(loaded, batch[features], n_classes)
             yield pd.DataFrame({"code": found.argmax(axis=1).astype(np.int32)} | dict(zip(names, found.T, strict=True)))

@@ -1,0 +1,74 @@
+import datetime as dt
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse.demo.figure import draw
+from lakehouse.demo.nights import begin_anew_where_other, run_nights
+from lakehouse.demo.report import Story, as_table, drifts_of
+from lakehouse.glassware.landing import land_until, next_midnight
+from lakehouse.glassware.oracle import regimes
+from lakehouse.glassware.stream import START, Stream
+from lakehouse.settings import EnvironmentSettings, load_model_settings
+from lakehouse.stations.account import account
+from lakehouse.stations.lakehouse import open_lakehouse
+
+DRIFT = pd.Timestamp(regimes("demo")[1].starts)
+
+
+def story(noticed: list[str], promoted: list[str]) -> Story:
+    """A stream that is right until the first drift, wrong until it is mended, and right after; hourly, until 07-31."""
+    times = pd.date_range("2019-07-01", "2019-07-31", freq="h", tz="UTC", inclusive="left")
+    mended = pd.Timestamp(promoted[-1], tz="UTC") if promoted else times[-1] + pd.Timedelta(days=1)
+    right = ((times < DRIFT) | (times >= mended)).astype(float)
+    pieces = pd.DataFrame({"time": times, "right": right, "right_without": (times < DRIFT).astype(float)})
+    moments = [pd.Timestamp(each, tz="UTC") for each in promoted]
+    alarms = [pd.Timestamp(each, tz="UTC") for each in noticed]
+    return Story(pieces, [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"), 0)
+
+
+def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> None:
+    (drift,) = drifts_of(story(noticed=["2019-07-21"], promoted=["2019-07-08", "2019-07-21"]))
+    assert (drift.name, drift.began) == ("regime 2", DRIFT)
+    assert drift.noticed == drift.promoted == pd.Timestamp("2019-07-21", tz="UTC")
+    assert (drift.before, drift.during, drift.after, drift.without) == (1.0, 0.0, 1.0, 0.0)
+
+
+def test_an_alarm_before_the_drift_is_not_taken_for_its_discovery() -> None:
+    (drift,) = drifts_of(story(noticed=["2019-07-10"], promoted=["2019-07-08"]))
+    assert drift.noticed is None
+    assert "never" in as_table([drift])
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    draw(story(["2019-07-21"], ["2019-07-21"]), tmp_path / "report" / "kpi.png", "a title")
+    assert (tmp_path / "report" / "kpi.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_simulation_begins_anew_and_the_same_one_does_not(tmp_path: Path) -> None:
+    stream = Stream(pieces=5)
+    land_until(stream, tmp_path / "landing", START + dt.timedelta(days=1))
+    begin_anew_where_other(stream, tmp_path)
+    assert (tmp_path / "landing").exists()
+    begin_anew_where_other(Stream(seed=1, pieces=5), tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_a_run_that_was_cut_off_after_landing_goes_on_to_the_same_end(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = Stream(pieces=9, period=14_400)
+    lakehouse = open_lakehouse(
+        spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=str(tmp_path))
+    )
+    run_nights(lakehouse, stream, days=1)
+    land_until(stream, tmp_path / "landing", START + dt.timedelta(days=2))  # cut off here, before the pipeline
+    run_nights(lakehouse, stream, days=None)
+    readings, labels = account(lakehouse)
+    assert next_midnight(stream, tmp_path / "landing") is None
+    assert (readings.lines, labels.lines) == (9, 9)
+    assert readings.balances
+    assert labels.balances
+    assert "no champion yet" in capsys.readouterr().out

@@ -199,6 +199,8 @@ class ModelSettings(Settings):
         times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
         if times:
             raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
+        if self.labels.label in (*self.readings.columns, "prediction", "score"):
+            raise ValueError("labels.label: a reading or the prediction has that name; give the label another")
         label = self.labels.columns[self.labels.label]
         if label.values is None or len(label.values) < 2:
             raise ValueError(f"labels.columns.{self.labels.label}.values: list the classes, two or more")

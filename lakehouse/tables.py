@@ -150,7 +150,7 @@ def _bronze(source: SourceSettings) -> Table:
         source.table,
         "A line of a landed file, as it came, whatever it holds",
         ("source_file", "line"),
-        (Column("raw", "string", "The line, without its line feed"), *_LINEAGE),
+        (Column("raw", "string", "The line, without its line feed; bytes that are not UTF-8 are U+FFFD"), *_LINEAGE),
     )
 
 

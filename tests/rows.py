@@ -95,9 +95,7 @@ def parcels(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         fragile = chance.choice([True, False, None]) if known else None
         grams = chance.choice([None, chance.uniform(1, 100)]) if known else None
         line = {"parcel_no": f"P{place:04d}", "weighed_at": at.isoformat()}
-        readings.append(
-            line | {"lane": lane, "fragile": fragile, "grams": grams, "found": chance.choice([None, 1, 2])}
-        )
+        readings.append(line | {"lane": lane, "fragile": fragile, "grams": grams, "found": chance.choice([None, 1, 2])})
         outcome = "lost" if lane == "b" else "broken" if fragile else "ok"
         settled = (at + dt.timedelta(hours=20)).isoformat()
         labels.append({"parcel_no": line["parcel_no"], "settled_at": settled, "outcome": outcome})

@@ -60,14 +60,14 @@ class Aggregator:
 
     def _touched(self, rows: DataFrame) -> Touched:
         """The hours of new predictions, and those of the predictions that new labels belong to."""
-        key, is_label = self._model.key, F.col("kind") == steps.LABEL
+        key, is_label = self._model.key, F.col("_kind") == steps.LABEL
         label_key = F.when(is_label, F.col(key))
         found = (
             rows.agg(
-                F.collect_set(F.when(~is_label, F.date_trunc("hour", "moment"))).alias("hours"),
+                F.collect_set(F.when(~is_label, F.date_trunc("hour", "_moment"))).alias("hours"),
                 F.min(label_key).alias("least"),
                 F.max(label_key).alias("greatest"),
-                F.max(F.when(is_label, F.col("moment"))).alias("newest_label"),
+                F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
             )
             .toArrow()
             .to_pylist()[0]

@@ -54,7 +54,7 @@ def _start(lakehouse: Lakehouse, source: Source, trigger: str) -> Query:
         .option("wholetext", True)
         .option("maxFileAge", _NEVER_TOO_OLD)
         .option("maxFilesPerTrigger", 1000)
-        .option("pathGlobFilter", "*.jsonl*")
+        .option("pathGlobFilter", "*.{jsonl,jsonl.gz}")
         .load(folder)
         .select("value", "_metadata")
     )

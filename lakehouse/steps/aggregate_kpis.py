@@ -57,10 +57,10 @@ def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
     """One frame of what can touch a window: new predictions by their event time, new labels by their key."""
     new_predictions = predictions.select(
-        F.lit(PREDICTION).alias("kind"), model.key, F.col(model.event_time).alias("moment")
+        F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
     )
     return new_predictions.unionByName(
-        labels.select(F.lit(LABEL).alias("kind"), model.key, F.col(model.labels.time).alias("moment"))
+        labels.select(F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment"))
     )
 
 

@@ -38,10 +38,10 @@ def main(words: Sequence[str] | None = None) -> None:
     figure = Path(options.root) / "report" / "kpi.png"
     draw(story, figure, f"Scenario {stream.scenario}, seed {stream.seed}: accuracy, day by day")
     print(f"\n{as_table(drifts_of(story))}\n")
+    loop, without = story.pieces[["right", "right_without"]].mean()
     print(
-        f"accuracy {story.pieces['right'].mean():.3f}, without retraining {story.pieces['right_without'].mean():.3f}; "
+        f"accuracy {loop:.3f}, without retraining {without:.3f}; {len(story.promotions)} promotions; figure: {figure}"
     )
-    print(f"{len(story.promotions)} promotions; figure: {figure}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,21 @@
+"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is derived from here."""
+
+from lakehouse.tables.catalog import Catalog, catalog_of
+from lakehouse.tables.declaration import Column, Table
+from lakehouse.tables.gold import DECISION, DRIFT_METRICS, PROFILE_METRICS, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_LEDGER
+
+__all__ = [
+    "DECISION",
+    "DRIFT_METRICS",
+    "DUPLICATE",
+    "PROFILE_METRICS",
+    "PROMOTION",
+    "QUARANTINE",
+    "SCORING_LEDGER",
+    "WINDOW_FACTS",
+    "Catalog",
+    "Column",
+    "Table",
+    "catalog_of",
+]

@@ -1,0 +1,83 @@
+"""The tables of one model, by the part that they play."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import ModelSettings
+from lakehouse.tables.declaration import Table
+from lakehouse.tables.gold import DECISION, DRIFT_METRICS, PROFILE_METRICS, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.silver import (
+    DUPLICATE,
+    QUARANTINE,
+    SCORING_LEDGER,
+    WHILE_INGESTED,
+    bronze,
+    predictions,
+    silver,
+    typed_columns,
+)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tables of one model, by the part that they play."""
+
+    bronze_readings: Table
+    bronze_labels: Table
+    readings: Table
+    labels: Table
+    quarantine: Table
+    duplicate: Table
+    scoring_ledger: Table
+    predictions: Table
+    window_facts: Table
+    profile_metrics: Table
+    drift_metrics: Table
+    decision: Table
+    promotion: Table
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of them, in the order of the way of the data."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def catalog_of(model: ModelSettings) -> Catalog:
+    """The tables of a model: the engine's own, and those that its YAML file names."""
+    catalog = Catalog(
+        bronze_readings=bronze(model.readings),
+        bronze_labels=bronze(model.labels),
+        readings=silver(model.readings, model.key),
+        labels=silver(model.labels, model.key),
+        quarantine=QUARANTINE,
+        duplicate=DUPLICATE,
+        scoring_ledger=SCORING_LEDGER,
+        predictions=predictions(model),
+        window_facts=WINDOW_FACTS,
+        profile_metrics=PROFILE_METRICS,
+        drift_metrics=DRIFT_METRICS,
+        decision=DECISION,
+        promotion=PROMOTION,
+    )
+    named_twice = _twice(table.full_name for table in catalog.tables)
+    if named_twice:
+        raise ConfigurationError(f"{', '.join(named_twice)}: is a table of the engine; give the model's another name")
+    for table in catalog.tables:
+        _check_names(table)
+    for source, table in ((model.readings, catalog.bronze_readings), (model.labels, catalog.bronze_labels)):
+        _check_names(replace(table, columns=(*typed_columns(source), *WHILE_INGESTED, *table.columns)))
+    return catalog
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def _check_names(table: Table) -> None:
+    twice = _twice(column.name for column in table.columns)
+    if twice:
+        raise ConfigurationError(
+            f"{', '.join(twice)}: {table.full_name} has that column already; give the model's another name"
+        )

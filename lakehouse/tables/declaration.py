@@ -1,0 +1,70 @@
+"""What a declaration of a table says, and what is derived from it."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from pyspark.sql.types import DataType, StructField, StructType
+
+_CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its type in Spark's DDL, and what it means."""
+
+    name: str
+    ddl: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: where it stands, what a row is, and what no two rows share.
+
+    Attributes:
+        layer: bronze, silver or gold.
+        name: unique in its layer.
+        grain: what one row is, in words.
+        keys: columns that no two rows share.
+        columns: all of them.
+        partition_by: the partition columns.
+        append_only: whether rows are never changed.
+        from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.
+    """
+
+    layer: str
+    name: str
+    grain: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition_by: tuple[str, ...] = ()
+    append_only: bool = True
+    from_driver: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as SQL users write it."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def schema(self) -> StructType:
+        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers see them."""
+        return StructType(
+            [StructField(column.name, _type(column.ddl), True, {"comment": column.comment}) for column in self.columns]
+        )
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Delta's table properties."""
+        return {
+            "delta.appendOnly": str(self.append_only).lower(),
+            "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
+            "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
+        }
+
+
+@cache
+def _type(ddl: str) -> DataType:
+    row = StructType.fromDDL(f"value {ddl}")
+    assert isinstance(row, StructType)
+    return row.fields[0].dataType

@@ -1,0 +1,111 @@
+"""Bronze and silver: the tables that a model names, and the engine's own beside them."""
+
+from lakehouse.settings import ModelSettings, SourceSettings
+from lakehouse.tables.declaration import Column, Table
+
+_POSITION = (
+    Column("source_file", "string", "File that the line came in"),
+    Column("line", "bigint", "Its number in that file, from 0"),
+)
+_LINEAGE = (
+    *_POSITION,
+    Column("landed_at", "timestamp", "When the file landed (its modification time)"),
+    Column("ingest_batch", "bigint", "Micro-batch of the ingest stream"),
+    Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
+)
+
+# What a line carries beside its values on the way from bronze to silver (steps/ingest.py).
+WHILE_INGESTED = (
+    Column("reasons", "array<string>", "Every rule that it breaks"),
+    Column("disposition", "string", "What becomes of it"),
+    Column("held", "boolean", "Whether silver holds it"),
+    Column("rank", "int", "Its place among the lines of its key"),
+    Column("first", "string", "The first line of its key"),
+)
+
+QUARANTINE = Table(
+    "silver",
+    "quarantine",
+    "A rejected line, with every reason that applies",
+    ("source", "source_file", "line"),
+    (
+        Column("source", "string", "Table that the line was meant for"),
+        Column("raw", "string", "The line as it came"),
+        Column("reasons", "array<string>", "Every rule that it breaks"),
+        *_LINEAGE,
+    ),
+)
+DUPLICATE = Table(
+    "silver",
+    "duplicate",
+    "A line that says again what silver already holds, value for value",
+    ("source", "source_file", "line"),
+    (
+        Column("source", "string", "Table that the line was meant for"),
+        Column("key", "string", "Its key"),
+        *_LINEAGE,
+    ),
+)
+SCORING_LEDGER = Table(
+    "silver",
+    "scoring_ledger",
+    "A micro-batch of scoring, written before a row of it is scored",
+    ("query_id", "batch_id"),
+    (
+        Column("query_id", "string", "Scoring stream's id"),
+        Column("batch_id", "bigint", "Micro-batch of that stream"),
+        Column("model_version", "string", "Registered version that the alias named when the batch was first tried"),
+        Column("resolved_at", "timestamp", "Wall-clock time of that look-up"),
+    ),
+    from_driver=True,
+)
+
+
+def typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:
+    """The columns of a source (or those of these names), in Spark's types."""
+    kinds = {"long": "bigint", "integer": "int"}
+    chosen = source.columns if names is None else {name: source.columns[name] for name in names}
+    return tuple(Column(name, kinds.get(each.type, each.type), each.comment) for name, each in chosen.items())
+
+
+def bronze(source: SourceSettings) -> Table:
+    """A source's lines as they came."""
+    return Table(
+        "bronze",
+        source.table,
+        "A line of a landed file, as it came, whatever it holds",
+        ("source_file", "line"),
+        (Column("raw", "string", "The line, without its line feed; bytes that are not UTF-8 are U+FFFD"), *_LINEAGE),
+    )
+
+
+def silver(source: SourceSettings, key: str) -> Table:
+    """A source's valid rows."""
+    return Table(
+        "silver",
+        source.table,
+        f"A valid row; the first that came for its {key}",
+        (key,),
+        (*typed_columns(source), *_POSITION),
+    )
+
+
+def predictions(model: ModelSettings) -> Table:
+    """The production predictions, with what they were made from."""
+    inputs = (model.key, model.event_time, *model.predictions.features)
+    label = typed_columns(model.labels, (model.labels.label,))[0]
+    return Table(
+        "silver",
+        model.predictions.table,
+        f"A production prediction; one for a {model.key}, for ever",
+        (model.key,),
+        (
+            *typed_columns(model.readings, tuple(dict.fromkeys(inputs))),
+            Column("prediction", label.ddl, "The class that the model finds most probable"),
+            Column("score", "double", "Probability of the positive class; of several classes, of the predicted one"),
+            Column("probability", "map<string,double>", "Probability of each class"),
+            Column("model_version", "string", "Registered version that predicted"),
+            Column("query_id", "string", "Scoring stream's id"),
+            Column("batch_id", "bigint", "Micro-batch of that stream"),
+        ),
+    )

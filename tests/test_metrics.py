@@ -139,7 +139,8 @@ def assert_auc(found, truth, scores, codes) -> None:
         is_positive = truth == code
         if is_positive.all() or not is_positive.any():
             continue
-        bins = np.minimum((scores[:, code] * 200).astype(int), 199)
+        odds = np.clip(np.log(scores[:, code]) - np.log1p(-scores[:, code]), -8, 8)
+        bins = np.minimum(np.floor((odds + 8) * 25), 399)
         areas.append(roc_auc_score(is_positive, scores[:, code]))
         errors.append((bins[is_positive][:, None] == bins[~is_positive][None, :]).mean() / 2)
     if not areas:

@@ -140,10 +140,16 @@ def test_the_positive_class_can_be_the_first_one():
     assert metrics_of(facts)["brier_score"] == pytest.approx(brier_score_loss(labels == 0, probabilities[:, 0]))
 
 
-def test_every_probability_is_in_a_bin_and_1_is_in_the_last():
-    histogram = ScoreHistogram.of(np.array([0.0, 0.005, 0.9999, 1.0]), np.array([True, True, False, False]))
-    assert histogram.positives[:2] == (1, 1)
+def test_every_probability_is_in_a_bin_and_the_ends_are_in_the_outermost():
+    histogram = ScoreHistogram.of(np.array([0.0, 1e-9, 0.9999, 1.0]), np.array([True, True, False, False]))
+    assert histogram.positives[0] == 2
     assert histogram.negatives[SCORE_BINS - 1] == 2
+
+
+def test_probabilities_crowded_near_the_ends_are_told_apart():
+    scores = np.array([0.010, 0.011, 0.012, 0.990, 0.991, 0.992])
+    is_positive = np.array([False, True, False, True, False, True])
+    assert ScoreHistogram.of(scores, is_positive).auc == pytest.approx(roc_auc_score(is_positive, scores))
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])

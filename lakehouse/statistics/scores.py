@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from operator import add
 
 import numpy as np
+from scipy.special import logit
 
-SCORE_BINS = 200
+SCORE_BINS = 400
+LOGIT_RANGE = 8.0
+"""Probabilities are told apart from 1 / (1 + e^8), which is 0.0003, to its complement."""
 
 
 @dataclass(frozen=True)
 class ScoreHistogram:
     """How many labelled rows got which probability of one class, apart for rows of that class and of the others.
 
-    Bins are SCORE_BINS equal parts of [0, 1]; a bin holds its lower edge, the last one its upper edge too.
+    Bins are SCORE_BINS equal parts of the log odds from -LOGIT_RANGE to LOGIT_RANGE, the outer ones open: classifiers
+    crowd their probabilities near 0 and 1, where equal parts of [0, 1] would tie what they tell apart.
     """
 
     positives: tuple[int, ...] = (0,) * SCORE_BINS
@@ -22,7 +26,7 @@ class ScoreHistogram:
     @classmethod
     def of(cls, scores: np.ndarray, is_positive: np.ndarray) -> "ScoreHistogram":
         """The histograms of probabilities of a class, given which rows are of it."""
-        bins = np.clip((scores * SCORE_BINS).astype(np.int64), 0, SCORE_BINS - 1)
+        bins = bins_of(scores)
         return cls(_counts(bins[is_positive]), _counts(bins[~is_positive]))
 
     def merge(self, other: "ScoreHistogram") -> "ScoreHistogram":
@@ -53,6 +57,12 @@ class ScoreHistogram:
         """How far off the AUC can be: half the share of pairs whose two rows are in the same bin."""
         same_bin = sum(p * n for p, n in zip(self.positives, self.negatives, strict=True))
         return same_bin / 2 / self.pairs if self.pairs else None
+
+
+def bins_of(scores: np.ndarray) -> np.ndarray:
+    """The bin of each probability."""
+    odds = np.clip(logit(scores), -LOGIT_RANGE, LOGIT_RANGE)
+    return np.minimum(((odds / LOGIT_RANGE + 1) / 2 * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
 
 
 def macro_auc(histograms: Iterable[ScoreHistogram]) -> float | None:

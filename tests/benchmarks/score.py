@@ -3,7 +3,7 @@
 Peer: `mlflow.pyfunc.spark_udf` on the same model, asked for probabilities, in the same session, over the same cached
 rows and with the same Arrow batches. Both write to no sink; the two take turns, and the best of three counts.
 
-    .venv/bin/spark-submit --properties-file conf/spark-local.properties tests/benchmarks/score.py [ROWS]
+    source .venv/bin/activate; spark-submit --properties-file conf/spark-local.properties tests/benchmarks/score.py [ROWS]
 
 Figures of 2026-11-21, 2 cores, random forest of 50 trees, 3 features: see the end of this file.
 """

@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
@@ -23,6 +23,7 @@ help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the whole pipeline (SEED=, SCENARIO=, DAYS=).
+	@.ci/check_prerequisites $(PYTHON)
 	@mkdir -p .lakehouse
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
@@ -38,6 +39,7 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
+	@.ci/check_prerequisites $(PYTHON)
 	$(BIN)/python -m pytest -q
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.

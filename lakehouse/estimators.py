@@ -155,6 +155,19 @@ def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | None:
     return CrossFit(found, *_quality(found, codes))
 
 
+def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]]) -> None:
+    """Whether every point of every grid is one that its family takes.
+
+    Raises:
+        ConfigurationError: a parameter is unknown, or has an impossible value.
+    """
+    for trial in grid([""], families):
+        try:
+            _estimator(trial, seed=0)._validate_params()
+        except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
+            raise ConfigurationError(f"training.families.{trial.family}: {error}") from error
+
+
 def dump(model: Pipeline) -> bytes:
     """The model as a skops file: data, never code."""
     return skops.io.dumps(model)
@@ -178,6 +191,11 @@ def load(content: bytes, sha256: str) -> Pipeline:
 
 
 def _build(trial: Trial, features: Features, seed: int) -> Pipeline:
+    scaled = trial.family == "logistic_regression"
+    return make_pipeline(_encoder(features, scaled), _estimator(trial, seed))
+
+
+def _estimator(trial: Trial, seed: int) -> Any:
     parameters = dict(trial.parameters)
     known = _FAMILIES[trial.family]().get_params()
     wrong = [name for name in parameters if name not in known]
@@ -186,9 +204,7 @@ def _build(trial: Trial, features: Features, seed: int) -> Pipeline:
         raise ConfigurationError(
             f"training.families.{trial.family}: {wrong[0]} is not known; write one of {known_names}"
         )
-    estimator = _FAMILIES[trial.family](**{"random_state": seed, **parameters})
-    scaled = trial.family == "logistic_regression"
-    return make_pipeline(_encoder(features, scaled), estimator)
+    return _FAMILIES[trial.family](**{"random_state": seed, **parameters})
 
 
 def _encoder(features: Features, scaled: bool) -> ColumnTransformer:

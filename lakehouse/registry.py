@@ -107,14 +107,20 @@ class Registry:
             Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._name = model_name
         self._uri = tracking_uri
-        self._client = MlflowClient(tracking_uri, tracking_uri)
-        self._experiment = self._experiment_id(artifact_location)
-        if not self._client.search_registered_models(f"name = '{model_name}'"):
-            self._client.create_registered_model(model_name)
+        try:
+            self._client = MlflowClient(tracking_uri, tracking_uri)
+            self._experiment = self._experiment_id(artifact_location)
+            if not self._client.search_registered_models(f"name = '{model_name}'"):
+                self._client.create_registered_model(model_name)
+        except (MlflowException, OSError) as error:
+            raise RegistryError(f"tracking_uri: MLflow does not answer at {tracking_uri}: {error}") from error
 
     def champion(self) -> str | None:
         """The version behind the alias, or None."""
-        aliases = self._client.get_registered_model(self._name).aliases
+        try:
+            aliases = self._client.get_registered_model(self._name).aliases
+        except MlflowException as error:
+            raise RegistryError(f"MLflow does not tell the champion of {self._name}: {error}") from error
         return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
     def promote(self, version: str) -> None:

@@ -127,7 +127,9 @@ class Store:
 
     def rows(self, table: Table, where: Expression | None = None, columns: Sequence[str] | None = None) -> list[Row]:
         """Rows of a table that is written from the driver; files are skipped by partition and statistics."""
-        found = DeltaTable(self.path(table)).to_pyarrow_dataset().to_table(columns and list(columns), where)
+        dataset = DeltaTable(self.path(table)).to_pyarrow_dataset()
+        # Threads of pyarrow that have called delta-rs abort the process at its end.
+        found = dataset.to_table(columns and list(columns), where, use_threads=False)
         return found.to_pylist()
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:

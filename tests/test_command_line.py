@@ -1,6 +1,7 @@
 """The jobs as a user calls them: help, and one sentence where something is wrong. No Spark is started."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,16 @@ def test_a_wrong_trigger_is_one_sentence(tmp_path: Path) -> None:
     failed = run("jobs/score.py", "--trigger", "soon", "--root", str(tmp_path / "root"))
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: --trigger: write `available-now` or an interval")
+
+
+@pytest.mark.slow
+def test_the_whole_way_by_spark_submit_ends_well_and_the_account_balances(tmp_path: Path) -> None:
+    submit = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", "conf/spark-local.properties"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    landing = str(tmp_path / "landing")
+    assert run("jobs/simulate.py", "--landing", landing, "--until", "2019-07-04").returncode == 0
+    for job in ("run_pipeline", "account"):
+        words = [*submit, f"jobs/{job}.py", "--root", str(tmp_path)]
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "sensor_reading: 575 lines = 575 silver + 0 quarantined + 0 duplicate" in ended.stdout

@@ -26,7 +26,7 @@ def story(noticed: list[str], promoted: list[str]) -> Story:
     pieces = pd.DataFrame({"time": times, "right": right, "right_without": (times < DRIFT).astype(float)})
     moments = [pd.Timestamp(each, tz="UTC") for each in promoted]
     alarms = [pd.Timestamp(each, tz="UTC") for each in noticed]
-    return Story(pieces, [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"), 0)
+    return Story(pieces, [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"))
 
 
 def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> None:

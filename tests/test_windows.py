@@ -7,7 +7,7 @@ import pytest
 from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
-from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Window, WindowFacts, hour_of, rolled_up
+from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Window, WindowFacts, rolled_up
 from tests.rows import moment
 
 DAY = dt.timedelta(days=1)
@@ -22,10 +22,10 @@ def hour_facts(start: dt.datetime, version: str, values: list[float], in_trainin
 
 
 def test_an_hour_holds_its_start_and_not_its_end():
-    hour = hour_of(moment("2024-02-28T13:00:00"))
+    hour = Window.of(moment("2024-02-28T13:00:00"), "1 hour")
     assert hour == Window(moment("2024-02-28T13:00:00"), moment("2024-02-28T14:00:00"))
-    assert hour_of(hour.end - dt.timedelta(microseconds=1)) == hour
-    assert hour_of(hour.end) == hour.after
+    assert Window.of(hour.end - dt.timedelta(microseconds=1), "1 hour") == hour
+    assert Window.of(hour.end, "1 hour") == hour.after
     assert hour.after.before == hour
 
 

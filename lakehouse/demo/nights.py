@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from lakehouse.errors import ConfigurationError
-from lakehouse.glassware.landing import land_until, next_midnight
+from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
@@ -20,11 +19,11 @@ _DAY = timedelta(days=1)
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
     """Removes the demo's folder where it holds another simulation; the same one goes on where it stopped."""
-    try:
-        next_midnight(stream, root / "landing")
-    except ConfigurationError:
-        print(f"{root} holds another simulation; it is removed, and this one begins anew")
-        shutil.rmtree(root)
+    if simulation_in(root / "landing") in (None, stream):
+        return
+    print(f"{root} holds another simulation; it is removed, and this one begins anew")
+    aside = root.rename(root.with_name(f".{root.name}.removed"))  # in one step: half a lakehouse would be worse
+    shutil.rmtree(aside)
 
 
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:

@@ -27,14 +27,12 @@ class Story:
         promotions: as-of and version of each.
         noticed: as-of of each alarm.
         regimes: the truth, which the lakehouse itself never sees.
-        waiting: pieces that are predicted and not labelled yet.
     """
 
     pieces: pd.DataFrame
     promotions: list[tuple[pd.Timestamp, str]]
     noticed: list[pd.Timestamp]
     regimes: list[RegimeFacts]
-    waiting: int
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,12 @@ def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
     catalog, store = lakehouse.catalog, lakehouse.store
     promotions = store.rows(catalog.promotion, pc.field("action") == PROMOTE, ["as_of", "to_version"])
     alarms = store.rows(catalog.decision, pc.field("action") == RETRAIN, ["as_of"])
-    pieces = _pieces(lakehouse)
+    moves = sorted((pd.Timestamp(row["as_of"]), row["to_version"]) for row in promotions)
     return Story(
-        pieces=pieces,
-        promotions=sorted((pd.Timestamp(row["as_of"]), row["to_version"]) for row in promotions),
+        pieces=_pieces(lakehouse, moves[0][1] if moves else None),
+        promotions=moves,
         noticed=sorted(pd.Timestamp(row["as_of"]) for row in alarms),
         regimes=regimes(stream.scenario, stream.pieces, stream.period),
-        waiting=store.read(catalog.predictions).count() - len(pieces),
     )
 
 
@@ -120,7 +117,7 @@ def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp, column: str 
     return float(story.pieces.loc[(times >= start) & (times < end), column].mean())
 
 
-def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
+def _pieces(lakehouse: Lakehouse, first: str | None) -> pd.DataFrame:
     """Labelled predictions, and beside them what the first model would have predicted."""
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     labels = store.read(catalog.labels).select(model.key, model.labels.label)
@@ -131,17 +128,17 @@ def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
         {
             "time": rows[model.event_time].astype("datetime64[us, UTC]"),
             "right": (rows["prediction"] == truth).astype(float),
-            "right_without": (_first_model_on(lakehouse, rows) == truth.to_numpy()).astype(float),
+            "right_without": (_predicted_by(lakehouse, first, rows) == truth.to_numpy()).astype(float),
         }
     )
 
 
-def _first_model_on(lakehouse: Lakehouse, rows: pd.DataFrame) -> np.ndarray:
+def _predicted_by(lakehouse: Lakehouse, version: str | None, rows: pd.DataFrame) -> np.ndarray:
     classes = lakehouse.model.classes
-    if rows.empty:
+    if version is None:
         return np.array([])
-    content = lakehouse.registry.model_file(lakehouse.registry.version("1"))
-    model = load(content, recorded_sha256(lakehouse, "1"))
+    content = lakehouse.registry.model_file(lakehouse.registry.version(version))
+    model = load(content, recorded_sha256(lakehouse, version))
     found = probabilities(model, rows[features_of(lakehouse.model).names], len(classes))
     return np.array(classes)[found.argmax(axis=1)]
 

@@ -94,6 +94,12 @@ def next_midnight(stream: Stream, landing: Path) -> datetime | None:
     return min(due, default=None)
 
 
+def simulation_in(landing: Path) -> Stream | None:
+    """The simulation that a folder holds; None where it holds none."""
+    marker = landing / MARKER
+    return Stream(**json.loads(marker.read_text(encoding="utf-8"))) if marker.exists() else None
+
+
 def last_landed(landing: Path, topic: str) -> int:
     """The id of the last piece that is landed in `topic`; 0 for none."""
     name = re.compile(rf"{topic}-\d+-(\d+)\.jsonl")

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from lakehouse import stream
+from lakehouse.errors import RegistryError
 from lakehouse.settings import BASE_WINDOW
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.statistics.profile import ColumnProfile
@@ -22,7 +23,6 @@ from lakehouse.store import Row, Transaction
 from lakehouse.stream import Batch
 
 QUERY = "aggregate_kpis"
-FIRST_VERSION = "1"
 _FACT_COLUMNS = ("window_start", "model_version", "n_in_training", "quality", "columns")
 
 
@@ -105,10 +105,10 @@ class Aggregator:
     def _newly_final(
         self, recorded: dt.datetime | None, moment: dt.datetime | None
     ) -> tuple[dt.datetime, dt.datetime] | None:
-        """The span in which a window ends whose last label would have landed since the facts were last written."""
+        """The span in which a window ends that may have become final since the facts were last written."""
         if recorded is None or moment is None or moment <= recorded:
             return None
-        return recorded - self._model.labels.horizon, moment - self._model.labels.horizon
+        return recorded - self._model.labels.horizon, moment
 
     def _stored_facts(self, days: set[dt.date], touched: frozenset[dt.datetime]) -> list[WindowFacts]:
         """What is stored of those days, without the touched hours."""
@@ -134,9 +134,12 @@ class Aggregator:
         return [WindowFacts.from_row(row) for row in facts.toArrow().to_pylist()]
 
     def _profiling(self) -> steps.Profiling:
-        """The bins are the champion's; every version has inherited them from the first."""
+        """The bins are the champion's; every version has inherited them from the first champion."""
         model, registry = self._model, self._lakehouse.registry
-        baseline = self._baseline(registry.champion() or FIRST_VERSION)
+        champion = registry.champion()
+        if champion is None:
+            raise RegistryError(f"{model.name} has predictions and no champion any more; move the alias to a version")
+        baseline = self._baseline(champion)
         return steps.Profiling(
             specs=steps.specs_of(model),
             edges={name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges},
@@ -158,7 +161,7 @@ class Aggregator:
     def _write(
         self, scopes: Iterable[Scope], touched: frozenset[dt.datetime], hours: list[WindowFacts], as_of: AsOf
     ) -> None:
-        """Writes the three tables; each is overwritten by whole days, so the order does not matter."""
+        """Writes the three tables by whole days; the facts last, since their as-of says how far the others are."""
         profiles: list[Row] = []
         drifts: list[Row] = []
         for scope in scopes:
@@ -170,11 +173,11 @@ class Aggregator:
         days = {hour.date() for hour in touched}
         stored: list[Row] = [self._fact_row(each, as_of) for each in hours if each.start.date() in days]
         catalog = self._catalog
-        written = ((catalog.window_facts, stored), (catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
+        self._add_baseline_rows({each.version for each in hours}, as_of)
+        written = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts), (catalog.window_facts, stored))
         for table, rows in written:
             if rows:
                 self._store.replace_partitions(rows, table)
-        self._add_baseline_rows({each.version for each in hours}, as_of)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
         return {

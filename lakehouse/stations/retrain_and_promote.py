@@ -16,6 +16,8 @@ from lakehouse.stations.training import train, verdict_of
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
 from lakehouse.store import Row
 
+_LOOK_BACK = dt.timedelta(days=14)
+
 
 def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
     """Decides as of the newest label batch, and acts on it: once, or for ever at an interval.
@@ -24,18 +26,19 @@ def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
         Whether a model was promoted (once).
     """
     seconds = stream.interval_seconds(trigger)
-    with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
-        while True:
+    while True:
+        with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
             promoted = _step(lakehouse)
-            if seconds is None:
-                return promoted
-            time.sleep(seconds)
+        if seconds is None:
+            return promoted
+        time.sleep(seconds)
 
 
 def _step(lakehouse: Lakehouse) -> bool:
     finish_alias_move(lakehouse)
     last = _last_decision(lakehouse)
-    as_of = _newest_label(lakehouse, last["as_of"] if last else None)
+    since = last["as_of"] if last else None
+    as_of = _newest_in_gold(lakehouse, since) if lakehouse.registry.champion() else _newest_in_silver(lakehouse, since)
     if as_of is None:
         return False
     decision = _decision_of(last) if last and last["as_of"] == as_of else _decided(lakehouse, as_of)
@@ -48,7 +51,15 @@ def _last_decision(lakehouse: Lakehouse) -> Row | None:
     return max(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["as_of"], default=None)
 
 
-def _newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time that the facts have taken in: a decision rests on what they know, not on what is coming."""
+    oldest = since - lakehouse.model.labels.horizon - _LOOK_BACK if since else None
+    where = pc.field("window_date") >= oldest.date() if oldest else None
+    known = [row["as_of"] for row in lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["as_of"])]
+    return max([*filter(None, known), *filter(None, [since])], default=None)
+
+
+def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
     """The newest label time in silver; files of older labels than the last decision's are skipped."""
     labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
     rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))

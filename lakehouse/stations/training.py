@@ -25,6 +25,7 @@ from lakehouse.steps.retrain import best, training_set, trials_of
 
 BASELINE_FORMAT = 1
 _EXAMPLE_ROWS = 5
+_LABEL_TIME = "_label_time"  # no model's column begins with an underscore
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.Data
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
     labels = store.read(catalog.labels, versions[catalog.labels.full_name])
     wanted = dict.fromkeys([model.key, model.event_time, *model.predictions.features])
-    joined = readings.select(*wanted).join(labels.select(model.key, model.labels.time, model.labels.label), model.key)
+    told = F.col(model.labels.time).alias(_LABEL_TIME)
+    joined = readings.select(*wanted).join(labels.select(model.key, told, model.labels.label), model.key)
     newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)
 
@@ -123,7 +125,7 @@ def _verdict(
     if champion is None:
         return judge_first(challenger.codes, challenger.predicted, margins)
     judged = challenger.labelled[challenger.data.judged]
-    new = (judged[lakehouse.model.labels.time] > champion.record.as_of).to_numpy()
+    new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
     model = load(lakehouse.registry.model_file(champion), recorded_sha256(lakehouse, champion.version))
     rows = judged.loc[new, challenger.data.features.names]
     current = probabilities(model, rows, challenger.data.n_classes).argmax(axis=1) if new.any() else np.array([], int)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lakehouse.settings import BASE_WINDOW, parse_span
+from lakehouse.settings import parse_span
 from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.profile import ColumnProfile
 
@@ -95,11 +95,6 @@ class WindowFacts:
 
 
 Facts = Mapping[tuple[Window, str], WindowFacts]
-
-
-def hour_of(moment: dt.datetime) -> Window:
-    """The base window that holds the moment."""
-    return Window.at(moment, BASE_WINDOW)
 
 
 def rolled_up(hours: Iterable[WindowFacts], granularity: str) -> dict[tuple[Window, str], WindowFacts]:

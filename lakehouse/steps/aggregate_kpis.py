@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 
 from lakehouse.settings import ModelSettings, Scalar
 from lakehouse.statistics.classification import QualityFacts
-from lakehouse.statistics.columns import ColumnSpec
+from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.windows import WindowFacts
 
@@ -77,7 +77,9 @@ def facts_of_hours(
         schema: the columns of `WindowFacts.to_row`.
     """
     joined = predictions.join(labels.select(model.key, model.labels.label), model.key, "left")
-    probabilities = [F.col("probability")[F.lit(str(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)]
+    probabilities = [
+        F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)
+    ]
     rows = joined.select(
         F.col(model.key).alias("_key"),  # no model's column begins with an underscore
         F.col(model.event_time).alias("_moment"),

@@ -32,6 +32,10 @@ class AsOf:
     logging_table: str
     monitor_version: int
 
+    def is_past(self, window: Window) -> bool:
+        """Whether the window has ended by now."""
+        return self.moment is not None and window.end <= self.moment
+
     def is_past_horizon(self, window: Window) -> bool:
         """Whether the last label of the window would have landed by now."""
         return self.moment is not None and window.end + self.horizon <= self.moment
@@ -109,7 +113,7 @@ def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, 
     return {
         "n_labelled": labelled,
         "label_coverage": labelled / rows,
-        "is_final": labelled == rows or as_of.is_past_horizon(window),
+        "is_final": as_of.is_past_horizon(window) or (labelled == rows and as_of.is_past(window)),
         "in_training_window": facts.n_in_training > 0,
     }
 

@@ -41,7 +41,8 @@ def judge(
     """Compares both on the same rows, which neither was fitted on: the pairs on which just one of them is right.
 
     With u pairs for the challenger and v for the champion, P(challenger better) = P(X > 1/2), X ~ Beta(1 + u, 1 + v).
-    After an alarm that must reach the confidence; at a refresh it must not fall below what is left of it.
+    After an alarm that must reach the confidence; at a refresh it must not fall below what is left of it. Being the
+    best of its training's trials on these rows flatters the challenger a little: ask for a high confidence.
 
     Args:
         action: what was decided, `retrain` or `refresh`.

@@ -14,6 +14,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from lakehouse import estimators
 from lakehouse.estimators import Features, probabilities
 from lakehouse.settings import Scalar
+from lakehouse.statistics.columns import text_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def with_prediction(rows: DataFrame, model: ScoringModel, label_type: str) -> Da
     found = predict(F.struct(*model.features.names))
     scored = rows.withColumn("_found", found)  # no model's column begins with an underscore
     parts = [F.col(f"_found.{name}") for name in names]
-    entries = [each for label, part in zip(model.classes, parts, strict=True) for each in (F.lit(str(label)), part)]
+    entries = [each for label, part in zip(model.classes, parts, strict=True) for each in (F.lit(text_of(label)), part)]
     classes = F.array(*map(F.lit, model.classes))
     return scored.select(
         *rows.columns,

@@ -11,6 +11,8 @@ from lakehouse.estimators import Trial, load
 from lakehouse.registry import Registry, TrainingData, TrainingRecord
 from tests.rows import moment
 
+pytestmark = pytest.mark.slow  # MLflow sets up a database
+
 RECORD = TrainingRecord(
     as_of=moment("2024-03-02T00:00:00"),
     trained_from=moment("2024-02-01T00:00:00.000001"),

@@ -149,6 +149,7 @@ def test_a_run_killed_between_two_files_goes_on_where_it_stopped(
         assert lines(tmp_path / "killed", topic) == lines(tmp_path / "whole", topic)
 
 
+@pytest.mark.slow
 def test_two_runs_at_the_same_time_land_every_line_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     runs = [context.Process(target=land_until, args=(STREAM, tmp_path, day(8), count)) for count in (13, 14)]
@@ -212,6 +213,7 @@ def run_job(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, JOB, *words], capture_output=True, text=True, check=False, env=environment)
 
 
+@pytest.mark.slow
 def test_the_job_lands_everything_in_the_folder_that_it_is_given(tmp_path: Path) -> None:
     done = run_job("--landing", str(tmp_path / "new"), "--pieces", "500", "--scenario", "stable", "--seed", "7")
     assert done.returncode == 0, done.stderr
@@ -220,6 +222,7 @@ def test_the_job_lands_everything_in_the_folder_that_it_is_given(tmp_path: Path)
     assert [json.loads(line)["pid"] for line in lines(tmp_path / "new", READINGS)] == expected
 
 
+@pytest.mark.slow
 def test_the_job_says_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
     done = run_job("--landing", str(tmp_path), "--scenario", "drift")
     assert done.returncode == 2
@@ -227,6 +230,7 @@ def test_the_job_says_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_help_names_every_scenario() -> None:
     done = run_job("--help")
     assert done.returncode == 0

@@ -116,7 +116,7 @@ def test_a_table_of_the_model_cannot_be_one_of_the_engine(source: str, name: str
         catalog_of(model_with(source, "", table=name))
 
 
-def test_the_models_own_columns_become_columns_of_silver() -> None:
+def test_the_models_own_columns_become_columns_of_silver(spark: SparkSession) -> None:
     catalog: Catalog = catalog_of(model_with("readings", "furnace", {"type": "integer", "comment": "Which one"}))
     assert catalog.readings.schema["furnace"].dataType.simpleString() == "int"
     assert catalog.readings.schema["furnace"].metadata == {"comment": "Which one"}

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from lakehouse.estimators import load, probabilities
+from lakehouse.estimators import probabilities
 from lakehouse.glassware.oracle import RegimeFacts, regimes
 from lakehouse.glassware.stream import Stream
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import PROMOTE, recorded_sha256
+from lakehouse.stations.promotion import PROMOTE, load_promoted
 from lakehouse.steps.decide import RETRAIN
 from lakehouse.steps.retrain import features_of
 
@@ -137,8 +137,7 @@ def _predicted_by(lakehouse: Lakehouse, version: str | None, rows: pd.DataFrame)
     classes = lakehouse.model.classes
     if version is None:
         return np.array([])
-    content = lakehouse.registry.model_file(lakehouse.registry.version(version))
-    model = load(content, recorded_sha256(lakehouse, version))
+    model = load_promoted(lakehouse, lakehouse.registry.version(version))
     found = probabilities(model, rows[features_of(lakehouse.model).names], len(classes))
     return np.array(classes)[found.argmax(axis=1)]
 

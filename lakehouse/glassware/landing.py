@@ -161,20 +161,19 @@ def _claim(stream: Stream, landing: Path) -> None:
 def _refuse_other_uses(stream: Stream, landing: Path) -> None:
     if landing.exists() and not landing.is_dir():
         raise ConfigurationError(f"landing: {landing} is a file; name a folder")
-    marker = landing / MARKER
-    if marker.exists():
-        earlier = json.loads(marker.read_text(encoding="utf-8"))
-        if earlier != asdict(stream):
+    earlier = simulation_in(landing)
+    if earlier is not None:
+        if earlier != stream:
             raise ConfigurationError(
-                f"landing: {landing} holds the simulation {_in_words(earlier)}, not {_in_words(asdict(stream))};"
+                f"landing: {landing} holds the simulation {_in_words(earlier)}, not {_in_words(stream)};"
                 " name another folder, or the same simulation"
             )
     elif any(path for topic in (READINGS, LABELS) for path in (landing / topic).glob("[!.]*")):
         raise ConfigurationError(f"landing: {landing} holds files that no simulation wrote; name another folder")
 
 
-def _in_words(simulation: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in simulation.items())
+def _in_words(stream: Stream) -> str:
+    return ", ".join(f"{key} {value}" for key, value in asdict(stream).items())
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from lakehouse import stream
 from lakehouse.errors import RegistryError
 from lakehouse.settings import BASE_WINDOW
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.statistics.profile import ColumnProfile
+from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.windows import Scope, WindowFacts, rolled_up
 from lakehouse.steps import aggregate_kpis as steps
-from lakehouse.steps.metrics import AsOf, Baseline, baseline_rows, drift_rows, profile_rows
+from lakehouse.steps.metrics import AsOf, Baseline, baseline_rows, drift_rows, edges_of, profile_rows
 from lakehouse.store import Row, Transaction
 from lakehouse.stream import Batch
 
@@ -139,10 +139,9 @@ class Aggregator:
         champion = registry.champion()
         if champion is None:
             raise RegistryError(f"{model.name} has predictions and no champion any more; move the alias to a version")
-        baseline = self._baseline(champion)
         return steps.Profiling(
             specs=steps.specs_of(model),
-            edges={name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges},
+            edges=edges_of(self._baseline(champion)),
             label=model.labels.label,
             classes=model.classes,
             positive=model.positive if len(model.classes) == 2 else None,
@@ -200,9 +199,7 @@ class Aggregator:
         self._with_baseline_rows |= versions
 
     def _fetched_baseline(self, version: str) -> Baseline:
-        registry = self._lakehouse.registry
-        columns = registry.baseline(registry.version(version))["columns"]
-        return {column["name"]: ColumnProfile.from_json(column) for column in columns}
+        return baseline_of(self._lakehouse, self._lakehouse.registry.version(version))
 
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:

@@ -5,7 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from lakehouse.errors import RegistryError
+from lakehouse.estimators import load
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.promote import Verdict
@@ -34,6 +37,15 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
             "let retrain_and_promote or rollback move the alias"
         )
     return str(row["model_sha256"])
+
+
+def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
+    """The model of a version that was promoted here, its file verified by the recorded digest.
+
+    Raises:
+        RegistryError: it was never promoted, or its file is not the one that was.
+    """
+    return load(lakehouse.registry.model_file(version), recorded_sha256(lakehouse, version.version))
 
 
 def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:

@@ -11,15 +11,16 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from lakehouse.estimators import CrossFit, TrainingSet, Trial, cross_fit, fit, load, probabilities
+from lakehouse.estimators import CrossFit, TrainingSet, Trial, cross_fit, fit, probabilities
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion_of, recorded_sha256
+from lakehouse.stations.promotion import champion_of, load_promoted
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.steps.aggregate_kpis import PREDICTION, SCORE, profiles_of, specs_of
 from lakehouse.steps.decide import Decision
+from lakehouse.steps.metrics import Baseline, edges_of
 from lakehouse.steps.promote import Verdict, judge, judge_first
 from lakehouse.steps.retrain import best, training_set, trials_of
 
@@ -90,6 +91,12 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     return lakehouse.registry.register(run_id, model, record, baseline, example, outcome)
 
 
+def baseline_of(lakehouse: Lakehouse, version: ModelVersion) -> Baseline:
+    """The profile of each column of the version's training data."""
+    profiles = map(ColumnProfile.from_json, lakehouse.registry.baseline(version)["columns"])
+    return {profile.spec.name: profile for profile in profiles}
+
+
 def verdict_of(version: ModelVersion) -> Verdict:
     """The gate's verdict on a registered version."""
     return Verdict(**json.loads(version.record.verdict))
@@ -126,7 +133,7 @@ def _verdict(
         return judge_first(challenger.codes, challenger.predicted, margins)
     judged = challenger.labelled[challenger.data.judged]
     new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
-    model = load(lakehouse.registry.model_file(champion), recorded_sha256(lakehouse, champion.version))
+    model = load_promoted(lakehouse, champion)
     rows = judged.loc[new, challenger.data.features.names]
     current = probabilities(model, rows, challenger.data.n_classes).argmax(axis=1) if new.any() else np.array([], int)
     return judge(decision.action, challenger.codes[new], current, challenger.predicted[new], margins)
@@ -178,8 +185,7 @@ def _predicted(lakehouse: Lakehouse, challenger: Challenger) -> pa.Table:
 def _inherited_edges(lakehouse: Lakehouse, champion: ModelVersion | None) -> dict[str, tuple[float, ...]]:
     if champion is None:
         return {}
-    profiles = map(ColumnProfile.from_json, lakehouse.registry.baseline(champion)["columns"])
-    return {profile.spec.name: profile.bin_edges for profile in profiles if profile.bin_edges}
+    return edges_of(baseline_of(lakehouse, champion))
 
 
 def _own_edges(

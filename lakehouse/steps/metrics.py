@@ -58,6 +58,11 @@ def baseline_rows(version: str, baseline: Baseline, as_of: AsOf) -> list[dict[st
     return [keys | table, *(keys | _column_row(profile) for profile in baseline.values())]
 
 
+def edges_of(baseline: Baseline) -> dict[str, tuple[float, ...]]:
+    """The bin edges of the columns that have bins."""
+    return {name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges}
+
+
 def drift_rows(
     facts: Facts, windows: Iterable[Window], granularity: str, baseline_of: Callable[[str], Baseline], as_of: AsOf
 ) -> list[dict[str, Any]]:

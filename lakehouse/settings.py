@@ -6,24 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
+from lakehouse.calendar import Granularity, base_window, parse_span
 from lakehouse.errors import ConfigurationError
 
-_UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
-_SPAN = re.compile(r"(\d{1,6}) (second|minute|hour|day|week)s?")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-BASE_WINDOW = dt.timedelta(hours=1)
-
-
-def parse_span(text: Any) -> dt.timedelta:
-    """A span of time from words such as `1 hour`, `30 minutes`, `2 days`."""
-    if isinstance(text, dt.timedelta):
-        return text
-    match = _SPAN.fullmatch(str(text))
-    if not match or int(match[1]) == 0:
-        raise ValueError("write a number and a unit, such as `1 hour`, `30 minutes` or `2 days`")
-    return dt.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def _checked_name(name: str) -> str:
@@ -32,11 +29,8 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_granularity(text: str) -> str:
-    span = parse_span(text)
-    if span % BASE_WINDOW or (dt.timedelta(days=7) % span and span % dt.timedelta(days=7)):
-        raise ValueError("write whole hours that divide a week evenly, such as `1 hour`, `1 day` or `1 week`")
-    return text
+def _checked_granularity(text: Any) -> Granularity:
+    return text if isinstance(text, Granularity) else Granularity(str(text))
 
 
 def _checked_utc(moment: dt.datetime) -> dt.datetime:
@@ -45,7 +39,7 @@ def _checked_utc(moment: dt.datetime) -> dt.datetime:
 
 Name = Annotated[str, AfterValidator(_checked_name)]
 Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
-Granularity = Annotated[str, AfterValidator(_checked_granularity)]
+Width = Annotated[Granularity, PlainValidator(_checked_granularity)]
 Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
 Scalar = bool | int | float | str
 S = TypeVar("S", bound="Settings")
@@ -121,11 +115,28 @@ class PredictionSettings(Settings):
 
 
 class MetricSettings(Settings):
-    """The windows of the metric tables; `version` is recorded with every row."""
+    """What is measured: the windows and bins of the metric tables, and what is looked at by itself.
 
-    version: Annotated[int, Field(ge=1)] = 1
-    granularities: Annotated[tuple[Granularity, ...], Field(min_length=1)]
+    Attributes:
+        granularities: widths of the windows.
+        bins: of numeric columns, from the quantiles of the first champion's training data.
+        columns: columns of the readings that are monitored besides the features.
+        slices: SQL predicates or columns over a prediction with its label, each looked at by itself.
+        baseline_table: a Delta table (`layer.table` of this lakehouse, or a path) that is a third reference for drift.
+        model_id_column: name of the metric tables' column for the model version.
+    """
+
+    granularities: Annotated[tuple[Width, ...], Field(min_length=1)]
     bins: Annotated[int, Field(ge=2, le=1000)] = 20
+    columns: tuple[Name, ...] = ()
+    slices: tuple[str, ...] = ()
+    baseline_table: str | None = None
+    model_id_column: Name = "model_version"
+
+    @property
+    def base_window(self) -> dt.timedelta:
+        """The width of the windows that additive facts are kept for."""
+        return base_window(self.granularities)
 
 
 class TrainingSettings(Settings):
@@ -168,7 +179,7 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":
         wanted = {
-            "readings": (self.key, self.event_time, *self.predictions.features),
+            "readings": (self.key, self.event_time, *self.predictions.features, *self.metrics.columns),
             "labels": (self.key, self.labels.time, self.labels.label),
         }
         for source, names in wanted.items():
@@ -196,6 +207,9 @@ class ModelSettings(Settings):
             raise ValueError(f"labels.columns.{self.key}.type: write the same type as in readings.columns")
         if len({self.readings.table, self.labels.table, self.predictions.table}) < 3:
             raise ValueError("readings.table, labels.table and predictions.table: write three different names")
+        both = [name for name in self.metrics.columns if name in self.predictions.features]
+        if both:
+            raise ValueError(f"metrics.columns: leave out {', '.join(both)}; features are monitored anyway")
         times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
         if times:
             raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")

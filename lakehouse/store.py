@@ -28,6 +28,8 @@ from pyspark.sql.types import StructType
 
 from lakehouse.errors import LockedError, StoreError
 from lakehouse.tables import Catalog, Table
+from lakehouse.tables.declaration import VERSION_PROPERTY
+from lakehouse.tables.migration import AddedColumn, migration_of
 
 Row = Mapping[str, Any]
 _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
@@ -58,15 +60,15 @@ class Store:
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:
-        """Creates the tables that are not there yet.
+        """Creates the tables that are not there yet, and adds the columns that an older release did not know.
 
         Raises:
-            StoreError: a table that is there is not as it is declared; all differences are named.
+            StoreError: a table that is there differs by more than columns to add; all differences are named.
+            LockedError: columns are to be added while another process writes the table.
         """
         for table in self.catalog.tables:
             if DeltaTable.is_deltatable(self.path(table)):
-                found = json.loads(DeltaTable(self.path(table)).schema().to_json())
-                _check_columns(f"{table.full_name} in {self.root}", StructType.fromJson(found), table, exactly=True)
+                self._migrate(table)
             else:
                 self._create(table)
 
@@ -143,21 +145,32 @@ class Store:
         once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
         return write_deltalake(delta, _as_arrow(rows, table), mode="append", commit_properties=once)
 
-    def replace_partitions(self, rows: Sequence[Row], table: Table) -> None:
+    def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
         """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay.
+
+        `why` is the commit's user metadata in the table's history.
 
         Raises:
             StoreError: there are no rows, so nothing says which partitions are meant.
         """
         if not rows:
             raise StoreError(f"{table.full_name}: no rows, so no partitions to replace; leave the call out")
-        partitions = sorted({tuple(str(row[name]) for name in table.partition_by) for row in rows})
+        partitions = {tuple(row.get(name) for name in table.partition_by) for row in rows}
         terms = [
-            " AND ".join(f"{name} = '{value}'" for name, value in zip(table.partition_by, values, strict=True))
+            " AND ".join(_is_value(name, value) for name, value in zip(table.partition_by, values, strict=True))
             for values in partitions
         ]
-        where = " OR ".join(f"({term})" for term in terms)
-        write_deltalake(self.path(table), _as_arrow(rows, table), mode="overwrite", predicate=where)
+        where = " OR ".join(f"({term})" for term in sorted(terms))
+        history = CommitProperties(custom_metadata={"userMetadata": why})
+        merged: Any = "merge" if table.takes_columns else None  # columns that are not declared any more become null
+        write_deltalake(
+            self.path(table),
+            _as_arrow(rows, table),
+            mode="overwrite",
+            predicate=where,
+            schema_mode=merged,
+            commit_properties=history,
+        )
 
     @contextmanager
     def writing(self, *tables: Table) -> Iterator[None]:
@@ -192,6 +205,21 @@ class Store:
         digest = hashlib.sha256(self.root.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
 
+    def _migrate(self, table: Table) -> None:
+        delta = DeltaTable(self.path(table))
+        version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
+        migration = migration_of(table, StructType.fromJson(json.loads(delta.schema().to_json())), version)
+        if migration.obstacles:
+            raise StoreError(f"{table.full_name} in {self.root}: {'; '.join(migration.obstacles)}")
+        if not migration.added and version == table.version:
+            return
+        with self.writing(table):  # by Spark: delta-rs adds no fields within a column
+            name = f"delta.`{self.path(table)}`"
+            if migration.added:
+                columns = ", ".join(_as_ddl(column) for column in migration.added)
+                self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
+            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '{table.version}')")
+
     def _create(self, table: Table) -> None:
         DeltaTable.create(
             self.path(table),
@@ -201,6 +229,7 @@ class Store:
             name=table.name,
             description=table.grain,
             configuration=table.properties,
+            raise_if_key_not_exists=False,  # our own property is none of Delta's
         )
 
 
@@ -210,17 +239,25 @@ def covering_keys_of(rows: DataFrame, key: str) -> Column:
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
 
-def _check_columns(what: str, found: StructType, table: Table, exactly: bool = False) -> None:
+def _check_columns(what: str, found: StructType, table: Table) -> None:
     kinds = {field.name: field.dataType.simpleString() for field in found}
     wrong = [
         f"{field.name} is {kinds.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
         for field in table.schema
         if kinds.get(field.name) != field.dataType.simpleString()
     ]
-    if exactly:
-        wrong += [f"{name} is {kind}, not declared" for name, kind in kinds.items() if name not in table.schema.names]
     if wrong:
         raise StoreError(f"{what}: {'; '.join(wrong)}")
+
+
+def _is_value(name: str, value: object) -> str:
+    return f"{name} IS NULL" if value is None else f"{name} = '{value}'"
+
+
+def _as_ddl(column: AddedColumn) -> str:
+    path = ".".join(f"`{part}`" for part in column.path)
+    comment = column.comment.replace("'", "\\'")
+    return f"{path} {column.ddl} COMMENT '{comment}'"
 
 
 def _as_arrow(rows: Sequence[Row], table: Table) -> pa.Table:

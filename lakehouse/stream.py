@@ -8,8 +8,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from lakehouse.calendar import parse_span
 from lakehouse.errors import ConfigurationError, LakehouseError
-from lakehouse.settings import parse_span
 from lakehouse.store import Store, Transaction
 from lakehouse.tables import Table
 

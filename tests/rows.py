@@ -64,7 +64,7 @@ labels:
   label: outcome
   horizon: 1 day
 predictions: {table: expected_outcome, features: [lane, grams, fragile, found]}
-metrics: {granularities: [1 hour, 1 day], bins: 5}
+metrics: {granularities: [30 minutes, 1 day, 1 month], bins: 5, columns: [weighed_at], slices: [lane, grams > 50]}
 training:
   first_after: 100
   folds: 3

@@ -4,48 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakehouse.calendar import DAY, Granularity
 from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
-from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Window, WindowFacts, rolled_up
+from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, rolled_up
 from tests.rows import moment
 
-DAY = dt.timedelta(days=1)
+DAILY, WEEKLY, MONTHLY, HOURLY = map(Granularity, ("1 day", "1 week", "1 month", "1 hour"))
 WEDNESDAY = moment("2024-02-28T13:37:00")
 
 
-def hour_facts(start: dt.datetime, version: str, values: list[float], in_training: int = 0) -> WindowFacts:
+def hour_facts(
+    start: dt.datetime, version: str, values: list[float], in_training: int = 0, slice_=(None, None)
+) -> WindowFacts:
     spec = ColumnSpec("x", "double", "numeric")
     quality = QualityFacts.of([0] * len(values), [0] * len(values), None, (0, 1))
     profile = ColumnProfile.of(pd.Series(values), spec, (0.0, 1.0))
-    return WindowFacts(start, version, in_training, quality, {"x": profile})
-
-
-def test_an_hour_holds_its_start_and_not_its_end():
-    hour = Window.of(moment("2024-02-28T13:00:00"), "1 hour")
-    assert hour == Window(moment("2024-02-28T13:00:00"), moment("2024-02-28T14:00:00"))
-    assert Window.of(hour.end - dt.timedelta(microseconds=1), "1 hour") == hour
-    assert Window.of(hour.end, "1 hour") == hour.after
-    assert hour.after.before == hour
-
-
-@pytest.mark.parametrize(
-    ("granularity", "start", "end"),
-    [
-        ("1 hour", "2024-02-28T13:00:00", "2024-02-28T14:00:00"),
-        ("6 hours", "2024-02-28T12:00:00", "2024-02-28T18:00:00"),
-        ("1 day", "2024-02-28T00:00:00", "2024-02-29T00:00:00"),
-        ("1 week", "2024-02-26T00:00:00", "2024-03-04T00:00:00"),  # from Monday, across the leap day
-    ],
-)
-def test_windows_are_aligned_to_utc_and_weeks_to_monday(granularity, start, end):
-    assert Window.of(WEDNESDAY, granularity) == Window(moment(start), moment(end))
-
-
-def test_moments_before_the_epoch_have_windows_too():
-    assert Window.of(moment("1969-12-31T23:30:00"), "1 week") == Window(
-        moment("1969-12-29T00:00:00"), moment("1970-01-05T00:00:00")
-    )
+    return WindowFacts(start, Segment(version, *slice_), in_training, quality, {"x": profile})
 
 
 def test_hours_sum_to_days_for_each_version_and_for_all():
@@ -56,14 +32,28 @@ def test_hours_sum_to_days_for_each_version_and_for_all():
         hour_facts(start + dt.timedelta(hours=23), "10", [5.0]),
         hour_facts(start + DAY, "10", [7.0]),
     ]
-    found = rolled_up(reversed(hours), "1 day")
-    first, second = Window.of(start, "1 day"), Window.of(start + DAY, "1 day")
-    assert set(found) == {(first, "9"), (first, "10"), (first, ALL_VERSIONS), (second, "10"), (second, ALL_VERSIONS)}
-    together = found[first, ALL_VERSIONS]
+    found = rolled_up(reversed(hours), DAILY)
+    first, second = DAILY.window(start), DAILY.window(start + DAY)
+    expected = {(first, "9"), (first, "10"), (first, ALL_VERSIONS), (second, "10"), (second, ALL_VERSIONS)}
+    assert {(window, segment.version) for window, segment in found} == expected
+    together = found[first, Segment(ALL_VERSIONS)]
     assert (together.quality.n_rows, together.n_in_training) == (4, 1)
-    assert together.version == "10"  # the newest by number, not by text
+    assert together.segment.version == "10"  # the newest by number, not by text
     assert together.columns["x"].avg == pytest.approx(np.mean([1, 2, 3, 5]))
-    assert found[first, "9"].quality.n_rows == 3
+    assert found[first, Segment("9")].quality.n_rows == 3
+
+
+def test_slices_sum_to_windows_of_their_own():
+    start = moment("2024-02-28T00:00:00")
+    hours = [
+        hour_facts(start, "1", [1.0, 2.0]),
+        hour_facts(start, "1", [2.0], slice_=("x > 1", "true")),
+        hour_facts(start + DAY, "2", [4.0], slice_=("x > 1", "true")),
+    ]
+    found = rolled_up(hours, MONTHLY)
+    february = MONTHLY.window(start)
+    assert found[february, Segment(ALL_VERSIONS, "x > 1", "true")].columns["x"].avg == 3.0
+    assert found[february, Segment(ALL_VERSIONS)].quality.n_rows == 2
 
 
 def test_facts_survive_their_row():
@@ -72,31 +62,38 @@ def test_facts_survive_their_row():
 
 
 def test_a_touched_hour_rewrites_its_window_and_the_drift_of_the_next():
-    scope = Scope.of("1 day", [WEDNESDAY], None)
+    scope = Scope.of(DAILY, [WEDNESDAY], None)
     today = WEDNESDAY.date()
     assert scope.profile_dates == {today}
     assert scope.drift_dates == {today, today + DAY}
-    assert scope.hour_dates == {today - DAY, today, today + DAY}  # the day before: what today is compared with
+    assert scope.fact_dates == {today - DAY, today, today + DAY}  # the day before: what today is compared with
 
 
 def test_a_touched_week_needs_the_hours_of_the_weeks_around_it():
-    scope = Scope.of("1 week", [WEDNESDAY], None)
+    scope = Scope.of(WEEKLY, [WEDNESDAY], None)
     monday = dt.date(2024, 2, 26)
     assert scope.profile_dates == {monday}
     assert scope.drift_dates == {monday, monday + 7 * DAY}
-    assert scope.hour_dates == {monday + days * DAY for days in range(-7, 14)}
+    assert scope.fact_dates == {monday + days * DAY for days in range(-7, 14)}
 
 
 def test_hours_of_a_day_are_rewritten_together_since_they_share_a_partition():
-    scope = Scope.of("1 hour", [moment("2024-02-28T23:00:00")], None)
+    scope = Scope.of(HOURLY, [moment("2024-02-28T23:00:00")], None)
     today = dt.date(2024, 2, 28)
     assert scope.profile_dates == {today}
     assert scope.drift_dates == {today, today + DAY}
-    assert scope.hour_dates == {today - DAY, today, today + DAY}
+    assert scope.fact_dates == {today - DAY, today, today + DAY}
 
 
 def test_windows_that_end_in_the_span_become_final_once():
     until = moment("2024-02-28T00:00:00")
-    assert Scope.of("1 day", [], (until - DAY, until)).profile_dates == {dt.date(2024, 2, 27)}
-    assert Scope.of("1 day", [], (until, until)).profile_dates == set()
-    assert Scope.of("1 week", [], (until - 3 * DAY, until)).profile_dates == {dt.date(2024, 2, 19)}
+    assert Scope.of(DAILY, [], (until - DAY, until)).profile_dates == {dt.date(2024, 2, 27)}
+    assert Scope.of(DAILY, [], (until, until)).profile_dates == set()
+    assert Scope.of(WEEKLY, [], (until - 3 * DAY, until)).profile_dates == {dt.date(2024, 2, 19)}
+
+
+def test_a_touched_month_needs_the_days_of_the_calendar():
+    scope = Scope.of(MONTHLY, [WEDNESDAY], None)
+    assert scope.profile_dates == {dt.date(2024, 2, 1)}
+    assert scope.drift_dates == {dt.date(2024, 2, 1), dt.date(2024, 3, 1)}
+    assert (min(scope.fact_dates), max(scope.fact_dates)) == (dt.date(2024, 1, 1), dt.date(2024, 3, 31))

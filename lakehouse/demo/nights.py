@@ -57,7 +57,8 @@ def _midnights(stream: Stream, landing: Path, last: datetime) -> Iterator[dateti
 
 
 def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
-    facts = [row["quality"] for row in lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["quality"])]
+    whole = pc.field("slice_key").is_null()
+    facts = [row["quality"] for row in lakehouse.store.rows(lakehouse.catalog.window_facts, whole, ["quality"])]
     labelled = sum(each["n_labelled"] for each in facts)
     right = sum(cell["count"] for each in facts for cell in each["confusion"] if cell["prediction"] == cell["label"])
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"

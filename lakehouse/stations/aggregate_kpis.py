@@ -1,7 +1,7 @@
-"""Aggregate: predictions and labels that have come to the facts of their hours, and those to the metric tables."""
+"""Aggregate: predictions and labels that have come to the facts of their windows, and those to the metric tables."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,30 +12,53 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from lakehouse import stream
+from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
-from lakehouse.settings import BASE_WINDOW
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.training import baseline_of
-from lakehouse.statistics.windows import Scope, WindowFacts, rolled_up
+from lakehouse.statistics.windows import ALL_VERSIONS, Scope, WindowFacts, rolled_up
 from lakehouse.steps import aggregate_kpis as steps
-from lakehouse.steps.metrics import AsOf, Baseline, baseline_rows, drift_rows, edges_of, profile_rows
-from lakehouse.store import Row, Transaction
+from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, Baseline, baseline_rows, drift_rows, profile_rows
+from lakehouse.steps.monitor import Monitor
+from lakehouse.store import Row
 from lakehouse.stream import Batch
+from lakehouse.tables import Table
 
 QUERY = "aggregate_kpis"
-_FACT_COLUMNS = ("window_start", "model_version", "n_in_training", "quality", "columns")
+_FACT_COLUMNS = (
+    "window_start",
+    "model_version",
+    "slice_key",
+    "slice_value",
+    "n_in_training",
+    "quality",
+    "columns",
+)
+_BACKFILLED_AT_ONCE = 7 * DAY
 
 
 @dataclass(frozen=True)
 class Touched:
-    """What a micro-batch touched: hours of predictions, and the newest label time in it."""
+    """What is to be computed anew: base windows by their start, whole days, and the newest label time among it."""
 
-    hours: frozenset[dt.datetime]
-    newest_label: dt.datetime | None
+    windows: frozenset[dt.datetime] = frozenset()
+    days: frozenset[dt.date] = frozenset()
+    newest_label: dt.datetime | None = None
+
+    def holds(self, window_start: dt.datetime) -> bool:
+        """Whether that base window is to be computed anew."""
+        return window_start in self.windows or window_start.date() in self.days
+
+    @property
+    def span(self) -> tuple[dt.datetime, dt.datetime]:
+        """From the first moment to the last; there must be one."""
+        starts = [*self.windows, *map(midnight, self.days)]
+        return min(starts), max(starts) + DAY
 
 
 class Aggregator:
-    """The handler of the aggregation's micro-batches: recomputes whole what a batch touched, and overwrites it."""
+    """Computes whole what a micro-batch, or a backfill, touches, and overwrites it."""
 
     def __init__(self, lakehouse: Lakehouse) -> None:
         """Reads nothing yet."""
@@ -44,27 +67,35 @@ class Aggregator:
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._with_baseline_rows: set[str] | None = None
 
-    def handle(self, rows: DataFrame, _: Batch) -> None:
-        """Overwrites the windows of the touched hours, and of those that became final; a replay does the same again."""
-        touched = self._touched(rows)
+    def handle(self, rows: DataFrame, batch: Batch) -> None:
+        """Computes the windows of a micro-batch, and of those that became final; a replay does the same again."""
+        self.compute(self._touched(rows), f"aggregate_kpis batch {batch.number}")
+
+    def compute(self, touched: Touched, why: str) -> None:
+        """Overwrites the windows of what is touched; `why` is kept in the tables' history."""
+        champion = self._lakehouse.registry.champion()
+        if champion is None:
+            if touched.windows:
+                name = self._model.name
+                raise RegistryError(f"{name} has predictions and no champion any more; move the alias to a version")
+            return  # labels that came before the first prediction
+        monitor = current_monitor(self._lakehouse, self._baseline(champion))
         recorded = self._recorded_as_of(touched)
         moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
-        scopes = [
-            Scope.of(granularity, touched.hours, self._newly_final(recorded, moment))
-            for granularity in self._model.metrics.granularities
-        ]
-        kept = self._stored_facts({day for scope in scopes for day in scope.hour_dates}, touched.hours)
-        hours = [*kept, *self._recomputed(touched.hours)]
-        if hours:
-            self._write(scopes, touched.hours, hours, self._as_of(moment))
+        scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
+        kept, touched = self._stored_facts({day for scope in scopes for day in scope.fact_dates}, touched, monitor)
+        facts = [*kept, *self._computed(touched, monitor)]
+        if facts:
+            self._write(scopes, touched, facts, monitor, self._as_of(moment, monitor), why)
 
     def _touched(self, rows: DataFrame) -> Touched:
-        """The hours of new predictions, and those of the predictions that new labels belong to."""
-        key, is_label = self._model.key, F.col("_kind") == steps.LABEL
+        """The base windows of new predictions, and those of the predictions that new labels belong to."""
+        key, width = self._model.key, self._model.metrics.base_window
+        is_label = F.col("_kind") == steps.LABEL
         label_key = F.when(is_label, F.col(key))
         found = (
             rows.agg(
-                F.collect_set(F.when(~is_label, F.date_trunc("hour", "_moment"))).alias("hours"),
+                F.collect_set(F.when(~is_label, steps.window_start("_moment", width))).alias("windows"),
                 F.min(label_key).alias("least"),
                 F.max(label_key).alias("greatest"),
                 F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
@@ -72,14 +103,14 @@ class Aggregator:
             .toArrow()
             .to_pylist()[0]
         )
-        hours = set(found["hours"])
+        windows = set(found["windows"])
         if found["newest_label"] is not None:
             predicted = self._store.read(self._catalog.predictions)
             candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
             labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
-            hour = F.date_trunc("hour", self._model.event_time).alias("hour")
-            hours |= set(labelled.select(hour).distinct().toArrow()["hour"].to_pylist())
-        return Touched(frozenset(hours), found["newest_label"])
+            start = steps.window_start(self._model.event_time, width).alias("start")
+            windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
+        return Touched(frozenset(windows), newest_label=found["newest_label"])
 
     def _recorded_as_of(self, touched: Touched) -> dt.datetime | None:
         """The newest label time that the facts know of.
@@ -87,11 +118,9 @@ class Aggregator:
         It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
         """
         facts = self._catalog.window_facts
-        newest = max([*touched.hours, *filter(None, [touched.newest_label])], default=None)
-        if newest is None:
-            return None
-        since = (newest - self._model.labels.horizon - dt.timedelta(days=14)).date()
-        for where in (pc.field("window_date") >= since, None):
+        newest = max([*touched.windows, *filter(None, [touched.newest_label])], default=None)
+        since = newest and (newest - self._model.labels.horizon - 14 * DAY).date()
+        for where in (*([pc.field("window_date") >= since] if since else []), None):
             found = [row["as_of"] for row in self._store.rows(facts, where, ["as_of"]) if row["as_of"]]
             if found:
                 return max(found)
@@ -102,81 +131,94 @@ class Aggregator:
         newest = F.max(self._model.labels.time).alias("newest")
         return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
-    def _newly_final(
-        self, recorded: dt.datetime | None, moment: dt.datetime | None
-    ) -> tuple[dt.datetime, dt.datetime] | None:
-        """The span in which a window ends that may have become final since the facts were last written."""
-        if recorded is None or moment is None or moment <= recorded:
-            return None
-        return recorded - self._model.labels.horizon, moment
+    def _scopes(self, touched: Touched, newly_final: tuple[dt.datetime, dt.datetime] | None) -> list[Scope]:
+        width = self._model.metrics.base_window
+        in_days = [midnight(day) + place * width for day in touched.days for place in range(DAY // width)]
+        moments = {*touched.windows, *in_days}
+        return [Scope.of(granularity, moments, newly_final) for granularity in self._model.metrics.granularities]
 
-    def _stored_facts(self, days: set[dt.date], touched: frozenset[dt.datetime]) -> list[WindowFacts]:
-        """What is stored of those days, without the touched hours."""
+    def _stored_facts(
+        self, days: set[dt.date], touched: Touched, monitor: Monitor
+    ) -> tuple[list[WindowFacts], Touched]:
+        """What is stored of those days and can stay; what was stored under another configuration is touched, too."""
         if not days:
-            return []
+            return [], touched
         where = pc.field("window_date").isin(sorted(days))
-        found = self._store.rows(self._catalog.window_facts, where, _FACT_COLUMNS)
-        return [WindowFacts.from_row(row) for row in found if row["window_start"] not in touched]
+        versions = self._store.rows(self._catalog.window_facts, where, ["window_date", "monitor_version"])
+        outdated = {row["window_date"] for row in versions if row["monitor_version"] != monitor.version}
+        touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
+        current = pc.field("window_date").isin(sorted(days - touched.days))
+        found = self._store.rows(self._catalog.window_facts, current, _FACT_COLUMNS)
+        return [WindowFacts.from_row(row) for row in found if not touched.holds(row["window_start"])], touched
 
-    def _recomputed(self, hours: frozenset[dt.datetime]) -> list[WindowFacts]:
-        if not hours:
+    def _computed(self, touched: Touched, monitor: Monitor) -> list[WindowFacts]:
+        """The facts of what is touched, from silver."""
+        if not (touched.windows or touched.days):
             return []
-        key, time = self._model.key, self._model.event_time
-        start, end = min(hours), max(hours) + BASE_WINDOW
-        predictions = self._store.read(self._catalog.predictions)
-        rows = predictions.where(F.col(time).between(start, end) & F.date_trunc("hour", time).isin(sorted(hours)))
-        labels = self._store.read(self._catalog.labels)
-        bounds = self._store.key_range(self._catalog.predictions, key, time, start, end)
-        if bounds:
-            labels = labels.where(F.col(key).between(*bounds))
-        schema = StructType([self._catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        facts = steps.facts_of_hours(rows, labels, self._model, self._profiling(), schema)
-        return [WindowFacts.from_row(row) for row in facts.toArrow().to_pylist()]
+        model, catalog, store = self._model, self._catalog, self._store
+        key, time, (start, end) = model.key, model.event_time, touched.span
+        is_touched = steps.window_start(time, model.metrics.base_window).isin(sorted(touched.windows))
+        if touched.days:
+            is_touched |= F.to_date(time).isin(sorted(touched.days))
+        predictions = store.read(catalog.predictions).where(F.col(time).between(start, end) & is_touched)
+        bounds = store.key_range(catalog.predictions, key, time, start, end)
+        near = F.col(key).between(*bounds) if bounds else F.lit(True)
+        readings, labels = (store.read(table).where(near) for table in (catalog.readings, catalog.labels))
+        rows = steps.primary_rows(predictions, readings, labels, model)
+        schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
+        found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema)
+        return [WindowFacts.from_row(row) for row in found.toArrow().to_pylist()]
 
-    def _profiling(self) -> steps.Profiling:
-        """The bins are the champion's; every version has inherited them from the first champion."""
-        model, registry = self._model, self._lakehouse.registry
-        champion = registry.champion()
-        if champion is None:
-            raise RegistryError(f"{model.name} has predictions and no champion any more; move the alias to a version")
+    def _profiling(self, monitor: Monitor) -> steps.Profiling:
+        model = self._model
         return steps.Profiling(
+            base_window=model.metrics.base_window,
+            slices=model.metrics.slices,
             specs=steps.specs_of(model),
-            edges=edges_of(self._baseline(champion)),
+            edges=monitor.edges,
             label=model.labels.label,
             classes=model.classes,
             positive=model.positive if len(model.classes) == 2 else None,
-            trained_until=registry.trained_until(),
+            trained_until=self._lakehouse.registry.trained_until(),
         )
 
-    def _as_of(self, moment: dt.datetime | None) -> AsOf:
+    def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:
         return AsOf(
             moment=moment,
             horizon=self._model.labels.horizon,
             versions=self._store.versions(self._catalog.predictions, self._catalog.labels),
             logging_table=self._catalog.predictions.full_name,
-            monitor_version=self._model.metrics.version,
+            monitor_version=monitor.version,
+            model_id_column=self._model.metrics.model_id_column,
         )
 
     def _write(
-        self, scopes: Iterable[Scope], touched: frozenset[dt.datetime], hours: list[WindowFacts], as_of: AsOf
+        self,
+        scopes: Iterable[Scope],
+        touched: Touched,
+        facts: list[WindowFacts],
+        monitor: Monitor,
+        as_of: AsOf,
+        why: str,
     ) -> None:
         """Writes the three tables by whole days; the facts last, since their as-of says how far the others are."""
         profiles: list[Row] = []
         drifts: list[Row] = []
+        references = self._references(monitor)
         for scope in scopes:
-            facts = rolled_up(hours, scope.granularity)
-            chosen = {key: each for key, each in facts.items() if key[0].start.date() in scope.profile_dates}
-            drifting = {window for window, _ in facts if window.start.date() in scope.drift_dates}
+            merged = rolled_up(facts, scope.granularity)
+            chosen = {key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates}
+            drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
             profiles += profile_rows(chosen, scope.granularity, as_of)
-            drifts += drift_rows(facts, drifting, scope.granularity, self._baseline, as_of)
-        days = {hour.date() for hour in touched}
-        stored: list[Row] = [self._fact_row(each, as_of) for each in hours if each.start.date() in days]
+            drifts += drift_rows(merged, drifting, scope.granularity, references, as_of)
+        days = {start.date() for start in touched.windows} | touched.days
+        stored: list[Row] = [self._fact_row(each, as_of) for each in facts if each.start.date() in days]
         catalog = self._catalog
-        self._add_baseline_rows({each.version for each in hours}, as_of)
+        self._add_baseline_rows({each.segment.version for each in facts}, monitor, as_of)
         written = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts), (catalog.window_facts, stored))
         for table, rows in written:
             if rows:
-                self._store.replace_partitions(rows, table)
+                self._store.replace_partitions(rows, table, why)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
         return {
@@ -187,27 +229,64 @@ class Aggregator:
             "window_date": facts.start.date(),
         }
 
-    def _add_baseline_rows(self, versions: set[str], as_of: AsOf) -> None:
-        """Adds the profile of the training data of versions that have none yet."""
-        table = self._catalog.profile_metrics
+    def _references(self, monitor: Monitor) -> Callable[[str], Mapping[str, Baseline]]:
+        """What a version's windows are compared with: its training data, and the fixed baseline table if any."""
+        fixed = {BASELINE_TABLE: monitor.baseline} if monitor.baseline else {}
+        return cache(lambda version: {BASELINE: monitor.rebinned(self._baseline(version)), **fixed})
+
+    def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
+        """Adds the profile of the training data of versions that have none yet, and of another fixed baseline table."""
+        table, name = self._catalog.profile_metrics, as_of.model_id_column
         if self._with_baseline_rows is None:
-            rows = self._store.rows(table, pc.field("window_date").is_null(), ["model_version"])
-            self._with_baseline_rows = {row["model_version"] for row in rows}
+            found = self._store.rows(table, pc.field("window_date").is_null(), [name, "log_type"])
+            self._with_baseline_rows = {row[name] for row in found if row["log_type"] == BASELINE}
+        stored = self._store.rows(table, pc.field("window_date").is_null())
+        added: list[Row] = []
         for version in sorted(versions - self._with_baseline_rows, key=int):
-            profile = baseline_rows(version, self._baseline(version), as_of)
-            self._store.append_rows(profile, table, Transaction(f"baseline:{version}", as_of.monitor_version))
+            added += baseline_rows(BASELINE, version, self._baseline(version), as_of)
+        fixed = [row for row in stored if row["log_type"] == BASELINE_TABLE]
+        if {row["monitor_version"] for row in fixed} != ({monitor.version} if monitor.baseline else set()):
+            stored = [row for row in stored if row["log_type"] != BASELINE_TABLE]
+            added += baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of) if monitor.baseline else []
+        if added:
+            self._store.replace_partitions([*stored, *added], table, "baselines")
         self._with_baseline_rows |= versions
 
     def _fetched_baseline(self, version: str) -> Baseline:
         return baseline_of(self._lakehouse, self._lakehouse.registry.version(version))
 
 
+def _newly_final(
+    recorded: dt.datetime | None, moment: dt.datetime | None, horizon: dt.timedelta
+) -> tuple[dt.datetime, dt.datetime] | None:
+    """The span in which a window ends that may have become final since the facts were last written."""
+    if recorded is None or moment is None or moment <= recorded:
+        return None
+    return recorded - horizon, moment
+
+
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
     """Brings the gold metric tables up to date with predictions and labels: once, or for ever at an interval."""
     catalog, store = lakehouse.catalog, lakehouse.store
-    with store.writing(catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics):
+    with store.writing(*_written_by(lakehouse)):
         news = steps.touching(
             store.read_stream(catalog.predictions), store.read_stream(catalog.labels), lakehouse.model
         )
         query = stream.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
         stream.run_all([query], trigger)
+
+
+def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
+    """Computes the windows of these days anew, both included, under the configuration of now."""
+    aggregator = Aggregator(lakehouse)
+    with lakehouse.store.writing(*_written_by(lakehouse)):
+        while first <= last:
+            until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
+            days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
+            aggregator.compute(Touched(days=days), f"backfill of {first} to {until}")
+            first = until + DAY
+
+
+def _written_by(lakehouse: Lakehouse) -> tuple[Table, ...]:
+    catalog = lakehouse.catalog
+    return catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics, catalog.monitor

@@ -109,6 +109,7 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
     """The labelled hours since the champion's change point (without one, since its first row), in order of time."""
     since = champion.record.changed_at or champion.record.trained_from
     where = (pc.field("window_date") >= since.date()) & (pc.field("n_in_training") == 0)
+    where &= pc.field("slice_key").is_null()
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start", "model_version", "quality"])
     hours = [
         LabelledHour(

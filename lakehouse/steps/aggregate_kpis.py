@@ -1,21 +1,23 @@
-"""Which hours a micro-batch touched, and the facts of an hour from its rows."""
+"""Which windows a micro-batch touched, and the facts of a base window from its rows."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from lakehouse.settings import ModelSettings, Scalar
+from lakehouse.statistics.baseline import to_document
 from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
-from lakehouse.statistics.windows import WindowFacts
+from lakehouse.statistics.windows import Segment, WindowFacts
 
 PREDICTION, LABEL = "prediction", "label"
 SCORE = "score"
@@ -26,14 +28,18 @@ class Profiling:
     """How rows become facts.
 
     Attributes:
+        base_window: width of the windows that facts are kept for.
+        slices: SQL predicates or columns, each looked at by itself.
         specs: the monitored columns.
-        edges: bin edges of the numeric ones, from the baseline.
+        edges: bin edges of the numeric ones.
         label: name of the label column.
         classes: the label's classes, in the order of the probabilities.
         positive: the class that two-class scores are of; None for more classes.
         trained_until: for each version, the event time of the last row that it was trained on.
     """
 
+    base_window: dt.timedelta
+    slices: tuple[str, ...]
     specs: tuple[ColumnSpec, ...]
     edges: Mapping[str, tuple[float, ...]]
     label: str
@@ -43,15 +49,16 @@ class Profiling:
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """The monitored columns: features, score, prediction and label."""
+    """The monitored columns: features and other readings, score, prediction and label."""
     label = model.labels.columns[model.labels.label]
-    kinds = {name: model.readings.columns[name].type for name in model.predictions.features}
-    features = [
+    monitored = (*model.predictions.features, *model.metrics.columns)
+    kinds = {name: model.readings.columns[name].type for name in monitored}
+    readings = [
         ColumnSpec(name, kind, "categorical" if kind in ("string", "boolean") else "numeric")
         for name, kind in kinds.items()
     ]
     outcomes = [ColumnSpec(name, label.type, "categorical") for name in (PREDICTION, model.labels.label)]
-    return (*features, ColumnSpec(SCORE, "double", "numeric"), *outcomes)
+    return (*readings, ColumnSpec(SCORE, "double", "numeric"), *outcomes)
 
 
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
@@ -64,31 +71,64 @@ def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) ->
     )
 
 
-def facts_of_hours(
-    predictions: DataFrame, labels: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType
-) -> DataFrame:
-    """The facts of each hour × version among the predictions, in the columns of `schema`.
+def window_start(time: str, width: dt.timedelta) -> Column:
+    """The start of the window of that width, an hour at most, that holds a row's moment."""
+    seconds = int(width.total_seconds())
+    moment = F.col(time).cast("bigint")
+    return F.timestamp_seconds(moment - F.pmod(moment, F.lit(seconds)))
+
+
+def primary_rows(predictions: DataFrame, readings: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
+    """Predictions with their labels and, where the metrics ask for more than features, all columns of their readings.
+
+    Columns: those of the predictions, of the readings, the label and the time of the label (null where none came).
+    """
+    told = labels.select(model.key, model.labels.label, model.labels.time)
+    if is_wide(model):
+        others = [name for name in model.readings.columns if name not in predictions.columns]
+        predictions = predictions.join(readings.select(model.key, *others), model.key, "left")
+    return predictions.join(told, model.key, "left")
+
+
+def is_wide(model: ModelSettings) -> bool:
+    """Whether the metrics may ask for columns that predictions do not have."""
+    return bool(model.metrics.columns or model.metrics.slices)
+
+
+def facts_of_windows(primary: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType) -> DataFrame:
+    """The facts of each base window × version × slice among the primary rows, in the columns of `schema`.
 
     Args:
-        predictions: whole hours of production predictions.
-        labels: the labels that they may have.
+        primary: whole base windows of `primary_rows`.
         model: names the columns.
         profiling: how rows become facts.
         schema: the columns of `WindowFacts.to_row`.
     """
-    joined = predictions.join(labels.select(model.key, model.labels.label), model.key, "left")
     probabilities = [
         F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)
     ]
-    rows = joined.select(
+    rows = primary.select(
         F.col(model.key).alias("_key"),  # no model's column begins with an underscore
         F.col(model.event_time).alias("_moment"),
-        F.date_trunc("hour", model.event_time).alias("_hour"),
+        window_start(model.event_time, profiling.base_window).alias("_window"),
         F.col("model_version").alias("_version"),
+        F.explode(_slices(profiling.slices)).alias("_slice"),
         *(F.col(spec.name) for spec in profiling.specs),
         *probabilities,
     )
-    return rows.groupBy("_hour", "_version").applyInArrow(_profiler(profiling, schema), schema)
+    segments = rows.withColumns({"_slice_key": F.col("_slice.key"), "_slice_value": F.col("_slice.value")}).drop(
+        "_slice"
+    )
+    return segments.groupBy("_window", "_version", "_slice_key", "_slice_value").applyInArrow(
+        _profiler(profiling, schema), schema
+    )
+
+
+def _slices(expressions: Iterable[str]) -> Column:
+    """The slices that a row is in: the whole table, and of each expression the one of its value."""
+    whole = F.struct(F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value"))
+    parts = [F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value")) for each in expressions]
+    return F.array(whole, *parts)
 
 
 def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], pa.Table]:
@@ -105,8 +145,8 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     version = rows["_version"][0].as_py()
     names = [f"_p{n}" for n in range(len(profiling.classes))]
     return WindowFacts(
-        start=rows["_hour"][0].as_py(),
-        version=version,
+        start=rows["_window"][0].as_py(),
+        segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
         n_in_training=_count_until(rows["_moment"], profiling.trained_until.get(version)),
         quality=QualityFacts.of(
             rows[PREDICTION].to_pylist(),
@@ -131,3 +171,14 @@ def profiles_of(
     """The profile of each monitored column that the rows have."""
     present = [spec for spec in specs if spec.name in rows.column_names]
     return {spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name)) for spec in present}
+
+
+def profiled_parts(rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mapping[str, tuple[float, ...]]) -> DataFrame:
+    """The profile of each batch of the rows, as a JSON document in the column `document`."""
+
+    def profile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            columns = profiles_of(pa.Table.from_batches([batch]), specs, edges)
+            yield pa.RecordBatch.from_pydict({"document": [json.dumps(to_document(columns))]})
+
+    return rows.mapInArrow(profile, "document string")

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lakehouse.calendar import Granularity, Window
 from lakehouse.statistics.classification import metrics_of
-from lakehouse.statistics.drift import drift_of, non_null_columns_delta
+from lakehouse.statistics.drift import adjusted_pvalues, drift_of, main_pvalue, non_null_columns_delta
 from lakehouse.statistics.profile import ColumnProfile, statistics_of
-from lakehouse.statistics.windows import Facts, Window, WindowFacts
+from lakehouse.statistics.windows import Facts, Segment, WindowFacts
 
 TABLE_COLUMN = ":table"
+CONSECUTIVE, BASELINE, BASELINE_TABLE = "CONSECUTIVE", "BASELINE", "BASELINE_TABLE"
 Baseline = Mapping[str, ColumnProfile]
 
 
@@ -24,6 +26,7 @@ class AsOf:
         versions: Delta versions read.
         logging_table: full name of the profiled table, one of `versions`.
         monitor_version: version of the metrics' configuration.
+        model_id_column: the metric tables' name for the model version.
     """
 
     moment: dt.datetime | None
@@ -31,6 +34,7 @@ class AsOf:
     versions: Mapping[str, int]
     logging_table: str
     monitor_version: int
+    model_id_column: str
 
     def is_past(self, window: Window) -> bool:
         """Whether the window has ended by now."""
@@ -41,47 +45,56 @@ class AsOf:
         return self.moment is not None and window.end + self.horizon <= self.moment
 
 
-def profile_rows(facts: Facts, granularity: str, as_of: AsOf) -> list[dict[str, Any]]:
-    """The INPUT rows of these windows: for each version (and `*`) one of the table and one of each column."""
+def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[dict[str, Any]]:
+    """The INPUT rows of these windows: for each segment one of the table and one of each column."""
     return [
-        {**_input_keys(window, version, granularity, as_of), **_window_state(window, each, as_of), **row}
-        for (window, version), each in facts.items()
+        {**_input_keys(window, segment, granularity, as_of), **_window_state(window, each, as_of), **row}
+        for (window, segment), each in facts.items()
         for row in _table_and_columns(each)
     ]
 
 
-def baseline_rows(version: str, baseline: Baseline, as_of: AsOf) -> list[dict[str, Any]]:
-    """The BASELINE rows of one version: the profile of its training data, without window and granularity."""
-    keys = {"log_type": "BASELINE", "model_version": version, "monitor_version": as_of.monitor_version}
-    n_rows = max((profile.rows for profile in baseline.values()), default=0)
-    table = {"column_name": TABLE_COLUMN, "count": n_rows, "non_null_columns": _non_null(baseline)}
+def baseline_rows(log_type: str, version: str, baseline: Baseline, as_of: AsOf) -> list[dict[str, Any]]:
+    """The rows of a baseline, without window and granularity: of a version's training data, or of the fixed table."""
+    keys = {"log_type": log_type, as_of.model_id_column: version, "monitor_version": as_of.monitor_version}
+    table = {"column_name": TABLE_COLUMN, "count": _n_rows(baseline), "non_null_columns": _non_null(baseline)}
     return [keys | table, *(keys | _column_row(profile) for profile in baseline.values())]
 
 
 def edges_of(baseline: Baseline) -> dict[str, tuple[float, ...]]:
-    """The bin edges of the columns that have bins."""
-    return {name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges}
+    """The bin edges of the columns that have any."""
+    return {name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges is not None}
 
 
 def drift_rows(
-    facts: Facts, windows: Iterable[Window], granularity: str, baseline_of: Callable[[str], Baseline], as_of: AsOf
+    facts: Facts,
+    windows: Iterable[Window],
+    granularity: Granularity,
+    references: Callable[[str], Mapping[str, Baseline]],
+    as_of: AsOf,
 ) -> list[dict[str, Any]]:
-    """The drift of the given windows against the window before (where there is one) and the version's training data.
+    """The rows that compare windows with the one before and with baselines.
 
-    All versions together are compared with the training data of the newest version among them.
+    Args:
+        facts: of these windows and of the ones before them.
+        windows: which ones to compare.
+        granularity: of the windows.
+        references: the baselines of a version, by drift type; windows of all versions take the newest version's.
+        as_of: what the rows have in common.
     """
     wanted, rows = set(windows), []
-    for (window, version), current in facts.items():
+    for (window, segment), current in facts.items():
         if window not in wanted:
             continue
-        keys = _keys(window, version, granularity, as_of)
-        previous = facts.get((window.before, version))
+        keys = {**_keys(window, segment, granularity, as_of), **_window_state(window, current, as_of)}
+        before = granularity.before(window)
+        previous = facts.get((before, segment))
         if previous:
-            against = {"drift_type": "CONSECUTIVE", "window_cmp": _as_struct(window.before)}
+            against = {"drift_type": CONSECUTIVE, "window_cmp": _as_struct(before)}
             rows += [keys | against | row for row in _compared(current, previous.columns, previous.quality.n_rows)]
-        baseline = baseline_of(current.version)
-        n_baseline = max((profile.rows for profile in baseline.values()), default=0)
-        rows += [keys | {"drift_type": "BASELINE"} | row for row in _compared(current, baseline, n_baseline)]
+        for drift_type, baseline in references(current.segment.version).items():
+            against = {"drift_type": drift_type}
+            rows += [keys | against | row for row in _compared(current, baseline, _n_rows(baseline))]
     return rows
 
 
@@ -96,7 +109,8 @@ def _compared(current: WindowFacts, reference: Baseline, n_reference: int) -> li
         for name, profile in current.columns.items()
         if name in reference
     ]
-    return [table, *columns]
+    adjusted = adjusted_pvalues([main_pvalue(row) for row in columns])
+    return [table, *(row | {"adjusted_pvalue": value} for row, value in zip(columns, adjusted, strict=True))]
 
 
 def _table_and_columns(facts: WindowFacts) -> list[dict[str, Any]]:
@@ -123,16 +137,18 @@ def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, 
     }
 
 
-def _input_keys(window: Window, version: str, granularity: str, as_of: AsOf) -> dict[str, Any]:
+def _input_keys(window: Window, segment: Segment, granularity: Granularity, as_of: AsOf) -> dict[str, Any]:
     read = as_of.versions[as_of.logging_table]
-    return {**_keys(window, version, granularity, as_of), "log_type": "INPUT", "logging_table_commit_version": read}
+    return {**_keys(window, segment, granularity, as_of), "log_type": "INPUT", "logging_table_commit_version": read}
 
 
-def _keys(window: Window, version: str, granularity: str, as_of: AsOf) -> dict[str, Any]:
+def _keys(window: Window, segment: Segment, granularity: Granularity, as_of: AsOf) -> dict[str, Any]:
     return {
         "window": _as_struct(window),
-        "granularity": granularity,
-        "model_version": version,
+        "granularity": granularity.text,
+        as_of.model_id_column: segment.version,
+        "slice_key": segment.slice_key,
+        "slice_value": segment.slice_value,
         "monitor_version": as_of.monitor_version,
         "as_of": as_of.moment,
         "as_of_version": dict(as_of.versions),
@@ -142,6 +158,10 @@ def _keys(window: Window, version: str, granularity: str, as_of: AsOf) -> dict[s
 
 def _as_struct(window: Window) -> dict[str, dt.datetime]:
     return {"start": window.start, "end": window.end}
+
+
+def _n_rows(baseline: Baseline) -> int:
+    return max((profile.rows for profile in baseline.values()), default=0)
 
 
 def _non_null(columns: Baseline) -> list[str]:

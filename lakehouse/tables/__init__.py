@@ -2,14 +2,14 @@
 
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table
-from lakehouse.tables.gold import DECISION, DRIFT_METRICS, PROFILE_METRICS, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.gold import DECISION, MODEL_ID, MONITOR, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_LEDGER
 
 __all__ = [
     "DECISION",
-    "DRIFT_METRICS",
     "DUPLICATE",
-    "PROFILE_METRICS",
+    "MODEL_ID",
+    "MONITOR",
     "PROMOTION",
     "QUARANTINE",
     "SCORING_LEDGER",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
 from lakehouse.tables.declaration import Table
-from lakehouse.tables.gold import DECISION, DRIFT_METRICS, PROFILE_METRICS, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS, drift_metrics, profile_metrics
 from lakehouse.tables.silver import (
     DUPLICATE,
     QUARANTINE,
@@ -35,6 +35,7 @@ class Catalog:
     window_facts: Table
     profile_metrics: Table
     drift_metrics: Table
+    monitor: Table
     decision: Table
     promotion: Table
 
@@ -56,8 +57,9 @@ def catalog_of(model: ModelSettings) -> Catalog:
         scoring_ledger=SCORING_LEDGER,
         predictions=predictions(model),
         window_facts=WINDOW_FACTS,
-        profile_metrics=PROFILE_METRICS,
-        drift_metrics=DRIFT_METRICS,
+        profile_metrics=profile_metrics(model),
+        drift_metrics=drift_metrics(model),
+        monitor=MONITOR,
         decision=DECISION,
         promotion=PROMOTION,
     )

@@ -5,6 +5,7 @@ from functools import cache
 
 from pyspark.sql.types import DataType, StructField, StructType
 
+VERSION_PROPERTY = "lakehouse.schemaVersion"
 _CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
 
 
@@ -29,6 +30,8 @@ class Table:
         columns: all of them.
         partition_by: the partition columns.
         append_only: whether rows are never changed.
+        takes_columns: whether a table on disk may have more columns: those that the settings once named.
+        version: of its schema; raised with every change of it, and kept in the table's properties.
         from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.
     """
 
@@ -40,6 +43,8 @@ class Table:
     partition_by: tuple[str, ...] = ()
     append_only: bool = True
     from_driver: bool = False
+    takes_columns: bool = False
+    version: int = 1
 
     @property
     def full_name(self) -> str:
@@ -60,6 +65,7 @@ class Table:
             "delta.appendOnly": str(self.append_only).lower(),
             "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
+            VERSION_PROPERTY: str(self.version),
         }
 
 

@@ -1,6 +1,11 @@
 """Gold: facts, metric tables, decisions and promotions; the same for every model."""
 
+from dataclasses import replace
+
+from lakehouse.settings import ModelSettings
 from lakehouse.tables.declaration import Column, Table
+
+MODEL_ID = "model_version"
 
 _ITEMS = "array<struct<item:string,count:bigint>>"
 _CONFUSION = "array<struct<prediction:string,label:string,count:bigint>>"
@@ -17,12 +22,19 @@ _COLUMN_FACTS = (
 _QUALITY_FACTS = (
     f"struct<classes:array<string>,positive:string,n_rows:bigint,n_labelled:bigint,n_scored:bigint,"
     f"confusion:{_CONFUSION},sum_log_loss:double,sum_brier:double,"
-    "histograms:array<struct<class:string,positives:array<bigint>,negatives:array<bigint>>>>"
+    "histograms:array<struct<class:string,positives:array<bigint>,negatives:array<bigint>>>,"
+    "calibration:array<struct<rows:bigint,right:bigint,confidence:double>>,n_right_alternative:bigint>"
 )
 
 _SLICE = (
     Column("slice_key", "string", "Slicing expression; NULL for the whole table"),
     Column("slice_value", "string", "Value of that expression"),
+)
+_STATE = (
+    Column("n_labelled", "bigint", "Rows whose label has come"),
+    Column("label_coverage", "double", "Share of rows whose label has come, 0-1"),
+    Column("is_final", "boolean", "No more labels can come within the label horizon"),
+    Column("in_training_window", "boolean", "The model was trained on rows of this window"),
 )
 _FRESHNESS = (
     Column("as_of", "timestamp", "Newest label time that had landed when the row was computed"),
@@ -33,10 +45,10 @@ _FRESHNESS = (
 WINDOW_FACTS = Table(
     "gold",
     "window_facts",
-    "Additive facts of an hour × model version × slice; hours and versions sum to any coarser window",
+    "Additive facts of a base window (an hour at most) × model version × slice; they sum to any coarser window",
     ("window_start", "model_version", "slice_key", "slice_value"),
     (
-        Column("window_start", "timestamp", "Start of the hour, event time, UTC"),
+        Column("window_start", "timestamp", "Start of the base window, event time, UTC"),
         Column("model_version", "string", "Registered version that predicted"),
         *_SLICE,
         Column("n_in_training", "bigint", "Rows that the version was itself trained on"),
@@ -48,16 +60,19 @@ WINDOW_FACTS = Table(
     partition_by=("window_date",),
     append_only=False,
     from_driver=True,
+    version=2,
 )
 
-PROFILE_METRICS = Table(
+_PROFILE_METRICS = Table(
     "gold",
     "profile_metrics",
     "A window × granularity × log type × slice × model version × column",
     ("window", "granularity", "log_type", "slice_key", "slice_value", "model_version", "column_name"),
     (
         Column("window", _WINDOW, "Event-time window; NULL for baselines"),
-        Column("log_type", "string", "INPUT, or BASELINE for the profile of a version's training data"),
+        Column(
+            "log_type", "string", "INPUT, or BASELINE: a version's training data, BASELINE_TABLE: the fixed baseline"
+        ),
         Column("logging_table_commit_version", "int", "Delta version of the profiled table"),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
         Column("granularity", "string", "Width of the window; NULL for baselines"),
@@ -98,18 +113,21 @@ PROFILE_METRICS = Table(
         Column("mean_absolute_percentage_error", "double", "For regression"),
         Column("r2_score", "double", "For regression"),
         Column("brier_score", "double", "Mean squared error of the probability"),
-        Column("n_labelled", "bigint", "Rows whose label has come"),
-        Column("label_coverage", "double", "Share of rows whose label has come, 0-1"),
-        Column("is_final", "boolean", "No more labels can come within the label horizon"),
-        Column("in_training_window", "boolean", "The model was trained on rows of this window"),
+        Column("expected_calibration_error", "double", "Mean gap of confidence and accuracy over bins of confidence"),
+        Column(
+            "accuracy_without_retraining", "double", "Share of labelled rows that the first model would predict right"
+        ),
+        *_STATE,
         *_FRESHNESS,
     ),
     partition_by=("granularity", "window_date"),
     append_only=False,
     from_driver=True,
+    takes_columns=True,
+    version=2,
 )
 
-DRIFT_METRICS = Table(
+_DRIFT_METRICS = Table(
     "gold",
     "drift_metrics",
     "A window × granularity × reference × slice × model version × column",
@@ -121,8 +139,12 @@ DRIFT_METRICS = Table(
         *_SLICE,
         Column("column_name", "string", ":table for what concerns the whole row"),
         Column("data_type", "string", "Type of the column"),
-        Column("window_cmp", _WINDOW, "Window compared with; NULL for BASELINE"),
-        Column("drift_type", "string", "CONSECUTIVE (the window before) or BASELINE (the version's training data)"),
+        Column("window_cmp", _WINDOW, "Window compared with; NULL for baselines"),
+        Column(
+            "drift_type",
+            "string",
+            "CONSECUTIVE: the window before, BASELINE: training data, BASELINE_TABLE: the fixed one",
+        ),
         Column("count_delta", "bigint", "Difference of counts"),
         Column("avg_delta", "double", "Difference of means"),
         Column("percent_null_delta", "double", "Difference of null shares, in points"),
@@ -137,10 +159,34 @@ DRIFT_METRICS = Table(
         Column("tv_distance", "double", "Total variation distance; categorical columns"),
         Column("l_infinity_distance", "double", "Greatest difference of a share; categorical columns"),
         Column("model_version", "string", "Registered version; * for all together"),
+        Column("hellinger_distance", "double", "Hellinger distance, over bins or categories"),
+        Column(
+            "kl_divergence", "double", "Kullback-Leibler divergence from the reference, nats, over bins or categories"
+        ),
+        Column("mann_whitney_test", _TEST, "Mann-Whitney U, two-sided; numeric columns"),
+        Column("levene_test", _TEST, "Brown-Forsythe test of equal spread; numeric columns"),
+        Column("adjusted_pvalue", "double", "P-value of KS or chi-squared, adjusted for the columns tested at once"),
+        *_STATE,
         *_FRESHNESS,
     ),
     partition_by=("granularity", "window_date"),
     append_only=False,
+    from_driver=True,
+    takes_columns=True,
+    version=2,
+)
+
+MONITOR = Table(
+    "gold",
+    "monitor",
+    "A configuration of the metrics; another one is another version",
+    ("monitor_version",),
+    (
+        Column("monitor_version", "bigint", "As rows of the facts and of the metric tables name it"),
+        Column("configuration", "string", "What is measured, as JSON: windows, columns, bins, slices, custom metrics"),
+        Column("baseline", "string", "Profile of the fixed baseline table, as JSON; NULL where none is named"),
+        Column("recorded_at", "timestamp", "Wall-clock time of its first use"),
+    ),
     from_driver=True,
 )
 
@@ -186,3 +232,21 @@ PROMOTION = Table(
     ),
     from_driver=True,
 )
+
+
+def profile_metrics(model: ModelSettings) -> Table:
+    """The profile metrics of a model, with its name for the model id column."""
+    return _with_model_id(_PROFILE_METRICS, model.metrics.model_id_column)
+
+
+def drift_metrics(model: ModelSettings) -> Table:
+    """The drift metrics of a model, with its name for the model id column."""
+    return _with_model_id(_DRIFT_METRICS, model.metrics.model_id_column)
+
+
+def _with_model_id(table: Table, name: str) -> Table:
+    return replace(
+        table,
+        keys=tuple(name if key == MODEL_ID else key for key in table.keys),
+        columns=tuple(replace(column, name=name) if column.name == MODEL_ID else column for column in table.columns),
+    )

@@ -228,6 +228,7 @@ def test_booleans_of_any_container_are_one_class():
         (([1], [1], [[0.2, 0.3, 0.5]], [0, 1]), "shape"),
         (([1], [1], [[-0.1, 1.1]], [0, 1]), "below 0 or above 1"),
         (([None], [1], None, [0, 1]), "prediction is missing"),
+        (([1], [1], None, [0, 1], None, [1, 1]), "1 predictions and 2 predictions without retraining"),
         (([1], [1], None, [0, 1], 2), "positive class"),
         (([1], [1], None, [0, 1, 2], 1), "positive class"),
     ],

@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lakehouse.statistics.calibration import NO_CALIBRATION, Calibration, merged_calibration
+from lakehouse.statistics.coding import Coded, Values, coded
 from lakehouse.statistics.columns import text_of
-from lakehouse.statistics.confusion import accuracy, confusion_of, precision_recall_f1
+from lakehouse.statistics.confusion import accuracy, confusion_of, count_right, precision_recall_f1
 from lakehouse.statistics.scores import ScoreHistogram, macro_auc
+from lakehouse.statistics.unretrained import accuracy_without_retraining, merged_right
 
 CLIP = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn does."""
@@ -24,6 +27,8 @@ METRICS = (
     "recall",
     "f1_score",
     "brier_score",
+    "expected_calibration_error",
+    "accuracy_without_retraining",
 )
 
 
@@ -45,6 +50,9 @@ class QualityFacts:
         sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more classes the sum over
             all classes of (P(class) - 1[label is class])^2 (Brier 1950; scikit-learn's scale_by_half="auto").
         histograms: Probabilities of the positive class, or of each class where there are more than two.
+        calibration: Scored rows by confidence; None where a version of this code that did not count them wrote some.
+        n_right_without_retraining: Labelled rows that the model of the beginning would have got right; None where
+            that is not known of each labelled row.
     """
 
     classes: tuple[str, ...]
@@ -56,43 +64,51 @@ class QualityFacts:
     n_scored: int = 0
     sum_log_loss: float = 0.0
     sum_brier: float = 0.0
+    calibration: Calibration | None = NO_CALIBRATION
+    n_right_without_retraining: int | None = 0
 
     @classmethod
     def of(
         cls,
-        predictions: Sequence[Any],
-        labels: Sequence[Any],
+        predictions: Values,
+        labels: Values,
         probabilities: np.ndarray | pd.DataFrame | None,
         classes: Sequence[Any],
         positive: Any = None,
+        without_retraining: Values | None = None,
     ) -> "QualityFacts":
         """The facts of predicted rows.
 
         Args:
             predictions: The predicted class of each row.
-            labels: The true class of each row; None or NaN where it has not arrived.
+            labels: The true class of each row; missing where it has not arrived.
             probabilities: One row per prediction and one column per class, in the order of `classes`; None where the
                 classifier gives none, NaN where a row has none.
             classes: All classes that the classifier knows.
             positive: The class that a binary classifier looks for; the last one where not given, as in scikit-learn.
+            without_retraining: What the model of the beginning predicts for each row; missing where it was not asked.
 
         Raises:
             ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or `positive` is not
                 one of two classes.
         """
-        names = tuple(map(text_of, classes))
-        known = np.asarray(pd.notna(pd.Series(labels)), dtype=bool)
-        _check_lengths(predictions, labels, probabilities, names)
-        predicted, actual = np.asarray(predictions, dtype=object)[known], np.asarray(labels, dtype=object)[known]
+        nothing = cls.empty(classes, positive)
+        _check_lengths(predictions, labels, without_retraining, probabilities, nothing.classes)
+        predicted, actual = coded(predictions), coded(labels)
+        if (predicted.codes < 0).any():
+            raise ValueError("A prediction is missing: pass only rows that were predicted.")
+        known = actual.codes >= 0
         facts = replace(
-            cls.empty(names, None if positive is None else text_of(positive)),
+            nothing,
             n_rows=len(known),
             n_labelled=int(known.sum()),
             confusion=confusion_of(predicted, actual),
+            n_right_without_retraining=_right(without_retraining, actual),
         )
         if probabilities is None:
             return facts
-        return facts._with_scores(np.asarray(probabilities, dtype=np.float64)[known], actual)
+        places = actual.places_in(facts.classes)
+        return facts._with_scores(np.asarray(probabilities, dtype=np.float64)[known], places[known])
 
     @classmethod
     def empty(cls, classes: Sequence[Any], positive: Any = None) -> "QualityFacts":
@@ -103,6 +119,11 @@ class QualityFacts:
             raise ValueError(f"The positive class {chosen!r} must be one of two classes; the classes are {names}.")
         judged = names if chosen is None else (text_of(chosen),)
         return cls(names, None if chosen is None else text_of(chosen), {name: ScoreHistogram() for name in judged}, {})
+
+    @property
+    def n_right(self) -> int:
+        """Labelled rows whose prediction is the label."""
+        return count_right(self.confusion)
 
     def merge(self, other: "QualityFacts") -> "QualityFacts":
         """The facts of both sets of rows together.
@@ -124,32 +145,44 @@ class QualityFacts:
             n_scored=self.n_scored + other.n_scored,
             sum_log_loss=self.sum_log_loss + other.sum_log_loss,
             sum_brier=self.sum_brier + other.sum_brier,
+            calibration=merged_calibration(self.calibration, other.calibration),
+            n_right_without_retraining=merged_right(self, other),
         )
 
     def to_row(self) -> dict[str, Any]:
         """The facts as plain values, for a Spark struct of the same field names."""
-        histograms = [{"class": name, **_as_lists(scores)} for name, scores in self.histograms.items()]
         return {
             **vars(self),
             "classes": list(self.classes),
             "confusion": confusion_matrix(self.confusion),
-            "histograms": histograms,
+            "histograms": [{"class": name, **scores.to_row()} for name, scores in self.histograms.items()],
+            "calibration": None if self.calibration is None else self.calibration.to_rows(),
+            "n_right": self.n_right,
         }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "QualityFacts":
-        """The facts that `to_row` wrote."""
-        confusion = {(cell["prediction"], cell["label"]): cell["count"] for cell in row["confusion"]}
-        histograms = {
-            scores["class"]: ScoreHistogram(tuple(map(int, scores["positives"])), tuple(map(int, scores["negatives"])))
-            for scores in row["histograms"]
-        }
-        return cls(**{**row, "classes": tuple(row["classes"]), "confusion": confusion, "histograms": histograms})
+        """The facts that `to_row` wrote.
 
-    def _with_scores(self, probabilities: np.ndarray, labels: np.ndarray) -> "QualityFacts":
-        """The facts with the probabilities of labelled rows added to them."""
+        What an older version did not write is unknown, unless there are no rows that it could be of. A struct that
+        holds other models' facts, too, may have more fields.
+        """
+        plain = {field.name: row[field.name] for field in fields(cls) if field.name not in ADDED_LATER}
+        return cls(
+            **{
+                **plain,
+                "classes": tuple(row["classes"]),
+                "confusion": {(cell["prediction"], cell["label"]): cell["count"] for cell in row["confusion"]},
+                "histograms": {scores["class"]: ScoreHistogram.from_row(scores) for scores in row["histograms"]},
+                "calibration": _calibration(row),
+                "n_right_without_retraining": row.get("n_right_without_retraining", None if row["n_labelled"] else 0),
+            }
+        )
+
+    def _with_scores(self, probabilities: np.ndarray, places: np.ndarray) -> "QualityFacts":
+        """The facts with the probabilities of labelled rows added, given the place of each label in the classes."""
         scored = np.isfinite(probabilities).all(axis=1)
-        scores, is_class = probabilities[scored], _one_hot(labels[scored], self.classes)
+        scores, is_class = probabilities[scored], places[scored, None] == np.arange(len(self.classes))
         if ((scores < 0) | (scores > 1)).any():
             raise ValueError("A probability is below 0 or above 1: pass what predict_proba returns.")
         true_scores = (scores * is_class).sum(axis=1)
@@ -160,7 +193,12 @@ class QualityFacts:
             sum_log_loss=float(-np.log(np.clip(true_scores, CLIP, 1 - CLIP)).sum()),
             sum_brier=float(((scores[:, judged] - is_class[:, judged]) ** 2).sum()),
             histograms={self.classes[k]: ScoreHistogram.of(scores[:, k], is_class[:, k]) for k in judged},
+            calibration=Calibration.of(scores, is_class),
         )
+
+
+ADDED_LATER = ("calibration", "n_right_without_retraining")
+"""Fields that a row of an older version lacks or has null."""
 
 
 def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
@@ -171,8 +209,9 @@ def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str,
 def metrics_of(facts: QualityFacts) -> dict[str, Any]:
     """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is labelled.
 
-    Losses and the AUC are None too where no labelled row has probabilities, the AUC also where labels are of one
-    class only. The AUC is the positive class's, or the one-vs-rest mean of the classes that have labels.
+    Losses, the AUC and the calibration error are None too where no labelled row has probabilities, the AUC also where
+    labels are of one class only. The AUC is the positive class's, or the one-vs-rest mean of the classes that have
+    labels.
     """
     if not facts.n_labelled:
         return dict.fromkeys(METRICS)
@@ -183,31 +222,39 @@ def metrics_of(facts: QualityFacts) -> dict[str, Any]:
         "confusion_matrix": confusion_matrix(facts.confusion),
         **precision_recall_f1(facts.confusion),
         "brier_score": facts.sum_brier / facts.n_scored if facts.n_scored else None,
+        "expected_calibration_error": None if facts.calibration is None else facts.calibration.error,
+        "accuracy_without_retraining": accuracy_without_retraining(facts),
     }
 
 
 def _check_lengths(
-    predictions: Sequence[Any], labels: Sequence[Any], probabilities: Any, classes: tuple[str, ...]
+    predictions: Values, labels: Values, others: Values | None, probabilities: Any, classes: tuple[str, ...]
 ) -> None:
-    if len(predictions) != len(labels):
-        raise ValueError(
-            f"There are {len(predictions)} predictions and {len(labels)} labels: pass one of each per row."
-        )
+    for name, values in {"labels": labels, "predictions without retraining": others}.items():
+        if values is not None and len(predictions) != len(values):
+            raise ValueError(
+                f"There are {len(predictions)} predictions and {len(values)} {name}: pass one of each per row."
+            )
     if probabilities is not None and np.shape(probabilities) != (len(predictions), len(classes)):
         raise ValueError(
             f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows and one column for "
             f"each of the classes {classes}."
         )
-    if pd.isna(pd.Series(predictions)).any():
-        raise ValueError("A prediction is missing: pass only rows that were predicted.")
 
 
-def _one_hot(labels: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    """Which class each row is of; a row of none for a label outside the classes."""
-    codes, values = pd.factorize(labels)
-    texts = np.array([text_of(value) for value in values], dtype=object)
-    return (texts[:, None] == np.array(classes, dtype=object)[None, :])[codes]
+def _right(predictions: Values | None, actual: Coded) -> int | None:
+    """How many labelled rows these predictions get right; None where one of them is missing."""
+    known = actual.codes >= 0
+    if predictions is None:
+        return None if known.any() else 0
+    predicted = coded(predictions)
+    if (predicted.codes[known] < 0).any():
+        return None
+    return int((predicted.places_in(actual.texts)[known] == actual.codes[known]).sum())
 
 
-def _as_lists(scores: ScoreHistogram) -> dict[str, list[int]]:
-    return {"positives": list(scores.positives), "negatives": list(scores.negatives)}
+def _calibration(row: Mapping[str, Any]) -> Calibration | None:
+    bins = row.get("calibration")
+    if bins is None:
+        return None if row["n_scored"] else NO_CALIBRATION
+    return Calibration.from_rows(bins)

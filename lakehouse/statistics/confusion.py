@@ -1,34 +1,37 @@
 """Accuracy, precision, recall and F1 from counts of (prediction, label) pairs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from lakehouse.statistics.columns import text_of
+from lakehouse.statistics.coding import Coded
 
 Confusion = Mapping[tuple[str, str], int]
 """Rows per (prediction, label)."""
 
 
-def confusion_of(predictions: Sequence[Any], labels: Sequence[Any]) -> dict[tuple[str, str], int]:
-    """How many rows have each pair of a prediction's and a label's text (columns.text_of)."""
-    predicted, predicted_values = pd.factorize(np.asarray(predictions))
-    actual, actual_values = pd.factorize(np.asarray(labels))
-    width = max(len(actual_values), 1)
-    counts: Counter[tuple[str, str]] = Counter()
-    for pair, n in zip(*np.unique(predicted * width + actual, return_counts=True), strict=True):
-        prediction, label = predicted_values[pair // width], actual_values[pair % width]
-        counts[text_of(prediction), text_of(label)] += int(n)
-    return dict(counts)
+def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
+    """How many rows have each pair of a prediction's and a label's text; rows that lack one of them do not count."""
+    known = (predicted.codes >= 0) & (actual.codes >= 0)
+    pairs, counts = np.unique(
+        predicted.codes[known] * max(len(actual.texts), 1) + actual.codes[known], return_counts=True
+    )
+    return {
+        (predicted.texts[pair // len(actual.texts)], actual.texts[pair % len(actual.texts)]): count
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+    }
+
+
+def count_right(confusion: Confusion) -> int:
+    """Rows whose prediction is the label."""
+    return sum(n for (prediction, label), n in confusion.items() if prediction == label)
 
 
 def accuracy(confusion: Confusion) -> float:
     """The share of rows whose prediction is the label; at least one row is needed."""
-    right = sum(n for (prediction, label), n in confusion.items() if prediction == label)
-    return right / sum(confusion.values())
+    return count_right(confusion) / sum(confusion.values())
 
 
 def precision_recall_f1(confusion: Confusion) -> dict[str, dict[str, Any]]:

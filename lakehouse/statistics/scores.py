@@ -1,8 +1,9 @@
 """A class's predicted probabilities as two mergeable histograms, and the ROC AUC that they give."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import add
+from typing import Any
 
 import numpy as np
 from scipy.special import logit
@@ -34,6 +35,15 @@ class ScoreHistogram:
         return ScoreHistogram(
             tuple(map(add, self.positives, other.positives)), tuple(map(add, self.negatives, other.negatives))
         )
+
+    def to_row(self) -> dict[str, list[int]]:
+        """The histograms as plain values, for a Spark struct of the same field names."""
+        return {"positives": list(self.positives), "negatives": list(self.negatives)}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "ScoreHistogram":
+        """The histograms that `to_row` wrote."""
+        return cls(tuple(map(int, row["positives"])), tuple(map(int, row["negatives"])))
 
     @property
     def pairs(self) -> int:

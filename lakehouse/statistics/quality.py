@@ -1,0 +1,23 @@
+"""The quality of a model of either kind: one way in for what does not care whether it classifies or regresses."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from lakehouse.statistics import classification, regression
+from lakehouse.statistics.classification import QualityFacts
+from lakehouse.statistics.regression import RegressionFacts
+
+Quality: TypeAlias = QualityFacts | RegressionFacts
+"""Both have n_rows, n_labelled, n_right, n_right_without_retraining, merge, to_row and from_row."""
+
+
+def quality_metrics(facts: Quality) -> dict[str, Any]:
+    """The columns of `profile_metrics` that judge a model of the facts' kind, by name."""
+    if isinstance(facts, RegressionFacts):
+        return regression.metrics_of(facts)
+    return classification.metrics_of(facts)
+
+
+def quality_from_row(row: Mapping[str, Any]) -> Quality:
+    """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a tolerance."""
+    return QualityFacts.from_row(row) if row.get("tolerance") is None else RegressionFacts.from_row(row)

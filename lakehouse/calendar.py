@@ -57,6 +57,9 @@ class Granularity:
                 "write minutes, hours or days that divide a week evenly, weeks, or months that divide a year"
             )
 
+    def __str__(self) -> str:
+        return self.text
+
     @cached_property
     def months(self) -> int:
         """How many calendar months a window has; 0 where it is measured in minutes to weeks."""

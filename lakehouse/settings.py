@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     ValidationError,
     model_validator,
@@ -39,7 +40,7 @@ def _checked_utc(moment: dt.datetime) -> dt.datetime:
 
 Name = Annotated[str, AfterValidator(_checked_name)]
 Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
-Width = Annotated[Granularity, PlainValidator(_checked_granularity)]
+Width = Annotated[Granularity, PlainValidator(_checked_granularity), PlainSerializer(str)]
 Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
 Scalar = bool | int | float | str
 S = TypeVar("S", bound="Settings")

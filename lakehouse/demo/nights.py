@@ -13,6 +13,7 @@ from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
+from lakehouse.statistics.quality import quality_from_row
 
 _DAY = timedelta(days=1)
 
@@ -58,9 +59,9 @@ def _midnights(stream: Stream, landing: Path, last: datetime) -> Iterator[dateti
 
 def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     whole = pc.field("slice_key").is_null()
-    facts = [row["quality"] for row in lakehouse.store.rows(lakehouse.catalog.window_facts, whole, ["quality"])]
-    labelled = sum(each["n_labelled"] for each in facts)
-    right = sum(cell["count"] for each in facts for cell in each["confusion"] if cell["prediction"] == cell["label"])
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, whole, ["quality"])
+    facts = [quality_from_row(row["quality"]) for row in rows]
+    labelled, right = sum(each.n_labelled for each in facts), sum(each.n_right for each in facts)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
     champion = lakehouse.registry.champion()
     return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{champion}' if champion else 'no champion yet'}"

@@ -4,9 +4,9 @@ import datetime as dt
 import json
 from dataclasses import replace
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.errors import AnalysisException
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.stations.lakehouse import Lakehouse

@@ -13,6 +13,7 @@ from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, finish_alias_move, is_judged, record_refusal, record_verdict
 from lakehouse.stations.training import train, verdict_of
+from lakehouse.statistics.quality import quality_from_row
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
 from lakehouse.store import Row
 
@@ -111,18 +112,13 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
     where = (pc.field("window_date") >= since.date()) & (pc.field("n_in_training") == 0)
     where &= pc.field("slice_key").is_null()
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start", "model_version", "quality"])
+    known = [(row["window_start"], row["model_version"], quality_from_row(row["quality"])) for row in rows]
     hours = [
-        LabelledHour(
-            row["window_start"], row["model_version"], row["quality"]["n_labelled"], _wrong(row["quality"]["confusion"])
-        )
-        for row in rows
-        if row["quality"]["n_labelled"]
+        LabelledHour(start, version, quality.n_labelled, quality.n_labelled - quality.n_right)
+        for start, version, quality in known
+        if quality.n_labelled
     ]
     return sorted(hours, key=lambda hour: (hour.start, int(hour.model_version)))
-
-
-def _wrong(confusion: list[Mapping[str, Any]]) -> int:
-    return sum(cell["count"] for cell in confusion if cell["prediction"] != cell["label"])
 
 
 def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:

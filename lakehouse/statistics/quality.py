@@ -21,3 +21,16 @@ def quality_metrics(facts: Quality) -> dict[str, Any]:
 def quality_from_row(row: Mapping[str, Any]) -> Quality:
     """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a tolerance."""
     return QualityFacts.from_row(row) if row.get("tolerance") is None else RegressionFacts.from_row(row)
+
+
+def merged_quality(a: Quality, b: Quality) -> Quality:
+    """The facts of both sets of rows together.
+
+    Raises:
+        ValueError: one is a classifier's and the other a regressor's, or they cannot be merged otherwise.
+    """
+    if isinstance(a, RegressionFacts) and isinstance(b, RegressionFacts):
+        return a.merge(b)
+    if isinstance(a, QualityFacts) and isinstance(b, QualityFacts):
+        return a.merge(b)
+    raise ValueError("Facts of a classifier and of a regressor cannot be merged.")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from lakehouse.calendar import Granularity, Window
-from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.profile import ColumnProfile
+from lakehouse.statistics.quality import Quality, merged_quality, quality_from_row
 
 ALL_VERSIONS = "*"
 
@@ -35,7 +35,7 @@ class WindowFacts:
     start: dt.datetime
     segment: Segment
     n_in_training: int
-    quality: QualityFacts
+    quality: Quality
     columns: dict[str, ColumnProfile]
 
     def merge(self, other: "WindowFacts") -> "WindowFacts":
@@ -45,7 +45,7 @@ class WindowFacts:
             start=min(self.start, other.start),
             segment=max(self.segment, other.segment, key=lambda segment: int(segment.version)),
             n_in_training=self.n_in_training + other.n_in_training,
-            quality=self.quality.merge(other.quality),
+            quality=merged_quality(self.quality, other.quality),
             columns={name: profile.merge(other.columns[name]) for name, profile in self.columns.items()},
         )
 
@@ -69,7 +69,7 @@ class WindowFacts:
             start=row["window_start"],
             segment=Segment(row["model_version"], row["slice_key"], row["slice_value"]),
             n_in_training=row["n_in_training"],
-            quality=QualityFacts.from_row(row["quality"]),
+            quality=quality_from_row(row["quality"]),
             columns={profile.spec.name: profile for profile in profiles},
         )
 

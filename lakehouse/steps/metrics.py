@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.calendar import Granularity, Window
-from lakehouse.statistics.classification import metrics_of
 from lakehouse.statistics.drift import adjusted_pvalues, drift_of, main_pvalue, non_null_columns_delta
 from lakehouse.statistics.profile import ColumnProfile, statistics_of
+from lakehouse.statistics.quality import quality_metrics
 from lakehouse.statistics.windows import Facts, Segment, WindowFacts
 
 TABLE_COLUMN = ":table"
@@ -118,7 +118,7 @@ def _table_and_columns(facts: WindowFacts) -> list[dict[str, Any]]:
         "column_name": TABLE_COLUMN,
         "count": facts.quality.n_rows,
         "non_null_columns": _non_null(facts.columns),
-        **metrics_of(facts.quality),
+        **quality_metrics(facts.quality),
     }
     return [table, *map(_column_row, facts.columns.values())]
 

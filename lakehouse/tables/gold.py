@@ -23,7 +23,10 @@ _QUALITY_FACTS = (
     f"struct<classes:array<string>,positive:string,n_rows:bigint,n_labelled:bigint,n_scored:bigint,"
     f"confusion:{_CONFUSION},sum_log_loss:double,sum_brier:double,"
     "histograms:array<struct<class:string,positives:array<bigint>,negatives:array<bigint>>>,"
-    "calibration:array<struct<rows:bigint,right:bigint,confidence:double>>,n_right_alternative:bigint>"
+    "calibration:array<struct<rows:bigint,right:bigint,confidence:double>>,n_right_without_retraining:bigint,"
+    "tolerance:double,n_right:bigint,label_mean:double,label_mean_rest:double,label_m2:double,"
+    "error_mean:double,error_mean_rest:double,error_m2:double,"
+    "sum_absolute_error:double,sum_absolute_percentage_error:double>"
 )
 
 _SLICE = (

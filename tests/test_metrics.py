@@ -168,10 +168,16 @@ def test_statistics_of_columns_are_those_of_pandas(computed):
                 counts = values.map(text).value_counts().to_dict()
                 assert {item["item"]: item["count"] for item in row["frequent_items"]} == counts
             if not spec.is_text and len(values):
-                assert_numbers(row, values.astype(float))
+                assert_numbers(row, as_numbers(values))
             if spec.is_text and len(values):
                 assert (row["min_length"], row["max_length"]) == (values.str.len().min(), values.str.len().max())
                 assert row["avg_length"] == pytest.approx(values.str.len().mean())
+
+
+def as_numbers(values: pd.Series) -> pd.Series:
+    """Timestamps are epoch seconds."""
+    is_time = pd.api.types.is_datetime64_any_dtype(values)
+    return (values - pd.Timestamp(0)) / pd.Timedelta(seconds=1) if is_time else values.astype(float)
 
 
 def text(value) -> str:
@@ -209,7 +215,7 @@ def test_drift_is_scipys(computed):
         reference = bins["counts"] if kind == "BASELINE" else histogram(before[name], specs[name], bins)
         assert_drift(row, specs[name], current, reference)
         if kind == "CONSECUTIVE" and not specs[name].is_categorical:
-            now, then = part[name].dropna().astype(float), before[name].dropna().astype(float)
+            now, then = as_numbers(part[name].dropna()), as_numbers(before[name].dropna())
             if len(now) and len(then):
                 assert row["wasserstein_distance"] == pytest.approx(wasserstein_distance(now, then), rel=1e-9)
                 assert row["avg_delta"] == pytest.approx(now.mean() - then.mean(), rel=1e-9, abs=1e-9)
@@ -277,6 +283,31 @@ def assert_drift(row, spec, current, reference) -> None:
     psi = ((share - other) * np.log(share / other)).sum()
     assert row["population_stability_index"] == pytest.approx(psi, rel=1e-9, abs=1e-12)
     assert row["chi_squared_test"] is None
+
+
+def test_a_slice_is_the_rows_of_its_value(spark):
+    lakehouse = opened(spark, "depot")
+    table = lakehouse.store.rows(lakehouse.catalog.profile_metrics)
+    found = {
+        (row["window"]["start"], row["slice_key"], row["slice_value"], row["column_name"]): row
+        for row in table
+        if row["granularity"] == "1 day" and row["model_version"] == "*" and row["slice_key"]
+    }
+    expected = set()
+    for start, day in raw_rows(lakehouse).groupby(raw_rows(lakehouse)["moment"].dt.floor("D")):
+        heavy = day["grams"].map(lambda grams: None if pd.isna(grams) else str(grams > 50).lower())
+        for key, values in (("lane", day["lane"]), ("grams > 50", heavy)):
+            for value, part in day.groupby(values.astype(object).where(values.notna(), None), dropna=False):
+                slice_ = (start.to_pydatetime(), key, None if pd.isna(value) else value)
+                expected.add(slice_)
+                known = part[part["outcome"].notna()]
+                table_row, grams = found[(*slice_, ":table")], found[(*slice_, "grams")]
+                assert (table_row["count"], table_row["n_labelled"]) == (len(part), len(known))
+                accuracy = (known["prediction"] == known["outcome"]).mean()
+                assert table_row["accuracy_score"] == (pytest.approx(accuracy) if len(known) else None)
+                assert grams["avg"] == (pytest.approx(part["grams"].mean()) if grams["count"] else None)
+    assert {key[:3] for key in found} == expected
+    assert len(expected) > 8
 
 
 def test_a_window_is_final_when_no_label_can_come_any_more(computed):

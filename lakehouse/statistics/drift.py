@@ -175,13 +175,3 @@ def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> 
         "l_infinity_distance": float(gaps.max()),
     }
 
-
-def adjusted_pvalues(pvalues: Any) -> Any:
-    """Temporary."""
-    return list(pvalues)
-
-
-def main_pvalue(row: Any) -> Any:
-    """Temporary."""
-    test = row["ks_test"] or row["chi_squared_test"]
-    return test["pvalue"] if test else None

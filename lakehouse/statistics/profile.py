@@ -132,11 +132,6 @@ class ColumnProfile:
             total_length=_where_known(int.__add__, self.total_length, other.total_length),
         )
 
-    def rebinned(self, edges: Any) -> "ColumnProfile":
-        """Temporary."""
-        assert edges == self.bin_edges
-        return self
-
     def to_row(self) -> dict[str, Any]:
         """The profile as plain values, for a Spark struct of the same field names."""
         row = {name: value for name, value in vars(self).items() if name not in ("spec", "moments")}

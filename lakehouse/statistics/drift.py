@@ -1,32 +1,41 @@
 """How far a column has moved from a reference: every distance from additive facts, none from raw rows."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, kolmogorov, rel_entr
-from scipy.stats import kstwo
 
+from lakehouse.statistics.distances import (
+    hellinger_distance,
+    js_distance,
+    kl_divergence,
+    l_infinity_distance,
+    population_stability_index,
+    tv_distance,
+    wasserstein_distance,
+)
 from lakehouse.statistics.profile import ColumnProfile
-from lakehouse.statistics.sketches import representatives
+from lakehouse.statistics.two_samples import Sample, chi_squared_test, ks_test, levene_test, mann_whitney_test
 
-PSI_FLOOR = 1e-4
-"""The share that an empty bin is taken to have, so that one empty bin does not make the index infinite."""
-
-EXACT_KS_SIZE = 1000
-"""Effective sample size up to which the p-value is scipy's own, whose cost grows with the size."""
-
-NUMERIC_DISTANCES = ("ks_test", "wasserstein_distance", "population_stability_index")
+NUMERIC_DISTANCES = (
+    "ks_test",
+    "wasserstein_distance",
+    "population_stability_index",
+    "mann_whitney_test",
+    "levene_test",
+)
 CATEGORICAL_DISTANCES = ("js_distance", "chi_squared_test", "tv_distance", "l_infinity_distance")
+COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
+"""Of numeric columns over the bins, of categorical ones over the categories."""
 
 
 def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
     """The columns of `drift_metrics` that compare one column, by name; deltas are current minus reference.
 
-    Numeric columns have KS, Wasserstein and PSI, categorical ones chi-squared, total variation, L-infinity and
-    Jensen-Shannon; the others are None, as are all of them where a side has no values, KS and PSI where a side was
-    profiled without bins, and the categorical ones where values are too many to be counted one by one.
+    Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones chi-squared, total variation,
+    L-infinity and Jensen-Shannon, both Hellinger and Kullback-Leibler; the others are None. So are all of them where
+    a side has no values, those from bins where a side was profiled without, those from categories where values are
+    too many to be counted one by one, and Levene where it is not defined.
 
     Raises:
         ValueError: The profiles are of different columns, or counted in different bins.
@@ -36,7 +45,7 @@ def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
     measure = _categorical_distances if current.spec.is_categorical else _numeric_distances
     return {
         **_deltas(current, reference),
-        **dict.fromkeys(NUMERIC_DISTANCES + CATEGORICAL_DISTANCES),
+        **dict.fromkeys(NUMERIC_DISTANCES + CATEGORICAL_DISTANCES + COMMON_DISTANCES),
         **measure(current, reference),
     }
 
@@ -47,77 +56,13 @@ def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> 
     return {"added": len(now - before), "missing": len(before - now)}
 
 
-def ks_test(current: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """The two-sample Kolmogorov-Smirnov test from counts in common, ordered bins.
+def main_pvalue(row: Mapping[str, Any]) -> float | None:
+    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is categorical.
 
-    The statistic is the largest difference of the two CDFs at the bins' edges: never above that of the raw values,
-    and under it by at most the largest share that one bin has on either side. The p-value is the one that
-    scipy.stats.ks_2samp(method="asymp") gives for this statistic and these sizes.
+    One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison counts each once.
     """
-    n, m = int(current.sum()), int(reference.sum())
-    statistic = float(np.abs(np.cumsum(current) / n - np.cumsum(reference) / m).max())
-    return {"statistic": statistic, "pvalue": ks_pvalue(statistic, n, m)}
-
-
-def ks_pvalue(statistic: float, n: int, m: int) -> float:
-    """The two-sided asymptotic p-value of a two-sample KS statistic.
-
-    Up to an effective size n*m/(n+m) of EXACT_KS_SIZE it is scipy's (`kstwo`). Beyond, where that takes up to a
-    second, it is the limiting distribution with Vrbik's correction ("Small-sample corrections to Kolmogorov-Smirnov
-    test statistic", 2018), which is within 2e-5 of it.
-    """
-    size = round(n * m / (n + m))
-    if size <= EXACT_KS_SIZE:
-        return float(np.clip(kstwo.sf(statistic, max(size, 1)), 0.0, 1.0))
-    z = statistic * math.sqrt(size)
-    return float(kolmogorov(z + 1 / (6 * math.sqrt(size)) + (z - 1) / (4 * size)))
-
-
-def wasserstein_distance(current: bytes, reference: bytes) -> float:
-    """The first Wasserstein distance between two quantile sketches, in the column's own unit.
-
-    The area between the two CDFs. Sketches are closer than bins, which know nothing inside the outermost ones: exact
-    up to sketches.KLL_K values a side, beyond off by at most the rank error (0.15 %) times the range, per side.
-    """
-    a, b = representatives(current), representatives(reference)
-    values = np.concatenate([a, b])
-    steps = np.concatenate([np.full(len(a), 1 / len(a)), np.full(len(b), -1 / len(b))])
-    order = np.argsort(values, kind="stable")
-    gaps = np.cumsum(steps[order])[:-1]
-    return float(np.abs(gaps) @ np.diff(values[order]))
-
-
-def population_stability_index(current: np.ndarray, reference: np.ndarray) -> float:
-    """Sum of (p - q) * ln(p / q) over the shares of common bins, each taken to be PSI_FLOOR at least.
-
-    Source: Siddiqi, "Credit Risk Scorecards" (2006); below 0.1 no change, from 0.2 a significant one.
-    """
-    p = np.maximum(current / current.sum(), PSI_FLOOR)
-    q = np.maximum(reference / reference.sum(), PSI_FLOOR)
-    return float((p - q) @ np.log(p / q))
-
-
-def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """The test of homogeneity of two rows of counts per category, as scipy.stats.chi2_contingency(correction=False).
-
-    Categories that neither side has must not be passed. Where there is one category only nothing can differ: the
-    statistic is 0 and the p-value 1.
-    """
-    table = np.stack([current, reference]).astype(np.float64)
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    freedom = table.shape[1] - 1
-    return {"statistic": statistic, "pvalue": float(chdtrc(freedom, statistic)) if freedom else 1.0}
-
-
-def js_distance(p: np.ndarray, q: np.ndarray) -> float:
-    """The square root of the Jensen-Shannon divergence in nats (natural logarithm), from 0 to sqrt(ln 2).
-
-    As scipy.spatial.distance.jensenshannon by default.
-    """
-    middle = (p + q) / 2
-    divergence = (rel_entr(p, middle).sum() + rel_entr(q, middle).sum()) / 2
-    return math.sqrt(max(float(divergence), 0.0))
+    test = row["ks_test"] or row["chi_squared_test"]
+    return test["pvalue"] if test else None
 
 
 def _deltas(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
@@ -144,20 +89,36 @@ def _difference(current: float | None, reference: float | None) -> float | None:
 def _numeric_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
     if not (current.moments.n and reference.moments.n):
         return {}
+    return {**_by_sketches(current, reference), **_by_bins(current, reference)}
+
+
+def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
     assert current.quantile_sketch is not None
     assert reference.quantile_sketch is not None
-    distances: dict[str, Any] = {
-        "wasserstein_distance": wasserstein_distance(current.quantile_sketch, reference.quantile_sketch)
+    now = Sample.of(current.quantile_sketch, current.moments)
+    before = Sample.of(reference.quantile_sketch, reference.moments)
+    return {
+        "wasserstein_distance": wasserstein_distance(current.quantile_sketch, reference.quantile_sketch),
+        "mann_whitney_test": mann_whitney_test(now, before),
+        "levene_test": levene_test(now, before),
     }
+
+
+def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
     if current.bin_counts is None or reference.bin_counts is None:
-        return distances
+        return {}
     if current.bin_edges != reference.bin_edges:
         raise ValueError(
             f"Profiles of column {current.spec.name!r} count in different bins and cannot be compared: profile the "
             "current rows with the reference's edges."
         )
     counts = np.array(current.bin_counts), np.array(reference.bin_counts)
-    return {**distances, "ks_test": ks_test(*counts), "population_stability_index": population_stability_index(*counts)}
+    return {
+        "ks_test": ks_test(*counts),
+        "population_stability_index": population_stability_index(*counts),
+        "hellinger_distance": hellinger_distance(*counts),
+        "kl_divergence": kl_divergence(*counts),
+    }
 
 
 def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
@@ -166,12 +127,12 @@ def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> 
     categories = sorted(current.items.keys() | reference.items.keys())
     now = np.array([current.items.get(category, 0) for category in categories])
     before = np.array([reference.items.get(category, 0) for category in categories])
-    p, q = now / now.sum(), before / before.sum()
-    gaps = np.abs(p - q)
     return {
-        "js_distance": js_distance(p, q),
+        "js_distance": js_distance(now, before),
         "chi_squared_test": chi_squared_test(now, before),
-        "tv_distance": float(gaps.sum()) / 2,
-        "l_infinity_distance": float(gaps.max()),
+        "tv_distance": tv_distance(now, before),
+        "l_infinity_distance": l_infinity_distance(now, before),
+        "hellinger_distance": hellinger_distance(now, before),
+        "kl_divergence": kl_divergence(now, before),
     }
 

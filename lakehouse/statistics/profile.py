@@ -1,15 +1,17 @@
 """The additive facts of one column: an hour's, a week's or a model's training data's, all by the same code."""
 
 import base64
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, item_counts, read_column
 from lakehouse.statistics.measures import number_facts, text_facts
 from lakehouse.statistics.moments import NO_MOMENTS, Moments
 from lakehouse.statistics.sketches import (
+    counts_in_bins,
     distinct_count,
     merged_distinct,
     merged_quantiles,
@@ -132,6 +134,24 @@ class ColumnProfile:
             total_length=_where_known(int.__add__, self.total_length, other.total_length),
         )
 
+    def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
+        """The profile with its finite values counted in other bins, as its quantile sketch knows them.
+
+        Exact up to sketches.KLL_K values; beyond, the values up to any edge are off by at most 0.15 % of all.
+
+        Raises:
+            ValueError: The column is categorical, which has no bins.
+        """
+        if self.spec.is_categorical or self.quantile_sketch is None:
+            raise ValueError(
+                f"Column {self.spec.name!r} is categorical: its values are counted one by one, not in bins."
+            )
+        inner = _floats(edges)
+        if inner == self.bin_edges:
+            return self
+        counts = counts_in_bins(self.quantile_sketch, self.moments.n, inner)
+        return replace(self, bin_edges=inner, bin_counts=counts)
+
     def to_row(self) -> dict[str, Any]:
         """The profile as plain values, for a Spark struct of the same field names."""
         row = {name: value for name, value in vars(self).items() if name not in ("spec", "moments")}
@@ -149,25 +169,27 @@ class ColumnProfile:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "ColumnProfile":
-        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy as well."""
-        facts = dict(row)
-        spec = ColumnSpec(facts.pop("name"), facts.pop("data_type"), facts.pop("kind"))
-        moments = Moments(*(facts.pop(name) for name in ("num_finite", "mean", "mean_rest", "m2")))
+        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy, and leaves other fields."""
+        spec = ColumnSpec(row["name"], row["data_type"], row["kind"])
+        moments = Moments(*(row[name] for name in ("num_finite", "mean", "mean_rest", "m2")))
+        facts = {each.name: row[each.name] for each in fields(cls) if each.name not in ("spec", "moments")}
         containers: dict[str, Callable[[Any], Any]] = {"bin_edges": _floats, "bin_counts": _integers, "items": dict}
         for name, container in {**containers, **dict.fromkeys(SKETCHES, bytes)}.items():
             facts[name] = _where_given(container, facts[name])
         return cls(spec=spec, moments=moments, **facts)
 
     def to_json(self) -> dict[str, Any]:
-        """The row with sketches in base64: values that JSON can hold, for a baseline kept with a model version."""
+        """The row in values that JSON can hold, as docs/profile-format.md describes them."""
         row = self.to_row()
-        return {**row, **{name: _where_given(_to_base64, row[name]) for name in SKETCHES}}
+        sketches = {name: _where_given(_to_base64, row[name]) for name in SKETCHES}
+        return {**row, **sketches, "m2": row["m2"] if math.isfinite(row["m2"]) else None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ColumnProfile":
         """The profile that `to_json` wrote."""
-        sketches = {name: _where_given(base64.b64decode, document[name]) for name in SKETCHES}
-        return cls.from_row({**document, **sketches})
+        sketches = {name: _where_given(_from_base64, document[name]) for name in SKETCHES}
+        m2 = math.inf if document["m2"] is None else document["m2"]
+        return cls.from_row({**document, **sketches, "m2": m2})
 
 
 def statistics_of(profile: ColumnProfile) -> dict[str, Any]:
@@ -260,3 +282,7 @@ def _integers(values: Iterable[int]) -> tuple[int, ...]:
 
 def _to_base64(sketch: bytes) -> str:
     return base64.b64encode(sketch).decode("ascii")
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

@@ -1,7 +1,7 @@
 """Mergeable summaries of many values: quantiles (KLL) and distinct counts (theta), from Apache DataSketches."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -64,6 +64,18 @@ def quantiles(sketch: bytes, steps: int = 1000) -> np.ndarray:
     whole, rest = np.divmod(np.arange(steps) * len(values), steps)
     below = np.where(rest == 0, np.maximum(whole - 1, 0), whole)
     return (values[below] + values[whole]) / 2
+
+
+def counts_in_bins(sketch: bytes, n: int, edges: Sequence[float]) -> tuple[int, ...]:
+    """How many of a quantile sketch's n values are in each bin (see bins.quantile_edges): whole numbers that sum to n.
+
+    Exact up to KLL_K values; beyond, the values up to any edge are off by at most the rank error of 0.15 %.
+    """
+    values = representatives(sketch)
+    up_to_edge = np.searchsorted(values, np.asarray(edges, dtype=np.float64), side="right")
+    # Rounded after summing: whole numbers that rise from edge to edge leave no bin with less than nothing.
+    up_to_edge = np.rint(up_to_edge * (n / max(len(values), 1))).astype(np.int64)
+    return tuple(np.diff(up_to_edge, prepend=0, append=n).tolist())
 
 
 def distinct_sketch(values: Iterable[int | float | str]) -> bytes:

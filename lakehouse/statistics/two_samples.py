@@ -1,0 +1,189 @@
+"""Tests of whether two samples are of one distribution: from counts in common bins, and from quantile sketches."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.special import chdtrc, fdtrc, kolmogorov, ndtr
+from scipy.stats import false_discovery_control, kstwo
+
+from lakehouse.statistics.moments import Moments
+from lakehouse.statistics.sketches import KLL_K, representatives
+
+EXACT_KS_SIZE = 1000
+"""Effective sample size up to which the p-value is scipy's own, whose cost grows with the size."""
+
+MEAN_ERROR = 0.5 / KLL_K
+"""Standard error of the mean of a monotone function over a sketch, as a share of the function's range.
+
+Simulated for 5000 to 5 million values, in up to 168 merged parts: 0.34 / KLL_K for ranks, up to 0.45 for heavy tails.
+"""
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+Result: TypeAlias = dict[str, float]
+"""`statistic` and `pvalue`."""
+
+
+class Sample(NamedTuple):
+    """What is known of one side's finite values: ascending representatives of equal weight, and exact moments."""
+
+    values: np.ndarray
+    moments: Moments
+
+    @classmethod
+    def of(cls, sketch: bytes, moments: Moments) -> "Sample":
+        """The sample that a quantile sketch and the moments of the same values stand for."""
+        return cls(representatives(sketch), moments)
+
+    @property
+    def n(self) -> int:
+        """How many values there are."""
+        return self.moments.n
+
+    @property
+    def weight(self) -> float:
+        """How many values each representative stands for."""
+        return self.n / len(self.values)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the representatives are the values themselves."""
+        return self.n <= KLL_K
+
+
+def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
+    """The two-sample Kolmogorov-Smirnov test from counts in common, ordered bins.
+
+    The statistic is the largest difference of the two CDFs at the bins' edges: never above that of the raw values,
+    and under it by at most the largest share that one bin has on either side. The p-value is the one that
+    scipy.stats.ks_2samp(method="asymp") gives for this statistic and these sizes.
+    """
+    n, m = int(current.sum()), int(reference.sum())
+    statistic = float(np.abs(np.cumsum(current) / n - np.cumsum(reference) / m).max())
+    return {"statistic": statistic, "pvalue": ks_pvalue(statistic, n, m)}
+
+
+def ks_pvalue(statistic: float, n: int, m: int) -> float:
+    """The two-sided asymptotic p-value of a two-sample KS statistic.
+
+    Up to an effective size n*m/(n+m) of EXACT_KS_SIZE it is scipy's (`kstwo`). Beyond, where that takes up to a
+    second, it is the limiting distribution with Vrbik's correction ("Small-sample corrections to Kolmogorov-Smirnov
+    test statistic", 2018), which is within 2e-5 of it.
+    """
+    size = round(n * m / (n + m))
+    if size <= EXACT_KS_SIZE:
+        return float(np.clip(kstwo.sf(statistic, max(size, 1)), 0.0, 1.0))
+    z = statistic * math.sqrt(size)
+    return float(kolmogorov(z + 1 / (6 * math.sqrt(size)) + (z - 1) / (4 * size)))
+
+
+def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
+    """The test of homogeneity of two rows of counts per category, as scipy.stats.chi2_contingency(correction=False).
+
+    Categories that neither side has must not be passed. Where there is one category only nothing can differ: the
+    statistic is 0 and the p-value 1.
+    """
+    table = np.stack([current, reference]).astype(np.float64)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    freedom = table.shape[1] - 1
+    return {"statistic": statistic, "pvalue": float(chdtrc(freedom, statistic)) if freedom else 1.0}
+
+
+def mann_whitney_test(current: Sample, reference: Sample) -> Result:
+    """The Mann-Whitney U test of whether either side tends to larger values: U of the current side, two-sided p-value.
+
+    Up to sketches.KLL_K values a side it is scipy.stats.mannwhitneyu(current, reference, method="asymptotic"), with
+    its corrections for ties and continuity. Beyond, U / (n * m) is off by the sketches' rank error (0.15 % per side at
+    most), and the p-value allows for that with MEAN_ERROR: without it ten million rows would make noise of the sketch
+    significant. Where all values are equal the p-value is 1.
+    """
+    n, m = current.n, reference.n
+    below = np.searchsorted(reference.values, current.values, side="left")
+    up_to = np.searchsorted(reference.values, current.values, side="right")
+    statistic = float((below + up_to).sum()) / 2 * current.weight * reference.weight
+    untied = n + m + 1 - _tie_term(current, reference) / ((n + m) * (n + m - 1))
+    error = n * m * math.hypot(*(0 if side.is_exact else MEAN_ERROR for side in (current, reference)))
+    # A rest of 1e-12 is rounding's: all values are equal.
+    variance = n * m / 12 * untied + error**2 if untied > 1e-12 * (n + m) else 0.0
+    if not variance:
+        return {"statistic": statistic, "pvalue": 1.0}
+    z = (abs(statistic - n * m / 2) - 0.5) / math.sqrt(variance)
+    return {"statistic": statistic, "pvalue": min(2 * float(ndtr(-z)), 1.0)}
+
+
+def levene_test(current: Sample, reference: Sample) -> Result | None:
+    """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from each side's median.
+
+    Up to sketches.KLL_K values a side it is scipy.stats.levene(current, reference, center="median"). Beyond, a side's
+    mean distance is off by the sketch's rank error (0.15 % at most) times the range, and the p-value allows for that
+    with MEAN_ERROR. None where no distance varies and the means agree, as for two constants; where they do not agree,
+    the statistic is infinite. Source: Brown & Forsythe, "Robust tests for the equality of variances" (1974).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        a, b = _distances(current), _distances(reference)
+    freedom, within = current.n + reference.n - 2, a.squares + b.squares
+    gap = abs(a.mean - b.mean) if abs(a.mean - b.mean) > max(a.rounding, b.rounding) else 0.0
+    if not math.isfinite(within) or not (within or gap):
+        return None
+    if not within:
+        return {"statistic": math.inf, "pvalue": 0.0}
+    variance = within / freedom * (1 / current.n + 1 / reference.n)
+    allowed = math.hypot(math.sqrt(variance), a.error, b.error)
+    pvalue = float(fdtrc(1, freedom, (gap / allowed) ** 2))
+    return {"statistic": gap * gap / variance, "pvalue": pvalue}
+
+
+def adjusted_pvalues(pvalues: Sequence[float | None]) -> list[float | None]:
+    """The p-values of tests made at once, adjusted for their number; None stays None and does not count.
+
+    Rejecting what is at most q keeps the expected share of false alarms among the rejected to q. Source: Benjamini &
+    Hochberg, "Controlling the false discovery rate" (1995); scipy.stats.false_discovery_control.
+    """
+    known = [pvalue for pvalue in pvalues if pvalue is not None]
+    adjusted = iter(false_discovery_control(known).tolist() if known else [])
+    return [None if pvalue is None else next(adjusted) for pvalue in pvalues]
+
+
+class _Distances(NamedTuple):
+    """Distances from the median.
+
+    Attributes:
+        mean: Of all.
+        squares: Sum of their squared deviations from the mean.
+        error: Standard error of the mean from sketching.
+        rounding: What the rounding of the values can make of equal distances.
+    """
+
+    mean: float
+    squares: float
+    error: float
+    rounding: float
+
+
+def _distances(sample: Sample) -> _Distances:
+    values, moments = sample.values, sample.moments
+    median = float(np.median(values))
+    distances = np.abs(values - median)
+    mean = float(distances.mean())
+    rounding = 8 * EPSILON * max(abs(float(values[0])), abs(float(values[-1])))
+    if sample.is_exact:
+        squares, error = float(np.square(distances - mean).sum()), 0.0
+    else:
+        # All squares around the median are known exactly: a sketch thins out the tails and would understate them.
+        bias = (moments.mean - median) + moments.mean_rest
+        total = moments.m2 + moments.n * bias * bias
+        squares, error = total - moments.n * mean * mean, MEAN_ERROR * math.hypot(distances[0], distances[-1])
+        squares = squares if squares > 1e-9 * total else 0.0
+    return _Distances(mean, squares if math.sqrt(squares / moments.n) > rounding else 0.0, error, rounding)
+
+
+def _tie_term(a: Sample, b: Sample) -> float:
+    """The sum of t^3 - t over the numbers t of equal values."""
+    values = np.concatenate([a.values, b.values])
+    weights = np.concatenate([np.full(len(a.values), a.weight), np.full(len(b.values), b.weight)])
+    _, places = np.unique(values, return_inverse=True)
+    ties = np.bincount(places, weights=weights)
+    return float((ties**3 - ties).sum())

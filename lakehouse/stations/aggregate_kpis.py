@@ -17,9 +17,10 @@ from lakehouse.errors import RegistryError
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.training import baseline_of
+from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.windows import ALL_VERSIONS, Scope, WindowFacts, rolled_up
 from lakehouse.steps import aggregate_kpis as steps
-from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, Baseline, baseline_rows, drift_rows, profile_rows
+from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows, drift_rows, profile_rows
 from lakehouse.steps.monitor import Monitor
 from lakehouse.store import Row
 from lakehouse.stream import Batch

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from dataclasses import replace
+from functools import reduce
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
@@ -10,9 +11,8 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.statistics.baseline import from_document, merged, to_document
+from lakehouse.statistics.baseline import Baseline, from_document, merged, to_document
 from lakehouse.steps.aggregate_kpis import profiled_parts, specs_of
-from lakehouse.steps.metrics import Baseline
 from lakehouse.steps.monitor import Monitor, configuration_of
 
 
@@ -61,7 +61,7 @@ def _fixed_baseline(lakehouse: Lakehouse, name: str, monitor: Monitor) -> Baseli
     types = {"long": "bigint", "integer": "int"}
     typed = rows.select(*(F.col(spec.name).cast(types.get(spec.data_type, spec.data_type)) for spec in specs))
     parts = profiled_parts(typed, specs, monitor.edges).toArrow()["document"].to_pylist()
-    return merged(from_document(json.loads(part)) for part in parts)
+    return reduce(merged, (from_document(json.loads(part)) for part in parts), {})
 
 
 def _table(lakehouse: Lakehouse, name: str) -> DataFrame:

@@ -15,12 +15,13 @@ from lakehouse.estimators import CrossFit, TrainingSet, Trial, cross_fit, fit, p
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, load_promoted
+from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.steps.aggregate_kpis import PREDICTION, SCORE, profiles_of, specs_of
 from lakehouse.steps.decide import Decision
-from lakehouse.steps.metrics import Baseline, edges_of
+from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.promote import Verdict, judge, judge_first
 from lakehouse.steps.retrain import best, training_set, trials_of
 

@@ -135,4 +135,3 @@ def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> 
         "hellinger_distance": hellinger_distance(now, before),
         "kl_divergence": kl_divergence(now, before),
     }
-

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.calendar import Granularity, Window
-from lakehouse.statistics.drift import adjusted_pvalues, drift_of, main_pvalue, non_null_columns_delta
+from lakehouse.statistics.baseline import Baseline
+from lakehouse.statistics.drift import drift_of, main_pvalue, non_null_columns_delta
 from lakehouse.statistics.profile import ColumnProfile, statistics_of
 from lakehouse.statistics.quality import quality_metrics
+from lakehouse.statistics.two_samples import adjusted_pvalues
 from lakehouse.statistics.windows import Facts, Segment, WindowFacts
 
 TABLE_COLUMN = ":table"
 CONSECUTIVE, BASELINE, BASELINE_TABLE = "CONSECUTIVE", "BASELINE", "BASELINE_TABLE"
-Baseline = Mapping[str, ColumnProfile]
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lakehouse.settings import ModelSettings
+from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.sketches import representatives
-from lakehouse.steps.metrics import Baseline
 
 FACTS_FORMAT = 2
 """Raised when the code measures what it did not before: facts of another format are computed anew before they merge."""

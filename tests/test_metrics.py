@@ -256,7 +256,7 @@ def histogram(values: pd.Series, spec, bins):
     if spec.is_categorical:
         return values.dropna().map(text).value_counts().to_dict()
     edges = [-np.inf, *bins["edges"], np.inf]
-    return pd.cut(values.dropna().astype(float), edges, right=True).value_counts(sort=False).to_numpy()
+    return pd.cut(as_numbers(values.dropna()), edges, right=True).value_counts(sort=False).to_numpy()
 
 
 def assert_drift(row, spec, current, reference) -> None:

@@ -66,7 +66,7 @@ class Aggregator:
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
-        self._with_baseline_rows: set[str] | None = None
+        self._with_baseline_rows: set[tuple[str, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Computes the windows of a micro-batch, and of those that became final; a replay does the same again."""
@@ -164,8 +164,9 @@ class Aggregator:
         predictions = store.read(catalog.predictions).where(F.col(time).between(start, end) & is_touched)
         bounds = store.key_range(catalog.predictions, key, time, start, end)
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
-        readings, labels = (store.read(table).where(near) for table in (catalog.readings, catalog.labels))
-        rows = steps.primary_rows(predictions, readings, labels, model)
+        labels = store.read(catalog.labels).where(near)
+        readings = store.read(catalog.readings).where(near) if steps.is_wide(model) else None
+        rows = steps.primary_rows(predictions, labels, readings, model)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
         found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema)
         return [WindowFacts.from_row(row) for row in found.toArrow().to_pylist()]
@@ -237,21 +238,21 @@ class Aggregator:
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
         """Adds the profile of the training data of versions that have none yet, and of another fixed baseline table."""
+        wanted = {(BASELINE, version) for version in versions}
+        if wanted <= self._with_baseline_rows:
+            return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
-        if self._with_baseline_rows is None:
-            found = self._store.rows(table, pc.field("window_date").is_null(), [name, "log_type"])
-            self._with_baseline_rows = {row[name] for row in found if row["log_type"] == BASELINE}
         stored = self._store.rows(table, pc.field("window_date").is_null())
+        kept = [row for row in stored if row["log_type"] == BASELINE or row["monitor_version"] == monitor.version]
+        there = {(row["log_type"], row[name]) for row in kept}
         added: list[Row] = []
-        for version in sorted(versions - self._with_baseline_rows, key=int):
+        for _, version in sorted(wanted - there, key=lambda each: int(each[1])):
             added += baseline_rows(BASELINE, version, self._baseline(version), as_of)
-        fixed = [row for row in stored if row["log_type"] == BASELINE_TABLE]
-        if {row["monitor_version"] for row in fixed} != ({monitor.version} if monitor.baseline else set()):
-            stored = [row for row in stored if row["log_type"] != BASELINE_TABLE]
-            added += baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of) if monitor.baseline else []
+        if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
+            added += baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
         if added:
-            self._store.replace_partitions([*stored, *added], table, "baselines")
-        self._with_baseline_rows |= versions
+            self._store.replace_partitions([*kept, *added], table, "baselines")
+        self._with_baseline_rows = there | wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:
         return baseline_of(self._lakehouse, self._lakehouse.registry.version(version))

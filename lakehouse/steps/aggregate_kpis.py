@@ -78,13 +78,12 @@ def window_start(time: str, width: dt.timedelta) -> Column:
     return F.timestamp_seconds(moment - F.pmod(moment, F.lit(seconds)))
 
 
-def primary_rows(predictions: DataFrame, readings: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
-    """Predictions with their labels and, where the metrics ask for more than features, all columns of their readings.
-
-    Columns: those of the predictions, of the readings, the label and the time of the label (null where none came).
-    """
+def primary_rows(
+    predictions: DataFrame, labels: DataFrame, readings: DataFrame | None, model: ModelSettings
+) -> DataFrame:
+    """Predictions with the label and its time (null where none came) and, if given, all columns of their readings."""
     told = labels.select(model.key, model.labels.label, model.labels.time)
-    if is_wide(model):
+    if readings is not None:
         others = [name for name in model.readings.columns if name not in predictions.columns]
         predictions = predictions.join(readings.select(model.key, *others), model.key, "left")
     return predictions.join(told, model.key, "left")

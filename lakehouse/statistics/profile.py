@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, item_counts, read_column
+from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, counted, items_of, read_column
 from lakehouse.statistics.measures import number_facts, text_facts
 from lakehouse.statistics.moments import NO_MOMENTS, Moments
 from lakehouse.statistics.sketches import (
@@ -79,12 +79,13 @@ class ColumnProfile:
         """
         column = read_column(values, spec.data_type)
         cells = column.drop_null() if column.null_count else column
+        counts = counted(cells) if spec.is_categorical else None
         return cls(
             spec=spec,
             count=len(cells),
             num_nulls=column.null_count,
-            items=item_counts(cells) if spec.is_categorical else None,
-            **(text_facts(cells) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
+            items=None if counts is None else items_of(counts),
+            **(text_facts(counts) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
         )
 
     @property

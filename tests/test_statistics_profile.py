@@ -187,8 +187,9 @@ def test_profiles_of_any_split_merge_to_the_profile_of_the_whole(name: str, part
     whole = ColumnProfile.of(values, spec, edges)
     cuts = np.sort(np.random.default_rng(parts).integers(0, len(values) + 1, parts - 1))
     pieces = [values.iloc[a:b] for a, b in zip([0, *cuts], [*cuts, len(values)], strict=True)]
-    merged = reduce(ColumnProfile.merge, [ColumnProfile.of(piece, spec, edges) for piece in pieces])
-    _assert_same_facts(merged, whole)
+    profiles = [ColumnProfile.of(piece, spec, edges) for piece in pieces]
+    _assert_same_facts(reduce(ColumnProfile.merge, profiles), whole)
+    _assert_same_facts(profiles[0].merge(*profiles[1:]), whole)
 
 
 def _assert_same_facts(merged: ColumnProfile, whole: ColumnProfile) -> None:

@@ -3,7 +3,9 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 import pytest
+from datasketches import update_theta_sketch
 
+from lakehouse.statistics.hashing import theta_hashes, with_least_hashes
 from lakehouse.statistics.profile import ColumnProfile, ColumnSpec, statistics_of
 from lakehouse.statistics.sketches import (
     KLL_K,
@@ -61,6 +63,41 @@ def test_a_sketch_of_few_values_gives_them_back():
     values = np.random.default_rng(6).normal(size=777)
     assert representatives(quantile_sketch(values)).tolist() == np.sort(values).tolist()
     assert len(representatives(quantile_sketch(np.array([])))) == 0
+
+
+WHOLE = np.random.default_rng(1).integers(-(2**62), 2**62, 100_000)
+ARRAYS = {
+    "whole numbers": WHOLE,
+    "whole numbers of 32 bits": (WHOLE >> 40).astype(np.int32),
+    "doubles": np.random.default_rng(2).standard_cauchy(50_000),
+    "doubles with two zeros and NaN": np.concatenate([[0.0, -0.0, -np.nan, np.inf, -np.inf], np.full(9999, np.nan)]),
+    "repeated": np.repeat(WHOLE[:6000], 9),
+    "few": np.array([3, 1, 2]),
+    "truth": np.array([True, False, True]),
+    "one more than are kept": np.arange(4097),
+    "none": np.array([]),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_the_sketch_of_an_array_is_that_of_a_loop_over_its_values(name: str):
+    values = ARRAYS[name]
+    assert distinct_sketch(values) == distinct_sketch(values.tolist())
+    assert distinct_sketch(np.random.default_rng(3).permutation(values)) == distinct_sketch(values)
+
+
+def test_the_hash_of_an_array_is_the_sketchs_own():
+    values = [0, 1, -7, 2**62, -(2**63)]
+    sketches = [update_theta_sketch() for _ in values]
+    for sketch, value in zip(sketches, values, strict=True):
+        sketch.update(value)
+    own = [next(iter(sketch.compact())) for sketch in sketches]
+    assert theta_hashes(np.array(values).view(np.uint64)).tolist() == own
+
+
+def test_arrays_of_a_million_take_no_loop_over_a_million():
+    values = np.arange(10**6)
+    assert len(with_least_hashes(values, 4097)) == 4097
 
 
 def test_distinct_values_are_exact_up_to_4096_however_often_they_are_seen():

@@ -7,16 +7,18 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 from scipy.special import ndtri
-from scipy.stats import kstwo, levene, mannwhitneyu
+from scipy.stats import ks_2samp, kstwo, levene, mannwhitneyu
 
 from lakehouse.statistics.moments import Moments
 from lakehouse.statistics.sketches import KLL_K, merged_quantiles, quantile_sketch
 from lakehouse.statistics.two_samples import (
+    EXACT_KS_PAIRS,
     EXACT_KS_SIZE,
     MEAN_ERROR,
     Sample,
     adjusted_pvalues,
-    ks_pvalue,
+    asymptotic_ks_pvalue,
+    ks_test,
     levene_test,
     mann_whitney_test,
 )
@@ -55,8 +57,32 @@ def _sample(values: np.ndarray, parts: int = 1) -> Sample:
 @pytest.mark.parametrize(("n", "z"), list(product([1001, 2000, 20_000], [0.3, 0.6, 0.8, 1.0, 1.36, 1.6, 2.5])))
 def test_the_ks_p_value_of_large_samples_stays_within_2e_5_of_scipys(n: int, z: float):
     assert n > EXACT_KS_SIZE
-    assert ks_pvalue(z / n**0.5, 2 * n, 2 * n) == pytest.approx(kstwo.sf(z / n**0.5, n), abs=2e-5)
-    assert ks_pvalue(0.0, 500, 500) == 1.0
+    assert asymptotic_ks_pvalue(z / n**0.5, 2 * n, 2 * n) == pytest.approx(kstwo.sf(z / n**0.5, n), abs=2e-5)
+    assert asymptotic_ks_pvalue(0.0, 500, 500) == 1.0
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 1.0), (2, 1 / 3), (3, 0.1), (4, 2 / 70)])
+def test_a_handful_of_rows_is_never_certain_drift_however_far_apart(n: int, expected: float):
+    assert ks_test(np.array([n, 0]), np.array([0, n])) == {"statistic": 1.0, "pvalue": pytest.approx(expected)}
+
+
+@pytest.mark.parametrize("sizes", [(30, 30), (7, 1152), (999, 1001), (1000, 1001), (3000, 2000)])
+@pytest.mark.parametrize("gap", [0.0, 0.5, 1.0, 1.4, 2.0])
+def test_ks_p_values_are_scipys_exact_ones_or_near_them(sizes: tuple[int, int], gap: float):
+    n, m = sizes
+    moved = round(min(gap / np.sqrt(n * m / (n + m)), 1) * n)
+    test = ks_test(np.array([n - moved, moved]), np.array([m, 0]))
+    assert test["statistic"] == pytest.approx(moved / n)
+    exact = n * m <= EXACT_KS_PAIRS
+    # Two samples of other sizes in proportion would have other exact p-values: the very sizes are compared.
+    scipys = ks_2samp(np.repeat([0, 1], [n - moved, moved]), np.zeros(m), method="exact" if exact else "asymp")
+    assert test["pvalue"] == pytest.approx(scipys.pvalue, abs=1e-12 if exact else 2e-5)
+
+
+def test_the_limit_takes_over_where_it_is_near_the_exact_p_value():
+    for moved in range(0, 120, 5):
+        one, other = (ks_test(np.array([n - moved, moved]), np.array([1000, 0]))["pvalue"] for n in (1000, 1001))
+        assert one == pytest.approx(other, abs=0.015)
 
 
 @pytest.mark.parametrize("parts", [1, 9])

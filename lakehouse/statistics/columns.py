@@ -77,18 +77,30 @@ def read_column(values: Cells, data_type: DataType) -> pa.Array:
 
 def numbers_of(cells: pa.Array) -> np.ndarray:
     """Non-null cells as float64: booleans as 0 and 1, timestamps as epoch seconds (UTC)."""
-    if pa.types.is_timestamp(cells.type):
-        return cells.view(pa.int64()).to_numpy() / 1e6
-    return cells.to_numpy(zero_copy_only=False).astype(np.float64)
+    return as_doubles(raw_numbers_of(cells), cells.type)
 
 
-def item_counts(cells: pa.Array) -> dict[str, int] | None:
-    """How often each value occurs, by its text; None where there are more than MAX_ITEMS values."""
-    counted = pc.value_counts(cells)
-    if len(counted) > MAX_ITEMS:
+def raw_numbers_of(cells: pa.Array) -> np.ndarray:
+    """Non-null cells as numbers that lose nothing: booleans as such, timestamps as epoch microseconds."""
+    return (cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells).to_numpy(zero_copy_only=False)
+
+
+def as_doubles(raw: np.ndarray, data_type: pa.DataType) -> np.ndarray:
+    """What `raw_numbers_of` gave as float64, in the same order, in the unit of the metrics."""
+    return raw / 1e6 if pa.types.is_timestamp(data_type) else raw.astype(np.float64, copy=False)
+
+
+def counted(cells: pa.Array) -> pa.StructArray:
+    """Each value once, and how often it occurs."""
+    return pc.value_counts(cells)
+
+
+def items_of(counts: pa.StructArray) -> dict[str, int] | None:
+    """How often each counted value occurs, by its text; None where there are more than MAX_ITEMS values."""
+    if len(counts) > MAX_ITEMS:
         return None
     items: Counter[str] = Counter()
-    for value, n in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
+    for value, n in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
         items[text_of(value)] += n
     return dict(items)
 

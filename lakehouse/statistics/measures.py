@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.statistics.bins import sorted_bin_counts
-from lakehouse.statistics.columns import numbers_of
+from lakehouse.statistics.columns import as_doubles, raw_numbers_of
 from lakehouse.statistics.moments import Moments
 from lakehouse.statistics.sketches import distinct_sketch, quantile_sketch
 
@@ -16,9 +16,10 @@ from lakehouse.statistics.sketches import distinct_sketch, quantile_sketch
 def number_facts(cells: pa.Array, edges: Iterable[float] | None) -> dict[str, Any]:
     """What is measured of non-null numbers, booleans or timestamps, by the name of profile.ColumnProfile's field."""
     inner = None if edges is None else tuple(map(float, edges))
-    numbers = np.sort(numbers_of(cells))
-    finite = numbers[np.isfinite(numbers)]
-    is_floating = pa.types.is_floating(cells.type)
+    # Whole numbers and timestamps above 2**53 are distinct as they are, not as doubles.
+    distinct, numbers = _sorted_numbers(cells)
+    # NaN comes last of all.
+    finite = numbers[np.searchsorted(numbers, -np.inf, side="right") : np.searchsorted(numbers, np.inf, side="left")]
     return {
         "num_nan": int(np.isnan(numbers).sum()),
         "num_zeros": len(numbers) - int(np.count_nonzero(numbers)),
@@ -28,23 +29,26 @@ def number_facts(cells: pa.Array, edges: Iterable[float] | None) -> dict[str, An
         "bin_edges": inner,
         "bin_counts": None if inner is None else tuple(sorted_bin_counts(finite, inner).tolist()),
         "quantile_sketch": quantile_sketch(finite),
-        # Whole numbers and timestamps above 2**53 are distinct as they are, not as doubles.
-        "distinct_sketch": distinct_sketch((numbers if is_floating else _whole_numbers(cells)).tolist()),
+        "distinct_sketch": distinct_sketch(distinct),
     }
 
 
-def text_facts(cells: pa.Array) -> dict[str, Any]:
-    """What is measured of non-null text, by the name of profile.ColumnProfile's field."""
-    lengths = pc.utf8_length(cells).to_numpy(zero_copy_only=False)
+def text_facts(counted: pa.StructArray) -> dict[str, Any]:
+    """What is measured of non-null text, each counted once, by the name of profile.ColumnProfile's field."""
+    values, counts = counted.field(0), counted.field(1).to_numpy()
+    lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
+    # A theta sketch passes over empty strings: marked, no text is empty.
+    marked = pc.binary_join_element_wise("=", values, "")
     return {
         "min_length": int(lengths.min()) if len(lengths) else None,
         "max_length": int(lengths.max()) if len(lengths) else None,
-        "total_length": int(lengths.sum(dtype=np.int64)),
-        # A theta sketch passes over empty strings: marked, no text is empty.
-        "distinct_sketch": distinct_sketch("=" + text for text in pc.unique(cells).to_pylist()),
+        "total_length": int(lengths.astype(np.int64) @ counts),
+        "distinct_sketch": distinct_sketch(marked.to_pylist()),
     }
 
 
-def _whole_numbers(cells: pa.Array) -> np.ndarray:
-    integers = cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells
-    return np.unique(integers.to_numpy(zero_copy_only=False))
+def _sorted_numbers(cells: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values as they are, and all of them as ascending doubles."""
+    values = np.sort(raw_numbers_of(cells))
+    distinct = values[np.append(True, values[1:] != values[:-1])] if len(values) else values
+    return distinct, as_doubles(values, cells.type)

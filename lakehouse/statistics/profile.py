@@ -3,11 +3,12 @@
 import base64
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import Any, TypeVar
 
-from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, item_counts, read_column
+from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, counted, items_of, read_column
 from lakehouse.statistics.measures import number_facts, text_facts
 from lakehouse.statistics.moments import NO_MOMENTS, Moments
 from lakehouse.statistics.sketches import (
@@ -79,12 +80,13 @@ class ColumnProfile:
         """
         column = read_column(values, spec.data_type)
         cells = column.drop_null() if column.null_count else column
+        counts = counted(cells) if spec.is_categorical else None
         return cls(
             spec=spec,
             count=len(cells),
             num_nulls=column.null_count,
-            items=item_counts(cells) if spec.is_categorical else None,
-            **(text_facts(cells) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
+            items=None if counts is None else items_of(counts),
+            **(text_facts(counts) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
         )
 
     @property
@@ -106,32 +108,36 @@ class ColumnProfile:
         """A part of all rows in percent; None where there are no rows."""
         return 100 * part / self.rows if self.rows else None
 
-    def merge(self, other: "ColumnProfile") -> "ColumnProfile":
-        """The profile of both sets of rows together; a profile of no rows changes nothing.
+    def merge(self, *others: "ColumnProfile") -> "ColumnProfile":
+        """The profile of all sets of rows together; a profile of no rows changes nothing.
+
+        A month of small windows is cheaper merged in one call than pair by pair.
 
         Raises:
             ValueError: The profiles are of different columns, or counted in different bins.
         """
-        if self.spec != other.spec:
-            raise ValueError(f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}.")
-        if not (self.rows and other.rows):
-            return self if self.rows else other
+        for other in others:
+            if self.spec != other.spec:
+                raise ValueError(f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}.")
+        parts = [each for each in (self, *others) if each.rows]
+        if len(parts) < 2:
+            return parts[0] if parts else self
         return replace(
-            self,
-            count=self.count + other.count,
-            num_nulls=self.num_nulls + other.num_nulls,
-            num_nan=self.num_nan + other.num_nan,
-            num_zeros=self.num_zeros + other.num_zeros,
-            moments=self.moments.merge(other.moments),
-            min=_where_known(min, self.min, other.min),
-            max=_where_known(max, self.max, other.max),
-            bin_counts=_merged_bins(self, other),
-            items=_merged_items(self.items, other.items),
-            quantile_sketch=_where_known(merged_quantiles, self.quantile_sketch, other.quantile_sketch),
-            distinct_sketch=merged_distinct(self.distinct_sketch, other.distinct_sketch),
-            min_length=_where_known(min, self.min_length, other.min_length),
-            max_length=_where_known(max, self.max_length, other.max_length),
-            total_length=_where_known(int.__add__, self.total_length, other.total_length),
+            parts[0],
+            count=sum(each.count for each in parts),
+            num_nulls=sum(each.num_nulls for each in parts),
+            num_nan=sum(each.num_nan for each in parts),
+            num_zeros=sum(each.num_zeros for each in parts),
+            moments=reduce(Moments.merge, (each.moments for each in parts)),
+            min=_of_known(min, (each.min for each in parts)),
+            max=_of_known(max, (each.max for each in parts)),
+            bin_counts=_merged_bins(parts),
+            items=_merged_items([each.items for each in parts]),
+            quantile_sketch=_of_known(_merged_quantiles, (each.quantile_sketch for each in parts)),
+            distinct_sketch=merged_distinct(*(each.distinct_sketch for each in parts)),
+            min_length=_of_known(min, (each.min_length for each in parts)),
+            max_length=_of_known(max, (each.max_length for each in parts)),
+            total_length=_of_known(sum, (each.total_length for each in parts)),
         )
 
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
@@ -245,27 +251,33 @@ def _frequent_items(profile: ColumnProfile) -> list[dict[str, Any]] | None:
     return [{"item": item, "count": count} for item, count in ranked[:MAX_FREQUENT_ITEMS]]
 
 
-def _merged_bins(a: ColumnProfile, b: ColumnProfile) -> tuple[int, ...] | None:
-    if a.bin_edges != b.bin_edges:
+def _merged_bins(parts: Sequence[ColumnProfile]) -> tuple[int, ...] | None:
+    if any(each.bin_edges != parts[0].bin_edges for each in parts):
         raise ValueError(
-            f"Profiles of column {a.spec.name!r} count in different bins and cannot be merged: profile both with the "
-            "same edges, those of one baseline."
+            f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be merged: profile all "
+            "with the same edges, those of one baseline."
         )
-    return _where_known(lambda x, y: tuple(map(int.__add__, x, y)), a.bin_counts, b.bin_counts)
+    counts = [each.bin_counts for each in parts if each.bin_counts is not None]
+    return tuple(map(sum, zip(*counts, strict=True))) if counts else None
 
 
-def _merged_items(a: dict[str, int] | None, b: dict[str, int] | None) -> dict[str, int] | None:
-    if a is None or b is None:
-        return None
-    items = Counter(a) + Counter(b)
+def _merged_items(parts: Sequence[dict[str, int] | None]) -> dict[str, int] | None:
+    items: Counter[str] = Counter()
+    for part in parts:
+        if part is None:
+            return None
+        items.update(part)
     return dict(items) if len(items) <= MAX_ITEMS else None
 
 
-def _where_known(combine: Callable[[Fact, Fact], Fact], a: Fact | None, b: Fact | None) -> Fact | None:
-    """Both combined, or the one that is known."""
-    if a is None or b is None:
-        return a if b is None else b
-    return combine(a, b)
+def _merged_quantiles(sketches: Sequence[bytes]) -> bytes:
+    return merged_quantiles(*sketches)
+
+
+def _of_known(combine: Callable[[list[Fact]], Fact], facts: Iterable[Fact | None]) -> Fact | None:
+    """Those that are known combined; None where none is."""
+    known = [fact for fact in facts if fact is not None]
+    return combine(known) if known else None
 
 
 def _where_given(convert: Callable[[Any], Any], value: Any) -> Any:

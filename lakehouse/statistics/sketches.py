@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 from datasketches import compact_theta_sketch, kll_doubles_sketch, theta_union, update_theta_sketch
 
+from lakehouse.statistics.hashing import with_least_hashes
+
 KLL_K = 2048
 """Up to this many values are kept as they are; beyond, ranks are off by at most 0.14 % (99 % confidence)."""
 
@@ -27,11 +29,12 @@ def quantile_sketch(values: np.ndarray) -> bytes:
     return sketch.serialize()
 
 
-def merged_quantiles(a: bytes, b: bytes) -> bytes:
-    """The sketch of both sketches' values."""
-    sketch = kll_doubles_sketch.deserialize(a)
-    sketch.merge(kll_doubles_sketch.deserialize(b))
-    return sketch.serialize()
+def merged_quantiles(*sketches: bytes) -> bytes:
+    """The sketch of all sketches' values; one call costs a fraction of merging pair by pair."""
+    merged = kll_doubles_sketch.deserialize(sketches[0])
+    for sketch in sketches[1:]:
+        merged.merge(kll_doubles_sketch.deserialize(sketch))
+    return merged.serialize()
 
 
 @lru_cache(maxsize=256)
@@ -78,20 +81,25 @@ def counts_in_bins(sketch: bytes, n: int, edges: Sequence[float]) -> tuple[int, 
     return tuple(np.diff(up_to_edge, prepend=0, append=n).tolist())
 
 
-def distinct_sketch(values: Iterable[int | float | str]) -> bytes:
-    """A theta sketch of values; the same for any order, repetition or split of the same values."""
+def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
+    """A theta sketch of values; the same for any order, repetition or split of the same values.
+
+    Arrays of numbers (which should be distinct) take no loop over more values than the sketch keeps.
+    """
+    # One more than it keeps, which is the first that it does not: the sketch estimates by it.
+    kept = with_least_hashes(values, 2**THETA_LG_K + 1).tolist() if isinstance(values, np.ndarray) else values
     sketch = update_theta_sketch(THETA_LG_K)
-    deque(map(sketch.update, values), maxlen=0)
+    deque(map(sketch.update, kept), maxlen=0)
     # Trimmed to the k smallest hashes, which depend on the set alone.
     sketch.trim()
     return sketch.compact().serialize()
 
 
-def merged_distinct(a: bytes, b: bytes) -> bytes:
-    """The sketch of the union of both sketches' values."""
+def merged_distinct(*sketches: bytes) -> bytes:
+    """The sketch of the union of all sketches' values; one call costs a fraction of merging pair by pair."""
     union = theta_union(THETA_LG_K)
-    union.update(compact_theta_sketch.deserialize(a))
-    union.update(compact_theta_sketch.deserialize(b))
+    for sketch in sketches:
+        union.update(compact_theta_sketch.deserialize(sketch))
     return union.get_result().serialize()
 
 

@@ -1,0 +1,521 @@
+"""What the metric tables must hold, computed from raw rows by pandas, NumPy, SciPy and scikit-learn.
+
+Independent of the lakehouse: nothing of it is imported, and only bin edges are passed in. Each function takes raw cells
+and gives the expected columns by name, each as a value, a bound (`Near`, `Between`), or a dictionary of these;
+`differences` compares a row with them. Cells are Python values or a Series of them: None, NA and NaT are null, NaN is a
+value of a double column and null in any other, so a nullable column of doubles must not come as a plain float Series.
+
+The bounds are those that docs/statistics.md states.
+"""
+
+import datetime as dt
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+from scipy.special import logit
+from sklearn import metrics
+
+WHOLE = 2048
+"""Values of a side up to which quantile sketches hold all of them."""
+RANK_ERROR = 2 * 0.0015
+"""Twice the error of one rank at 99 % confidence, since many ranks are looked at and sketches are randomised."""
+MEAN_ERROR = 0.5 / WHOLE
+"""Standard error of a sketch's mean, as a share of the range, that p-values allow for."""
+DISTINCT_WHOLE, DISTINCT_ERROR = 4096, 4 * 0.016
+"""Distinct values up to which their count is exact, and four standard errors beyond."""
+MAX_CATEGORIES, MAX_FREQUENT = 10_000, 100
+SCORE_BINS, LOGIT_RANGE = 400, 8.0
+CONFIDENCE_BINS = 15
+SHARE_FLOOR = 1e-4
+KS_EXACT_PAIRS, KS_PVALUE_ERROR = 1_000_000, 2e-5
+STEPS = 1000
+EPOCH = dt.datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Near:
+    """A number up to rounding."""
+
+    value: float
+    rel: float = 1e-9
+    abs: float = 1e-12
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number (or a list of them) from `low` to `high`, up to rounding."""
+
+    low: Any
+    high: Any
+
+
+def differences(row: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> list[str]:
+    """What of a row is not as expected, one sentence each; columns that are not expected are not looked at."""
+    found = []
+    for name, value in expected.items():
+        actual = row[name]
+        if isinstance(value, Mapping) and isinstance(actual, Mapping):
+            missing = [f"{within}{name} lacks {key}" for key in value if key not in actual]
+            found += missing or differences(actual, value, f"{within}{name}.")
+        elif not _agrees(actual, value):
+            found.append(f"{within}{name} is {actual}, expected {value}")
+    return found
+
+
+def _agrees(actual: Any, expected: Any) -> bool:
+    if isinstance(expected, Near):
+        if actual is None or isinstance(actual, Mapping):
+            return False
+        return bool(actual == expected.value or abs(actual - expected.value) <= _allowed(expected))
+    if isinstance(expected, Between):
+        numbers = np.asarray(actual, dtype=float)
+        slack = 1e-9 * np.maximum(np.abs(expected.low), np.abs(expected.high))
+        return actual is not None and bool(
+            np.all((numbers >= expected.low - slack) & (numbers <= expected.high + slack))
+        )
+    return bool(actual == expected)
+
+
+def _allowed(expected: Near) -> float:
+    return max(expected.rel * abs(expected.value), expected.abs)
+
+
+# Columns
+
+
+def profile_of(values: Iterable[Any], data_type: str, kind: str) -> dict[str, Any]:
+    """The columns of `profile_metrics` that describe one column of the raw rows."""
+    raw = list(values)
+    cells = _cells(raw, data_type)
+    is_text = data_type == "string"
+    distinct = _distinct(cells)
+    numbers = np.array([]) if is_text else _numbers(cells)
+    zeros = None if is_text else int((numbers == 0).sum())
+    nan = None if is_text else int(np.isnan(numbers).sum())
+    lengths = [len(cell) for cell in cells] if is_text else []
+    return {
+        "count": len(cells),
+        "num_nulls": len(raw) - len(cells),
+        "distinct_count": distinct,
+        "percent_null": _percent(len(raw) - len(cells), raw),
+        "percent_distinct": _percent(distinct, raw),
+        "num_zeros": zeros,
+        "num_nan": nan,
+        "percent_zeros": _percent(zeros, raw),
+        "percent_nan": _percent(nan, raw),
+        **_location(_finite(numbers)),
+        "min_length": min(lengths, default=None),
+        "max_length": max(lengths, default=None),
+        "avg_length": Near(sum(lengths) / len(lengths)) if lengths else None,
+        "frequent_items": _frequent(cells) if kind == "categorical" else None,
+    }
+
+
+def _location(finite: np.ndarray) -> dict[str, Any]:
+    n = len(finite)
+    if not n:
+        return dict.fromkeys(("avg", "stddev", "min", "max", "median", "quantiles"))
+    ranked, largest = np.sort(finite), float(np.abs(finite).max())
+    shifted = finite - ranked[n // 2]  # without the offset, or rounding of the mean would show in the deviation
+    with np.errstate(over="ignore", invalid="ignore"):
+        stddev = float(np.std(shifted, ddof=1)) if n > 1 else None
+    quantiles = _hyndman_fan_2(ranked) if n <= WHOLE else _quantile_bounds(ranked)
+    return {
+        "avg": Near(math.fsum(value / n for value in finite), abs=1e-14 * largest),
+        "stddev": None if stddev is None else Near(stddev if math.isfinite(stddev) else math.inf, abs=1e-15 * largest),
+        "min": float(ranked[0]),
+        "max": float(ranked[-1]),
+        "median": Near(float(np.median(ranked))) if n <= WHOLE else _rank_bounds(ranked, 0.5),
+        "quantiles": quantiles,
+    }
+
+
+def _hyndman_fan_2(ranked: np.ndarray) -> Between:
+    """Hyndman & Fan's second type by its definition, in whole numbers so that no step of the CDF is missed."""
+    n, values = len(ranked), []
+    for i in range(STEPS):
+        at, between = i * n // STEPS, i * n % STEPS == 0
+        values.append((ranked[max(at - 1, 0)] + ranked[at]) / 2 if between else ranked[at])
+    return Between(np.array(values), np.array(values))
+
+
+def _quantile_bounds(ranked: np.ndarray) -> Between:
+    shares = np.arange(STEPS) / STEPS
+    return _rank_bounds(ranked, shares)
+
+
+def _rank_bounds(ranked: np.ndarray, shares: Any) -> Between:
+    low, high = (np.clip(np.asarray(shares) + error, 0, 1) for error in (-RANK_ERROR, RANK_ERROR))
+    return Between(np.quantile(ranked, low, method="lower"), np.quantile(ranked, high, method="higher"))
+
+
+def _distinct(cells: Sequence[Any]) -> Any:
+    # NaN is one value, and no set knows that.
+    n = len({"NaN" if _is_nan(cell) else cell for cell in cells})
+    error = n * DISTINCT_ERROR
+    return n if n <= DISTINCT_WHOLE else Between(n - error, min(n + error, len(cells)))
+
+
+def _percent(part: Any, rows: Sequence[Any]) -> Any:
+    if part is None or not rows:
+        return None
+    if isinstance(part, Between):
+        return Between(100 * part.low / len(rows), 100 * part.high / len(rows))
+    return Near(100 * part / len(rows))
+
+
+def _frequent(cells: Sequence[Any]) -> list[dict[str, Any]] | None:
+    counts = Counter(map(_text, cells))
+    if len(counts) > MAX_CATEGORIES:
+        return None
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{"item": item, "count": count} for item, count in ranked[:MAX_FREQUENT]]
+
+
+# Quality
+
+
+def classification_of(
+    predictions: Iterable[Any],
+    labels: Iterable[Any],
+    probabilities: np.ndarray | None,
+    classes: Sequence[Any],
+    positive: Any = None,
+    without_retraining: Iterable[Any] | None = None,
+) -> dict[str, Any]:
+    """The columns of `profile_metrics` that judge a classifier, from raw rows; a missing label is None or NaN."""
+    names, raw = list(map(_text, classes)), list(labels)
+    known = np.array([not _is_null(label) for label in raw], dtype=bool)
+    truth = [_text(label) for label, there in zip(raw, known, strict=True) if there]
+    predicted = [_text(each) for each, there in zip(predictions, known, strict=True) if there]
+    others = None if without_retraining is None else np.array(list(without_retraining), dtype=object)[known]
+    if not truth:
+        return dict.fromkeys(_CLASSIFICATION)
+    right = None if others is None or any(map(_is_null, others)) else sum(map(_same, map(_text, others), truth))
+    return {
+        "accuracy_score": Near(metrics.accuracy_score(truth, predicted)),
+        **_confusion(truth, predicted),
+        **_scores(truth, None if probabilities is None else np.asarray(probabilities, float)[known], names, positive),
+        "accuracy_without_retraining": None if right is None else Near(right / len(truth)),
+    }
+
+
+_CLASSIFICATION = (
+    *("accuracy_score", "log_loss", "roc_auc_score", "confusion_matrix", "precision", "recall", "f1_score"),
+    *("brier_score", "expected_calibration_error", "accuracy_without_retraining"),
+)
+
+
+def _confusion(truth: list[str], predicted: list[str]) -> dict[str, Any]:
+    names = sorted({*truth, *predicted})
+    table = metrics.confusion_matrix(truth, predicted, labels=names)
+    expected: dict[str, Any] = {name: {} for name in ("precision", "recall", "f1_score")}
+    for average in ("macro", "weighted", None):
+        found = metrics.precision_recall_fscore_support(
+            truth, predicted, labels=names, average=average, zero_division=0
+        )
+        for column, value in zip(expected.values(), found, strict=False):
+            if average:
+                column[average] = Near(float(value))
+            else:
+                column["one_vs_all"] = {name: Near(float(each)) for name, each in zip(names, value, strict=True)}
+    cells = [
+        {"prediction": prediction, "label": label, "count": int(table[names.index(label), names.index(prediction)])}
+        for prediction in names
+        for label in names
+    ]
+    return {**expected, "confusion_matrix": [cell for cell in cells if cell["count"]]}
+
+
+def _scores(truth: list[str], probabilities: np.ndarray | None, names: list[str], positive: Any) -> dict[str, Any]:
+    empty = dict.fromkeys(("log_loss", "roc_auc_score", "brier_score", "expected_calibration_error"))
+    if probabilities is None:
+        return empty
+    scored = np.isfinite(probabilities).all(axis=1)
+    p, y = probabilities[scored], np.array(truth, dtype=object)[scored]
+    if not len(y):
+        return empty
+    is_class = np.array([[label == name for name in names] for label in y])
+    true_score = np.clip((p * is_class).sum(axis=1), np.finfo(float).eps, 1 - np.finfo(float).eps)
+    judged = (
+        [names.index(_text(positive) if positive is not None else names[-1])] if len(names) == 2 else range(len(p[0]))
+    )
+    brier = ((p[:, judged] - is_class[:, judged]) ** 2).sum(axis=1).mean()
+    return {
+        "log_loss": Near(float(-np.log(true_score).mean())),
+        "roc_auc_score": _auc_bounds([(p[:, k], is_class[:, k]) for k in judged]),
+        "brier_score": Near(float(brier)),
+        "expected_calibration_error": Near(_calibration_error(p, is_class)),
+    }
+
+
+def _auc_bounds(each: list[tuple[np.ndarray, np.ndarray]]) -> Between | None:
+    """scikit-learn's, off by at most half the pairs whose scores share a bin of log odds."""
+    areas, errors = [], []
+    for scores, is_positive in each:
+        if 0 < is_positive.sum() < len(is_positive):
+            odds = np.clip(logit(scores), -LOGIT_RANGE, LOGIT_RANGE)
+            bins = np.floor((odds + LOGIT_RANGE) / (2 * LOGIT_RANGE) * SCORE_BINS).clip(0, SCORE_BINS - 1)
+            shared = sum(
+                (is_positive & (bins == each)).sum() * (~is_positive & (bins == each)).sum() for each in set(bins)
+            )
+            areas.append(metrics.roc_auc_score(is_positive, scores))
+            errors.append(shared / 2 / is_positive.sum() / (~is_positive).sum())
+    return Between(np.mean(areas) - np.mean(errors), np.mean(areas) + np.mean(errors)) if areas else None
+
+
+def _calibration_error(probabilities: np.ndarray, is_class: np.ndarray) -> float:
+    confidence, right = probabilities.max(axis=1), is_class[range(len(is_class)), probabilities.argmax(axis=1)]
+    error = 0.0
+    for i in range(CONFIDENCE_BINS):
+        within = (confidence > i / CONFIDENCE_BINS) & (confidence <= (i + 1) / CONFIDENCE_BINS)
+        if within.any():
+            error += within.mean() * abs(right[within].mean() - confidence[within].mean())
+    return float(error)
+
+
+def regression_of(
+    predictions: Iterable[float],
+    labels: Iterable[float | None],
+    tolerance: float,
+    without_retraining: Iterable[float | None] | None = None,
+) -> dict[str, Any]:
+    """The columns of `profile_metrics` that judge a regressor, from raw rows; a missing label is None or NaN."""
+    truth = np.array([np.nan if _is_null(label) else label for label in labels], dtype=float)
+    known = np.isfinite(truth)
+    y, predicted = truth[known], np.array(list(predictions), dtype=float)[known]
+    if not len(y):
+        return dict.fromkeys(_REGRESSION)
+    others = None
+    if without_retraining is not None:
+        others = np.array([np.nan if _is_null(each) else each for each in without_retraining], dtype=float)[known]
+    unknown = others is None or np.isnan(others).any()
+    return {
+        "mean_squared_error": Near(metrics.mean_squared_error(y, predicted)),
+        "root_mean_squared_error": Near(metrics.root_mean_squared_error(y, predicted)),
+        "mean_average_error": Near(metrics.mean_absolute_error(y, predicted)),
+        "mean_absolute_percentage_error": Near(metrics.mean_absolute_percentage_error(y, predicted)),
+        "r2_score": Near(metrics.r2_score(y, predicted)) if len(y) > 1 else None,
+        "accuracy_without_retraining": None if unknown else Near(float((np.abs(others - y) <= tolerance).mean())),
+    }
+
+
+_REGRESSION = (
+    *("mean_squared_error", "root_mean_squared_error", "mean_average_error", "mean_absolute_percentage_error"),
+    *("r2_score", "accuracy_without_retraining"),
+)
+
+
+# Drift
+
+
+def drift_of(
+    current: Iterable[Any], reference: Iterable[Any], data_type: str, kind: str, edges: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """The columns of `drift_metrics` that compare one column's raw rows, given the inner edges of its bins."""
+    now, before = list(current), list(reference)
+    a, b = _cells(now, data_type), _cells(before, data_type)
+    deltas = _deltas(profile_of(now, data_type, kind), profile_of(before, data_type, kind))
+    if kind == "categorical":
+        return {**deltas, **_NO_DISTANCE, **_between_categories(Counter(map(_text, a)), Counter(map(_text, b)))}
+    x, y = _finite(_numbers(a)), _finite(_numbers(b))
+    if not (len(x) and len(y)):
+        return {**deltas, **_NO_DISTANCE}
+    return {**deltas, **_NO_DISTANCE, **_between_numbers(x, y), **_between_bins(x, y, edges)}
+
+
+_NO_DISTANCE: dict[str, Any] = dict.fromkeys(
+    (
+        *("js_distance", "ks_test", "wasserstein_distance", "population_stability_index", "chi_squared_test"),
+        *("tv_distance", "l_infinity_distance", "hellinger_distance", "kl_divergence"),
+        *("mann_whitney_test", "levene_test"),
+    )
+)
+
+
+def _deltas(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("avg", "percent_null", "percent_zeros", "percent_distinct")
+    return {
+        "count_delta": now["count"] - before["count"],
+        **{f"{name}_delta": _difference(now[name], before[name]) for name in names},
+    }
+
+
+def _difference(now: Any, before: Any) -> Any:
+    if now is None or before is None:
+        return None
+    (a, b), (c, d) = _limits(now), _limits(before)
+    return Between(a - d, b - c)
+
+
+def _limits(expected: Any) -> tuple[float, float]:
+    if isinstance(expected, Between):
+        return expected.low, expected.high
+    return expected.value - _allowed(expected), expected.value + _allowed(expected)
+
+
+def _between_categories(now: Counter[str], before: Counter[str]) -> dict[str, Any]:
+    if not (now and before) or max(len(now), len(before)) > MAX_CATEGORIES:
+        return {}
+    names = sorted({*now, *before})
+    p, q = (np.array([side[name] for name in names]) for side in (now, before))
+    test = stats.chi2_contingency([p, q], correction=False)
+    gaps = np.abs(p / p.sum() - q / q.sum())
+    return {
+        "js_distance": Near(float(jensenshannon(p, q)), abs=1e-7),
+        "chi_squared_test": {"statistic": Near(test.statistic), "pvalue": Near(test.pvalue, rel=1e-7)},
+        "tv_distance": Near(float(gaps.sum() / 2)),
+        "l_infinity_distance": Near(float(gaps.max())),
+        **_between_shares(p, q),
+    }
+
+
+def _between_bins(x: np.ndarray, y: np.ndarray, edges: Sequence[float] | None) -> dict[str, Any]:
+    if edges is None:
+        return {}
+    limits = [-np.inf, *edges, np.inf]
+    a, b = (pd.cut(side, limits, right=True, labels=False) for side in (x, y))
+    p, q = (np.bincount(side, minlength=len(limits) - 1) for side in (a, b))
+    exact = len(a) * len(b) <= KS_EXACT_PAIRS
+    test = stats.ks_2samp(a, b, method="exact" if exact else "asymp")
+    now, before = (np.maximum(side / side.sum(), SHARE_FLOOR) for side in (p, q))
+    return {
+        "ks_test": {
+            "statistic": Near(test.statistic),
+            "pvalue": Near(test.pvalue, abs=1e-12 if exact else KS_PVALUE_ERROR),
+        },
+        "population_stability_index": Near(float(((now - before) * np.log(now / before)).sum())),
+        **_between_shares(p, q),
+    }
+
+
+def _between_shares(p: np.ndarray, q: np.ndarray) -> dict[str, Any]:
+    now, before = (np.maximum(side / side.sum(), SHARE_FLOOR) for side in (p, q))
+    common = np.sqrt(p / p.sum() * (q / q.sum())).sum()
+    return {
+        # The root makes 1e-8 of what rounding leaves of 1 - 1.
+        "hellinger_distance": Near(math.sqrt(max(1 - common, 0)), abs=1e-7),
+        "kl_divergence": Near(float(stats.entropy(now, before))),
+    }
+
+
+def _between_numbers(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    wasserstein, reach = float(stats.wasserstein_distance(x, y)), float(np.ptp(np.concatenate([x, y])))
+    errors = [RANK_ERROR * (len(side) > WHOLE) for side in (x, y)]
+    error = sum(errors) * reach + 1e-12 * max(reach, 1)
+    return {
+        "wasserstein_distance": Near(wasserstein, abs=error),
+        "mann_whitney_test": _mann_whitney(x, y, sum(errors)),
+        "levene_test": _levene(x, y, errors),
+    }
+
+
+def _mann_whitney(x: np.ndarray, y: np.ndarray, error: float) -> dict[str, Any]:
+    with np.errstate(divide="ignore"):
+        test = stats.mannwhitneyu(x, y, method="asymptotic")
+    if not error:
+        return {"statistic": Near(test.statistic), "pvalue": Near(test.pvalue, rel=1e-7)}
+    pairs = len(x) * len(y)
+    _, ties = np.unique(np.concatenate([x, y]), return_counts=True)
+    n = len(x) + len(y)
+    spread = math.sqrt(pairs / 12 * (n + 1 - float((ties.astype(float) ** 3 - ties).sum()) / n / (n - 1)))
+    return {
+        "statistic": Between(test.statistic - error * pairs, test.statistic + error * pairs),
+        "pvalue": _pvalue_bounds(
+            float(stats.norm.isf(test.pvalue / 2)), error * pairs / spread, pairs * _sketching(x, y) / spread
+        ),
+    }
+
+
+def _levene(x: np.ndarray, y: np.ndarray, errors: Sequence[float]) -> dict[str, Any] | None:
+    a, b = (np.abs(side - np.median(side)) for side in (x, y))
+    with np.errstate(over="ignore"):
+        within = ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
+    rounding = 16 * np.finfo(float).eps * max(np.abs(x).max(), np.abs(y).max())
+    if not math.isfinite(within) or max(np.ptp(a), np.ptp(b)) <= rounding:
+        apart = abs(a.mean() - b.mean()) > rounding
+        return {"statistic": math.inf, "pvalue": 0.0} if apart and math.isfinite(within) else None
+    if not any(errors):
+        test = stats.levene(x, y, center="median")
+        return {"statistic": Near(test.statistic, rel=1e-7), "pvalue": Near(test.pvalue, rel=1e-5)}
+    freedom = len(x) + len(y) - 2
+    spread = math.sqrt(within / freedom * (1 / len(x) + 1 / len(y)))
+    z, slack = abs(a.mean() - b.mean()) / spread, sum(e * np.ptp(side) for e, side in zip(errors, (x, y), strict=True))
+    allowed = MEAN_ERROR * math.hypot(*(np.ptp(side) for side in (x, y))) / spread
+    low, high = max(z - slack / spread, 0) ** 2, (z + slack / spread) ** 2
+    # Half a percent for what the sketched median and mean make of the squares within.
+    return {
+        "statistic": Between(low * 0.995, high * 1.005),
+        "pvalue": _pvalue_bounds(z, slack / spread * 1.005, allowed),
+    }
+
+
+def _sketching(*sides: np.ndarray) -> float:
+    return MEAN_ERROR * math.hypot(*(float(len(side) > WHOLE) for side in sides))
+
+
+def _pvalue_bounds(z: float, error: float, allowed: float) -> Between:
+    """Two-sided p-values of z ± error, the high one as far as allowing for sketching raises it."""
+    low, high = z + error, max(z - error, 0) / math.hypot(1, allowed)
+    return Between(2 * stats.norm.sf(low * 1.01), min(2 * stats.norm.sf(high * 0.99), 1.0))
+
+
+# Cells
+
+
+def _cells(values: Iterable[Any], data_type: str) -> list[Any]:
+    """The cells that are not null, each as a Python value of the declared type."""
+    present = [value for value in values if not (_is_null(value) and not (data_type == "double" and _is_nan(value)))]
+    convert = {
+        "double": float,
+        "long": int,
+        "integer": int,
+        "boolean": bool,
+        "string": str,
+        "timestamp": _utc,
+    }[data_type]
+    return [convert(value) for value in present]
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    """Naive, in UTC; pandas' nanoseconds are cut."""
+    python = moment.floor("us").to_pydatetime() if isinstance(moment, pd.Timestamp) else moment
+    return python.astimezone(dt.UTC).replace(tzinfo=None) if python.tzinfo else python
+
+
+def _numbers(cells: Sequence[Any]) -> np.ndarray:
+    epoch = dt.datetime(1970, 1, 1)
+    return np.array(
+        [(c - epoch).total_seconds() if isinstance(c, dt.datetime) else float(c) for c in cells], dtype=float
+    )
+
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    return numbers[np.isfinite(numbers)]
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or _is_nan(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
+        return f"{int(value)}"
+    return f"{value}"
+
+
+def _same(a: str, b: str) -> bool:
+    return a == b

@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 from lakehouse.calendar import Granularity, Window
@@ -38,15 +39,18 @@ class WindowFacts:
     quality: Quality
     columns: dict[str, ColumnProfile]
 
-    def merge(self, other: "WindowFacts") -> "WindowFacts":
-        """The facts of both together."""
-        return replace(
-            self,
-            start=min(self.start, other.start),
-            segment=max(self.segment, other.segment, key=lambda segment: int(segment.version)),
-            n_in_training=self.n_in_training + other.n_in_training,
-            quality=merged_quality(self.quality, other.quality),
-            columns={name: profile.merge(other.columns[name]) for name, profile in self.columns.items()},
+    def merge(self, *others: "WindowFacts") -> "WindowFacts":
+        """The facts of all together."""
+        parts = (self, *others)
+        return WindowFacts(
+            start=min(part.start for part in parts),
+            segment=max((part.segment for part in parts), key=lambda segment: int(segment.version)),
+            n_in_training=sum(part.n_in_training for part in parts),
+            quality=reduce(merged_quality, (part.quality for part in parts)),
+            columns={
+                name: profile.merge(*(other.columns[name] for other in others))
+                for name, profile in self.columns.items()
+            },
         )
 
     def to_row(self) -> dict[str, Any]:
@@ -79,18 +83,14 @@ Facts = Mapping[tuple[Window, Segment], WindowFacts]
 
 def rolled_up(parts: Iterable[WindowFacts], granularity: Granularity) -> dict[tuple[Window, Segment], WindowFacts]:
     """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of each slice."""
-    merged: dict[tuple[Window, Segment], WindowFacts] = {}
+    by_segment: dict[tuple[Window, Segment], list[WindowFacts]] = {}
     for part in sorted(parts, key=lambda each: (each.start, int(each.segment.version))):
-        _merge_into(merged, (granularity.window(part.start), part.segment), part)
+        by_segment.setdefault((granularity.window(part.start), part.segment), []).append(part)
+    merged = {key: first.merge(*others) for key, (first, *others) in by_segment.items()}
+    by_slice: dict[tuple[Window, Segment], list[WindowFacts]] = {}
     for (window, segment), facts in sorted(merged.items(), key=lambda item: (item[0][0], int(item[0][1].version))):
-        _merge_into(merged, (window, segment._replace(version=ALL_VERSIONS)), facts)
-    return merged
-
-
-def _merge_into(
-    merged: dict[tuple[Window, Segment], WindowFacts], key: tuple[Window, Segment], facts: WindowFacts
-) -> None:
-    merged[key] = merged[key].merge(facts) if key in merged else facts
+        by_slice.setdefault((window, segment._replace(version=ALL_VERSIONS)), []).append(facts)
+    return merged | {key: first.merge(*others) for key, (first, *others) in by_slice.items()}
 
 
 @dataclass(frozen=True)

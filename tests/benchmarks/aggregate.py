@@ -1,0 +1,130 @@
+"""What does it cost to aggregate one more day, on day 10 and on day 1,000?
+
+`days`: a glassware lakehouse gets its first model by the pipeline; then each day 192 predictions and the labels of two
+days before are appended as scoring and ingest would, and aggregated by the job's own station. Two lakehouses take
+turns from day 1,000 on: the old one, and one that is ten days old. The limit is 1.10.
+
+`rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
+data of that size (`WIDE`), as a cluster would.
+
+    spark-submit --properties-file conf/spark-local.properties tests/benchmarks/aggregate.py days [DAYS]
+    spark-submit --properties-file conf/spark-local.properties --driver-memory 8g \\
+      --conf spark.sql.shuffle.partitions=48 --conf spark.sql.codegen.wholeStage=true \\
+      --conf spark.sql.codegen.factoryMode=FALLBACK tests/benchmarks/aggregate.py rows [ROWS]
+"""
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyspark.sql import functions as F
+
+from lakehouse.calendar import DAY
+from lakehouse.glassware.landing import land_until
+from lakehouse.glassware.stream import START, Stream
+from lakehouse.session import open_session
+from lakehouse.settings import EnvironmentSettings, load_model_settings
+from lakehouse.stations.aggregate_kpis import aggregate_kpis
+from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.run_pipeline import run_pipeline
+from lakehouse.store import Transaction
+
+A_DAY = 192
+LABEL_DELAY = 2
+
+
+def begun(folder: Path) -> tuple[Lakehouse, int]:
+    """A lakehouse of eight nights with its first champion, and the number of days that it has predictions of."""
+    lakehouse = open_lakehouse(
+        open_session(), load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=str(folder))
+    )
+    for night in (8, 9):
+        land_until(Stream("stable"), folder / "landing", START + night * DAY)
+        run_pipeline(lakehouse)
+    return lakehouse, 9
+
+
+def append_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
+    """Appends a day's predictions and the labels of two days before, by Spark."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    first = day * n_rows + 200_000_000
+    ids = lakehouse.spark.range(first, first + n_rows).withColumnRenamed("id", "pid")
+    predictions = _predictions(lakehouse, ids, day, n_rows)
+    store.append(predictions, catalog.predictions, Transaction("benchmark", day))
+    labelled = ids.select((F.col("pid") - LABEL_DELAY * n_rows).alias("pid"))
+    labels = labelled.select(
+        "pid",
+        F.lit(START + (day + 1) * DAY).alias("qualitycheck_time"),
+        (F.rand(day) < 0.6).cast("int").alias("quality"),
+        F.lit("benchmark").alias("source_file"),
+        F.lit(0).cast("bigint").alias("line"),
+    )
+    store.append(labels, catalog.labels, Transaction("benchmark", day))
+
+
+def _predictions(lakehouse: Lakehouse, ids, day: int, n_rows: int):
+    place = F.col("pid") % n_rows
+    score = F.rand(day + 1)
+    frame = ids.select(
+        "pid",
+        (F.lit(START + day * DAY).cast("double") + place * (86_400 / n_rows)).cast("timestamp").alias("process_time"),
+        (350 + 10 * F.rand(day + 2)).alias("temp"),
+        (12 + 2 * F.randn(day + 3)).alias("pressure"),
+        (28.5 + 4 * F.rand(day + 4)).alias("duration"),
+        score.alias("score"),
+    )
+    return frame.select(
+        "*",
+        (F.col("score") > 0.5).cast("int").alias("prediction"),
+        F.create_map(F.lit("0"), 1 - F.col("score"), F.lit("1"), F.col("score")).alias("probability"),
+        F.lit("1").alias("model_version"),
+        F.lit("benchmark").alias("query_id"),
+        F.lit(day).cast("bigint").alias("batch_id"),
+    )
+
+
+def timed_days(lakehouse: Lakehouse, first: int, n_rows: int = A_DAY) -> Iterator[float]:
+    """Appends and aggregates one day after the other; the seconds that each aggregation took."""
+    day = first
+    while True:
+        append_day(lakehouse, day, n_rows)
+        began = time.perf_counter()
+        aggregate_kpis(lakehouse, "available-now")
+        yield time.perf_counter() - began
+        day += 1
+
+
+def days(folder: Path, n_days: int) -> None:
+    """Prints the seconds a day of every hundred days, and at last old against young, in turns."""
+    old = timed_days(*begun(folder / "old"))
+    for hundred in range(0, n_days - 10, 100):
+        seconds = [next(old) for _ in range(min(100, n_days - 10 - hundred))]
+        print(
+            f"days {hundred + 10}-{hundred + 9 + len(seconds)}: median {statistics.median(seconds):.2f} s", flush=True
+        )
+    young = timed_days(*begun(folder / "young"))
+    pairs = [(next(old), next(young)) for _ in range(21)]
+    medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"day {n_days}: {medians[0]:.2f} s, day 10 to 30: {medians[1]:.2f} s, median ratio of pairs {ratio:.2f}")
+
+
+def rows(folder: Path, n_rows: int) -> None:
+    """Prints the seconds of each day of a week."""
+    lakehouse, first = begun(folder / "wide")
+    seconds = timed_days(lakehouse, first + 5, n_rows)  # from a Monday on
+    for day in range(7):
+        took = next(seconds)
+        print(f"day {day + 1}: {took:.0f} s, {n_rows / took / 1000:.0f} thousand predictions a second", flush=True)
+
+
+if __name__ == "__main__":
+    place = Path(tempfile.mkdtemp(prefix="benchmark-", dir="/tmp"))
+    try:
+        (days if sys.argv[1] == "days" else rows)(place, int(sys.argv[2]))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

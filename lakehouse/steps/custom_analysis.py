@@ -1,15 +1,30 @@
-"""What Spark's analyzer says of an expression over a frame; no job runs."""
+"""What Spark says of an expression: of its names and types, and of rows that it could fail on; no job runs."""
 
+import datetime as dt
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    MapType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 from sqlglot import exp
 
 from lakehouse.steps.custom_sql import sql_of
@@ -27,6 +42,40 @@ _MEANINGS = {
 _NESTED = "NESTED_AGGREGATE_FUNCTION"
 _DECORATION = re.compile(r"^\[[A-Z0-9_.]+\] |\.? SQLSTATE:.*$")
 Wrap = Callable[[str], Column]
+
+
+def probe(spark: SparkSession, fields: Iterable[StructField]) -> DataFrame:
+    """A local frame of two rows that are valid and awkward: zeros and ones, texts that are no number, empty arrays."""
+    schema = StructType(list(fields))
+    rows = [{field.name: _awkward(field.dataType, n) for field in schema} for n in (0, 1)]
+    return spark.createDataFrame(pa.Table.from_pylist(rows, to_arrow_schema(schema, timezone="UTC")))
+
+
+def _awkward(kind: DataType, n: int) -> Any:
+    if isinstance(kind, StructType):
+        return {field.name: _awkward(field.dataType, n) for field in kind}
+    values = {
+        NumericType: n,
+        BooleanType: bool(n),
+        StringType: "x" * n,
+        ArrayType: [],
+        MapType: {},
+        TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
+        DateType: dt.date(1970, 1, 1 + n),
+    }
+    return next((value for each, value in values.items() if isinstance(kind, each)), None)
+
+
+def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
+    """Computes expressions over the rows of a probe.
+
+    Raises:
+        Refusal: one fails, as it would on the first such row of a stream.
+    """
+    try:
+        frame.select(*(F.expr(text).alias(str(place)) for place, text in enumerate(texts))).collect()
+    except PySparkException as error:
+        raise Refusal(f"would stop the pipeline at some row: {_said(error)}") from error
 
 
 def without_aggregates(text: str) -> Column:
@@ -76,16 +125,20 @@ def _analysed(frame: DataFrame, columns: list[Column], nested: str = "") -> Data
 
 def _refusal(error: PySparkException, nested: str) -> Refusal:
     condition = error.getCondition() or ""
-    said = next((line for line in str(error).splitlines() if line), "")
-    what = _DECORATION.sub("", said).rstrip(".;")
     if condition == _NESTED or (nested and condition.startswith("UNRESOLVED_COLUMN")):
         return Refusal(nested or "has an aggregate inside another; write one of them")
     for known, meaning in _MEANINGS.items():
         if condition.startswith(known):
             return Refusal(meaning)
     if condition.startswith("PARSE"):
-        return Refusal(f"does not parse: {what}; write one SQL expression")
-    return Refusal(f"is not understood by Spark: {what}")
+        return Refusal(f"does not parse: {_said(error)}; write one SQL expression")
+    return Refusal(f"is not understood by Spark: {_said(error)}")
+
+
+def _said(error: PySparkException) -> str:
+    """Spark's own words, without codes and stack."""
+    line = next((line for line in str(error).splitlines() if line), "")
+    return _DECORATION.sub("", line).rstrip(".;")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Custom metrics, checked at start-up: Spark analyses every expression on frames without rows, and runs no job."""
+"""Custom metrics, checked at start-up: Spark reads every expression and tries it on two rows, without a job."""
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -26,7 +26,7 @@ from sqlglot import exp
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import CustomMetricSettings
 from lakehouse.steps import custom_sql as sql
-from lakehouse.steps.custom_analysis import types, understood, unlogged, without_aggregates
+from lakehouse.steps.custom_analysis import check_values, probe, types, understood, unlogged, without_aggregates
 from lakehouse.steps.custom_metrics import BASE, CURRENT, CheckedMetric, CustomMetrics, output_field
 from lakehouse.steps.custom_template import Refusal, rendered
 from lakehouse.steps.metrics import TABLE_COLUMN
@@ -96,16 +96,16 @@ class _Checker:
 
     @cached_property
     def _rows(self) -> DataFrame:
-        return self._empty(self.context.rows.fields)
+        return probe(self.spark, self.context.rows)
 
     @cached_property
     def _profile(self) -> DataFrame:
-        return self._empty(self.fields.values())
+        return probe(self.spark, self.fields.values())
 
     @cached_property
     def _drift(self) -> DataFrame:
         side = StructType(list(self.fields.values()))
-        return self._empty([StructField(CURRENT, side), StructField(BASE, side)])
+        return probe(self.spark, [StructField(CURRENT, side), StructField(BASE, side)])
 
     def checked(self, metric: CustomMetricSettings) -> CheckedMetric:
         """The metric, its expressions analysed for each input column."""
@@ -136,7 +136,9 @@ class _Checker:
         frame = self._drift if metric.type == "drift" else self._profile
         kind, tree = understood(frame, text, tree, without_aggregates, sql.AGGREGATES)
         _check_output(metric, kind)
-        return sql.Parts({}, sql.forgiving(tree)), reads
+        final = sql.forgiving(tree)
+        check_values(frame, [final])
+        return sql.Parts({}, final), reads
 
     def _names(self, metric: CustomMetricSettings, column: str) -> dict[str, str]:
         names = {} if column == TABLE_COLUMN else {"input_column": column}
@@ -165,7 +167,7 @@ class _Checker:
             {field.name for field in rows if isinstance(field.dataType, ByteType | ShortType | IntegerType)},
         )
         types(self._rows, parts.partials.values(), F.expr)
-        values = self._empty(StructField(key, DoubleType()) for key in parts.partials)
+        values = probe(self.spark, (StructField(key, DoubleType()) for key in parts.partials))
         (found,) = types(
             values,
             [parts.final],
@@ -175,6 +177,8 @@ class _Checker:
         if found != kind:
             raise Refusal(f"is a {kind.simpleString()} that hours give as a {found.simpleString()}; cast it to either")
         _check_output(metric, kind)
+        check_values(self._rows, parts.scalars)
+        check_values(values, [parts.final])
         return parts
 
     def _metrics_read(self, metric: CustomMetricSettings, column: str, tree: exp.Expr) -> set[str]:
@@ -209,9 +213,6 @@ class _Checker:
     @cached_property
     def _custom_names(self) -> set[str]:
         return {metric.name for metric in self.metrics}
-
-    def _empty(self, fields: Iterable[StructField]) -> DataFrame:
-        return self.spark.createDataFrame([], StructType(list(fields)))
 
 
 def _check_output(metric: CustomMetricSettings, kind: DataType) -> None:

@@ -55,10 +55,12 @@ class Parts:
     Attributes:
         partials: SQL of an additive aggregate over rows, by the name of its value.
         final: the SQL that makes the metric of those values, under their names.
+        scalars: the SQL that is computed for each row: what is aggregated, and which rows are.
     """
 
     partials: dict[str, str]
     final: str
+    scalars: tuple[str, ...] = ()
 
 
 def normalized(text: str) -> str:
@@ -162,6 +164,7 @@ def taken_apart(
     tree = exp.Paren(this=tree.copy())
     _forgive(tree)
     partials: dict[str, str] = {}
+    scalars: list[str] = []
     for whole, kind in zip(aggregates_in(tree), types, strict=True):
         if not _NUMBER_TYPES.fullmatch(kind):
             raise Refusal(f"keeps a {kind} from {sql_of(whole)}; write a number, such as max(unix_timestamp(x))")
@@ -169,13 +172,15 @@ def taken_apart(
         names = []
         for function, merge in ADDITIVE[call.name.lower()]:
             names.append(name_of(len(partials), merge))
-            partials[names[-1]] = sql_of(_partial(whole, function, kind, integers))
+            partial = _partial(whole, function, kind, integers)
+            partials[names[-1]] = sql_of(partial)
+            scalars += map(sql_of, _scalars(partial))
         value = " / ".join(f"`{name}`" for name in names)
         final = parsed(f"TRY_CAST({value} AS {kind})")
         assert final is not None
         _forgive(final)
         whole.replace(final)
-    return Parts(partials, sql_of(tree))
+    return Parts(partials, sql_of(tree), tuple(dict.fromkeys(scalars)))
 
 
 def forgiving(tree: exp.Expr) -> str:
@@ -198,6 +203,13 @@ def _partial(whole: exp.Expr, function: str, kind: str, integers: Collection[str
     if aggregate in ("sum", "avg", "mean") and not kind.startswith("decimal"):  # a sum of doubles cannot overflow
         call.set("expressions", [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)])
     return whole
+
+
+def _scalars(partial: exp.Expr) -> list[exp.Expr]:
+    """What a partial aggregates, and the condition of its FILTER."""
+    conditions = [partial.expression.this] if isinstance(partial, exp.Filter) else []
+    call = partial.this if isinstance(partial, exp.Filter) else partial
+    return [each for each in (*call.expressions, *conditions) if not isinstance(each, exp.Star)]
 
 
 def _forgive(tree: exp.Expr) -> None:

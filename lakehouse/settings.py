@@ -1,6 +1,7 @@
 """A model's YAML file and the environment, validated: unknown keys are errors, and an error says what to write."""
 
 import datetime as dt
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -36,6 +37,34 @@ def _checked_granularity(text: Any) -> Granularity:
 
 def _checked_utc(moment: dt.datetime) -> dt.datetime:
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _checked_input(name: str) -> str:
+    return name if name == ":table" else _checked_name(name)
+
+
+def _metric_type(text: Any) -> Any:
+    """The bare word of a type, also where it is written as Databricks' API does: CUSTOM_METRIC_TYPE_AGGREGATE."""
+    return text.lower().split("custom_metric_type_")[-1] if isinstance(text, str) else text
+
+
+def _output_type(given: Any) -> Any:
+    """The name of a type, also where it is given as a StructField (a mapping, or its JSON)."""
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            given = json.loads(given)
+        except ValueError as error:
+            raise ValueError("write a type such as `double`, or the JSON of a StructField") from error
+    name = given.get("type") if isinstance(given, dict) else given
+    return {"bigint": "long", "int": "integer"}.get(name.lower(), name.lower()) if isinstance(name, str) else name
+
+
+def _checked_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    names = [getattr(value, "name", value) for value in values]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there more than once; write each name once")
+    return values
 
 
 Name = Annotated[str, AfterValidator(_checked_name)]
@@ -115,6 +144,26 @@ class PredictionSettings(Settings):
     positive: Scalar | None = None
 
 
+class CustomMetricSettings(Settings):
+    """A metric of the user's own: it becomes a column of gold.profile_metrics, or of gold.drift_metrics if a drift.
+
+    The fields are those of Databricks' custom metrics; `docs/custom-metrics.md` tells what a definition may say.
+    """
+
+    name: Name
+    type: Annotated[Literal["aggregate", "derived", "drift"], BeforeValidator(_metric_type)]
+    input_columns: Annotated[
+        tuple[Annotated[str, AfterValidator(_checked_input)], ...], Field(min_length=1), AfterValidator(_checked_once)
+    ]
+    definition: Annotated[str, Field(min_length=1)]
+    output_data_type: Annotated[
+        Literal["double", "long", "integer", "boolean", "string"], BeforeValidator(_output_type)
+    ]
+
+
+CustomMetrics = Annotated[tuple[CustomMetricSettings, ...], AfterValidator(_checked_once)]
+
+
 class MetricSettings(Settings):
     """What is measured: the windows and bins of the metric tables, and what is looked at by itself.
 
@@ -123,6 +172,7 @@ class MetricSettings(Settings):
         bins: of numeric columns, from the quantiles of the first champion's training data.
         columns: columns of the readings that are monitored besides the features.
         slices: SQL predicates or columns over a prediction with its label, each looked at by itself.
+        custom: metrics of the user's own, each a column of its own.
         baseline_table: a Delta table (`layer.table` of this lakehouse, or a path) that is a third reference for drift.
         model_id_column: name of the metric tables' column for the model version.
     """
@@ -131,6 +181,7 @@ class MetricSettings(Settings):
     bins: Annotated[int, Field(ge=2, le=1000)] = 20
     columns: tuple[Name, ...] = ()
     slices: tuple[str, ...] = ()
+    custom: CustomMetrics = ()
     baseline_table: str | None = None
     model_id_column: Name = "model_version"
 
@@ -289,7 +340,7 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict) else f" (it says {item['input']!r})"
+    given = "" if isinstance(item["input"], dict | list) else f" (it says {item['input']!r})"
     return f"{path}: {key + ': ' if key else ''}{message}{given}"
 
 

@@ -1,0 +1,36 @@
+"""The columns that custom metrics become."""
+
+from collections.abc import Sequence
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import CustomMetricSettings
+from lakehouse.tables.declaration import Column, Table
+
+_DDL = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
+
+
+def custom_columns(
+    metrics: Sequence[CustomMetricSettings], profile: Table, drift: Table
+) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """The columns that the metrics add to the profile table (aggregate, derived) and to the drift table (drift).
+
+    Raises:
+        ConfigurationError: one sentence for each metric whose name the table already has as a column.
+    """
+    wrong = [
+        f"metrics.custom.{place}.name: {metric.name} is a column of {table.full_name} already; write another name"
+        for place, metric in enumerate(metrics)
+        for table in [drift if metric.type == "drift" else profile]
+        if metric.name in (column.name for column in table.columns)
+    ]
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+    return (
+        tuple(_column(metric) for metric in metrics if metric.type != "drift"),
+        tuple(_column(metric) for metric in metrics if metric.type == "drift"),
+    )
+
+
+def _column(metric: CustomMetricSettings) -> Column:
+    definition = " ".join(metric.definition.split())
+    return Column(metric.name, _DDL[metric.output_data_type], f"Custom {metric.type} metric: {definition}")

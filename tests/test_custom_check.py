@@ -10,10 +10,12 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import CustomMetricSettings, load_model_settings
-from lakehouse.tables import DRIFT_METRICS, PROFILE_METRICS
+from lakehouse.tables import catalog_of
 from lakehouse.tables.custom import custom_columns
 from tests.test_custom_metrics import check, metric
 from tests.test_settings import changed
+
+CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
 
 REPLAYED = "which gives another value whenever it is computed; write what the rows themselves tell"
 HOURS = "which cannot be summed from hours; "
@@ -328,7 +330,9 @@ def test_a_metric_becomes_a_column_of_its_type_in_the_table_that_it_belongs_to()
     kinds = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
     metrics = [metric(f"a_{kind}", "avg(\n  temp )", output_data_type=kind) for kind in kinds]
     profile, drift = custom_columns(
-        [*metrics, metric("b", "a", "derived"), metric("c", "1", "drift")], PROFILE_METRICS, DRIFT_METRICS
+        [*metrics, metric("b", "a", "derived"), metric("c", "1", "drift")],
+        CATALOG.profile_metrics,
+        CATALOG.drift_metrics,
     )
     assert [(each.name, each.ddl) for each in profile] == [
         *((f"a_{k}", ddl) for k, ddl in kinds.items()),
@@ -346,7 +350,7 @@ def test_a_name_that_the_table_has_already_gives_one_sentence_for_each_metric() 
         metric("f1_score", "1", "derived"),
     ]
     with pytest.raises(ConfigurationError) as error:
-        custom_columns(metrics, PROFILE_METRICS, DRIFT_METRICS)
+        custom_columns(metrics, CATALOG.profile_metrics, CATALOG.drift_metrics)
     assert str(error.value).splitlines() == [
         "metrics.custom.0.name: avg is a column of gold.profile_metrics already; write another name",
         "metrics.custom.2.name: ks_test is a column of gold.drift_metrics already; write another name",

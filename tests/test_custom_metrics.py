@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.settings import CustomMetricSettings
+from lakehouse.settings import CustomMetricSettings, load_model_settings
 from lakehouse.statistics.partials import as_partials, merge_partials
 from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom_metrics import (
@@ -21,9 +21,10 @@ from lakehouse.steps.custom_metrics import (
     with_custom_drift,
     with_custom_metrics,
 )
-from lakehouse.tables import PROFILE_METRICS
+from lakehouse.tables import catalog_of
 from tests.rows import moment
 
+CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
 ROWS = (
     "pid bigint, process_time timestamp, temp double, pressure double, n int, grade string, weight double, "
     "critical boolean, prediction int, score double, model_version string, quality int"
@@ -39,7 +40,13 @@ def metric(name: str, definition: str, kind: str = "aggregate", **given: Any) ->
 
 
 def context(rows: str, label: str, *monitored: str) -> MetricContext:
-    return MetricContext(StructType.fromDDL(rows), "prediction", label, monitored, PROFILE_METRICS.schema)
+    return MetricContext(
+        StructType.fromDDL(rows),
+        "prediction",
+        label,
+        monitored,
+        CATALOG.profile_metrics.schema,
+    )
 
 
 def check(spark: SparkSession, *metrics: CustomMetricSettings) -> CustomMetrics:

@@ -18,9 +18,12 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.baseline import Baseline
-from lakehouse.statistics.windows import ALL_VERSIONS, Scope, WindowFacts, rolled_up
+from lakehouse.statistics.partials import Partials, as_partials
+from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
 from lakehouse.steps import aggregate_kpis as steps
-from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows, drift_rows, profile_rows
+from lakehouse.steps.custom_metrics import partials_column
+from lakehouse.steps.metric_rows import CustomRows, rows_of
+from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
 from lakehouse.steps.monitor import Monitor
 from lakehouse.store import Row
 from lakehouse.stream import Batch
@@ -35,6 +38,7 @@ _FACT_COLUMNS = (
     "n_in_training",
     "quality",
     "columns",
+    "custom",
 )
 _BACKFILLED_AT_ONCE = 7 * DAY
 
@@ -66,6 +70,7 @@ class Aggregator:
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
+        self._custom = CustomRows(lakehouse.spark, lakehouse.custom_metrics, lakehouse.model.metrics.model_id_column)
         self._with_baseline_rows: set[tuple[str, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
@@ -166,16 +171,26 @@ class Aggregator:
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = store.read(catalog.labels).where(near)
         readings = store.read(catalog.readings).where(near) if steps.is_wide(model) else None
-        rows = steps.primary_rows(predictions, labels, readings, model)
+        primary = steps.primary_rows(predictions, labels, readings, model)
+        rows = steps.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema)
-        return [WindowFacts.from_row(row) for row in found.toArrow().to_pylist()]
+        found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema).toArrow().to_pylist()
+        return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
+
+    def _partials(self, rows: DataFrame) -> dict[tuple[dt.datetime, Segment], Partials]:
+        """What the custom metrics are computed from, by base window and segment."""
+        custom = self._lakehouse.custom_metrics
+        if not custom.partials:
+            return {}
+        found = rows.groupBy(*steps.SEGMENT).agg(partials_column(custom).alias("_partials")).toArrow().to_pylist()
+        window, version, key, value = steps.SEGMENT
+        return {
+            (row[window], Segment(row[version], row[key], row[value])): as_partials(row["_partials"]) for row in found
+        }
 
     def _profiling(self, monitor: Monitor) -> steps.Profiling:
         model = self._model
         return steps.Profiling(
-            base_window=model.metrics.base_window,
-            slices=model.metrics.slices,
             specs=steps.specs_of(model),
             edges=monitor.edges,
             label=model.labels.label,
@@ -208,11 +223,9 @@ class Aggregator:
         drifts: list[Row] = []
         references = self._references(monitor)
         for scope in scopes:
-            merged = rolled_up(facts, scope.granularity)
-            chosen = {key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates}
-            drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
-            profiles += profile_rows(chosen, scope.granularity, as_of)
-            drifts += drift_rows(merged, drifting, scope.granularity, references, as_of)
+            added = rows_of(scope, facts, references, as_of, self._custom)
+            profiles += added.profile
+            drifts += added.drift
         days = {start.date() for start in touched.windows} | touched.days
         stored: list[Row] = [self._fact_row(each, as_of) for each in facts if each.start.date() in days]
         catalog = self._catalog
@@ -247,9 +260,10 @@ class Aggregator:
         there = {(row["log_type"], row[name]) for row in kept}
         added: list[Row] = []
         for _, version in sorted(wanted - there, key=lambda each: int(each[1])):
-            added += baseline_rows(BASELINE, version, self._baseline(version), as_of)
+            added += self._custom.of_baseline(baseline_rows(BASELINE, version, self._baseline(version), as_of))
         if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
-            added += baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
+            fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
+            added += self._custom.of_baseline(fixed)
         if added:
             self._store.replace_partitions([*kept, *added], table, "baselines")
         self._with_baseline_rows = there | wanted

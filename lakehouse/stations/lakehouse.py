@@ -10,7 +10,11 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.estimators import check_families
 from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_init_sql
+from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
+from lakehouse.steps.custom_metrics import CustomMetrics
+from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, catalog_of
 
@@ -48,6 +52,22 @@ class Lakehouse:
             self.environment.artifact_location or f"{folder}/artifacts",
         )
 
+    @cached_property
+    def custom_metrics(self) -> CustomMetrics:
+        """The metrics of the user's own, ready to be computed.
+
+        Raises:
+            ConfigurationError: one sentence for each that cannot be.
+        """
+        context = MetricContext(
+            rows=primary_schema(self.catalog, self.model),
+            prediction=PREDICTION,
+            label=self.model.labels.label,
+            monitored=tuple(spec.name for spec in specs_of(self.model)),
+            profile=self.catalog.profile_metrics.schema,
+        )
+        return check_custom_metrics(self.spark, self.model.metrics.custom, context)
+
 
 def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: EnvironmentSettings) -> Lakehouse:
     """Opens the lakehouse under the environment's root; creates what is not there.
@@ -61,10 +81,14 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
         raise ConfigurationError(f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}")
     _claim(root, model)
     store = Store(spark, root, catalog_of(model))
+    lakehouse = Lakehouse(model, environment, store)
+    check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
+    if model.metrics.custom:
+        lakehouse.custom_metrics  # noqa: B018 - a wrong one is told now, not when its first row comes
     store.create_missing()
     if "://" not in root:
         (Path(root) / "_system" / "tables.sql").write_text(as_init_sql(store.catalog, store.path))
-    return Lakehouse(model, environment, store)
+    return lakehouse
 
 
 def _absolute(root: str) -> str:

@@ -14,6 +14,7 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.statistics.baseline import Baseline, from_document, merged, to_document
 from lakehouse.steps.aggregate_kpis import profiled_parts, specs_of
 from lakehouse.steps.monitor import Monitor, configuration_of
+from lakehouse.tables.declaration import SQL_TYPES
 
 
 def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
@@ -58,8 +59,7 @@ def _fixed_baseline(lakehouse: Lakehouse, name: str, monitor: Monitor) -> Baseli
         raise ConfigurationError(
             f"metrics.baseline_table: {name} has none of the monitored columns; name another table"
         )
-    types = {"long": "bigint", "integer": "int"}
-    typed = rows.select(*(F.col(spec.name).cast(types.get(spec.data_type, spec.data_type)) for spec in specs))
+    typed = rows.select(*(F.col(spec.name).cast(SQL_TYPES[spec.data_type]) for spec in specs))
     parts = profiled_parts(typed, specs, monitor.edges).toArrow()["document"].to_pylist()
     return reduce(merged, (from_document(json.loads(part)) for part in parts), {})
 

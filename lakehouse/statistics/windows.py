@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
 from lakehouse.calendar import Granularity, Window
+from lakehouse.statistics.partials import Partials, as_partials, merge_partials
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.quality import Quality, merged_quality, quality_from_row
 
@@ -31,6 +32,7 @@ class WindowFacts:
         n_in_training: rows that the version itself was trained on.
         quality: counts and sums of predictions against labels.
         columns: the profile of each monitored column.
+        custom: what custom metrics are computed from.
     """
 
     start: dt.datetime
@@ -38,6 +40,7 @@ class WindowFacts:
     n_in_training: int
     quality: Quality
     columns: dict[str, ColumnProfile]
+    custom: Partials = field(default_factory=dict)
 
     def merge(self, *others: "WindowFacts") -> "WindowFacts":
         """The facts of all together."""
@@ -51,6 +54,7 @@ class WindowFacts:
                 name: profile.merge(*(other.columns[name] for other in others))
                 for name, profile in self.columns.items()
             },
+            custom=reduce(merge_partials, (part.custom for part in parts)),
         )
 
     def to_row(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ class WindowFacts:
             "n_in_training": self.n_in_training,
             "quality": self.quality.to_row(),
             "columns": [profile.to_row() for profile in self.columns.values()],
+            "custom": dict(self.custom),
         }
 
     @classmethod
@@ -75,6 +80,7 @@ class WindowFacts:
             n_in_training=row["n_in_training"],
             quality=quality_from_row(row["quality"]),
             columns={profile.spec.name: profile for profile in profiles},
+            custom=as_partials(row["custom"]),
         )
 
 
@@ -91,6 +97,13 @@ def rolled_up(parts: Iterable[WindowFacts], granularity: Granularity) -> dict[tu
     for (window, segment), facts in sorted(merged.items(), key=lambda item: (item[0][0], int(item[0][1].version))):
         by_slice.setdefault((window, segment._replace(version=ALL_VERSIONS)), []).append(facts)
     return merged | {key: first.merge(*others) for key, (first, *others) in by_slice.items()}
+
+
+def with_partials(
+    facts: Iterable[WindowFacts], partials: Mapping[tuple[dt.datetime, Segment], Partials]
+) -> list[WindowFacts]:
+    """The facts, each with what custom metrics are computed from in its window and segment."""
+    return [replace(each, custom=partials.get((each.start, each.segment), {})) for each in facts]
 
 
 @dataclass(frozen=True)

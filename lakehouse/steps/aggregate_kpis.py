@@ -18,9 +18,11 @@ from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.windows import Segment, WindowFacts
+from lakehouse.tables import Catalog
 
 PREDICTION, LABEL = "prediction", "label"
 SCORE = "score"
+SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,6 @@ class Profiling:
     """How rows become facts.
 
     Attributes:
-        base_window: width of the windows that facts are kept for.
-        slices: SQL predicates or columns, each looked at by itself.
         specs: the monitored columns.
         edges: bin edges of the numeric ones.
         label: name of the label column.
@@ -38,8 +38,6 @@ class Profiling:
         trained_until: for each version, the event time of the last row that it was trained on.
     """
 
-    base_window: dt.timedelta
-    slices: tuple[str, ...]
     specs: tuple[ColumnSpec, ...]
     edges: Mapping[str, tuple[float, ...]]
     label: str
@@ -89,16 +87,36 @@ def primary_rows(
     return predictions.join(told, model.key, "left")
 
 
+def primary_schema(catalog: Catalog, model: ModelSettings) -> StructType:
+    """The columns of `primary_rows`, with all columns of the readings."""
+    told = [catalog.labels.schema[name] for name in (model.labels.label, model.labels.time)]
+    own = catalog.predictions.schema.names
+    others = [catalog.readings.schema[name] for name in model.readings.columns if name not in own]
+    return StructType([*catalog.predictions.schema, *others, *told])
+
+
 def is_wide(model: ModelSettings) -> bool:
     """Whether the metrics may ask for columns that predictions do not have."""
-    return bool(model.metrics.columns or model.metrics.slices)
+    return bool(model.metrics.columns or model.metrics.slices or model.metrics.custom)
 
 
-def facts_of_windows(primary: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType) -> DataFrame:
-    """The facts of each base window × version × slice among the primary rows, in the columns of `schema`.
+def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str]) -> DataFrame:
+    """The primary rows, once for each segment that they are in, with the columns of SEGMENT."""
+    parts = primary.select("*", F.explode(_slices(slices)).alias("_slice"))  # no model's column begins so
+    return parts.select(
+        *primary.columns,
+        window_start(model.event_time, model.metrics.base_window).alias("_window"),
+        F.col("model_version").alias("_version"),
+        F.col("_slice.key").alias("_slice_key"),
+        F.col("_slice.value").alias("_slice_value"),
+    )
+
+
+def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType) -> DataFrame:
+    """The facts of each base window × version × slice among the rows, in the columns of `schema`; custom ones are not.
 
     Args:
-        primary: whole base windows of `primary_rows`.
+        rows: whole base windows of `in_segments`.
         model: names the columns.
         profiling: how rows become facts.
         schema: the columns of `WindowFacts.to_row`.
@@ -106,21 +124,14 @@ def facts_of_windows(primary: DataFrame, model: ModelSettings, profiling: Profil
     probabilities = [
         F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)
     ]
-    rows = primary.select(
-        F.col(model.key).alias("_key"),  # no model's column begins with an underscore
+    needed = rows.select(
+        *SEGMENT,
+        F.col(model.key).alias("_key"),
         F.col(model.event_time).alias("_moment"),
-        window_start(model.event_time, profiling.base_window).alias("_window"),
-        F.col("model_version").alias("_version"),
-        F.explode(_slices(profiling.slices)).alias("_slice"),
         *(F.col(spec.name) for spec in profiling.specs),
         *probabilities,
     )
-    segments = rows.withColumns({"_slice_key": F.col("_slice.key"), "_slice_value": F.col("_slice.value")}).drop(
-        "_slice"
-    )
-    return segments.groupBy("_window", "_version", "_slice_key", "_slice_value").applyInArrow(
-        _profiler(profiling, schema), schema
-    )
+    return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
 
 
 def _slices(expressions: Iterable[str]) -> Column:

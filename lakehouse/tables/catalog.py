@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
 from lakehouse.tables.declaration import Table
-from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS, drift_metrics, profile_metrics
+from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS, metric_tables
 from lakehouse.tables.silver import (
     DUPLICATE,
     QUARANTINE,
@@ -47,6 +47,7 @@ class Catalog:
 
 def catalog_of(model: ModelSettings) -> Catalog:
     """The tables of a model: the engine's own, and those that its YAML file names."""
+    profile, drift = metric_tables(model)
     catalog = Catalog(
         bronze_readings=bronze(model.readings),
         bronze_labels=bronze(model.labels),
@@ -57,8 +58,8 @@ def catalog_of(model: ModelSettings) -> Catalog:
         scoring_ledger=SCORING_LEDGER,
         predictions=predictions(model),
         window_facts=WINDOW_FACTS,
-        profile_metrics=profile_metrics(model),
-        drift_metrics=drift_metrics(model),
+        profile_metrics=profile,
+        drift_metrics=drift,
         monitor=MONITOR,
         decision=DECISION,
         promotion=PROMOTION,

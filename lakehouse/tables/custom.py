@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import CustomMetricSettings
-from lakehouse.tables.declaration import Column, Table
-
-_DDL = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
+from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 
 
 def custom_columns(
@@ -33,4 +31,4 @@ def custom_columns(
 
 def _column(metric: CustomMetricSettings) -> Column:
     definition = " ".join(metric.definition.split())
-    return Column(metric.name, _DDL[metric.output_data_type], f"Custom {metric.type} metric: {definition}")
+    return Column(metric.name, SQL_TYPES[metric.output_data_type], f"Custom {metric.type} metric: {definition}")

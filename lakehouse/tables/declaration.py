@@ -5,6 +5,12 @@ from functools import cache
 
 from pyspark.sql.types import DataType, StructField, StructType
 
+SQL_TYPES = {
+    "long": "bigint",
+    "integer": "int",
+    **{name: name for name in ("double", "boolean", "string", "timestamp")},
+}
+"""Spark's SQL word for each type that a YAML file can name."""
 VERSION_PROPERTY = "lakehouse.schemaVersion"
 _CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
 

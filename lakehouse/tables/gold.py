@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from lakehouse.settings import ModelSettings
+from lakehouse.tables.custom import custom_columns
 from lakehouse.tables.declaration import Column, Table
 
 MODEL_ID = "model_version"
@@ -57,6 +58,7 @@ WINDOW_FACTS = Table(
         Column("n_in_training", "bigint", "Rows that the version was itself trained on"),
         Column("quality", _QUALITY_FACTS, "Counts and sums that the quality of predictions is computed from"),
         Column("columns", f"array<{_COLUMN_FACTS}>", "Counts, moments, bins and sketches of each column"),
+        Column("custom", "map<string,double>", "What custom metrics are computed from, by an id of each part"),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
         *_FRESHNESS,
     ),
@@ -237,14 +239,18 @@ PROMOTION = Table(
 )
 
 
-def profile_metrics(model: ModelSettings) -> Table:
-    """The profile metrics of a model, with its name for the model id column."""
-    return _with_model_id(_PROFILE_METRICS, model.metrics.model_id_column)
+def metric_tables(model: ModelSettings) -> tuple[Table, Table]:
+    """The profile and the drift metrics of a model: with its name for the model id column, and its own metrics.
 
-
-def drift_metrics(model: ModelSettings) -> Table:
-    """The drift metrics of a model, with its name for the model id column."""
-    return _with_model_id(_DRIFT_METRICS, model.metrics.model_id_column)
+    Raises:
+        ConfigurationError: one of its metrics has the name of a column.
+    """
+    tables = [_with_model_id(table, model.metrics.model_id_column) for table in (_PROFILE_METRICS, _DRIFT_METRICS)]
+    own = custom_columns(model.metrics.custom, *tables)
+    profile, drift = (
+        replace(table, columns=(*table.columns, *columns)) for table, columns in zip(tables, own, strict=True)
+    )
+    return profile, drift
 
 
 def _with_model_id(table: Table, name: str) -> Table:

@@ -1,7 +1,7 @@
 """Bronze and silver: the tables that a model names, and the engine's own beside them."""
 
 from lakehouse.settings import ModelSettings, SourceSettings
-from lakehouse.tables.declaration import Column, Table
+from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 
 _POSITION = (
     Column("source_file", "string", "File that the line came in"),
@@ -63,9 +63,8 @@ SCORING_LEDGER = Table(
 
 def typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:
     """The columns of a source (or those of these names), in Spark's types."""
-    kinds = {"long": "bigint", "integer": "int"}
     chosen = source.columns if names is None else {name: source.columns[name] for name in names}
-    return tuple(Column(name, kinds.get(each.type, each.type), each.comment) for name, each in chosen.items())
+    return tuple(Column(name, SQL_TYPES[each.type], each.comment) for name, each in chosen.items())
 
 
 def bronze(source: SourceSettings) -> Table:

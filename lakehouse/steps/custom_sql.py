@@ -213,6 +213,7 @@ def _scalars(partial: exp.Expr) -> list[exp.Expr]:
 
 
 def _forgive(tree: exp.Expr) -> None:
+    """Changes the tree in place: a divisor may itself divide."""
     for node in list(tree.walk()):
         if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             node.set("expression", _or_null(node.expression))
@@ -225,4 +226,4 @@ def _forgive(tree: exp.Expr) -> None:
 def _or_null(divisor: exp.Expr) -> exp.Expr:
     if isinstance(divisor, exp.Literal) and divisor.is_number and float(divisor.this):
         return divisor
-    return exp.Anonymous(this="NULLIF", expressions=[divisor.copy(), exp.Literal.number(0)])
+    return exp.Anonymous(this="NULLIF", expressions=[divisor, exp.Literal.number(0)])

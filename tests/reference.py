@@ -12,15 +12,37 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
-from scipy.special import logit
-from sklearn import metrics
+
+from tests.expectations import Between, Near, allowed, differences
+from tests.reference_quality import (
+    CONFIDENCE_BINS,
+    LOGIT_RANGE,
+    SCORE_BINS,
+    classification_of,
+    is_nan,
+    is_null,
+    regression_of,
+    text_of,
+)
+
+__all__ = [
+    "CONFIDENCE_BINS",
+    "LOGIT_RANGE",
+    "SCORE_BINS",
+    "Between",
+    "Near",
+    "classification_of",
+    "differences",
+    "drift_of",
+    "profile_of",
+    "regression_of",
+]
 
 WHOLE = 2048
 """Values of a side up to which quantile sketches hold all of them."""
@@ -31,60 +53,10 @@ MEAN_ERROR = 0.5 / WHOLE
 DISTINCT_WHOLE, DISTINCT_ERROR = 4096, 4 * 0.016
 """Distinct values up to which their count is exact, and four standard errors beyond."""
 MAX_CATEGORIES, MAX_FREQUENT = 10_000, 100
-SCORE_BINS, LOGIT_RANGE = 400, 8.0
-CONFIDENCE_BINS = 15
 SHARE_FLOOR = 1e-4
 KS_EXACT_PAIRS, KS_PVALUE_ERROR = 1_000_000, 2e-5
 STEPS = 1000
 EPOCH = dt.datetime(1970, 1, 1)
-
-
-@dataclass(frozen=True)
-class Near:
-    """A number up to rounding."""
-
-    value: float
-    rel: float = 1e-9
-    abs: float = 1e-12
-
-
-@dataclass(frozen=True)
-class Between:
-    """A number (or a list of them) from `low` to `high`, up to rounding."""
-
-    low: Any
-    high: Any
-
-
-def differences(row: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> list[str]:
-    """What of a row is not as expected, one sentence each; columns that are not expected are not looked at."""
-    found = []
-    for name, value in expected.items():
-        actual = row[name]
-        if isinstance(value, Mapping) and isinstance(actual, Mapping):
-            missing = [f"{within}{name} lacks {key}" for key in value if key not in actual]
-            found += missing or differences(actual, value, f"{within}{name}.")
-        elif not _agrees(actual, value):
-            found.append(f"{within}{name} is {actual}, expected {value}")
-    return found
-
-
-def _agrees(actual: Any, expected: Any) -> bool:
-    if isinstance(expected, Near):
-        if actual is None or isinstance(actual, Mapping):
-            return False
-        return bool(actual == expected.value or abs(actual - expected.value) <= _allowed(expected))
-    if isinstance(expected, Between):
-        numbers = np.asarray(actual, dtype=float)
-        slack = 1e-9 * np.maximum(np.abs(expected.low), np.abs(expected.high))
-        return actual is not None and bool(
-            np.all((numbers >= expected.low - slack) & (numbers <= expected.high + slack))
-        )
-    return bool(actual == expected)
-
-
-def _allowed(expected: Near) -> float:
-    return max(expected.rel * abs(expected.value), expected.abs)
 
 
 # Columns
@@ -158,7 +130,7 @@ def _rank_bounds(ranked: np.ndarray, shares: Any) -> Between:
 
 def _distinct(cells: Sequence[Any]) -> Any:
     # NaN is one value, and no set knows that.
-    n = len({"NaN" if _is_nan(cell) else cell for cell in cells})
+    n = len({"NaN" if is_nan(cell) else cell for cell in cells})
     error = n * DISTINCT_ERROR
     return n if n <= DISTINCT_WHOLE else Between(n - error, min(n + error, len(cells)))
 
@@ -172,145 +144,11 @@ def _percent(part: Any, rows: Sequence[Any]) -> Any:
 
 
 def _frequent(cells: Sequence[Any]) -> list[dict[str, Any]] | None:
-    counts = Counter(map(_text, cells))
+    counts = Counter(map(text_of, cells))
     if len(counts) > MAX_CATEGORIES:
         return None
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{"item": item, "count": count} for item, count in ranked[:MAX_FREQUENT]]
-
-
-# Quality
-
-
-def classification_of(
-    predictions: Iterable[Any],
-    labels: Iterable[Any],
-    probabilities: np.ndarray | None,
-    classes: Sequence[Any],
-    positive: Any = None,
-    without_retraining: Iterable[Any] | None = None,
-) -> dict[str, Any]:
-    """The columns of `profile_metrics` that judge a classifier, from raw rows; a missing label is None or NaN."""
-    names, raw = list(map(_text, classes)), list(labels)
-    known = np.array([not _is_null(label) for label in raw], dtype=bool)
-    truth = [_text(label) for label, there in zip(raw, known, strict=True) if there]
-    predicted = [_text(each) for each, there in zip(predictions, known, strict=True) if there]
-    others = None if without_retraining is None else np.array(list(without_retraining), dtype=object)[known]
-    if not truth:
-        return dict.fromkeys(_CLASSIFICATION)
-    right = None if others is None or any(map(_is_null, others)) else sum(map(_same, map(_text, others), truth))
-    return {
-        "accuracy_score": Near(metrics.accuracy_score(truth, predicted)),
-        **_confusion(truth, predicted),
-        **_scores(truth, None if probabilities is None else np.asarray(probabilities, float)[known], names, positive),
-        "accuracy_without_retraining": None if right is None else Near(right / len(truth)),
-    }
-
-
-_CLASSIFICATION = (
-    *("accuracy_score", "log_loss", "roc_auc_score", "confusion_matrix", "precision", "recall", "f1_score"),
-    *("brier_score", "expected_calibration_error", "accuracy_without_retraining"),
-)
-
-
-def _confusion(truth: list[str], predicted: list[str]) -> dict[str, Any]:
-    names = sorted({*truth, *predicted})
-    table = metrics.confusion_matrix(truth, predicted, labels=names)
-    expected: dict[str, Any] = {name: {} for name in ("precision", "recall", "f1_score")}
-    for average in ("macro", "weighted", None):
-        found = metrics.precision_recall_fscore_support(
-            truth, predicted, labels=names, average=average, zero_division=0
-        )
-        for column, value in zip(expected.values(), found, strict=False):
-            if average:
-                column[average] = Near(float(value))
-            else:
-                column["one_vs_all"] = {name: Near(float(each)) for name, each in zip(names, value, strict=True)}
-    cells = [
-        {"prediction": prediction, "label": label, "count": int(table[names.index(label), names.index(prediction)])}
-        for prediction in names
-        for label in names
-    ]
-    return {**expected, "confusion_matrix": [cell for cell in cells if cell["count"]]}
-
-
-def _scores(truth: list[str], probabilities: np.ndarray | None, names: list[str], positive: Any) -> dict[str, Any]:
-    empty = dict.fromkeys(("log_loss", "roc_auc_score", "brier_score", "expected_calibration_error"))
-    if probabilities is None:
-        return empty
-    scored = np.isfinite(probabilities).all(axis=1)
-    p, y = probabilities[scored], np.array(truth, dtype=object)[scored]
-    if not len(y):
-        return empty
-    is_class = np.array([[label == name for name in names] for label in y])
-    true_score = np.clip((p * is_class).sum(axis=1), np.finfo(float).eps, 1 - np.finfo(float).eps)
-    judged = (
-        [names.index(_text(positive) if positive is not None else names[-1])] if len(names) == 2 else range(len(p[0]))
-    )
-    brier = ((p[:, judged] - is_class[:, judged]) ** 2).sum(axis=1).mean()
-    return {
-        "log_loss": Near(float(-np.log(true_score).mean())),
-        "roc_auc_score": _auc_bounds([(p[:, k], is_class[:, k]) for k in judged]),
-        "brier_score": Near(float(brier)),
-        "expected_calibration_error": Near(_calibration_error(p, is_class)),
-    }
-
-
-def _auc_bounds(each: list[tuple[np.ndarray, np.ndarray]]) -> Between | None:
-    """scikit-learn's, off by at most half the pairs whose scores share a bin of log odds."""
-    areas, errors = [], []
-    for scores, is_positive in each:
-        if 0 < is_positive.sum() < len(is_positive):
-            odds = np.clip(logit(scores), -LOGIT_RANGE, LOGIT_RANGE)
-            bins = np.floor((odds + LOGIT_RANGE) / (2 * LOGIT_RANGE) * SCORE_BINS).clip(0, SCORE_BINS - 1)
-            shared = sum(
-                (is_positive & (bins == each)).sum() * (~is_positive & (bins == each)).sum() for each in set(bins)
-            )
-            areas.append(metrics.roc_auc_score(is_positive, scores))
-            errors.append(shared / 2 / is_positive.sum() / (~is_positive).sum())
-    return Between(np.mean(areas) - np.mean(errors), np.mean(areas) + np.mean(errors)) if areas else None
-
-
-def _calibration_error(probabilities: np.ndarray, is_class: np.ndarray) -> float:
-    confidence, right = probabilities.max(axis=1), is_class[range(len(is_class)), probabilities.argmax(axis=1)]
-    error = 0.0
-    for i in range(CONFIDENCE_BINS):
-        within = (confidence > i / CONFIDENCE_BINS) & (confidence <= (i + 1) / CONFIDENCE_BINS)
-        if within.any():
-            error += within.mean() * abs(right[within].mean() - confidence[within].mean())
-    return float(error)
-
-
-def regression_of(
-    predictions: Iterable[float],
-    labels: Iterable[float | None],
-    tolerance: float,
-    without_retraining: Iterable[float | None] | None = None,
-) -> dict[str, Any]:
-    """The columns of `profile_metrics` that judge a regressor, from raw rows; a missing label is None or NaN."""
-    truth = np.array([np.nan if _is_null(label) else label for label in labels], dtype=float)
-    known = np.isfinite(truth)
-    y, predicted = truth[known], np.array(list(predictions), dtype=float)[known]
-    if not len(y):
-        return dict.fromkeys(_REGRESSION)
-    others = None
-    if without_retraining is not None:
-        others = np.array([np.nan if _is_null(each) else each for each in without_retraining], dtype=float)[known]
-    unknown = others is None or np.isnan(others).any()
-    return {
-        "mean_squared_error": Near(metrics.mean_squared_error(y, predicted)),
-        "root_mean_squared_error": Near(metrics.root_mean_squared_error(y, predicted)),
-        "mean_average_error": Near(metrics.mean_absolute_error(y, predicted)),
-        "mean_absolute_percentage_error": Near(metrics.mean_absolute_percentage_error(y, predicted)),
-        "r2_score": Near(metrics.r2_score(y, predicted)) if len(y) > 1 else None,
-        "accuracy_without_retraining": None if unknown else Near(float((np.abs(others - y) <= tolerance).mean())),
-    }
-
-
-_REGRESSION = (
-    *("mean_squared_error", "root_mean_squared_error", "mean_average_error", "mean_absolute_percentage_error"),
-    *("r2_score", "accuracy_without_retraining"),
-)
 
 
 # Drift
@@ -324,7 +162,7 @@ def drift_of(
     a, b = _cells(now, data_type), _cells(before, data_type)
     deltas = _deltas(profile_of(now, data_type, kind), profile_of(before, data_type, kind))
     if kind == "categorical":
-        return {**deltas, **_NO_DISTANCE, **_between_categories(Counter(map(_text, a)), Counter(map(_text, b)))}
+        return {**deltas, **_NO_DISTANCE, **_between_categories(Counter(map(text_of, a)), Counter(map(text_of, b)))}
     x, y = _finite(_numbers(a)), _finite(_numbers(b))
     if not (len(x) and len(y)):
         return {**deltas, **_NO_DISTANCE}
@@ -358,7 +196,7 @@ def _difference(now: Any, before: Any) -> Any:
 def _limits(expected: Any) -> tuple[float, float]:
     if isinstance(expected, Between):
         return expected.low, expected.high
-    return expected.value - _allowed(expected), expected.value + _allowed(expected)
+    return expected.value - allowed(expected), expected.value + allowed(expected)
 
 
 def _between_categories(now: Counter[str], before: Counter[str]) -> dict[str, Any]:
@@ -472,7 +310,7 @@ def _pvalue_bounds(z: float, error: float, allowed: float) -> Between:
 
 def _cells(values: Iterable[Any], data_type: str) -> list[Any]:
     """The cells that are not null, each as a Python value of the declared type."""
-    present = [value for value in values if not (_is_null(value) and not (data_type == "double" and _is_nan(value)))]
+    present = [value for value in values if not (is_null(value) and not (data_type == "double" and is_nan(value)))]
     convert = {
         "double": float,
         "long": int,
@@ -499,23 +337,3 @@ def _numbers(cells: Sequence[Any]) -> np.ndarray:
 
 def _finite(numbers: np.ndarray) -> np.ndarray:
     return numbers[np.isfinite(numbers)]
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or _is_nan(value)
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float | np.floating) and math.isnan(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
-        return f"{int(value)}"
-    return f"{value}"
-
-
-def _same(a: str, b: str) -> bool:
-    return a == b

@@ -64,7 +64,32 @@ labels:
   label: outcome
   horizon: 1 day
 predictions: {table: expected_outcome, features: [lane, grams, fragile, found]}
-metrics: {granularities: [30 minutes, 1 day, 1 month], bins: 5, columns: [weighed_at], slices: [lane, grams > 50]}
+metrics:
+  granularities: [30 minutes, 1 day, 1 month]
+  bins: 5
+  columns: [weighed_at]
+  slices: [lane, grams > 50]
+  custom:
+    - name: wrong_grams
+      type: aggregate
+      input_columns: [":table"]
+      definition: "sum(CASE WHEN {{prediction_col}} <> {{label_col}} THEN grams END) / count({{label_col}})"
+      output_data_type: double
+    - name: mean_square
+      type: aggregate
+      input_columns: [grams, found]
+      definition: "avg(`{{input_column}}` * `{{input_column}}`)"
+      output_data_type: double
+    - name: root_mean_square
+      type: derived
+      input_columns: [grams, found]
+      definition: sqrt(mean_square)
+      output_data_type: double
+    - name: root_mean_square_delta
+      type: drift
+      input_columns: [grams]
+      definition: "{{current_df}}.root_mean_square - {{base_df}}.root_mean_square"
+      output_data_type: double
 training:
   first_after: 100
   folds: 3

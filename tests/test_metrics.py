@@ -15,14 +15,23 @@ from lakehouse.statistics.windows import WindowFacts
 from lakehouse.steps.aggregate_kpis import specs_of
 from lakehouse.steps.metrics import AsOf
 from tests.reference import classification_of, differences, drift_of, profile_of, regression_of
-from tests.rows import glassware_plant, moment, parcel_depot
+from tests.rows import glassware_plant, moment, parcel_depot, repair_shop
 
-PLACES = [("newest", "1 day"), ("newest", "1 week"), ("depot", "30 minutes"), ("depot", "1 day"), ("depot", "1 month")]
+PLACES = [
+    ("newest", "1 day"),
+    ("newest", "1 week"),
+    ("depot", "30 minutes"),
+    ("depot", "1 day"),
+    ("depot", "1 month"),
+    ("shop", "1 day"),
+]
 Place = tuple[dt.datetime, str, str | None, str | None]
 Part = list[dict[str, Any]]
 
 
 def opened(spark, place: str):
+    if place == "shop":
+        return repair_shop(spark).lakehouse
     return parcel_depot(spark) if place == "depot" else glassware_plant(spark).at(place)
 
 
@@ -66,13 +75,20 @@ def parts_of(lakehouse, granularity: str) -> dict[Place, Part]:
     return dict(found)
 
 
+def with_mappings(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its maps as dictionaries: Arrow gives them as pairs."""
+    by_class = {name: row[name] for name in ("precision", "recall", "f1_score") if row.get(name)}
+    return row | {name: each | {"one_vs_all": dict(each["one_vs_all"])} for name, each in by_class.items()}
+
+
 def table_rows(lakehouse, table, granularity: str) -> dict:
+    name = lakehouse.model.metrics.model_id_column
     return {
         (
-            (row["window"]["start"], row["model_version"], row["slice_key"], row["slice_value"]),
+            (row["window"]["start"], row[name], row["slice_key"], row["slice_value"]),
             row["column_name"],
             row.get("drift_type"),
-        ): row
+        ): with_mappings(row)
         for row in lakehouse.store.rows(table)
         if row["granularity"] == granularity
     }

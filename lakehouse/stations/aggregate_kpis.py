@@ -1,6 +1,7 @@
 """Aggregate: predictions and labels that have come to the facts of their windows, and those to the metric tables."""
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +15,11 @@ from pyspark.sql.types import StructType
 from lakehouse import stream
 from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
+from lakehouse.estimators import problem_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
+from lakehouse.stations.promotion import promoted_versions
+from lakehouse.stations.score import prediction_type, scoring_model
 from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.partials import Partials, as_partials
@@ -25,11 +29,13 @@ from lakehouse.steps.custom_metrics import partials_column
 from lakehouse.steps.metric_rows import CustomRows, rows_of
 from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
 from lakehouse.steps.monitor import Monitor
+from lakehouse.steps.score import ScoringModel, with_other_prediction
 from lakehouse.store import Row
 from lakehouse.stream import Batch
 from lakehouse.tables import Table
 
 QUERY = "aggregate_kpis"
+_LOG = logging.getLogger(__name__)
 _FACT_COLUMNS = (
     "window_start",
     "model_version",
@@ -70,6 +76,7 @@ class Aggregator:
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
+        self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._custom = CustomRows(lakehouse.spark, lakehouse.custom_metrics, lakehouse.model.metrics.model_id_column)
         self._with_baseline_rows: set[tuple[str, str]] = set()
 
@@ -171,11 +178,28 @@ class Aggregator:
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = store.read(catalog.labels).where(near)
         readings = store.read(catalog.readings).where(near) if steps.is_wide(model) else None
-        primary = steps.primary_rows(predictions, labels, readings, model)
+        primary = steps.primary_rows(self._with_unretrained(predictions), labels, readings, model)
         rows = steps.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
         found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema).toArrow().to_pylist()
         return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
+
+    def _with_unretrained(self, predictions: DataFrame) -> DataFrame:
+        """The predictions with what the first model would have predicted; without it where its file is gone."""
+        promoted = promoted_versions(self._lakehouse)
+        if len(promoted) == 1:
+            return predictions.withColumn(steps.UNRETRAINED, F.col(steps.PREDICTION))
+        first = self._first_model(promoted[0])
+        if first is None:
+            return predictions
+        return with_other_prediction(predictions, first, prediction_type(self._lakehouse), steps.UNRETRAINED)
+
+    def _fetched_first(self, version: str) -> ScoringModel | None:
+        try:
+            return scoring_model(self._lakehouse, version)
+        except RegistryError as error:
+            _LOG.warning("accuracy_without_retraining stays empty: %s", error)
+            return None
 
     def _partials(self, rows: DataFrame) -> dict[tuple[dt.datetime, Segment], Partials]:
         """What the custom metrics are computed from, by base window and segment."""
@@ -194,8 +218,7 @@ class Aggregator:
             specs=steps.specs_of(model),
             edges=monitor.edges,
             label=model.labels.label,
-            classes=model.classes,
-            positive=model.positive if len(model.classes) == 2 else None,
+            problem=problem_of(model),
             trained_until=self._lakehouse.registry.trained_until(),
         )
 

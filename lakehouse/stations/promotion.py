@@ -39,6 +39,12 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
     return str(row["model_sha256"])
 
 
+def promoted_versions(lakehouse: Lakehouse) -> list[str]:
+    """The versions that were ever promoted, in the order of their first promotion."""
+    rows = [row for row in _promotions(lakehouse) if row["action"] == PROMOTE]
+    return list(dict.fromkeys(row["to_version"] for row in sorted(rows, key=lambda row: row["recorded_at"])))
+
+
 def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
     """The model of a version that was promoted here, its file verified by the recorded digest.
 

@@ -12,16 +12,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from lakehouse.settings import ModelSettings, Scalar
+from lakehouse.estimators import Classification, Problem, Regression
+from lakehouse.settings import ModelSettings
 from lakehouse.statistics.baseline import to_document
 from lakehouse.statistics.classification import QualityFacts
 from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
+from lakehouse.statistics.quality import Quality
+from lakehouse.statistics.regression import RegressionFacts
 from lakehouse.statistics.windows import Segment, WindowFacts
+from lakehouse.steps.score import outcome_specs
 from lakehouse.tables import Catalog
 
 PREDICTION, LABEL = "prediction", "label"
-SCORE = "score"
+UNRETRAINED = "_unretrained"  # what the first model would have predicted; no model's column begins so
 SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
 
 
@@ -33,30 +37,25 @@ class Profiling:
         specs: the monitored columns.
         edges: bin edges of the numeric ones.
         label: name of the label column.
-        classes: the label's classes, in the order of the probabilities.
-        positive: the class that two-class scores are of; None for more classes.
+        problem: what is predicted.
         trained_until: for each version, the event time of the last row that it was trained on.
     """
 
     specs: tuple[ColumnSpec, ...]
     edges: Mapping[str, tuple[float, ...]]
     label: str
-    classes: tuple[Scalar, ...]
-    positive: Scalar | None
+    problem: Problem
     trained_until: Mapping[str, dt.datetime]
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """The monitored columns: features and other readings, score, prediction and label."""
-    label = model.labels.columns[model.labels.label]
-    monitored = (*model.predictions.features, *model.metrics.columns)
-    kinds = {name: model.readings.columns[name].type for name in monitored}
+    """The monitored columns: features and other readings, and what is predicted of them."""
+    kinds = {name: model.readings.columns[name].type for name in (*model.predictions.features, *model.metrics.columns)}
     readings = [
         ColumnSpec(name, kind, "categorical" if kind in ("string", "boolean") else "numeric")
         for name, kind in kinds.items()
     ]
-    outcomes = [ColumnSpec(name, label.type, "categorical") for name in (PREDICTION, model.labels.label)]
-    return (*readings, ColumnSpec(SCORE, "double", "numeric"), *outcomes)
+    return (*readings, *outcome_specs(model))
 
 
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
@@ -121,15 +120,14 @@ def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling
         profiling: how rows become facts.
         schema: the columns of `WindowFacts.to_row`.
     """
-    probabilities = [
-        F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(profiling.classes)
-    ]
+    classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
     needed = rows.select(
         *SEGMENT,
         F.col(model.key).alias("_key"),
         F.col(model.event_time).alias("_moment"),
+        *([UNRETRAINED] if UNRETRAINED in rows.columns else []),
         *(F.col(spec.name) for spec in profiling.specs),
-        *probabilities,
+        *(F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(classes)),
     )
     return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
 
@@ -153,19 +151,28 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
 
 def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     version = rows["_version"][0].as_py()
-    names = [f"_p{n}" for n in range(len(profiling.classes))]
     return WindowFacts(
         start=rows["_window"][0].as_py(),
         segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
         n_in_training=_count_until(rows["_moment"], profiling.trained_until.get(version)),
-        quality=QualityFacts.of(
-            rows[PREDICTION].to_pylist(),
-            rows[profiling.label].to_pylist(),
-            rows.select(names).to_pandas(),
-            profiling.classes,
-            profiling.positive,
-        ),
+        quality=_quality_of(rows, profiling),
         columns=profiles_of(rows, profiling.specs, profiling.edges),
+    )
+
+
+def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
+    problem, others = profiling.problem, rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None
+    if isinstance(problem, Regression):
+        values = (rows[PREDICTION].to_pylist(), rows[profiling.label].to_pylist())
+        return RegressionFacts.of(*values, problem.tolerance, None if others is None else others.to_pylist())
+    names = [f"_p{n}" for n in range(len(problem.classes))]
+    return QualityFacts.of(
+        rows[PREDICTION],
+        rows[profiling.label],
+        rows.select(names).to_pandas(),
+        problem.classes,
+        problem.positive if len(problem.classes) == 2 else None,
+        others,
     )
 
 

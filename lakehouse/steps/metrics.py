@@ -74,7 +74,7 @@ def drift_rows(
     references: Callable[[str], Mapping[str, Baseline]],
     as_of: AsOf,
 ) -> list[dict[str, Any]]:
-    """The rows that compare windows with the one before and with baselines.
+    """The rows that compare windows with the one before and with baselines; a baseline has no slices to compare with.
 
     Args:
         facts: of these windows and of the ones before them.
@@ -93,7 +93,8 @@ def drift_rows(
         if previous:
             against = {"drift_type": CONSECUTIVE, "window_cmp": _as_struct(before)}
             rows += [keys | against | row for row in _compared(current, previous.columns, previous.quality.n_rows)]
-        for drift_type, baseline in references(current.segment.version).items():
+        baselines = references(current.segment.version) if segment.slice_key is None else {}
+        for drift_type, baseline in baselines.items():
             against = {"drift_type": drift_type}
             rows += [keys | against | row for row in _compared(current, baseline, _n_rows(baseline))]
     return rows

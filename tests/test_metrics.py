@@ -292,7 +292,8 @@ def test_a_window_is_final_when_no_label_can_come_any_more(computed):
     for (place, name, _), row in profile.items():
         if name == ":table":
             complete = all(label is not None for label in cells(parts[place], model.labels.label))
-            assert row["is_final"] == (complete or row["window"]["end"] + model.labels.horizon <= as_of)
+            end = row["window"]["end"]
+            assert row["is_final"] == ((complete and end <= as_of) or end + model.labels.horizon <= as_of)
             states.add(row["is_final"])
     assert states == ({True, False} if len(parts) > 6 else states)
 

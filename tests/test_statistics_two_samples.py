@@ -116,6 +116,11 @@ def test_constants_neither_shift_nor_spread_unless_they_differ(n: int):
         assert mann_whitney_test(one, other)["pvalue"] < 0.005
 
 
+def test_ties_of_all_values_leave_no_shift_whatever_rounding_makes_of_their_variance():
+    for n in range(1, 250):
+        assert mann_whitney_test(_sample(np.full(n, 7.0)), _sample(np.full(251, 7.0)))["pvalue"] == 1
+
+
 @pytest.mark.parametrize("n", [10, 5000])
 def test_distances_from_the_median_that_rounding_alone_tells_apart_are_equal(n: int):
     halves = [_sample(np.repeat([low, low + 0.2], [n, n])) for low in (0.1, 1e6)]

@@ -71,6 +71,8 @@ ARRAYS = {
     "whole numbers of 32 bits": (WHOLE >> 40).astype(np.int32),
     "doubles": np.random.default_rng(2).standard_cauchy(50_000),
     "doubles with two zeros and NaN": np.concatenate([[0.0, -0.0, -np.nan, np.inf, -np.inf], np.full(9999, np.nan)]),
+    "doubles with a negative zero alone": np.append(np.arange(1.0, 5000), -0.0),
+    "doubles with a negative zero among more": np.append(np.arange(1.0, 100_000), -0.0),
     "repeated": np.repeat(WHOLE[:6000], 9),
     "few": np.array([3, 1, 2]),
     "truth": np.array([True, False, True]),

@@ -100,7 +100,7 @@ def test_a_profile_in_other_bins_is_the_one_that_was_counted_in_them(seed: int):
     values = rng.choice([rng.normal(size=KLL_K), rng.integers(0, 6, KLL_K).astype(float), rng.standard_cauchy(KLL_K)])
     first, other = quantile_edges(values), tuple(np.unique(rng.normal(size=7)).tolist())
     profile = _profile([*values[:-2], np.nan, np.inf], TEMP, first)
-    for edges in (other, (), (-1e9, 1e9), first):
+    for edges in (other, (), (-1e9, 1e9), (0.0, 2.0, 3.0), tuple(first[::2]), first):
         assert profile.rebinned(edges) == _profile([*values[:-2], np.nan, np.inf], TEMP, edges)
 
 

@@ -78,3 +78,8 @@ def test_no_values_make_one_bin_for_everything():
 def test_one_bin_is_refused():
     with pytest.raises(ValueError, match="at least 2 bins"):
         quantile_edges(NORMAL, n_bins=1)
+
+
+def test_no_edge_is_infinite_even_under_the_least_double():
+    least = -np.finfo(float).max
+    assert quantile_edges(np.array([least, 0.0])) == (least, 0.0)

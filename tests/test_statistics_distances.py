@@ -30,7 +30,7 @@ def test_kl_by_hand_is_of_the_current_rows_from_the_reference():
 @pytest.mark.parametrize("n_categories", [2, 20, 5000])
 def test_kl_is_finite_and_never_negative_however_many_shares_are_floored(n_categories: int):
     rng = np.random.default_rng(n_categories)
-    for _ in range(20):
+    for _ in range(5):
         current, reference = rng.multinomial(50, rng.dirichlet(np.ones(n_categories)), 2)
         assert 0 <= kl_divergence(current, reference) < np.log(1e4)
     assert kl_divergence(np.eye(n_categories)[0], np.ones(n_categories)) >= 0

@@ -63,6 +63,19 @@ def test_an_older_row_does_not_know_what_another_model_would_have_got_right():
         assert QualityFacts.from_row(row).n_right_without_retraining == expected
 
 
+def test_an_older_row_without_labels_hides_nothing():
+    known = QualityFacts.of([1], [1], None, [0, 1], None, [1])
+    old = QualityFacts.from_row(
+        QualityFacts.of([1], [None], None, [0, 1]).to_row() | {"n_right_without_retraining": None}
+    )
+    assert known.merge(old).n_right_without_retraining == old.merge(known).n_right_without_retraining == 1
+
+
+def test_values_that_are_written_alike_have_one_code():
+    codes, texts = coded(["1", 1, "0", None, 1.0])
+    assert (codes.tolist(), texts) == ([0, 0, 1, -1, 0], ("1", "0"))
+
+
 @pytest.mark.parametrize(
     "values",
     [

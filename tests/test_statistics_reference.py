@@ -61,7 +61,7 @@ DOUBLE_EDGES: dict[str, Callable[[list[Any], Generator], list[Any]]] = {
 CASES = [(kind, edge) for kind in USUAL for edge in EDGES] + [("double", edge) for edge in DOUBLE_EDGES]
 each_case = pytest.mark.parametrize(("kind", "edge"), CASES)
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found")  # by scikit-learn, of one row
-each_split = pytest.mark.parametrize("parts", [1, 2, 13])
+each_split = pytest.mark.parametrize("parts", [1, 13])
 
 
 def _cells(kind: str, edge: str, seed: int, n: int = 300) -> list[Any]:
@@ -120,11 +120,10 @@ def _assert_compared(kind: str, sides: tuple[Sequence[Any], Sequence[Any]], part
     assert reference.differences(found, expected) == []
 
 
-@pytest.mark.parametrize("parts", [1, 13])
 @pytest.mark.parametrize("against", ["as usual", "constant", "one row", "only nulls"])
 @each_case
-def test_a_columns_drift_is_that_of_the_raw_rows(kind: str, edge: str, against: str, parts: int):
-    _assert_compared(kind, (_cells(kind, edge, 3), _cells(kind, against, 4, 500)), parts)
+def test_a_columns_drift_is_that_of_the_raw_rows(kind: str, edge: str, against: str):
+    _assert_compared(kind, (_cells(kind, edge, 3), _cells(kind, against, 4, 500)), 7)
 
 
 @pytest.mark.parametrize("kind", USUAL)
@@ -143,7 +142,7 @@ def test_drift_of_many_rows_stays_within_the_stated_errors(kind: str):
 @pytest.mark.parametrize("labelled", ["some", "all", "none", "one class", "one row", "unknown class"])
 def test_a_classifiers_metrics_are_those_of_the_raw_rows(classes: list[Any], labelled: str, parts: int):
     rng = np.random.default_rng(len(classes) + parts)
-    n = 1 if labelled == "one row" else 200
+    n = 1 if labelled == "one row" else 120
     p = rng.dirichlet([0.5] * len(classes), n)
     p[: n // 20] = np.eye(len(classes))[0]
     truth = [classes[rng.choice(len(classes), p=0.5 * row + 0.5 / len(classes))] for row in p]

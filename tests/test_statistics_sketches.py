@@ -71,6 +71,10 @@ ARRAYS = {
     "whole numbers of 32 bits": (WHOLE >> 40).astype(np.int32),
     "doubles": np.random.default_rng(2).standard_cauchy(50_000),
     "doubles with two zeros and NaN": np.concatenate([[0.0, -0.0, -np.nan, np.inf, -np.inf], np.full(9999, np.nan)]),
+    # The hash of NaN is among the least 41 %, those of these bits are not.
+    "doubles with NaN of other bits": np.append(np.arange(1.0, 10_000), np.array([0x7FF8000000000004]).view(float)),
+    "doubles with a negative zero alone": np.append(np.arange(1.0, 5000), -0.0),
+    "doubles with a negative zero among more": np.append(np.arange(1.0, 100_000), -0.0),
     "repeated": np.repeat(WHOLE[:6000], 9),
     "few": np.array([3, 1, 2]),
     "truth": np.array([True, False, True]),

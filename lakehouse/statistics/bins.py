@@ -26,7 +26,8 @@ def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
     if len(distinct) > n_bins - 2:
         # The inverted CDF returns values that occurred, so that an edge never splits equal values.
         distinct = np.unique(np.quantile(finite, np.arange(1, n_bins) / n_bins, method="inverted_cdf"))
-    below = np.nextafter(finite[0], -np.inf)
+    with np.errstate(over="ignore"):  # nothing is below the least double
+        below = np.nextafter(finite[0], -np.inf)
     if distinct[0] == finite[0] and np.isfinite(below):
         distinct = np.concatenate([[below], distinct])
     return tuple(distinct.tolist())

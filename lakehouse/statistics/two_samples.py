@@ -118,8 +118,7 @@ def mann_whitney_test(current: Sample, reference: Sample) -> Result:
     statistic = float((below + up_to).sum()) / 2 * current.weight * reference.weight
     untied = n + m + 1 - _tie_term(current, reference) / ((n + m) * (n + m - 1))
     error = n * m * math.hypot(*(0 if side.is_exact else MEAN_ERROR for side in (current, reference)))
-    # A rest of 1e-12 is rounding's: all values are equal.
-    variance = n * m / 12 * untied + error**2 if untied > 1e-12 * (n + m) else 0.0
+    variance = n * m / 12 * max(untied, 0.0) + error**2
     if not variance:
         return {"statistic": statistic, "pvalue": 1.0}
     z = (abs(statistic - n * m / 2) - 0.5) / math.sqrt(variance)

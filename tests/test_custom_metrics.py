@@ -95,7 +95,13 @@ AGGREGATES: dict[str, tuple[str, str | None]] = {
         "avg(temp / (1 / pressure)) + sum(n) / (1 / count(quality))",
         "avg(try_divide(temp, try_divide(1, pressure))) + try_divide(sum(n), try_divide(1, count(quality)))",
     ),
-    "remainder": ("sum(n % 7) + sum(n div 3) - sum(mod(n, 5))", None),
+    "remainder": (
+        "sum(n % 7) + sum(n div 3) - sum(mod(n, pressure)) + sum(pmod(n, 5))",
+        "sum(n % 7) + sum(n div 3) - sum(try_mod(n, pressure)) + sum(pmod(n, 5))",
+    ),
+    "huge": ("avg(n * 100000000000000)", None),  # their sum is no long
+    "text": ("sum(grade) IS NULL", "true"),  # Spark would raise an error: none is a number
+    "order": ("1 / min(n) + abs(avg(temp))", None),
     "least": ("min(temp)", None),
     "greatest": ("max(temp)", None),
     "spread": ("max(pressure) - min(pressure)", None),
@@ -116,7 +122,7 @@ AGGREGATES: dict[str, tuple[str, str | None]] = {
     "logged": ("log10(1.5D + sum(abs(pressure)))", None),
     "absent": ("avg(quality)", None),  # no value on the third day
 }
-OUTPUTS = {"rows": "long", "either": "integer", "cast": "boolean"}
+OUTPUTS = {"rows": "long", "either": "integer", "cast": "boolean", "text": "boolean"}
 
 
 @pytest.fixture(scope="module")

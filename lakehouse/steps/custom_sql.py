@@ -30,8 +30,7 @@ class _Dialect(Spark):
             for name, parse in SparkParser.FUNCTION_PARSERS.items()
             if name in ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "OVERLAY")
         }
-        SUBQUERY_PREDICATES = {}  # noqa: RUF012 - any(x) and some(x) are aggregates
-        NO_PAREN_FUNCTION_PARSERS = {  # noqa: RUF012
+        NO_PAREN_FUNCTION_PARSERS = {  # noqa: RUF012 - any(x) is an aggregate
             name: parse for name, parse in SparkParser.NO_PAREN_FUNCTION_PARSERS.items() if name in ("CASE", "IF")
         }
 
@@ -172,7 +171,7 @@ def taken_apart(
         names = []
         for function, merge in ADDITIVE[call.name.lower()]:
             names.append(name_of(len(partials), merge))
-            partial = _partial(whole, function, kind, integers)
+            partial = _partial(whole, function, integers)
             partials[names[-1]] = sql_of(partial)
             scalars += map(sql_of, _scalars(partial))
         value = " / ".join(f"`{name}`" for name in names)
@@ -190,17 +189,16 @@ def forgiving(tree: exp.Expr) -> str:
     return sql_of(tree)
 
 
-def _partial(whole: exp.Expr, function: str, kind: str, integers: Collection[str]) -> exp.Expr:
+def _partial(whole: exp.Expr, function: str, integers: Collection[str]) -> exp.Expr:
     whole = whole.copy()
     call = whole.this if isinstance(whole, exp.Filter) else whole
     aggregate = call.name.lower()
     call.set("this", function)
     for product in list(whole.find_all(exp.Mul)):
-        for side, other in ((product.this, product.expression), (product.expression, product.this)):
-            is_narrow = isinstance(side, exp.Column) and len(side.parts) == 1 and side.name.lower() in integers
-            if is_narrow and not (isinstance(other, exp.Literal) and not other.is_int):
+        for side in (product.this, product.expression):
+            if isinstance(side, exp.Column) and len(side.parts) == 1 and side.name.lower() in integers:
                 side.replace(exp.Anonymous(this="BIGINT", expressions=[side.copy()]))
-    if aggregate in ("sum", "avg", "mean") and not kind.startswith("decimal"):  # a sum of doubles cannot overflow
+    if aggregate in ("sum", "avg", "mean"):  # a sum of doubles cannot overflow, as one of longs or decimals can
         call.set("expressions", [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)])
     return whole
 

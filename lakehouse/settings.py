@@ -58,7 +58,9 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "timestamp": (),
 }
-Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression"]
+Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression", "ridge_regression"]
+ProblemType = Literal["classification", "regression"]
+_NOT_FOR: dict[ProblemType, Family] = {"classification": "ridge_regression", "regression": "logistic_regression"}
 
 
 class Settings(BaseModel):
@@ -113,11 +115,19 @@ class LabelSettings(SourceSettings):
 
 
 class PredictionSettings(Settings):
-    """What is predicted from which columns, and the class whose probability is the score."""
+    """What is predicted from which columns: a class, or a number (a regression).
+
+    Attributes:
+        positive: of two classes, the one whose probability is the score.
+        tolerance: of a regression, how far a prediction may be from the label and still count as right, in the label's
+            unit: what the decision to retrain counts.
+    """
 
     table: Name
+    problem_type: ProblemType = "classification"
     features: Annotated[tuple[Name, ...], Field(min_length=1)]
     positive: Scalar | None = None
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class MetricSettings(Settings):
@@ -201,16 +211,54 @@ class ModelSettings(Settings):
             raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
         if self.labels.label in (*self.readings.columns, "prediction", "score"):
             raise ValueError("labels.label: a reading or the prediction has that name; give the label another")
-        label = self.labels.columns[self.labels.label]
+        if self.is_regression:
+            self._check_regression()
+        else:
+            self._check_classification()
+        return self
+
+    def _check_classification(self) -> None:
+        key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
         if label.values is None or len(label.values) < 2:
-            raise ValueError(f"labels.columns.{self.labels.label}.values: list the classes, two or more")
+            raise ValueError(
+                f"{key}.values: list the classes, two or more; to predict a number, "
+                "write `problem_type: regression` under predictions"
+            )
         if self.predictions.positive is not None and self.predictions.positive not in label.values:
             raise ValueError(f"predictions.positive: write one of {list(label.values)}")
+        if self.predictions.tolerance is not None:
+            raise ValueError("predictions.tolerance: leave it out; a class is right or wrong")
+
+    def _check_regression(self) -> None:
+        key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
+        if label.type not in ("double", "long", "integer"):
+            raise ValueError(f"{key}.type: write `double`, `long` or `integer`; a regression predicts a number")
+        if label.values is not None:
+            raise ValueError(f"{key}.values: leave it out; a regression predicts a number, not one of these")
+        if self.predictions.positive is not None:
+            raise ValueError("predictions.positive: leave it out; a regression has no classes")
+        if self.predictions.tolerance is None:
+            raise ValueError(
+                "predictions.tolerance: write how far a prediction may be from the label and still count as right, "
+                "in the label's unit"
+            )
+
+    @model_validator(mode="after")
+    def _families_fit(self) -> "ModelSettings":
+        problem, families = self.predictions.problem_type, self.training.families
+        if _NOT_FOR[problem] in families:
+            known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
+            raise ValueError(f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of {known}")
         return self
 
     @property
+    def is_regression(self) -> bool:
+        """Whether a number is predicted, not a class."""
+        return self.predictions.problem_type == "regression"
+
+    @property
     def classes(self) -> tuple[Scalar, ...]:
-        """The label's classes, in ascending order."""
+        """The label's classes, in ascending order; a regression has none."""
         return tuple(
             sorted(self.labels.columns[self.labels.label].values or (), key=lambda value: (str(type(value)), value))
         )

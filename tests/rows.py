@@ -102,6 +102,76 @@ def parcels(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return readings, labels
 
 
+REPAIR = """
+name: repair
+key: claim_no
+event_time: reported_at
+stream: {began: 2024-05-01T00:00:00Z}
+readings:
+  table: damage
+  columns:
+    claim_no: {type: long}
+    reported_at: {type: timestamp}
+    photographed_at: {type: timestamp, nullable: true}  # a time that is no feature
+    workshop: {type: string, nullable: true}
+    panels: {type: integer, min: 1}
+    years: {type: double, nullable: true}
+    towed: {type: boolean, nullable: true}
+labels:
+  table: invoice
+  columns:
+    claim_no: {type: long}
+    invoiced_at: {type: timestamp}
+    cost: {type: double, min: 0}
+  time: invoiced_at
+  label: cost
+  horizon: 1 day
+predictions:
+  table: expected_cost
+  problem_type: regression
+  tolerance: 50.0
+  features: [workshop, panels, years, towed]
+metrics: {granularities: [1 hour, 1 day], bins: 5}
+training:
+  first_after: 100
+  folds: 3
+  families: {decision_tree: {max_depth: [6]}, ridge_regression: {alpha: [1.0]}}
+margins: {accuracy_drop: 0.1, alarm: 12.0, first_gain: 0.05, confidence: 0.99}
+"""
+DEARER = 200
+"""The first repair that is half as dear again as it would have been before."""
+
+
+def write_repair_settings(folder: Path) -> Path:
+    """A third model, that predicts a number: what the repair of a car will cost."""
+    path = folder / "repair.yaml"
+    path.write_text(REPAIR)
+    return path
+
+
+def repairs(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Lines of readings and of labels for the repair model: a damage each ten minutes, its invoice twenty hours later.
+
+    The first of them have no value in any nullable column.
+    """
+    import random
+
+    chance = random.Random(0)
+    readings, labels = [], []
+    for place in range(n):
+        at, known = moment("2024-05-01T00:30:00") + dt.timedelta(minutes=10 * place), place >= 6
+        workshop = chance.choice(["north", "süd", None]) if known else None
+        panels, years = chance.randint(1, 6), chance.uniform(0, 12)
+        towed = chance.choice([True, False]) if known else None
+        line = {"claim_no": place, "reported_at": at.isoformat(), "workshop": workshop, "panels": panels}
+        line |= {"photographed_at": (at - dt.timedelta(hours=1)).isoformat() if known else None}
+        readings.append(line | {"years": years if known and chance.random() < 0.8 else None, "towed": towed})
+        cost = 180 + 220 * panels + 15 * years + 150 * bool(towed) + 120 * (workshop == "süd") + chance.gauss(0, 30)
+        invoice = {"claim_no": place, "invoiced_at": (at + dt.timedelta(hours=20)).isoformat()}
+        labels.append(invoice | {"cost": cost * (1.5 if place >= DEARER else 1.0)})
+    return readings, labels
+
+
 WITHHELD = 100_030
 """The piece whose label does not come with the others."""
 
@@ -197,3 +267,47 @@ def parcel_depot(spark: SparkSession) -> Any:
     land(landing / "claim", "2", labels[160:290], landed_at + dt.timedelta(hours=1))
     run_pipeline(lakehouse)
     return lakehouse
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A lakehouse of the repair model, made from its YAML file alone; tests read it, and write to copies."""
+
+    lakehouse: Any
+
+    def copy(self, folder: Path) -> Any:
+        """A copy to write to; the landing folder and the artifacts are shared."""
+        from lakehouse.settings import EnvironmentSettings
+        from lakehouse.stations.lakehouse import open_lakehouse
+
+        shutil.copytree(self.lakehouse.store.root, folder / "lakehouse")
+        environment = EnvironmentSettings(root=str(folder / "lakehouse"), landing=self.lakehouse.landing)
+        return open_lakehouse(self.lakehouse.spark, self.lakehouse.model, environment)
+
+
+@cache
+def repair_shop(spark: SparkSession) -> Shop:
+    """After two days: the first model came with 160 invoices, 130 more followed, the last 90 of them dearer.
+
+    Made once for all modules.
+    """
+    from lakehouse.settings import EnvironmentSettings, load_model_settings
+    from lakehouse.stations.ingest import ingest
+    from lakehouse.stations.lakehouse import open_lakehouse
+    from lakehouse.stations.retrain_and_promote import retrain_and_promote
+    from lakehouse.stations.score import score
+    from lakehouse.stream import AVAILABLE_NOW
+
+    folder = Path(tempfile.mkdtemp(prefix="shop-", dir=_MEMORY))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = load_model_settings(write_repair_settings(folder))
+    environment = EnvironmentSettings(root=str(folder / "lakehouse"), landing=str(folder / "landing"))
+    lakehouse = open_lakehouse(spark, model, environment)
+    readings, labels = repairs()
+    landing, landed_at = Path(lakehouse.landing), moment("2024-05-04T00:00:00")
+    land(landing / "damage", "1", readings, landed_at)
+    for number, invoices in enumerate((labels[:160], labels[160:290])):
+        land(landing / "invoice", str(number), invoices, landed_at + dt.timedelta(hours=number))
+        for station in (ingest, retrain_and_promote, score):  # all of run_pipeline but the aggregation
+            station(lakehouse, AVAILABLE_NOW)
+    return Shop(lakehouse)

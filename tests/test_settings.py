@@ -10,14 +10,15 @@ import yaml
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import load_environment_settings, load_model_settings, parse_span
+from tests.rows import REPAIR
 
 GLASSWARE = Path("conf/glassware.yaml")
 ABSENT = object()
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """The glassware settings with another value at a dotted path; ABSENT deletes the key."""
-    content = yaml.safe_load(GLASSWARE.read_text())
+def changed(path: str, value: Any, text: str = GLASSWARE.read_text()) -> dict[str, Any]:
+    """The glassware settings (or others) with another value at a dotted path; ABSENT deletes the key."""
+    content = yaml.safe_load(text)
     *above, last = path.split(".")
     block = content
     for part in above:
@@ -93,6 +94,9 @@ REFUSED = [
     ("labels.columns.quality.values", ["bad", "good"], "labels.columns.quality: values are of another type"),
     ("labels.columns.quality.values", [False, True], "labels.columns.quality: values are of another type"),
     ("predictions.positive", 2, "predictions.positive: write one of [0, 1]"),
+    ("predictions.tolerance", 0.5, "predictions.tolerance: leave it out; a class is right or wrong"),
+    ("predictions.problem_type", "ranking", "predictions.problem_type: Input should be 'classification' or"),
+    ("training.families", {"ridge_regression": {}}, "training.families.ridge_regression: is not for a classification"),
     # numbers out of their range say what range
     ("margins.confidence", 1.0, "margins.confidence: Input should be less than 1"),
     ("metrics.bins", 1, "metrics.bins: Input should be greater than or equal to 2"),
@@ -111,6 +115,53 @@ def test_a_wrong_setting_gives_one_sentence(path: str, value: Any, says: str, wr
     (sentence,) = str(error.value).splitlines()
     assert sentence.startswith(f"{file}: ")
     assert says in sentence
+
+
+REFUSED_OF_A_REGRESSION = [
+    ("predictions.tolerance", ABSENT, "predictions.tolerance: write how far a prediction may be from the label"),
+    ("predictions.tolerance", 0, "predictions.tolerance: Input should be greater than 0"),
+    ("predictions.tolerance", -1, "predictions.tolerance: Input should be greater than 0"),
+    ("predictions.tolerance", float("inf"), "predictions.tolerance: Input should be a finite number"),
+    ("predictions.tolerance", float("nan"), "predictions.tolerance: Input should be"),
+    ("predictions.positive", 1, "predictions.positive: leave it out; a regression has no classes"),
+    ("predictions.problem_type", ABSENT, "labels.columns.cost.values: list the classes, two or more; to predict a"),
+    ("labels.columns.cost", {"type": "string"}, "labels.columns.cost.type: write `double`, `long` or `integer`"),
+    ("labels.columns.cost", {"type": "timestamp"}, "labels.columns.cost.type: write `double`, `long` or `integer`"),
+    ("labels.columns.cost.values", [1.0, 2.0], "labels.columns.cost.values: leave it out; a regression predicts a"),
+    ("labels.columns.cost.nullable", True, "labels.columns.cost.nullable: write `false`"),
+    (
+        "training.families",
+        {"logistic_regression": {}, "decision_tree": {}},
+        "training.families.logistic_regression: is not for a regression; write one of "
+        "decision_tree, random_forest, hist_gradient_boosting, ridge_regression",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    REFUSED_OF_A_REGRESSION,
+    ids=[f"{path}={value!r:.30}" for path, value, _ in REFUSED_OF_A_REGRESSION],
+)
+def test_a_wrong_setting_of_a_regression_gives_one_sentence(
+    path: str, value: Any, says: str, written: Callable[[Any], Path]
+) -> None:
+    file = written(changed(path, value, REPAIR))
+    with pytest.raises(ConfigurationError) as error:
+        load_model_settings(file)
+    (sentence,) = str(error.value).splitlines()
+    assert sentence.startswith(f"{file}: ")
+    assert says in sentence
+
+
+@pytest.mark.parametrize("kind", ["double", "long", "integer"])
+def test_a_regression_predicts_a_number_of_any_type_and_has_no_classes(
+    kind: str, written: Callable[[Any], Path]
+) -> None:
+    model = load_model_settings(written(changed("labels.columns.cost.type", kind, REPAIR)))
+    assert (model.is_regression, model.classes, model.predictions.tolerance) == (True, (), 50.0)
+    glassware = load_model_settings(GLASSWARE)
+    assert (glassware.is_regression, glassware.predictions.tolerance) == (False, None)
 
 
 def test_every_wrong_key_has_its_line(written: Callable[[Any], Path]) -> None:

@@ -15,6 +15,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings, load_model_settings
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, Table, catalog_of
+from tests.rows import write_repair_settings
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 GLASSWARE = "conf/glassware.yaml"
@@ -114,6 +115,24 @@ def test_a_feature_cannot_be_a_column_of_the_predictions(name: str) -> None:
 def test_a_table_of_the_model_cannot_be_one_of_the_engine(source: str, name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"silver\.{name}: is a table of the engine"):
         catalog_of(model_with(source, "", table=name))
+
+
+def test_the_predictions_of_a_regression_are_numbers_without_probabilities(tmp_path: Path) -> None:
+    predictions = catalog_of(load_model_settings(write_repair_settings(tmp_path))).predictions
+    assert [(column.name, column.ddl) for column in predictions.columns] == [
+        ("claim_no", "bigint"),
+        ("reported_at", "timestamp"),
+        ("workshop", "string"),
+        ("panels", "int"),
+        ("years", "double"),
+        ("towed", "boolean"),
+        ("prediction", "double"),
+        ("model_version", "string"),
+        ("query_id", "string"),
+        ("batch_id", "bigint"),
+    ]
+    outcomes = [(column.name, column.ddl) for column in CATALOG.predictions.columns][5:8]
+    assert outcomes == [("prediction", "int"), ("score", "double"), ("probability", "map<string,double>")]
 
 
 def test_the_models_own_columns_become_columns_of_silver(spark: SparkSession) -> None:

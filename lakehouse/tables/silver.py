@@ -93,7 +93,6 @@ def silver(source: SourceSettings, key: str) -> Table:
 def predictions(model: ModelSettings) -> Table:
     """The production predictions, with what they were made from."""
     inputs = (model.key, model.event_time, *model.predictions.features)
-    label = typed_columns(model.labels, (model.labels.label,))[0]
     return Table(
         "silver",
         model.predictions.table,
@@ -101,11 +100,21 @@ def predictions(model: ModelSettings) -> Table:
         (model.key,),
         (
             *typed_columns(model.readings, tuple(dict.fromkeys(inputs))),
-            Column("prediction", label.ddl, "The class that the model finds most probable"),
-            Column("score", "double", "Probability of the positive class; of several classes, of the predicted one"),
-            Column("probability", "map<string,double>", "Probability of each class"),
+            *_outcomes(model),
             Column("model_version", "string", "Registered version that predicted"),
             Column("query_id", "string", "Scoring stream's id"),
             Column("batch_id", "bigint", "Micro-batch of that stream"),
         ),
+    )
+
+
+def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
+    """What a prediction says: a number, or a class with its probabilities; a regression has no columns for those."""
+    label = typed_columns(model.labels, (model.labels.label,))[0]
+    if model.is_regression:
+        return (Column("prediction", "double", f"The {label.name} that the model expects, in its unit"),)
+    return (
+        Column("prediction", label.ddl, "The class that the model finds most probable"),
+        Column("score", "double", "Probability of the positive class; of several classes, of the predicted one"),
+        Column("probability", "map<string,double>", "Probability of each class"),
     )

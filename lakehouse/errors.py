@@ -17,5 +17,9 @@ class RegistryError(LakehouseError):
     """The model registry does not hold what is asked of it, or what it holds may not be trusted."""
 
 
+class TrainingError(LakehouseError):
+    """No trial of a training could be fitted; the message says why."""
+
+
 class StoreError(LakehouseError):
     """A table is not what its declaration says, or a write did not take place."""

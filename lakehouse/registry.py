@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
 from lakehouse.errors import RegistryError
-from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Trial
+from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Failed, Trial
 
 warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
 
@@ -161,7 +161,7 @@ class Registry:
         self,
         name: str,
         data: TrainingData,
-        results: Sequence[tuple[Trial, CrossFit | None]],
+        results: Sequence[tuple[Trial, CrossFit | Failed]],
         example: pd.DataFrame,
         prediction: pd.Series,
     ) -> str:
@@ -169,12 +169,13 @@ class Registry:
         parent = self._new_run(name, data, {}, example, prediction)
         for trial, result in results:
             tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
-            run = self._new_run(trial.name, data, tags, example, prediction)
-            values = {} if result is None else {"accuracy": result.accuracy, "log_loss": result.log_loss}
+            failure = {"failure": result.reason} if isinstance(result, Failed) else {}
+            run = self._new_run(trial.name, data, tags | failure, example, prediction)
+            values = {} if isinstance(result, Failed) else result.metrics
             metrics = [Metric(key, value, _now_ms(), 0) for key, value in values.items()]
             parameters = {"window": trial.window, "family": trial.family, **trial.parameters}
             self._client.log_batch(run, metrics, [Param(key, str(value)) for key, value in parameters.items()])
-            self._client.set_terminated(run, "FINISHED" if result else "FAILED")
+            self._client.set_terminated(run, "FAILED" if failure else "FINISHED")
         self._client.set_terminated(parent)
         return parent
 

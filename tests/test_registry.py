@@ -7,7 +7,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.errors import RegistryError
-from lakehouse.estimators import Trial, load
+from lakehouse.estimators import CrossFit, Failed, Trial, load
 from lakehouse.registry import Registry, TrainingData, TrainingRecord
 from tests.rows import moment
 
@@ -37,7 +37,7 @@ def registry(tmp_path_factory) -> Registry:
 
 @pytest.fixture(scope="module")
 def first(registry):
-    trials = [(Trial("everything", "decision_tree", {"max_depth": 1}), None)]
+    trials = [(Trial("everything", "decision_tree", {"max_depth": 1}), Failed("scikit-learn: no"))]
     run = registry.log_training("first", TrainingData("/lake/silver/x", 0, 2), trials, EXAMPLE, CODES)
     model = DecisionTreeClassifier().fit(EXAMPLE, CODES)
     return registry.register(run, model, RECORD, {"columns": [1, "é"]}, EXAMPLE, CODES)
@@ -97,3 +97,19 @@ def test_the_signature_is_that_of_the_model(registry, first):
     [output] = registered.signature.outputs.inputs
     assert output.type.to_numpy() == predicted.dtype
     assert [column.name for column in registered.signature.inputs.inputs] == ["x"]
+
+
+def test_a_trial_is_on_record_with_its_figures_or_with_why_it_failed(registry):
+    good = CrossFit(CODES.to_numpy(), {"mean_squared_error": 2.5, "r2_score": 0.5})
+    trials = [
+        (Trial("everything", "decision_tree", {}), good),
+        (Trial("everything", "ridge_regression", {}), Failed("scikit-learn: no")),
+    ]
+    parent = registry.log_training("mixed", TrainingData("/lake/silver/x", 0, 2), trials, EXAMPLE, CODES)
+    experiment = registry._client.get_experiment_by_name("glassware").experiment_id
+    found = registry._client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent}'")
+    runs = {run.data.params["family"]: run for run in found}
+    assert runs["decision_tree"].data.metrics == good.metrics
+    assert (runs["decision_tree"].info.status, runs["ridge_regression"].info.status) == ("FINISHED", "FAILED")
+    assert "failure" not in runs["decision_tree"].data.tags
+    assert runs["ridge_regression"].data.tags["failure"] == "scikit-learn: no"

@@ -4,19 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakehouse.estimators import CrossFit
+from lakehouse.estimators import Classification, CrossFit, Failed, Regression, problem_of
 from lakehouse.settings import load_model_settings
 from lakehouse.steps.retrain import (
     EVERYTHING,
     SINCE_CHANGE,
     SLIDING,
     best,
-    codes_of,
+    example_places,
     features_of,
     training_set,
     trials_of,
 )
-from tests.rows import moment, write_parcel_settings
+from tests.rows import moment, write_parcel_settings, write_repair_settings
 
 GLASSWARE = load_model_settings("conf/glassware.yaml")
 START = moment("2019-07-01T00:00:00")
@@ -68,7 +68,7 @@ def test_features_are_split_by_kind_and_labels_coded_in_the_order_of_classes(tmp
     assert features_of(parcel).numeric == ("grams", "found")
     assert features_of(parcel).categorical == ("lane", "fragile")
     assert parcel.classes == ("broken", "lost", "ok")
-    assert codes_of(pd.Series(["ok", "broken", "lost", "ok"]), parcel).tolist() == [2, 0, 1, 2]
+    assert problem_of(parcel).targets(pd.Series(["ok", "broken", "lost", "ok"])).tolist() == [2, 0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,46 @@ def test_features_are_split_by_kind_and_labels_coded_in_the_order_of_classes(tmp
     ],
 )
 def test_the_most_accurate_trial_is_the_best(results, place):
-    assert best([CrossFit(np.empty((0, 2)), *each) if each else None for each in results]) == place
+    assert best([_crossfit(*each) if each else Failed("") for each in results], Classification((0, 1), 1)) == place
+
+
+def _crossfit(accuracy: float, log_loss: float, outputs: np.ndarray = np.empty((0, 2))) -> CrossFit:  # noqa: B008
+    return CrossFit(outputs, {"accuracy": accuracy, "log_loss": log_loss})
+
+
+def test_of_regressions_the_one_of_the_least_squared_error_is_the_best():
+    found = [CrossFit(np.empty(0), {"mean_squared_error": mse, "within_tolerance": w}) for mse, w in [(4, 1), (3, 0)]]
+    assert best([Failed(""), *found], Regression(1.0)) == 2
+
+
+def test_a_result_that_is_no_number_is_the_last_choice():
+    broken = _crossfit(0.99, 0.01, np.array([[np.nan, 1.0]]))
+    assert best([broken, _crossfit(0.6, 0.7), _crossfit(0.5, 0.7)], Classification((0, 1), 1)) == 1
+    assert best([Failed(""), broken], Classification((0, 1), 1)) == 1
+
+
+def test_the_targets_of_a_regression_are_its_labels(tmp_path):
+    repair = load_model_settings(write_repair_settings(tmp_path))
+    n = np.arange(8)
+    times = pd.to_datetime([START + dt.timedelta(hours=int(each)) for each in n])
+    frame = pd.DataFrame({"claim_no": n, "reported_at": times, "cost": n * 10.5}).assign(
+        workshop="north", panels=1, years=np.nan, towed=None
+    )
+    data = training_set(frame, repair, None)
+    assert data.problem == Regression(50.0)
+    assert data.targets.tolist() == (n * 10.5).tolist()
+    assert list(data.rows.columns) == ["workshop", "panels", "years", "towed"]  # no time, no label
+
+
+def test_examples_show_a_value_and_a_missing_one_of_each_column_that_has_them():
+    rows = pd.DataFrame(
+        {
+            "number": [1.0, 2.0, 3.0, 4.0, 5.0, np.nan, 7.0, np.nan],
+            "late": pd.Series([None, None, None, None, None, None, "a", "b"], dtype=object),
+            "never": pd.Series([None] * 8, dtype=object),
+            "whole": range(8),
+        }
+    )
+    assert example_places(rows, 3).tolist() == [0, 1, 2, 5, 6]
+    assert example_places(rows.head(0), 3).tolist() == []
+    assert example_places(rows[["whole"]].head(2), 3).tolist() == [0, 1]

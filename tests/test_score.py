@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import stream
 from lakehouse.errors import LakehouseError, RegistryError
-from lakehouse.estimators import load
+from lakehouse.estimators import Features, load, problem_of
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.rollback import rollback
 from lakehouse.stations.score import score
@@ -17,7 +17,7 @@ from lakehouse.steps.score import ScoringModel, with_prediction
 from lakehouse.store import Store, Transaction
 from lakehouse.stream import AVAILABLE_NOW
 from lakehouse.tables import Catalog
-from tests.rows import glassware_plant, parcel_depot
+from tests.rows import glassware_plant, parcel_depot, repair_shop, repairs
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,21 @@ def test_predictions_are_scikit_learns_on_the_same_rows(spark, made):
         positive = model.classes.index(model.positive)
         score = expected[:, positive] if len(model.classes) == 2 else expected.max(axis=1)
         np.testing.assert_array_equal(rows["score"], score)
+
+
+def test_a_predicted_number_is_scikit_learns_on_the_same_rows(spark):
+    shop = repair_shop(spark).lakehouse
+    found = predictions_of(shop)
+    assert len(found) == len(repairs()[0])
+    assert set(found["model_version"]) == {"1"}
+    version = shop.registry.version("1")
+    pipeline = load(shop.registry.model_file(version), version.sha256)
+    features = found[list(shop.model.predictions.features)]
+    expected = pipeline.predict(features.where(features.notna(), None).astype({"panels": float, "years": float}))
+    np.testing.assert_array_equal(found["prediction"], expected)
+    assert found["prediction"].nunique() > 100
+    assert not {"score", "probability", "photographed_at"} & set(found.columns)
+    assert_each_scored_once(shop)
 
 
 def _numeric(model) -> list[str]:
@@ -190,11 +205,24 @@ def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant,
     assert predictions_of(lakehouse).set_index("pid").loc[900_000, "model_version"] == "2"
 
 
+def test_a_champion_that_does_not_fit_the_settings_is_refused_and_nothing_is_scored(plant, tmp_path, monkeypatch):
+    lakehouse = plant.copy("newest", tmp_path)
+    add_pieces(lakehouse, 2)
+    before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+    monkeypatch.setattr("lakehouse.stations.score.features_of", lambda _: Features(("temp", "pressure")))
+    says = (
+        "glassware version 3 does not fit the settings: it reads temp, pressure, duration; the settings say temp, pre"
+    )
+    with pytest.raises(RegistryError, match=says):
+        score(lakehouse, AVAILABLE_NOW)
+    assert lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger) == before
+
+
 def test_a_worker_loads_a_version_once(spark, plant):
     lakehouse = plant.at("newest")
     version = lakehouse.registry.version("1")
     content = spark.sparkContext.broadcast(lakehouse.registry.model_file(version))
-    model = ScoringModel("1", version.sha256, content, features_of(plant.model), (0, 1), 1)
+    model = ScoringModel("1", version.sha256, content, features_of(plant.model), problem_of(plant.model))
     readings = lakehouse.store.read(lakehouse.catalog.readings).repartition(6)
     scored = with_prediction(readings, model, "int")
     for _ in range(2):

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.estimators import check_families
+from lakehouse.estimators import check_families, problem_of
 from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.steps.catalogue import as_init_sql
@@ -55,7 +55,7 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     Raises:
         ConfigurationError: the root belongs to another model.
     """
-    check_families(model.training.families)
+    check_families(model.training.families, problem_of(model))
     root = _absolute(environment.root)
     if "://" in root and environment.tracking_uri is None:
         raise ConfigurationError(f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}")

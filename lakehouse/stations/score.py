@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import stream
 from lakehouse.errors import RegistryError
-from lakehouse.estimators import load
+from lakehouse.estimators import difference_of, load, problem_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
 from lakehouse.steps.retrain import features_of
@@ -37,7 +37,7 @@ class Scorer:
         version = mine[0]["model_version"] if mine else self._resolve(batch)
         if len(seen) > len(mine):
             rows = self._without_predicted(rows)
-        scored = with_prediction(self._inputs(rows), self._model(version), self._label_type())
+        scored = with_prediction(self._inputs(rows), self._model(version), self._prediction_type())
         stamped = scored.withColumns(
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
@@ -75,22 +75,22 @@ class Scorer:
         model = self._lakehouse.model
         return rows.select(*dict.fromkeys([model.key, model.event_time, *model.predictions.features]))
 
-    def _label_type(self) -> str:
+    def _prediction_type(self) -> str:
         return self._lakehouse.catalog.predictions.schema["prediction"].dataType.simpleString()
 
     def _fetched(self, version: str) -> ScoringModel:
         lakehouse = self._lakehouse
         content = lakehouse.registry.model_file(lakehouse.registry.version(version))
         sha256 = recorded_sha256(lakehouse, version)
-        load(content, sha256)  # refused here, it is one sentence; refused by a worker, it would be a stack trace
-        return ScoringModel(
-            version=version,
-            sha256=sha256,
-            content=lakehouse.spark.sparkContext.broadcast(content),
-            features=features_of(lakehouse.model),
-            classes=lakehouse.model.classes,
-            positive=lakehouse.model.positive,
-        )
+        features, problem = features_of(lakehouse.model), problem_of(lakehouse.model)
+        # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
+        difference = difference_of(load(content, sha256), features, problem)
+        if difference:
+            raise RegistryError(
+                f"{lakehouse.model.name} version {version} does not fit the settings: {difference}; "
+                "roll back, or put the settings back"
+            )
+        return ScoringModel(version, sha256, lakehouse.spark.sparkContext.broadcast(content), features, problem)
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:

@@ -10,19 +10,31 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import functions as F
+from sklearn.pipeline import Pipeline
 
-from lakehouse.estimators import CrossFit, TrainingSet, Trial, cross_fit, fit, probabilities
+from lakehouse.errors import TrainingError
+from lakehouse.estimators import (
+    CrossFit,
+    Failed,
+    TrainingSet,
+    Trial,
+    cross_fit,
+    difference_of,
+    fit,
+    flaw_of,
+)
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, load_promoted
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec
 from lakehouse.statistics.profile import ColumnProfile
-from lakehouse.steps.aggregate_kpis import PREDICTION, SCORE, profiles_of, specs_of
+from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
 from lakehouse.steps.decide import Decision
 from lakehouse.steps.metrics import Baseline, edges_of
 from lakehouse.steps.promote import Verdict, judge, judge_first
-from lakehouse.steps.retrain import best, training_set, trials_of
+from lakehouse.steps.retrain import best, example_places, training_set, trials_of
+from lakehouse.steps.score import outcome_specs
 
 BASELINE_FORMAT = 1
 _EXAMPLE_ROWS = 5
@@ -31,22 +43,36 @@ _LABEL_TIME = "_label_time"  # no model's column begins with an underscore
 
 @dataclass(frozen=True)
 class Challenger:
-    """The best trial of a training: what it was trained on, and what it predicts for rows it was not fitted on."""
+    """The best trial of a training, fitted; and what it predicts for rows that it was not fitted on.
+
+    Attributes:
+        trial: what was fitted.
+        model: fitted to all rows of the trial's window.
+        data: the rows that it was fitted to and judged on.
+        result: its outputs for the judged rows, cross-fitted.
+        labelled: `data.rows` with keys, times and labels.
+    """
 
     trial: Trial
+    model: Pipeline
     data: TrainingSet
     result: CrossFit
     labelled: pd.DataFrame
 
     @property
-    def codes(self) -> np.ndarray:
-        """True class codes of the judged rows."""
-        return self.data.codes[self.data.judged]
+    def targets(self) -> np.ndarray:
+        """What was to be predicted for the judged rows."""
+        return self.data.targets[self.data.judged]
 
     @property
     def predicted(self) -> np.ndarray:
-        """Cross-fitted class codes of the judged rows."""
-        return self.result.probabilities.argmax(axis=1)
+        """Cross-fitted predictions of the judged rows."""
+        return self.data.problem.predicted(self.result.outputs)
+
+    @property
+    def flaw(self) -> str | None:
+        """Why it may never take over; None where nothing forbids it."""
+        return flaw_of(self.model, self.result, self.data)
 
     @property
     def trained_on(self) -> pd.DataFrame:
@@ -63,32 +89,34 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
         as_of: newest label time that had landed.
 
     Returns:
-        The registered version; None where there were too few rows of each class to compare anything on.
+        The registered version; None where there were too few rows to compare anything on.
+
+    Raises:
+        TrainingError: scikit-learn refused every trial.
     """
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
     labelled = _labelled_rows(lakehouse, versions)
     data = training_set(labelled, lakehouse.model, decision.change_at)
     trials = trials_of(data, lakehouse.model.training.families)
     results = _run(lakehouse, trials, data)
-    place = best(results)
     source = TrainingData(
         lakehouse.store.path(lakehouse.catalog.labels), versions[lakehouse.catalog.labels.full_name], len(labelled)
     )
-    example = data.rows.head(_EXAMPLE_ROWS)
-    outcome = pd.Series(data.codes[:_EXAMPLE_ROWS], name=lakehouse.model.labels.label)  # it predicts codes
+    shown = example_places(data.rows, _EXAMPLE_ROWS)
+    example = data.rows.iloc[shown].reset_index(drop=True)
+    outcome = pd.Series(data.targets[shown], name=lakehouse.model.labels.label)  # of classes it predicts the codes
     logged = list(zip(trials, results, strict=True))
     run_id = lakehouse.registry.log_training(
         f"{decision.action} as of {as_of:%Y-%m-%d}", source, logged, example, outcome
     )
-    if place is None or (result := results[place]) is None:
+    challenger = _challenger(trials, results, data, labelled)
+    if challenger is None:
         return None
-    challenger = Challenger(trials[place], data, result, labelled)
     champion = champion_of(lakehouse)
     verdict = _verdict(lakehouse, decision, challenger, champion)
     record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
     baseline = _baseline(lakehouse, challenger, champion)
-    model = fit(challenger.trial, data)
-    return lakehouse.registry.register(run_id, model, record, baseline, example, outcome)
+    return lakehouse.registry.register(run_id, challenger.model, record, baseline, example, outcome)
 
 
 def baseline_of(lakehouse: Lakehouse, version: ModelVersion) -> Baseline:
@@ -114,7 +142,7 @@ def _labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.Data
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)
 
 
-def _run(lakehouse: Lakehouse, trials: list[Trial], data: TrainingSet) -> list[CrossFit | None]:
+def _run(lakehouse: Lakehouse, trials: list[Trial], data: TrainingSet) -> list[CrossFit | Failed]:
     """Each trial as a Spark task."""
     context = lakehouse.spark.sparkContext
     shared = context.broadcast(data)
@@ -124,19 +152,43 @@ def _run(lakehouse: Lakehouse, trials: list[Trial], data: TrainingSet) -> list[C
         shared.destroy()
 
 
+def _challenger(
+    trials: list[Trial], results: list[CrossFit | Failed], data: TrainingSet, labelled: pd.DataFrame
+) -> Challenger | None:
+    """The best trial, fitted to its window; None where the rows are too few for any.
+
+    Raises:
+        TrainingError: scikit-learn refused every trial, or the best one on all rows of its window.
+    """
+    place = best(results, data.problem)
+    if place is not None and isinstance(result := results[place], CrossFit):
+        try:
+            return Challenger(trials[place], fit(trials[place], data), data, result, labelled)
+        except ValueError as error:
+            raise TrainingError(f"training.families: {trials[place].name}: {error}") from error
+    reasons = dict.fromkeys(result.reason for result in results if isinstance(result, Failed))
+    if list(reasons) == [data.problem.too_few]:
+        return None
+    raise TrainingError(f"training.families: no trial could be fitted: {'; '.join(reasons)}")
+
+
 def _verdict(
     lakehouse: Lakehouse, decision: Decision, challenger: Challenger, champion: ModelVersion | None
 ) -> Verdict:
     """The gate, on judged rows whose labels came after the champion was trained."""
-    margins = lakehouse.model.margins
+    margins, data = lakehouse.model.margins, challenger.data
+    if flaw := challenger.flaw:
+        return Verdict(False, f"the challenger may not take over: {flaw}")
     if champion is None:
-        return judge_first(challenger.codes, challenger.predicted, margins)
-    judged = challenger.labelled[challenger.data.judged]
-    new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
+        return judge_first(data.problem, challenger.targets, challenger.predicted, margins)
     model = load_promoted(lakehouse, champion)
-    rows = judged.loc[new, challenger.data.features.names]
-    current = probabilities(model, rows, challenger.data.n_classes).argmax(axis=1) if new.any() else np.array([], int)
-    return judge(decision.action, challenger.codes[new], current, challenger.predicted[new], margins)
+    if difference := difference_of(model, data.features, data.problem):
+        return Verdict(False, f"the champion cannot be compared: {difference}")
+    judged = challenger.labelled[data.judged]
+    new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
+    rows = judged.loc[new, data.features.names]
+    current = data.problem.predicted(data.problem.outputs(model, rows)) if new.any() else np.array([])
+    return judge(decision.action, data.problem, challenger.targets[new], current, challenger.predicted[new], margins)
 
 
 def _record(
@@ -155,31 +207,27 @@ def _record(
         trained_rows=len(times),
         changed_at=decision.change_at,
         since_change=int(challenger.data.judged.sum()) if decision.change_at else 0,
-        judged=len(challenger.codes),
-        wrong=int((challenger.predicted != challenger.codes).sum()),
+        judged=len(challenger.targets),
+        wrong=int((~challenger.data.problem.is_right(challenger.predicted, challenger.targets)).sum()),
         verdict=json.dumps(asdict(verdict)),
         table_versions=json.dumps(dict(versions)),
     )
 
 
 def _baseline(lakehouse: Lakehouse, challenger: Challenger, champion: ModelVersion | None) -> dict[str, Any]:
-    """The profile of the training rows; prediction and score as the cross-fit found them.
+    """The profile of the training rows; the prediction and its score as the cross-fit found them.
 
     The bins are the champion's, so that counts of all versions add up; a first model's are its own quantiles.
     """
-    specs = specs_of(lakehouse.model)
+    model, data = lakehouse.model, challenger.data
+    features = [spec for spec in specs_of(model) if spec.name in model.predictions.features]
+    specs = (*features, *outcome_specs(model))
     known = pa.Table.from_pandas(challenger.trained_on, preserve_index=False)
-    found = _predicted(lakehouse, challenger)
-    tables = {spec.name: found if spec.name in (PREDICTION, SCORE) else known for spec in specs}
-    edges = _inherited_edges(lakehouse, champion) or _own_edges(specs, tables, lakehouse.model.metrics.bins)
+    found = pa.table(data.problem.columns(challenger.result.outputs))
+    tables = {spec.name: found if spec.name in found.column_names else known for spec in specs}
+    edges = _inherited_edges(lakehouse, champion) or _own_edges(specs, tables, model.metrics.bins)
     profiles = [profiles_of(tables[spec.name], [spec], edges)[spec.name] for spec in specs]
     return {"format": BASELINE_FORMAT, "columns": [profile.to_json() for profile in profiles]}
-
-
-def _predicted(lakehouse: Lakehouse, challenger: Challenger) -> pa.Table:
-    model, found = lakehouse.model, challenger.result.probabilities
-    score = found[:, model.classes.index(model.positive)] if found.shape[1] == 2 else found.max(axis=1)
-    return pa.table({PREDICTION: [model.classes[code] for code in challenger.predicted], SCORE: score})
 
 
 def _inherited_edges(lakehouse: Lakehouse, champion: ModelVersion | None) -> dict[str, tuple[float, ...]]:

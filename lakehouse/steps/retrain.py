@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakehouse.estimators import CrossFit, Features, TrainingSet, Trial, grid
+from lakehouse.estimators import CrossFit, Failed, Features, Problem, TrainingSet, Trial, grid, problem_of
 from lakehouse.settings import ModelSettings
 
 EVERYTHING, SINCE_CHANGE, SLIDING = "everything", "since_change", "sliding"
@@ -18,11 +18,6 @@ def features_of(model: ModelSettings) -> Features:
     kinds = {name: model.readings.columns[name].type for name in model.predictions.features}
     text = tuple(name for name, kind in kinds.items() if kind in ("string", "boolean"))
     return Features(tuple(name for name in kinds if name not in text), text)
-
-
-def codes_of(labels: pd.Series, model: ModelSettings) -> np.ndarray:
-    """The place of each label among the model's classes."""
-    return pd.Categorical(labels, categories=list(model.classes)).codes.astype(np.int64)
 
 
 def training_set(labelled: pd.DataFrame, model: ModelSettings, change_at: dt.datetime | None) -> TrainingSet:
@@ -41,11 +36,12 @@ def training_set(labelled: pd.DataFrame, model: ModelSettings, change_at: dt.dat
         judged = (times >= change_at).to_numpy()
         sliding = (times > times.max() - model.training.sliding).to_numpy()
         windows = {SINCE_CHANGE: judged, SLIDING: judged | sliding, EVERYTHING: everything}
+    problem = problem_of(model)
     return TrainingSet(
         features=features_of(model),
-        n_classes=len(model.classes),
+        problem=problem,
         rows=labelled[list(model.predictions.features)],
-        codes=codes_of(labelled[model.labels.label], model),
+        targets=problem.targets(labelled[model.labels.label]),
         windows=windows,
         judged=judged,
         folds=model.training.folds,
@@ -61,7 +57,29 @@ def trials_of(data: TrainingSet, families: Mapping[Any, Mapping[str, Sequence[An
     return grid(list(seen.values()), families)
 
 
-def best(results: Sequence[CrossFit | None]) -> int | None:
-    """The most accurate result; of equals the one of the least log loss, then the first. None where there is none."""
-    ranked = [(-result.accuracy, result.log_loss, place) for place, result in enumerate(results) if result]
+def best(results: Sequence[CrossFit | Failed], problem: Problem) -> int | None:
+    """The place of the result that the problem ranks first; of equals the first one.
+
+    One with an output that is not a number comes after all others: it would be refused.
+
+    Returns:
+        None where every trial failed.
+    """
+    ranked = [
+        (not result.is_finite, problem.rank(result.metrics), place)
+        for place, result in enumerate(results)
+        if isinstance(result, CrossFit)
+    ]
     return min(ranked)[2] if ranked else None
+
+
+def example_places(rows: pd.DataFrame, n_rows: int) -> np.ndarray:
+    """Places of rows that show what each column may hold: the first ones, and for a column that shows no value among
+    them, or no missing one, the first row that has it.
+
+    A model's signature is inferred from them: of a column without a value it could say no type.
+    """
+    places = set(range(min(n_rows, len(rows))))
+    for has_value in rows.notna().to_numpy().T:
+        places |= {int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()}
+    return np.array(sorted(places), dtype=np.int64)

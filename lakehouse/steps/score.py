@@ -1,8 +1,8 @@
-"""Scoring: features to prediction and probabilities by a pandas UDF, the model loaded once per worker and version."""
+"""Scoring: features to what the model predicts by a pandas UDF, the model loaded once per worker and version."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
 from lakehouse import estimators
-from lakehouse.estimators import Features, probabilities
-from lakehouse.settings import Scalar
-from lakehouse.statistics.columns import text_of
+from lakehouse.estimators import Classification, Features, Problem
+from lakehouse.settings import ModelSettings
+from lakehouse.statistics.columns import ColumnSpec, text_of
 
 
 @dataclass(frozen=True)
@@ -25,48 +25,88 @@ class ScoringModel:
     sha256: str
     content: Broadcast[bytes]
     features: Features
-    classes: tuple[Scalar, ...]
-    positive: Scalar
+    problem: Problem
 
 
-def with_prediction(rows: DataFrame, model: ScoringModel, label_type: str) -> DataFrame:
-    """The rows with prediction, score, probability of each class, and the model's version.
+def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) -> DataFrame:
+    """The rows with the model's version and what it predicts: a number, or a class, its score and all probabilities.
 
     Args:
         rows: with the feature columns.
         model: what predicts.
-        label_type: Spark's type of the prediction.
+        prediction_type: Spark's type of the prediction.
     """
-    names = [f"p{place}" for place in range(len(model.classes))]
-    schema = ", ".join(["code int", *(f"{name} double" for name in names)])
-    predict = pandas_udf(_predictor(model, names), schema)  # type: ignore[call-overload]
+    answer = _answer_of(model.problem)
+    predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
     found = predict(F.struct(*model.features.names))
     scored = rows.withColumn("_found", found)  # no model's column begins with an underscore
-    parts = [F.col(f"_found.{name}") for name in names]
-    entries = [each for label, part in zip(model.classes, parts, strict=True) for each in (F.lit(text_of(label)), part)]
-    classes = F.array(*map(F.lit, model.classes))
-    return scored.select(
-        *rows.columns,
-        F.element_at(classes, F.col("_found.code") + 1).cast(label_type).alias("prediction"),
-        _score(model, parts).alias("score"),
-        F.create_map(*entries).alias("probability"),
-        F.lit(model.version).alias("model_version"),
-    )
+    return scored.select(*rows.columns, *answer.columns(prediction_type), F.lit(model.version).alias("model_version"))
 
 
-def _score(model: ScoringModel, parts: list[Column]) -> Column:
-    """Of two classes, the positive one's probability; of more, the greatest."""
-    return parts[model.classes.index(model.positive)] if len(parts) == 2 else F.greatest(*parts)
+def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
+    """What is monitored of a prediction and its label: numbers, or the score and two columns of classes."""
+    name, label = model.labels.label, model.labels.columns[model.labels.label]
+    if model.is_regression:
+        return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(name, label.type, "numeric")
+    classes = [ColumnSpec(each, label.type, "categorical") for each in ("prediction", name)]
+    return (ColumnSpec("score", "double", "numeric"), *classes)
 
 
-def _predictor(model: ScoringModel, names: list[str]) -> Callable[..., Any]:
-    sha256, content, features, n_classes = model.sha256, model.content, model.features.names, len(model.classes)
+@dataclass(frozen=True)
+class _ClassAnswer:
+    """A class: its place, and the probability of each, from the worker; the predictions table's columns from those."""
+
+    problem: Classification
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"p{place}" for place in range(len(self.problem.classes))]
+
+    @property
+    def schema(self) -> str:
+        return ", ".join(["code int", *(f"{name} double" for name in self._names)])
+
+    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
+        codes = self.problem.predicted(outputs).astype(np.int32)
+        return pd.DataFrame({"code": codes} | dict(zip(self._names, outputs.T, strict=True)))
+
+    def columns(self, prediction_type: str) -> list[Column]:
+        labels = self.problem.classes
+        parts = [F.col(f"_found.{name}") for name in self._names]
+        entries = [each for label, part in zip(labels, parts, strict=True) for each in (F.lit(text_of(label)), part)]
+        # Of two classes, the positive one's probability; of more, the greatest.
+        score = parts[labels.index(self.problem.positive)] if len(parts) == 2 else F.greatest(*parts)
+        prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(prediction_type)
+        return [prediction.alias("prediction"), score.alias("score"), F.create_map(*entries).alias("probability")]
+
+
+@dataclass(frozen=True)
+class _NumberAnswer:
+    """A number, as the worker finds it."""
+
+    schema: ClassVar[str] = "value double"
+
+    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({"value": outputs})
+
+    def columns(self, prediction_type: str) -> list[Column]:
+        return [F.col("_found.value").cast(prediction_type).alias("prediction")]
+
+
+_Answer: TypeAlias = _ClassAnswer | _NumberAnswer
+
+
+def _answer_of(problem: Problem) -> _Answer:
+    return _ClassAnswer(problem) if isinstance(problem, Classification) else _NumberAnswer()
+
+
+def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., Any]:
+    sha256, content, features, problem = model.sha256, model.content, model.features.names, model.problem
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # By way of its module: a cache that is named here itself would be pickled, and each task would get a new one.
         loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
         for batch in batches:
-            found = probabilities(loaded, batch[features], n_classes)
-            yield pd.DataFrame({"code": found.argmax(axis=1).astype(np.int32)} | dict(zip(names, found.T, strict=True)))
+            yield answer.frame(problem.outputs(loaded, batch[features]))
 
     return predict

@@ -26,12 +26,13 @@ from mlflow.models import infer_signature
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.estimators import TRUSTED_TYPES, Features, TrainingSet, Trial, dump, fit
+from lakehouse.estimators import TRUSTED_TYPES, Classification, Features, TrainingSet, Trial, dump, fit
 from lakehouse.glassware.stream import Stream
 from lakehouse.session import open_session
 from lakehouse.steps.score import ScoringModel, with_prediction
 
 FEATURES = Features(("temp", "pressure", "duration"))
+QUALITY = Classification((0, 1), 1)
 
 
 def trained() -> tuple[object, pd.DataFrame]:
@@ -40,7 +41,7 @@ def trained() -> tuple[object, pd.DataFrame]:
     rows = stream.readings(1, 1152).to_pandas()[FEATURES.names]
     codes = stream.labels(1, 1152).to_pandas()["quality"].to_numpy()
     everything = np.ones(len(rows), dtype=bool)
-    data = TrainingSet(FEATURES, 2, rows, codes, {"all": everything}, everything, 5, 0)
+    data = TrainingSet(FEATURES, QUALITY, rows, codes, {"all": everything}, everything, 5, 0)
     return fit(Trial("all", "random_forest", {"n_estimators": 50, "min_samples_leaf": 3}), data), rows
 
 
@@ -75,7 +76,7 @@ def main(n_rows: int) -> None:
         peer = mlflow.pyfunc.spark_udf(spark, str(path), result_type="array<double>", env_manager="local")
         content = dump(model)
         ours = ScoringModel(
-            "1", hashlib.sha256(content).hexdigest(), spark.sparkContext.broadcast(content), FEATURES, (0, 1), 1
+            "1", hashlib.sha256(content).hexdigest(), spark.sparkContext.broadcast(content), FEATURES, QUALITY
         )
         contenders: dict[str, Callable[[], DataFrame]] = {
             "lakehouse": lambda: with_prediction(rows, ours, "int"),

@@ -1,0 +1,41 @@
+"""What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that it is kept in."""
+
+from lakehouse.estimators.files import TRUSTED_TYPES, WORKER_CACHE, ModelCache, dump, load
+from lakehouse.estimators.problems import Classification, Problem, Regression, probabilities, problem_of
+from lakehouse.estimators.trials import (
+    CrossFit,
+    Failed,
+    Features,
+    TrainingSet,
+    Trial,
+    check_families,
+    cross_fit,
+    difference_of,
+    fit,
+    flaw_of,
+    grid,
+)
+
+__all__ = [
+    "TRUSTED_TYPES",
+    "WORKER_CACHE",
+    "Classification",
+    "CrossFit",
+    "Failed",
+    "Features",
+    "ModelCache",
+    "Problem",
+    "Regression",
+    "TrainingSet",
+    "Trial",
+    "check_families",
+    "cross_fit",
+    "difference_of",
+    "dump",
+    "fit",
+    "flaw_of",
+    "grid",
+    "load",
+    "probabilities",
+    "problem_of",
+]

@@ -1,0 +1,236 @@
+"""The two problems that a model can solve: what it is fitted to, what its output means, what is right, what is better.
+
+Both count right and wrong rows, because the decision to retrain rests on those counts; and both give each row a loss,
+because the gate compares two models row by row. The rest of the loop asks a problem and never which of the two it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from lakehouse.settings import ModelSettings, Scalar
+
+Families: TypeAlias = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Which class? A target is the place of a class, an output the probability of each class (rows × classes).
+
+    A row is right where the most probable class is its label's; its loss is 1 where it is not, else 0.
+
+    Attributes:
+        classes: in ascending order.
+        positive: of two classes, the one whose probability is the score.
+    """
+
+    classes: tuple[Scalar, ...]
+    positive: Scalar
+
+    families: ClassVar[Families] = {
+        "decision_tree": DecisionTreeClassifier,
+        "random_forest": RandomForestClassifier,
+        "hist_gradient_boosting": HistGradientBoostingClassifier,
+        "logistic_regression": LogisticRegression,
+    }
+    skill_name: ClassVar[str] = "accuracy"
+    naive_name: ClassVar[str] = "majority class"
+    won_by: ClassVar[str] = "right by"
+    too_few: ClassVar[str] = "too few rows of each class to compare models on"
+
+    def targets(self, labels: pd.Series) -> np.ndarray:
+        """The place of each label among the classes (int64)."""
+        return pd.Categorical(labels, categories=list(self.classes)).codes.astype(np.int64)
+
+    def folds(self, targets: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
+        """The places that each fold leaves out, stratified by class.
+
+        Returns:
+            None of them where fewer than two classes are there, or one of them on a single row.
+        """
+        sizes = np.unique(targets, return_counts=True)[1]
+        if len(sizes) < 2 or sizes.min() < 2:
+            return []
+        splitter = StratifiedKFold(min(n_folds, int(sizes.min())), shuffle=True, random_state=seed)
+        return [out for _, out in splitter.split(targets, targets)]
+
+    def outputs(self, model: Pipeline, rows: pd.DataFrame) -> np.ndarray:
+        """Rows × classes; a class that the model never saw has probability zero."""
+        return probabilities(model, rows, len(self.classes))
+
+    def predicted(self, outputs: np.ndarray) -> np.ndarray:
+        """The place of the most probable class; of equals, the first."""
+        return outputs.argmax(axis=1)
+
+    def columns(self, outputs: np.ndarray) -> dict[str, Any]:
+        """What a prediction says of itself: `prediction`, and `score` as the predictions table has it."""
+        two = outputs.shape[1] == 2
+        score = outputs[:, self.classes.index(self.positive)] if two else outputs.max(axis=1)
+        return {"prediction": [self.classes[code] for code in self.predicted(outputs)], "score": score}
+
+    def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Whether each row's class is its label's."""
+        return predicted == targets
+
+    def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """0 for a right row, 1 for a wrong one."""
+        return (predicted != targets).astype(float)
+
+    def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """The figures of a verdict."""
+        return {"accuracy": self.skill(predicted, targets)}
+
+    def skill(self, predicted: np.ndarray, targets: np.ndarray) -> float:
+        """Accuracy."""
+        return float((predicted == targets).mean())
+
+    def naive_skill(self, targets: np.ndarray) -> float:
+        """The accuracy of always saying the majority class."""
+        return float(np.bincount(targets).max() / len(targets))
+
+    def metrics(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Accuracy, and the mean negative log probability of the true class in nats."""
+        true = np.clip(outputs[np.arange(len(targets)), targets], np.finfo(float).eps, 1.0)
+        return {"accuracy": self.skill(self.predicted(outputs), targets), "log_loss": float(-np.log(true).mean())}
+
+    def rank(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The least is the best: the most accurate, of equals the one of the least log loss."""
+        return -metrics["accuracy"], metrics["log_loss"]
+
+    def difference(self, model: Pipeline) -> str | None:
+        """Why the model does not solve this problem, if so."""
+        if not is_classifier(model):
+            return "it gives no probabilities of classes"
+        if len(model.classes_) < 2:
+            return "it was trained on a single class"
+        strange = set(model.classes_) - set(range(len(self.classes)))
+        return f"it knows more classes than the {len(self.classes)} of the settings" if strange else None
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How much? A target is the label itself, an output one number for each row, in the label's unit.
+
+    A row is right where its prediction is no farther than the tolerance from its label; its loss is that distance.
+
+    Attributes:
+        tolerance: the farthest that still counts as right, in the label's unit.
+    """
+
+    tolerance: float
+
+    families: ClassVar[Families] = {
+        "decision_tree": DecisionTreeRegressor,
+        "random_forest": RandomForestRegressor,
+        "hist_gradient_boosting": HistGradientBoostingRegressor,
+        "ridge_regression": Ridge,
+    }
+    skill_name: ClassVar[str] = "r2_score"
+    naive_name: ClassVar[str] = "mean label"
+    won_by: ClassVar[str] = "predicted better by"
+    too_few: ClassVar[str] = "too few rows of different labels to compare models on"
+
+    def targets(self, labels: pd.Series) -> np.ndarray:
+        """The labels as float64."""
+        return labels.to_numpy(dtype=np.float64)
+
+    def folds(self, targets: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
+        """The places that each fold leaves out, shuffled.
+
+        Returns:
+            None of them where fewer than two labels differ: every model would be as good as their mean.
+        """
+        if len(np.unique(targets)) < 2:
+            return []
+        splitter = KFold(min(n_folds, len(targets)), shuffle=True, random_state=seed)
+        return [out for _, out in splitter.split(targets)]
+
+    def outputs(self, model: Pipeline, rows: pd.DataFrame) -> np.ndarray:
+        """A number for each row."""
+        return np.asarray(model.predict(rows), dtype=np.float64)
+
+    def predicted(self, outputs: np.ndarray) -> np.ndarray:
+        """The outputs themselves."""
+        return outputs
+
+    def columns(self, outputs: np.ndarray) -> dict[str, Any]:
+        """What a prediction says of itself: `prediction` alone."""
+        return {"prediction": outputs}
+
+    def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Whether each row is within the tolerance; the tolerance itself is, NaN is not."""
+        return np.abs(predicted - targets) <= self.tolerance
+
+    def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The absolute error, in the label's unit; that of NaN is infinite."""
+        found = np.abs(predicted - targets)
+        return np.where(np.isnan(found), np.inf, found)
+
+    def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """The figures of a verdict: the mean absolute error, and the share of rows within the tolerance."""
+        return {
+            "mean_absolute_error": float(self.losses(predicted, targets).mean()),
+            "within_tolerance": float(self.is_right(predicted, targets).mean()),
+        }
+
+    def skill(self, predicted: np.ndarray, targets: np.ndarray) -> float:
+        """R²: 1 - (sum of squared errors) / (sum of squared distances of the targets from their mean)."""
+        spread = float(np.square(targets - targets.mean()).sum())
+        return 1.0 - float(np.square(predicted - targets).sum()) / spread
+
+    def naive_skill(self, _: np.ndarray) -> float:
+        """The R² of always saying the mean label: 0 by its definition."""
+        return 0.0
+
+    def metrics(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """The mean squared error, R², and the figures of a verdict."""
+        squared = {"mean_squared_error": float(np.square(outputs - targets).mean())}
+        return squared | {"r2_score": self.skill(outputs, targets)} | self.summary(outputs, targets)
+
+    def rank(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The least is the best: the mean squared error, not the share within the tolerance.
+
+        The families are fitted to the conditional mean by least squares, and the squared error is the score that this
+        mean minimises in expectation (it is consistent for the mean: Gneiting 2011, "Making and evaluating point
+        forecasts", JASA 106). The share within the tolerance keeps one bit of each row's error: on a few hundred rows
+        many trials are equal in it and the order of the others is noise, and it rewards a prediction of the mode.
+        """
+        return (metrics["mean_squared_error"],)
+
+    def difference(self, model: Pipeline) -> str | None:
+        """Why the model does not solve this problem, if so."""
+        return None if is_regressor(model) else "it does not predict a number"
+
+
+Problem: TypeAlias = Classification | Regression
+
+
+def problem_of(model: ModelSettings) -> Problem:
+    """The problem that the settings name."""
+    if model.predictions.tolerance is not None:
+        return Regression(model.predictions.tolerance)
+    return Classification(model.classes, model.positive)
+
+
+def probabilities(model: Pipeline, rows: pd.DataFrame, n_classes: int) -> np.ndarray:
+    """Rows × classes; a class that the model never saw has probability zero."""
+    found = model.predict_proba(rows)
+    if found.shape[1] == n_classes:
+        return found
+    full = np.zeros((len(rows), n_classes))
+    full[:, model.classes_] = found
+    return full

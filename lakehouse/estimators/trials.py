@@ -1,0 +1,205 @@
+"""Trials: the grids of the families, how a trial is fitted and cross-fitted, and what forbids it to take over."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from lakehouse.errors import ConfigurationError
+from lakehouse.estimators.problems import Problem
+
+_SCALED = frozenset({"logistic_regression", "ridge_regression"})  # their penalty depends on the features' units
+_LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One thing to try: a family with one point of its grid, on the rows of one candidate window."""
+
+    window: str
+    family: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Unique among the trials of one training."""
+        return f"{self.window} {self.family} {json.dumps(dict(self.parameters), sort_keys=True)}"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns that a model reads, in its order; text and booleans are encoded, numbers are taken as they are."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, in the order in which the model is fitted."""
+        return [*self.numeric, *self.categorical]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The labelled rows that all trials of one training share.
+
+    Attributes:
+        problem: what the rows are to teach.
+        rows: at least the feature columns.
+        targets: what each row is to be fitted to.
+        windows: for each candidate window, the mask of the rows that it takes.
+        judged: mask of the rows that trials are compared on; part of every window.
+    """
+
+    features: Features
+    problem: Problem
+    rows: pd.DataFrame
+    targets: np.ndarray
+    windows: Mapping[str, np.ndarray]
+    judged: np.ndarray
+    folds: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """What a trial gives for the judged rows, each by a model that was not fitted on it.
+
+    Attributes:
+        outputs: of the judged rows, as the problem has them.
+        metrics: the problem's figures of them, by name.
+    """
+
+    outputs: np.ndarray
+    metrics: Mapping[str, float]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every output is a number."""
+        return bool(np.isfinite(self.outputs).all())
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial that gave nothing to compare, and why."""
+
+    reason: str
+
+
+def grid(windows: Sequence[str], families: Mapping[Any, Mapping[str, Sequence[Any]]]) -> list[Trial]:
+    """Every point of every family's grid on every window, in the order of the settings."""
+    return [
+        Trial(window, family, dict(zip(axes, point, strict=True)))
+        for window in windows
+        for family, axes in families.items()
+        for point in itertools.product(*axes.values())
+    ]
+
+
+def fit(trial: Trial, data: TrainingSet, left_out: np.ndarray | None = None) -> Pipeline:
+    """The trial's pipeline, fitted to the rows of its window but for those left out (positions).
+
+    Raises:
+        ConfigurationError: the family does not take one of the parameters.
+    """
+    kept = data.windows[trial.window].copy()
+    if left_out is not None:
+        kept[left_out] = False
+    return _build(trial, data).fit(data.rows.loc[kept, data.features.names], data.targets[kept])
+
+
+def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
+    """Out-of-fold outputs for the judged rows, in their order.
+
+    Returns:
+        A failure where the judged rows are too few to compare models on, or scikit-learn refuses what it is to fit.
+    """
+    places = np.flatnonzero(data.judged)
+    targets = data.targets[places]
+    folds = data.problem.folds(targets, data.folds, data.seed)
+    if not folds:
+        return Failed(data.problem.too_few)
+    try:
+        parts = [_outputs_without(trial, data, places[out]) for out in folds]
+    except ValueError as error:
+        return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
+    outputs = np.concatenate(parts)[np.argsort(np.concatenate(folds))]
+    return CrossFit(outputs, data.problem.metrics(outputs, targets))
+
+
+def flaw_of(model: Pipeline, result: CrossFit, data: TrainingSet) -> str | None:
+    """Why a fitted trial may never take over, whatever it scored; None where nothing forbids it.
+
+    It reads other columns than the settings say, solves another problem, has seen a single class, or its output for a
+    judged row is not a finite number, cross-fitted or not.
+    """
+    difference = difference_of(model, data.features, data.problem)
+    if difference:
+        return difference
+    for outputs in (result.outputs, data.problem.outputs(model, data.rows.loc[data.judged, data.features.names])):
+        strange = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+        if strange.any():
+            return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
+    return None
+
+
+def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
+    """How the model's columns or its output differ from what the settings say; None where they do not."""
+    read = list(model.feature_names_in_)
+    if read != features.names:
+        return f"it reads {', '.join(read)}; the settings say {', '.join(features.names)}"
+    return problem.difference(model)
+
+
+def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem: Problem) -> None:
+    """Whether every point of every grid is one that its family takes.
+
+    Raises:
+        ConfigurationError: a parameter is unknown, or has an impossible value.
+    """
+    for trial in grid([""], families):
+        try:
+            _estimator(trial, problem, seed=0)._validate_params()
+        except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
+            raise ConfigurationError(f"training.families.{trial.family}: {error}") from error
+
+
+def _outputs_without(trial: Trial, data: TrainingSet, out: np.ndarray) -> np.ndarray:
+    """What the trial, fitted without the rows at these places, gives for them."""
+    model = fit(trial, data, left_out=out)
+    return data.problem.outputs(model, data.rows.iloc[out][data.features.names])
+
+
+def _build(trial: Trial, data: TrainingSet) -> Pipeline:
+    return make_pipeline(_encoder(data.features, trial.family in _SCALED), _estimator(trial, data.problem, data.seed))
+
+
+def _estimator(trial: Trial, problem: Problem, seed: int) -> Any:
+    family, parameters = problem.families[trial.family], dict(trial.parameters)
+    known = family().get_params()
+    wrong = [name for name in parameters if name not in known]
+    if wrong:
+        known_names = ", ".join(sorted(known))
+        raise ConfigurationError(
+            f"training.families.{trial.family}: {wrong[0]} is not known; write one of {known_names}"
+        )
+    return family(**{"random_state": seed, **parameters})
+
+
+def _encoder(features: Features, scaled: bool) -> ColumnTransformer:
+    number = (
+        make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+        if scaled
+        else SimpleImputer(strategy="median", keep_empty_features=True)
+    )
+    text = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    steps = [("number", number, list(features.numeric)), ("text", text, list(features.categorical))]
+    return ColumnTransformer([step for step in steps if step[2]], verbose_feature_names_out=False)

@@ -182,7 +182,7 @@ def _verdict(
     if difference := difference_of(model, data.features, data.problem):
         return Verdict(False, f"the champion cannot be compared: {difference}")
     judged = challenger.labelled[data.judged]
-    new = (judged[_LABEL_TIME] < champion.record.as_of).to_numpy()
+    new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
     rows = judged.loc[new, data.features.names]
     current = data.problem.predicted(data.problem.outputs(model, rows)) if new.any() else np.array([])
     return judge(decision.action, data.problem, challenger.targets[new], current, challenger.predicted[new], margins)

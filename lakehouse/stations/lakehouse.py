@@ -1,5 +1,6 @@
 """One lakehouse, opened: a model's settings, its tables, its registry, and where its lines land."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,9 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.estimators import check_families
 from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
-from lakehouse.steps.catalogue import as_init_sql
+from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.store import Store
-from lakehouse.tables import Catalog, catalog_of
+from lakehouse.tables import Catalog, catalog_of, views_of
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,19 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     store = Store(spark, root, catalog_of(model))
     store.create_missing()
     if "://" not in root:
-        (Path(root) / "_system" / "tables.sql").write_text(as_init_sql(store.catalog, store.path))
+        _write_sql(model, store)
     return Lakehouse(model, environment, store)
+
+
+def _write_sql(model: ModelSettings, store: Store) -> None:
+    """Writes the statements that give tables and views names, for Spark and for DuckDB, where they have changed."""
+    views = views_of(model, store.catalog)
+    for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
+        sql, path = made(store.catalog, views, store.root, store.path), Path(store.root) / "_system" / name
+        if not path.exists() or path.read_text(encoding="utf-8") != sql:
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(sql, encoding="utf-8")
+            new.replace(path)  # at once: a prompt may be reading it
 
 
 def _absolute(root: str) -> str:

@@ -98,7 +98,7 @@ PROFILE_METRICS = Table(
         Column("mean_absolute_percentage_error", "double", "For regression"),
         Column("r2_score", "double", "For regression"),
         Column("brier_score", "double", "Mean squared error of the probability"),
-        Column("expected_calibration_error", "double", "Mean distance of the probability from the share that came true"),
+        Column("expected_calibration_error", "double", "Mean distance of probabilities from the share that came true"),
         Column("accuracy_without_retraining", "double", "Share that the first promoted model would have got right"),
         Column("n_labelled", "bigint", "Rows whose label has come"),
         Column("label_coverage", "double", "Share of rows whose label has come, 0-1"),

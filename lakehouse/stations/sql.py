@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 from typing import TextIO
@@ -14,6 +14,8 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.session import LOCAL_PROPERTIES
 from lakehouse.steps.catalogue import at_root
 
+# Queries of gold are short: with the quick compiler alone, the first answer comes in two thirds of the time.
+_QUICK_START = " -XX:TieredStopAtLevel=1"
 _HEADER = "spark.sql.cli.print.header"
 
 
@@ -37,11 +39,13 @@ def open_prompt(root: Path, query: str | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="lakehouse-sql-") as scratch:
         init = Path(scratch) / "tables.sql"
         init.write_text(f"{statements}SET {_HEADER}=true;\n", encoding="utf-8")
-        words = [str(Path(sys.executable).with_name("spark-sql")), *quiet_options(scratch), "-i", str(init)]
+        settings = [word for pair in quiet_settings(scratch).items() for word in ("--conf", "=".join(pair))]
+        words = [str(Path(sys.executable).with_name("spark-sql")), "--properties-file", str(LOCAL_PROPERTIES)]
+        words += [*settings, "-i", str(init)]
         # Ctrl-C is for the prompt, which cancels a query; this process only waits to clear up.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            return _run(words, query, scratch, quiet_environment(scratch))
+            return _run(words, query, scratch)
         finally:
             signal.signal(signal.SIGINT, before)
 
@@ -59,25 +63,22 @@ def names_of(root: Path) -> str:
     return at_root(written, str(root.resolve()))
 
 
-def quiet_options(scratch: str) -> list[str]:
-    """Options of a Spark that only answers: nothing is resolved (setting up has put the jars on its class path)."""
-    settings = {"spark.sql.warehouse.dir": f"{scratch}/warehouse", "spark.jars.packages": "", "spark.jars.excludes": ""}
-    pairs = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
-    return ["--properties-file", str(LOCAL_PROPERTIES), *pairs]
+def quiet_settings(scratch: str) -> dict[str, str]:
+    """Settings of a Spark that only answers: nothing is resolved (setting up has put the jars on its class path)."""
+    return {"spark.sql.warehouse.dir": f"{scratch}/warehouse", "spark.jars.packages": "", "spark.jars.excludes": ""}
 
 
-def quiet_environment(scratch: str) -> Mapping[str, str]:
-    """Its environment: on loopback, temporary files in `scratch`.
-
-    Queries of gold are short: with the quick compiler alone, the first answer comes in two thirds of the time.
-    """
-    options = f"-Djava.io.tmpdir={scratch} -Dderby.stream.error.file={scratch}/derby.log -XX:TieredStopAtLevel=1"
-    return {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SUBMIT_OPTS": options}
+def quiet_environment(scratch: str) -> dict[str, str]:
+    """Variables of its environment: on loopback only, what it writes beside the tables in `scratch`."""
+    options = f"-Djava.io.tmpdir={scratch} -Dderby.stream.error.file={scratch}/derby.log"
+    return {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SUBMIT_OPTS": options}
 
 
-def _run(words: list[str], query: str | None, scratch: str, environment: Mapping[str, str]) -> int:
+def _run(words: list[str], query: str | None, scratch: str) -> int:
     """Runs spark-sql without what it says of the statements that are not the person's own."""
     own = [] if query is None else ["-e", query]
+    environment = {**os.environ, **quiet_environment(scratch)}
+    environment["SPARK_SUBMIT_OPTS"] += _QUICK_START
     piped = None if query is None else subprocess.PIPE
     with subprocess.Popen([*words, *own], env=environment, stdout=piped, stderr=subprocess.PIPE, text=True) as process:
         n_statements = (Path(scratch) / "tables.sql").read_text(encoding="utf-8").count(";\n")

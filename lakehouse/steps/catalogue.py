@@ -26,11 +26,12 @@ def as_markdown(catalog: Catalog, views: Iterable[View] = ()) -> str:
 def as_spark_sql(catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]) -> str:
     """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`); they write nothing to a table.
 
-    A table's comments are those that its Delta log holds.
+    The comments of a table's columns are those that its Delta log holds.
     """
     databases = [f"CREATE DATABASE IF NOT EXISTS {name} COMMENT {_spark(words)};" for name, words in _LAYERS.items()]
     tables = [
-        f"CREATE TABLE IF NOT EXISTS {table.full_name} USING DELTA LOCATION {_spark(path_of(table))};"
+        f"CREATE TABLE IF NOT EXISTS {table.full_name} USING DELTA COMMENT {_spark(table.grain)}"
+        f" LOCATION {_spark(path_of(table))};"
         for table in catalog.tables
     ]
     return "\n".join([f"{_MARK}{root}", *databases, *tables, *map(_spark_view, views), ""])

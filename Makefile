@@ -13,12 +13,15 @@ SEED ?= 0
 SCENARIO ?= demo
 DAYS ?=
 ROOT ?= .lakehouse/main
+QUERY ?=
+PORT ?= 10000
 
+export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 ##@ Use
-.PHONY: help demo mlflow wheel
+.PHONY: help demo mlflow sql sql-server wheel
 help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,6 +33,12 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(ROOT)/mlflow/mlflow.db --host 127.0.0.1 --port 5000
+
+sql: $(SET_UP) ## Opens a spark-sql prompt on a lakehouse's tables and views, or answers QUERY="..." (ROOT=.lakehouse/demo).
+	@$(BIN)/python jobs/sql.py --root $(ROOT) $(if $(QUERY),--query "$$QUERY")
+
+sql-server: $(SET_UP) ## Serves them to JDBC and ODBC clients, on 127.0.0.1 with a login (ROOT=, PORT=10000).
+	@$(BIN)/python jobs/sql_server.py --root $(ROOT) --port $(PORT)
 
 wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .

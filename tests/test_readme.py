@@ -2,17 +2,20 @@ import re
 from pathlib import Path
 
 from lakehouse.settings import load_model_settings
-from lakehouse.steps.catalogue import as_init_sql, as_markdown
-from lakehouse.tables import catalog_of
+from lakehouse.steps.catalogue import as_markdown, as_spark_sql
+from lakehouse.tables import catalog_of, views_of
 
 README = Path("README.md").read_text(encoding="utf-8")
-CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
+MODEL = load_model_settings("conf/glassware.yaml")
+CATALOG = catalog_of(MODEL)
 
 
 def test_the_readmes_table_catalogue_is_what_the_declarations_say() -> None:
     shown = re.search(r"<!-- tables: .*? -->\n(.*?)\n<!-- end of tables -->", README, re.DOTALL)
     assert shown is not None
-    assert shown[1] == as_markdown(CATALOG), "write it anew: python -m lakehouse.steps.catalogue"
+    assert shown[1] == as_markdown(CATALOG, views_of(MODEL, CATALOG)), (
+        "write it anew: python -m lakehouse.steps.catalogue"
+    )
 
 
 def test_every_job_is_in_the_readmes_table_of_jobs() -> None:
@@ -27,11 +30,11 @@ def test_every_file_that_the_readme_links_to_is_there() -> None:
 
 
 def test_the_init_sql_names_every_table_and_its_place() -> None:
-    sql = as_init_sql(CATALOG, lambda table: f"/lakehouse/{table.layer}/{table.name}")
+    sql = as_spark_sql(CATALOG, (), "/lakehouse", lambda table: f"/lakehouse/{table.layer}/{table.name}")
     for table in CATALOG.tables:
-        assert (
-            f"TABLE IF NOT EXISTS {table.full_name} USING DELTA LOCATION '/lakehouse/{table.layer}/{table.name}'" in sql
-        )
+        (statement,) = [line for line in sql.splitlines() if f" {table.full_name} " in line]
+        assert statement.startswith("CREATE TABLE IF NOT EXISTS")
+        assert statement.endswith(f" LOCATION '/lakehouse/{table.layer}/{table.name}';")
 
 
 def test_every_job_is_at_most_about_sixty_lines() -> None:

@@ -1,5 +1,6 @@
 """One lakehouse, opened: a model's settings, its tables, its registry, and where its lines land."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,12 @@ from lakehouse.estimators import check_families, problem_of
 from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
-from lakehouse.steps.catalogue import as_init_sql
+from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom_metrics import CustomMetrics
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
-from lakehouse.tables import Catalog, catalog_of
+from lakehouse.tables import Catalog, catalog_of, views_of
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,19 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
         lakehouse.custom_metrics  # noqa: B018 - a wrong one is told now, not when its first row comes
     store.create_missing()
     if "://" not in root:
-        (Path(root) / "_system" / "tables.sql").write_text(as_init_sql(store.catalog, store.path))
+        _write_sql(model, store)
     return lakehouse
+
+
+def _write_sql(model: ModelSettings, store: Store) -> None:
+    """Writes the statements that give tables and views names, for Spark and for DuckDB, where they have changed."""
+    views = views_of(model, store.catalog)
+    for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
+        sql, path = made(store.catalog, views, store.root, store.path), Path(store.root) / "_system" / name
+        if not path.exists() or path.read_text(encoding="utf-8") != sql:
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(sql, encoding="utf-8")
+            new.replace(path)  # at once: a prompt may be reading it
 
 
 def _absolute(root: str) -> str:

@@ -4,6 +4,7 @@ from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table
 from lakehouse.tables.gold import DECISION, MODEL_ID, MONITOR, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_LEDGER
+from lakehouse.tables.views import View, views_of
 
 __all__ = [
     "DECISION",
@@ -17,5 +18,7 @@ __all__ = [
     "Catalog",
     "Column",
     "Table",
+    "View",
     "catalog_of",
+    "views_of",
 ]

@@ -177,20 +177,7 @@ def _filled(
     schema = StructType([StructField("_row", LongType()), StructField("_column", StringType()), *fields])
     records = [{"_row": place, "_column": rows[place]["column_name"], **record(rows[place])} for place in chosen]
     frame = spark.createDataFrame(pa.Table.from_pylist(records, to_arrow_schema(schema, timezone="UTC")))
-    names = ["_row"]
-    for layer in _layers(metrics):
-        frame = frame.selectExpr("*", *(metric.value for metric in layer))
-        names += [metric.name for metric in layer]
-    for found in frame.select(*names).collect():
-        filled[found["_row"]].update({name: found[name] for name in names[1:]})
+    values = frame.selectExpr("_row", *(metric.value for metric in metrics))  # each may read those to its left
+    for found in values.collect():
+        filled[found["_row"]].update({metric.name: found[metric.name] for metric in metrics})
     return filled
-
-
-def _layers(metrics: Sequence[CheckedMetric]) -> list[list[CheckedMetric]]:
-    """The metrics in order, cut where one reads another: those of a layer are computed at once."""
-    layers: list[list[CheckedMetric]] = []
-    for metric in metrics:
-        if not layers or any(other.name in metric.reads for other in layers[-1]):
-            layers.append([])
-        layers[-1].append(metric)
-    return layers

@@ -78,7 +78,7 @@ def test_the_trial_of_the_least_squared_error_was_chosen_and_its_figures_are_tho
 def test_the_baseline_of_a_regression_has_numbers_in_bins_for_prediction_and_label(shop):
     lakehouse = shop.lakehouse
     baseline = baseline_of(lakehouse, lakehouse.registry.version("1"))
-    assert list(baseline) == ["workshop", "panels", "years", "towed", "prediction", "cost"]
+    assert list(baseline) == ["workshop", "panels", "years", "towed", "photographed_at", "prediction", "cost"]
     costs = labelled(shop, 160)["cost"]
     for name in ("prediction", "cost"):
         assert (baseline[name].spec.data_type, baseline[name].spec.kind) == ("double", "numeric")

@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from lakehouse import stream
+from lakehouse.errors import TrainingError
+from lakehouse.estimators import problem_of
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, finish_alias_move, is_judged, record_refusal, record_verdict
@@ -123,9 +125,13 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
 
 def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:
     """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
-    version = lakehouse.registry.trained_as_of(as_of) or train(lakehouse, decision, as_of)
+    try:
+        version = lakehouse.registry.trained_as_of(as_of) or train(lakehouse, decision, as_of)
+    except TrainingError as error:
+        record_refusal(lakehouse, as_of, str(error))
+        return False
     if version is None:
-        record_refusal(lakehouse, as_of, "too few rows of each class to compare models on")
+        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few)
         return False
     verdict = verdict_of(version)
     record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)

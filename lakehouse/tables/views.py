@@ -87,8 +87,8 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     large = f"CASE WHEN {psi} IS NOT NULL THEN {psi} >= {DRIFT_PSI} ELSE {distance} >= {DRIFT_JS} END"
     horizon = model.labels.horizon
     return {
-        "id": getattr(model.metrics, "model_id_column", "model_version"),
-        "day": next((text for text in model.metrics.granularities if text in _DAY), _DAY[0]),
+        "id": model.metrics.model_id_column,
+        "day": next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]),
         "features": ", ".join(f"'{name}'" for name in model.predictions.features),
         "profile_metrics": catalog.profile_metrics.full_name,
         "drift_metrics": catalog.drift_metrics.full_name,

@@ -13,6 +13,8 @@ data of that size (`WIDE`), as a cluster would.
       --conf spark.sql.codegen.factoryMode=FALLBACK tests/benchmarks/aggregate.py rows [ROWS]
 """
 
+import itertools
+import random
 import shutil
 import statistics
 import sys
@@ -21,6 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.calendar import DAY
@@ -34,6 +37,7 @@ from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.store import Transaction
 
 A_DAY = 192
+FIRST_PID = 200_000_000
 LABEL_DELAY = 2
 
 
@@ -48,16 +52,40 @@ def begun(folder: Path) -> tuple[Lakehouse, int]:
     return lakehouse, 9
 
 
-def append_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
+def append_day(lakehouse: Lakehouse, day: int) -> None:
+    """Appends a day's predictions and the labels of two days before, from the driver."""
+    catalog, store, chance = lakehouse.catalog, lakehouse.store, random.Random(day)
+    first = FIRST_PID + day * A_DAY
+    scores = [chance.random() for _ in range(A_DAY)]
+    predictions = [
+        {
+            "pid": first + place,
+            "process_time": START + day * DAY + place * DAY / A_DAY,
+            "temp": chance.uniform(350, 360),
+            "pressure": chance.gauss(12, 2),
+            "duration": chance.uniform(28.5, 32.5),
+            "score": score,
+            "prediction": int(score > 0.5),
+            "probability": {"0": 1 - score, "1": score},
+            "model_version": "1",
+        }
+        for place, score in enumerate(scores)
+    ]
+    told = START + (day + 1) * DAY
+    older = range(first - LABEL_DELAY * A_DAY, first - (LABEL_DELAY - 1) * A_DAY)
+    labels = [{"pid": pid, "qualitycheck_time": told, "quality": int(chance.random() < 0.6)} for pid in older]
+    store.append_rows(predictions, catalog.predictions)
+    store.append_rows(labels, catalog.labels)
+
+
+def append_wide_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
     """Appends a day's predictions and the labels of two days before, by Spark."""
     catalog, store = lakehouse.catalog, lakehouse.store
-    first = day * n_rows + 200_000_000
+    first = FIRST_PID + day * n_rows
     ids = lakehouse.spark.range(first, first + n_rows).withColumnRenamed("id", "pid")
-    predictions = _predictions(lakehouse, ids, day, n_rows)
-    store.append(predictions, catalog.predictions, Transaction("benchmark", day))
-    labelled = ids.select((F.col("pid") - LABEL_DELAY * n_rows).alias("pid"))
-    labels = labelled.select(
-        "pid",
+    store.append(_wide_predictions(ids, day, n_rows), catalog.predictions, Transaction("benchmark", day))
+    labels = ids.select(
+        (F.col("pid") - LABEL_DELAY * n_rows).alias("pid"),
         F.lit(START + (day + 1) * DAY).alias("qualitycheck_time"),
         (F.rand(day) < 0.6).cast("int").alias("quality"),
         F.lit("benchmark").alias("source_file"),
@@ -66,36 +94,38 @@ def append_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
     store.append(labels, catalog.labels, Transaction("benchmark", day))
 
 
-def _predictions(lakehouse: Lakehouse, ids, day: int, n_rows: int):
+def _wide_predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
     place = F.col("pid") % n_rows
-    score = F.rand(day + 1)
-    frame = ids.select(
+    return ids.select(
         "pid",
         (F.lit(START + day * DAY).cast("double") + place * (86_400 / n_rows)).cast("timestamp").alias("process_time"),
         (350 + 10 * F.rand(day + 2)).alias("temp"),
         (12 + 2 * F.randn(day + 3)).alias("pressure"),
         (28.5 + 4 * F.rand(day + 4)).alias("duration"),
-        score.alias("score"),
-    )
-    return frame.select(
-        "*",
-        (F.col("score") > 0.5).cast("int").alias("prediction"),
-        F.create_map(F.lit("0"), 1 - F.col("score"), F.lit("1"), F.col("score")).alias("probability"),
+        F.rand(day + 1).alias("score"),
         F.lit("1").alias("model_version"),
         F.lit("benchmark").alias("query_id"),
         F.lit(day).cast("bigint").alias("batch_id"),
+    ).withColumns(
+        {
+            "prediction": (F.col("score") > 0.5).cast("int"),
+            "probability": F.create_map(F.lit("0"), 1 - F.col("score"), F.lit("1"), F.col("score")),
+        }
     )
 
 
-def timed_days(lakehouse: Lakehouse, first: int, n_rows: int = A_DAY) -> Iterator[float]:
+def timed(lakehouse: Lakehouse) -> float:
+    """The seconds that one aggregation takes."""
+    began = time.perf_counter()
+    aggregate_kpis(lakehouse, "available-now")
+    return time.perf_counter() - began
+
+
+def timed_days(lakehouse: Lakehouse, first: int) -> Iterator[float]:
     """Appends and aggregates one day after the other; the seconds that each aggregation took."""
-    day = first
-    while True:
-        append_day(lakehouse, day, n_rows)
-        began = time.perf_counter()
-        aggregate_kpis(lakehouse, "available-now")
-        yield time.perf_counter() - began
-        day += 1
+    for day in itertools.count(first):
+        append_day(lakehouse, day)
+        yield timed(lakehouse)
 
 
 def days(folder: Path, n_days: int) -> None:
@@ -116,9 +146,9 @@ def days(folder: Path, n_days: int) -> None:
 def rows(folder: Path, n_rows: int) -> None:
     """Prints the seconds of each day of a week."""
     lakehouse, first = begun(folder / "wide")
-    seconds = timed_days(lakehouse, first + 5, n_rows)  # from a Monday on
     for day in range(7):
-        took = next(seconds)
+        append_wide_day(lakehouse, first + 5 + day, n_rows)  # from a Monday on
+        took = timed(lakehouse)
         print(f"day {day + 1}: {took:.0f} s, {n_rows / took / 1000:.0f} thousand predictions a second", flush=True)
 
 

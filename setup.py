@@ -36,7 +36,7 @@ DEVELOPMENT = [
 
 setup(
     name="glassware-lakehouse",
-    version="0.1.0",
+    version="0.2.0",
     description="A self-retraining bronze-silver-gold lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
     packages=find_packages(include=["lakehouse", "lakehouse.*"]),
     package_data={"lakehouse.stations": ["java/*.java"]},

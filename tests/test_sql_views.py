@@ -123,6 +123,7 @@ def _fill(lakehouse: Lakehouse) -> None:
         _drift("07-02", "duration", 1e-9, **_psi(0.05)),  # certain, but too small to matter
         _drift("07-02", "prediction", 0.001, js_distance=0.15),
         _drift("07-02", "quality", 0.001, js_distance=0.05),
+        _drift("07-02", "score", 0.001, **_psi(4.0)),  # differs by its nature
         _drift("07-02", "pressure", 0.001, **_psi(0.8), drift_type="CONSECUTIVE"),
         _drift("07-02", "duration", 0.001, **_psi(0.8), slice_value="true", **slices),
         _drift("07-02", "duration", 0.001, **_psi(0.8), granularity="1 week"),
@@ -213,6 +214,20 @@ def test_the_history_tells_who_was_in_production_from_when_to_when_and_why(engin
     assert (found[1]["accuracy"], found[1]["accuracy_before"], found[1]["rows_compared"]) == (0.95, 0.7, 200.0)
     assert dict(found[1]["evidence"])["probability_better"] == found[1]["probability_better"] == 0.999
     assert found[0]["evidence"] is None
+
+
+def test_a_decision_stands_beside_the_verdict_on_what_it_led_to(engines: Engines) -> None:
+    found = {f"{row['as_of']:%m-%d}": row for row in engines.rows("decision_history", "as_of")}
+    verdicts = {day: (row["action"], row["verdict"], row["challenger"]) for day, row in found.items()}
+    assert verdicts == {
+        "07-02": ("retrain", None, None),
+        "07-03": ("retrain", "promote", "2"),  # the rollback as of the same moment is no verdict
+        "07-04": ("retrain", "refuse", "3"),
+        "07-05": ("retrain", None, None),
+        "07-06": ("keep", None, None),
+    }
+    assert (found["07-03"]["reason"], found["07-03"]["score"]) == ("score 15; so it is", 15.0)
+    assert (found["07-03"]["verdict_reason"], found["07-03"]["probability_better"]) == ("better", 0.999)
 
 
 def test_open_alarms_are_what_nobody_has_answered_yet(engines: Engines) -> None:

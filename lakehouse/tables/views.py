@@ -51,7 +51,7 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
         ConfigurationError: a table of the model has the name of a view.
     """
     names = _names(model, catalog)
-    views = tuple(_filled(view, names) for view in (_DAILY, _HISTORY, _ALARMS, _SLICES, _GAIN))
+    views = tuple(_filled(view, names) for view in (_DAILY, _HISTORY, _DECISIONS, _ALARMS, _SLICES, _GAIN))
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
     if clash:
@@ -98,7 +98,8 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "accuracy_high": high,
         "error_low": error_low,
         "error_high": error_high,
-        "has_drifted": f"f.adjusted_pvalue < {DRIFT_PVALUE} AND {large}",
+        # A version is compared with the cross-fitted scores of its training, which are never quite those that it gives.
+        "has_drifted": f"f.column_name <> 'score' AND f.adjusted_pvalue < {DRIFT_PVALUE} AND {large}",
         "psi": str(DRIFT_PSI),
         "distance": str(DRIFT_JS),
         "least_coverage": str(LEAST_COVERAGE),
@@ -137,7 +138,7 @@ _DAILY = View(
         Column("root_mean_squared_error", "double", "For regression"),
         Column("champion", "string", "Version in production at the end of the day"),
         Column("drifted_features", "bigint", "Features that have drifted from the version's training data"),
-        Column("drifted_columns", "string", "All columns that have, prediction and label among them"),
+        Column("drifted_columns", "string", "All columns that have, prediction and label among them, but the score"),
         Column("promotions", "bigint", "Promotions on that day"),
         Column("rollbacks", "bigint", "Rollbacks on that day"),
     ),
@@ -213,6 +214,32 @@ SELECT to_version AS model_version, as_of AS champion_from, next_as_of AS champi
   evidence['rows'] AS rows_compared, evidence['probability_better'] AS probability_better, trained_from, trained_to,
   trained_rows, changed_at, next_action AS ended_by, evidence
 FROM moves
+""",
+)
+
+_DECISIONS = View(
+    "decision_history",
+    "A decision, with the verdict on the challenger where one was trained",
+    (
+        Column("as_of", "timestamp", "Newest label time that had landed"),
+        Column("model_version", "string", "Champion when it was decided; NULL before the first"),
+        Column("action", "string", "wait, train_first, keep, retrain or refresh"),
+        Column("rule", "string", "Rule that decided"),
+        Column("reason", "string", "Why, in words"),
+        Column("score", "double", "Evidence that accuracy has fallen; of the rule cusum"),
+        Column("threshold", "double", "What it was held against"),
+        Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
+        Column("verdict", "string", "promote or refuse; NULL where nothing was trained, or its verdict is to come"),
+        Column("challenger", "string", "Version that was judged; NULL if training gave none"),
+        Column("verdict_reason", "string", "Why, in words"),
+        Column("probability_better", "double", "Probability that the challenger is the better one"),
+        Column("decided_at", "timestamp", "Wall-clock time"),
+    ),
+    """
+SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, d.evidence['score'] AS score,
+  d.evidence['threshold'] AS threshold, d.change_at, p.action AS verdict, p.to_version AS challenger,
+  p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better, d.decided_at
+FROM $decision AS d LEFT JOIN $promotion AS p ON p.as_of = d.as_of AND p.action IN ('promote', 'refuse')
 """,
 )
 

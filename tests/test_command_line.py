@@ -23,6 +23,23 @@ def test_each_job_tells_its_options(job: Path, capsys: pytest.CaptureFixture[str
     assert "usage:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--from", "2019-07-01"], "--from and --to go together"),
+        (["--from", "2019-07-02", "--to", "2019-07-01"], "--from is after --to; exchange them"),
+        (["--from", "yesterday", "--to", "2019-07-01"], "invalid"),
+    ],
+)
+def test_a_span_that_is_none_is_told_before_spark_starts(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module("jobs.aggregate_kpis").main(words)
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_wrong_configuration_is_one_sentence_that_names_the_key(tmp_path: Path) -> None:
     model = tmp_path / "model.yaml"

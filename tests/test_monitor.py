@@ -12,9 +12,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from scipy.stats import ks_2samp
 
-from lakehouse.errors import ConfigurationError
+from lakehouse.errors import ConfigurationError, RegistryError
 from lakehouse.stations.aggregate_kpis import Aggregator, Touched, backfill
-from tests.rows import glassware_plant, moment
+from tests.rows import glassware_plant
 from tests.test_aggregate_kpis import FRESHNESS, assert_same, contents
 
 FIRST, LAST = dt.date(2019, 7, 1), dt.date(2019, 7, 9)
@@ -168,13 +168,19 @@ def test_a_baseline_table_that_cannot_be_one_is_one_sentence(plant, tmp_path):
             touch(lakehouse, LAST)
 
 
-def test_the_model_id_column_has_the_name_of_the_settings(plant, tmp_path):
-    model = plant.model.model_copy(
-        update={"metrics": plant.model.metrics.model_copy(update={"model_id_column": "model_id"})}
-    )
-    from lakehouse.tables import catalog_of
+def test_without_the_first_models_file_one_figure_is_empty_and_the_others_stand(plant, tmp_path, monkeypatch):
+    lakehouse = plant.copy("newest", tmp_path)  # three versions were promoted
+    files = lakehouse.registry.model_file
+    gone = RegistryError("model/model.skops is not in the artifact store")
 
-    catalog = catalog_of(model)
-    assert "model_id" in catalog.profile_metrics.keys
-    assert "model_version" not in catalog.drift_metrics.schema.names
-    assert moment("2019-07-01T00:00:00").tzinfo
+    def model_file(version):
+        if version.version == "1":
+            raise gone
+        return files(version)
+
+    monkeypatch.setattr(lakehouse.registry, "model_file", model_file)
+    touch(lakehouse, LAST)
+    rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, pc.field("window_date") == LAST)
+    table = next(row for row in rows if (row["column_name"], row["granularity"]) == (":table", "1 day"))
+    assert table["accuracy_without_retraining"] is None
+    assert table["accuracy_score"] > 0.8

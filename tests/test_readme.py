@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import yaml
+
 from lakehouse.settings import load_model_settings
 from lakehouse.steps.catalogue import as_markdown, as_spark_sql
 from lakehouse.tables import catalog_of, views_of
@@ -40,3 +42,10 @@ def test_the_init_sql_names_every_table_and_its_place() -> None:
 def test_every_job_is_at_most_about_sixty_lines() -> None:
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in Path("jobs").glob("*.py")}
     assert {name: length for name, length in lengths.items() if length > 60} == {}
+
+
+def test_the_readmes_metrics_are_settings_that_are_accepted() -> None:
+    shown = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if block.startswith("metrics:"))
+    glassware = load_model_settings("conf/glassware.yaml")
+    metrics = glassware.metrics.model_validate(yaml.safe_load(shown)["metrics"])
+    assert set(metrics.model_fields_set) == set(type(metrics).model_fields)  # every setting is shown

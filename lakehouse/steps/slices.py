@@ -34,7 +34,7 @@ def _check(spark: SparkSession, text: str, rows: StructType) -> None:
     frame, tree = probe(spark, rows), sql.parsed(text)
     if tree is not None:
         sql.check_shape(tree, rows.names, aggregates=False)
-    kind, _ = understood(frame, text, tree, without_aggregates, "has an aggregate function; write a predicate of a row")
+    kind, _ = understood(frame, text, tree, without_aggregates)
     if kind.simpleString() not in _FEW_VALUED:
         raise Refusal(f"is a {kind.simpleString()}; write a predicate such as `x > 5`, or a column of few values")
     check_values(frame, [text])

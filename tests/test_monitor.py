@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from scipy.stats import ks_2samp
 
+from lakehouse.calendar import Granularity
 from lakehouse.errors import ConfigurationError, RegistryError
 from lakehouse.stations.aggregate_kpis import Aggregator, Touched, backfill
 from tests.rows import glassware_plant
@@ -184,3 +185,16 @@ def test_without_the_first_models_file_one_figure_is_empty_and_the_others_stand(
     table = next(row for row in rows if (row["column_name"], row["granularity"]) == (":table", "1 day"))
     assert table["accuracy_without_retraining"] is None
     assert table["accuracy_score"] > 0.8
+
+
+def test_finer_windows_begin_with_the_days_that_are_touched(plant, tmp_path):
+    finer = tuple(map(Granularity, ("30 minutes", "1 day")))
+    lakehouse = with_metrics(plant.copy("first", tmp_path), granularities=finer)
+    touch(lakehouse, LAST)
+    where = pc.field("window_date") == LAST
+    facts = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start"])
+    assert {row["window_start"].minute for row in facts} == {0, 30}
+    rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, where & (pc.field("column_name") == ":table"))
+    counts = {name: [row["count"] for row in rows if row["granularity"] == name] for name in ("30 minutes", "1 day")}
+    assert len(counts["30 minutes"]) == 2 * 48  # of the one version and of all together
+    assert sum(counts["30 minutes"]) == sum(counts["1 day"])

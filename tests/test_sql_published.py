@@ -1,4 +1,4 @@
-"""The shape that others query: each of these asks for columns as published queries do (their addresses stand in them)."""
+"""The shape that others query: these ask for columns as published queries do; the addresses stand in them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def alike(value: Any) -> Any:
     """A value as both engines mean it: maps without order, sums of doubles to eleven digits, times in UTC."""
     if isinstance(value, float):
         return float(f"{value:.11g}")
+    if isinstance(value, Decimal):
+        return int(value)  # DuckDB's sums of integers
     if isinstance(value, dict):
         return {key: alike(each) for key, each in value.items()}
     if isinstance(value, list):

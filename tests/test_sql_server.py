@@ -20,6 +20,7 @@ from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
 from lakehouse.stations.sql_server import PASSWORD_VARIABLE, USER_VARIABLE, login_of, serve
 from tests.rows import moment
+from tests.sql_doc import DOCUMENT, programs
 
 USER, PASSWORD = "bi", "correct horse battery"
 MODEL = load_model_settings("conf/glassware.yaml")
@@ -88,6 +89,15 @@ def test_a_client_that_logs_in_asks_gold_as_it_is_now(server: Server) -> None:
     found = server.ask("SELECT as_of, retrain, reasons, evidence, model_version FROM decision", database="gold")
     assert found == [(moment("2019-07-03").replace(tzinfo=None), True, b'["so"]', '{"score":1.5}', None)]
     assert server.ask("SELECT alarm, CAST(since AS DATE) FROM gold.open_alarms")[0][0] == "retraining"
+
+
+@pytest.mark.slow
+def test_the_documents_program_runs(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = [each for each in programs(DOCUMENT.read_text(encoding="utf-8")) if "impala" in each]
+    login = tmp_path / "login"
+    login.write_text(f"{USER}\n{PASSWORD}\n")
+    exec(program.replace(".lakehouse/demo/_system/sql_login", str(login)).replace("10000", str(server.port)), {})
+    assert capsys.readouterr().out == "[]\n"
 
 
 @pytest.mark.slow

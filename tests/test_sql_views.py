@@ -103,6 +103,7 @@ def _fill(lakehouse: Lakehouse) -> None:
     catalog, slices = lakehouse.catalog, {"slice_key": "temp > 355"}
     profiles = [
         _quality("06-20", 100, 50, 50, is_final=True),  # labels overdue too long ago to be chased
+        _quality("06-30", 100, 100, 90, is_final=True, in_training_window=True),  # the day before the first promotion
         _quality("07-01", 100, 96, 96, is_final=True, in_training_window=True, accuracy_without_retraining=1.0),
         _quality("07-02", 100, 90, 75, is_final=True, accuracy_without_retraining=70 / 90),
         _quality("07-02", 60, 60, 48, is_final=True, model_version="1"),
@@ -167,6 +168,7 @@ def test_a_day_has_one_row_for_each_version_and_one_for_all(engines: Engines) ->
     found = engines.rows("daily_quality", "day, model_version")
     assert [(f"{row['day']:%m-%d}", row["model_version"], row["n_rows"]) for row in found] == [
         ("06-20", "*", 100),
+        ("06-30", "*", 100),
         ("07-01", "*", 100),
         ("07-02", "*", 100),
         ("07-02", "1", 60),
@@ -188,6 +190,7 @@ def test_accuracy_has_wilsons_interval(engines: Engines) -> None:
 def test_the_champion_of_a_day_is_the_last_that_took_over_before_its_end(engines: Engines) -> None:
     assert _days(engines, "champion, promotions, rollbacks") == {
         "06-20": (None, 0, 0),
+        "06-30": (None, 0, 0),  # a promotion at midnight is the next day's
         "07-01": ("1", 1, 0),
         "07-02": ("1", 0, 0),
         "07-03": ("1", 1, 1),  # version 2 was promoted, then rolled back

@@ -144,10 +144,14 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
         return self._from_tags(found[0]) if found else None
 
-    def trained_until(self) -> dict[str, dt.datetime]:
-        """For each version, the event time of the last row that it was trained on."""
+    def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
+        """For each version, the event times of the first and the last row that it was trained on."""
         found = self._client.search_model_versions(f"name = '{self._name}'")
-        return {str(each.version): _moment(each.tags["trained_to"]) for each in found if "trained_to" in each.tags}
+        return {
+            str(each.version): (_moment(each.tags["trained_from"]), _moment(each.tags["trained_to"]))
+            for each in found
+            if "trained_to" in each.tags
+        }
 
     def model_file(self, version: ModelVersion) -> bytes:
         """The version's model file, as it is in the store; whoever loads it verifies its digest."""

@@ -60,10 +60,10 @@ def _output_type(given: Any) -> Any:
 
 
 def _checked_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    names = [getattr(value, "name", value) for value in values]
+    names = [str(getattr(value, "name", value)) for value in values]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{', '.join(twice)} stands there more than once; write each name once")
+        raise ValueError(f"{', '.join(twice)} stands there more than once; write each once")
     return values
 
 
@@ -187,10 +187,10 @@ class MetricSettings(Settings):
         model_id_column: name of the metric tables' column for the model version.
     """
 
-    granularities: Annotated[tuple[Width, ...], Field(min_length=1)]
+    granularities: Annotated[tuple[Width, ...], Field(min_length=1), AfterValidator(_checked_once)]
     bins: Annotated[int, Field(ge=2, le=1000)] = 20
-    columns: tuple[Name, ...] = ()
-    slices: tuple[str, ...] = ()
+    columns: Annotated[tuple[Name, ...], AfterValidator(_checked_once)] = ()
+    slices: Annotated[tuple[str, ...], AfterValidator(_checked_once)] = ()
     custom: CustomMetrics = ()
     baseline_table: str | None = None
     model_id_column: Name = "model_version"

@@ -206,19 +206,25 @@ class Store:
         return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
 
     def _migrate(self, table: Table) -> None:
+        if self._pending(table) is None:
+            return
+        with self.writing(table):
+            pending = self._pending(table)  # another process may have been faster
+            name = f"delta.`{self.path(table)}`"
+            if pending:  # by Spark: delta-rs adds no fields within a column
+                columns = ", ".join(_as_ddl(column) for column in pending)
+                self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
+            if pending is not None:
+                self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '{table.version}')")
+
+    def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
+        """The columns that the table on disk lacks; None where it is as declared, its version too."""
         delta = DeltaTable(self.path(table))
         version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
         migration = migration_of(table, StructType.fromJson(json.loads(delta.schema().to_json())), version)
         if migration.obstacles:
             raise StoreError(f"{table.full_name} in {self.root}: {'; '.join(migration.obstacles)}")
-        if not migration.added and version == table.version:
-            return
-        with self.writing(table):  # by Spark: delta-rs adds no fields within a column
-            name = f"delta.`{self.path(table)}`"
-            if migration.added:
-                columns = ", ".join(_as_ddl(column) for column in migration.added)
-                self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
-            self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '{table.version}')")
+        return migration.added if migration.added or version != table.version else None
 
     def _create(self, table: Table) -> None:
         DeltaTable.create(
@@ -256,7 +262,7 @@ def _is_value(name: str, value: object) -> str:
 
 def _as_ddl(column: AddedColumn) -> str:
     path = ".".join(f"`{part}`" for part in column.path)
-    comment = column.comment.replace("'", "\\'")
+    comment = column.comment.replace("\\", "\\\\").replace("'", "\\'")
     return f"{path} {column.ddl} COMMENT '{comment}'"
 
 

@@ -301,7 +301,7 @@ def test_a_type_is_a_word_or_databricks_name_of_it(tmp_path: Path, given: str) -
         ({"type": 3}, "0.type: Input should be 'aggregate', 'derived' or 'drift'"),
         ({"input_columns": []}, "0.input_columns: Tuple should have at least 1 item"),
         ({"input_columns": [":tables"]}, "0.input_columns.0: write lower-case letters, digits and underscores"),
-        ({"input_columns": ["temp", "temp"]}, "0.input_columns: temp stands there more than once; write each name"),
+        ({"input_columns": ["temp", "temp"]}, "0.input_columns: temp stands there more than once; write each once"),
         ({"definition": ""}, "0.definition: String should have at least 1 character"),
         ({"output_data_type": "decimal(3,1)"}, "0.output_data_type: Input should be 'double', 'long'"),
         ({"output_data_type": '{"type": '}, "0.output_data_type: write a type such as `double`, or the JSON"),
@@ -319,7 +319,7 @@ def test_a_wrong_field_gives_one_sentence(tmp_path: Path, wrong: dict[str, Any],
 def test_two_metrics_of_one_name_give_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         loaded(tmp_path, GIVEN, GIVEN | {"type": "drift"})
-    assert str(error.value).endswith(": metrics.custom: squared_avg stands there more than once; write each name once")
+    assert str(error.value).endswith(": metrics.custom: squared_avg stands there more than once; write each once")
 
 
 def test_without_custom_metrics_there_are_none() -> None:

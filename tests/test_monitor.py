@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp
 from lakehouse.calendar import Granularity
 from lakehouse.errors import ConfigurationError, RegistryError
 from lakehouse.stations.aggregate_kpis import Aggregator, Touched, backfill
-from tests.rows import glassware_plant
+from tests.rows import glassware_plant, moment, repair_shop
 from tests.test_aggregate_kpis import FRESHNESS, assert_same, contents
 
 FIRST, LAST = dt.date(2019, 7, 1), dt.date(2019, 7, 9)
@@ -198,3 +198,18 @@ def test_finer_windows_begin_with_the_days_that_are_touched(plant, tmp_path):
     counts = {name: [row["count"] for row in rows if row["granularity"] == name] for name in ("30 minutes", "1 day")}
     assert len(counts["30 minutes"]) == 2 * 48  # of the one version and of all together
     assert sum(counts["30 minutes"]) == sum(counts["1 day"])
+
+
+def test_another_tolerance_is_another_configuration_and_mixes_with_none(spark, tmp_path):
+    lakehouse = repair_shop(spark).copy(tmp_path)
+    predictions = lakehouse.model.predictions.model_copy(update={"tolerance": 100.0})
+    lakehouse = dataclasses.replace(lakehouse, model=lakehouse.model.model_copy(update={"predictions": predictions}))
+    Aggregator(lakehouse).compute(Touched(windows=frozenset([moment("2024-05-02T05:00:00")])), "a test's own")
+    facts = lakehouse.store.rows(lakehouse.catalog.window_facts, pc.field("window_date") == dt.date(2024, 5, 2))
+    assert {(row["monitor_version"], row["quality"]["tolerance"]) for row in facts} == {(2, 100.0)}
+
+
+def test_a_touched_versions_baseline_rows_are_those_of_the_configuration(sliced):
+    rows = sliced.store.rows(sliced.catalog.profile_metrics, pc.field("log_type") == "BASELINE")
+    assert {row["monitor_version"] for row in rows} == {2}
+    assert len({row["column_name"] for row in rows}) == len(rows)

@@ -67,6 +67,12 @@ REFUSED = [
         "metrics.granularities.0: write minutes, hours or days that divide a week",
     ),
     ("metrics.granularities", ["1 day", "5 hours"], "metrics.granularities.1: write minutes, hours or days"),
+    ("metrics.granularities", ["1 day", "1 day"], "metrics.granularities: 1 day stands there more than once"),
+    (
+        "metrics.slices",
+        ["temp > 1", "temp > 1"],
+        "metrics.slices: temp > 1 stands there more than once; write each once",
+    ),
     ("metrics.columns", ["temp"], "metrics.columns: leave out temp; features are monitored anyway"),
     ("metrics.columns", ["colour"], "readings.columns: declare colour there, or name another column"),
     ("metrics.granularities", [], "metrics.granularities: Tuple should have at least 1 item"),

@@ -109,7 +109,7 @@ def test_a_column_that_the_settings_named_once_stays_and_is_null_from_then_on(
 ) -> None:
     def stored(*custom: str) -> Store:
         own = [
-            {"name": name, "type": "aggregate", "input_columns": [":table"], "definition": "count(1)"}
+            {"name": name, "type": "aggregate", "input_columns": [":table"], "definition": "count('it\\'s \\\\d')"}
             | {"output_data_type": "double"}
             for name in custom
         ]

@@ -14,7 +14,7 @@ from pyspark.sql.types import StructType
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings, load_model_settings
 from lakehouse.store import Store
-from lakehouse.tables import Catalog, Table, catalog_of
+from lakehouse.tables import Catalog, Table, catalog_of, views_of
 from tests.rows import write_repair_settings
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -141,3 +141,21 @@ def test_the_models_own_columns_become_columns_of_silver(spark: SparkSession) ->
     assert catalog.readings.schema["furnace"].metadata == {"comment": "Which one"}
     assert "furnace" not in catalog.labels.schema.names
     assert "furnace" not in catalog.predictions.schema.names  # no feature: scoring does not carry it
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"event_time": "happened", "labels.time": "happened"}, "happened: two of the readings, the label, its time"),
+        ({"metrics.model_id_column": "day"}, "metrics.model_id_column: day is a column of gold.daily_quality already"),
+    ],
+)
+def test_a_name_that_would_mean_two_things_is_refused(changes: dict[str, str], says: str) -> None:
+    text = Path(GLASSWARE).read_text()
+    if "labels.time" in changes:
+        text = text.replace("process_time", "happened").replace("qualitycheck_time", "happened")
+    settings = yaml.safe_load(text)
+    settings["metrics"]["model_id_column"] = changes.get("metrics.model_id_column", "model_version")
+    model = ModelSettings.model_validate(settings)
+    with pytest.raises(ConfigurationError, match=says):
+        views_of(model, catalog_of(model))

@@ -78,14 +78,20 @@ class Aggregator:
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._custom = CustomRows(lakehouse.spark, lakehouse.custom_metrics, lakehouse.model.metrics.model_id_column)
-        self._with_baseline_rows: set[tuple[str, str]] = set()
+        self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Computes the windows of a micro-batch, and of those that became final; a replay does the same again."""
         self.compute(self._touched(rows), f"aggregate_kpis batch {batch.number}")
 
-    def compute(self, touched: Touched, why: str) -> None:
-        """Overwrites the windows of what is touched; `why` is kept in the tables' history."""
+    def compute(self, touched: Touched, why: str, recorded: dt.datetime | None = None) -> None:
+        """Overwrites the windows of what is touched.
+
+        Args:
+            touched: what is to be computed anew.
+            why: kept in the tables' history.
+            recorded: the newest label time that the facts know of, where the caller has it.
+        """
         champion = self._lakehouse.registry.champion()
         if champion is None:
             if touched.windows:
@@ -93,7 +99,7 @@ class Aggregator:
                 raise RegistryError(f"{name} has predictions and no champion any more; move the alias to a version")
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(champion))
-        recorded = self._recorded_as_of(touched)
+        recorded = recorded or self.recorded_as_of(touched)
         moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
         scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
         kept, touched = self._stored_facts({day for scope in scopes for day in scope.fact_dates}, touched, monitor)
@@ -125,7 +131,7 @@ class Aggregator:
             windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
         return Touched(frozenset(windows), newest_label=found["newest_label"])
 
-    def _recorded_as_of(self, touched: Touched) -> dt.datetime | None:
+    def recorded_as_of(self, touched: Touched) -> dt.datetime | None:
         """The newest label time that the facts know of.
 
         It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
@@ -153,7 +159,10 @@ class Aggregator:
     def _stored_facts(
         self, days: set[dt.date], touched: Touched, monitor: Monitor
     ) -> tuple[list[WindowFacts], Touched]:
-        """What is stored of those days and can stay; what was stored under another configuration is touched, too."""
+        """What is stored of those days and can stay; what was stored under another configuration is touched, too.
+
+        Such days get facts of now; their own metric rows stay as they were, until they are touched or backfilled.
+        """
         if not days:
             return [], touched
         where = pc.field("window_date").isin(sorted(days))
@@ -219,7 +228,7 @@ class Aggregator:
             edges=monitor.edges,
             label=model.labels.label,
             problem=problem_of(model),
-            trained_until=self._lakehouse.registry.trained_until(),
+            trained_spans=self._lakehouse.registry.trained_spans(),
         )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:
@@ -274,25 +283,32 @@ class Aggregator:
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
         """Adds the profile of the training data of versions that have none yet, and of another fixed baseline table."""
-        wanted = {(BASELINE, version) for version in versions}
+        wanted = {(monitor.version, version) for version in versions}
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
         stored = self._store.rows(table, pc.field("window_date").is_null())
-        kept = [row for row in stored if row["log_type"] == BASELINE or row["monitor_version"] == monitor.version]
+        kept = [
+            row for row in stored if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
+        ]
         there = {(row["log_type"], row[name]) for row in kept}
         added: list[Row] = []
-        for _, version in sorted(wanted - there, key=lambda each: int(each[1])):
+        for version in sorted((each for each in versions if (BASELINE, each) not in there), key=int):
             added += self._custom.of_baseline(baseline_rows(BASELINE, version, self._baseline(version), as_of))
         if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
             fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
             added += self._custom.of_baseline(fixed)
         if added:
             self._store.replace_partitions([*kept, *added], table, "baselines")
-        self._with_baseline_rows = there | wanted
+        self._with_baseline_rows |= wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:
         return baseline_of(self._lakehouse, self._lakehouse.registry.version(version))
+
+
+def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
+    """Whether a row is the baseline of a version that is not looked at now."""
+    return row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
 
 
 def _newly_final(
@@ -319,10 +335,11 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
     """Computes the windows of these days anew, both included, under the configuration of now."""
     aggregator = Aggregator(lakehouse)
     with lakehouse.store.writing(*_written_by(lakehouse)):
+        recorded = aggregator.recorded_as_of(Touched())
         while first <= last:
             until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
             days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
-            aggregator.compute(Touched(days=days), f"backfill of {first} to {until}")
+            aggregator.compute(Touched(days=days), f"backfill of {first} to {until}", recorded)
             first = until + DAY
 
 

@@ -17,7 +17,7 @@ from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom_metrics import CustomMetrics
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
-from lakehouse.tables import Catalog, catalog_of, views_of
+from lakehouse.tables import Catalog, View, catalog_of, views_of
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,22 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     root = _absolute(environment.root)
     if "://" in root and environment.tracking_uri is None:
         raise ConfigurationError(f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}")
+    catalog = catalog_of(model)
+    views = views_of(model, catalog)
     _claim(root, model)
-    store = Store(spark, root, catalog_of(model))
+    store = Store(spark, root, catalog)
     lakehouse = Lakehouse(model, environment, store)
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     if model.metrics.custom:
         lakehouse.custom_metrics  # noqa: B018 - a wrong one is told now, not when its first row comes
     store.create_missing()
     if "://" not in root:
-        _write_sql(model, store)
+        _write_sql(views, store)
     return lakehouse
 
 
-def _write_sql(model: ModelSettings, store: Store) -> None:
+def _write_sql(views: tuple[View, ...], store: Store) -> None:
     """Writes the statements that give tables and views names, for Spark and for DuckDB, where they have changed."""
-    views = views_of(model, store.catalog)
     for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
         sql, path = made(store.catalog, views, store.root, store.path), Path(store.root) / "_system" / name
         if not path.exists() or path.read_text(encoding="utf-8") != sql:

@@ -99,7 +99,8 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
         )
     target = lakehouse.registry.version(row["from_version"])
     recorded = {"action": ROLLBACK, "who": who, "from_version": champion.version, "reason": reason}
-    as_of = max(each["as_of"] for each in _promotions(lakehouse))
+    decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
+    as_of = max(each["as_of"] for each in [*decided, *_promotions(lakehouse)])
     _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(target))
     lakehouse.registry.promote(target.version)
     return champion.version, target.version

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,13 +115,16 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
     where = (pc.field("window_date") >= since.date()) & (pc.field("n_in_training") == 0)
     where &= pc.field("slice_key").is_null()
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start", "model_version", "quality"])
-    known = [(row["window_start"], row["model_version"], quality_from_row(row["quality"])) for row in rows]
-    hours = [
-        LabelledHour(start, version, quality.n_labelled, quality.n_labelled - quality.n_right)
-        for start, version, quality in known
-        if quality.n_labelled
+    counted: dict[tuple[dt.datetime, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:  # facts may be of finer windows, and what is watched must not change when to retrain
+        quality, hour = quality_from_row(row["quality"]), row["window_start"].replace(minute=0)
+        wrong = quality.n_labelled - quality.n_right
+        counted[hour, row["model_version"]].update(labelled=quality.n_labelled, wrong=wrong)
+    return [
+        LabelledHour(hour, version, counts["labelled"], counts["wrong"])
+        for (hour, version), counts in sorted(counted.items(), key=lambda item: (item[0][0], int(item[0][1])))
+        if counts["labelled"]
     ]
-    return sorted(hours, key=lambda hour: (hour.start, int(hour.model_version)))
 
 
 def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:

@@ -38,14 +38,14 @@ class Profiling:
         edges: bin edges of the numeric ones.
         label: name of the label column.
         problem: what is predicted.
-        trained_until: for each version, the event time of the last row that it was trained on.
+        trained_spans: for each version, the event times of the first and the last row that it was trained on.
     """
 
     specs: tuple[ColumnSpec, ...]
     edges: Mapping[str, tuple[float, ...]]
     label: str
     problem: Problem
-    trained_until: Mapping[str, dt.datetime]
+    trained_spans: Mapping[str, tuple[dt.datetime, dt.datetime]]
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -154,7 +154,7 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     return WindowFacts(
         start=rows["_window"][0].as_py(),
         segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
-        n_in_training=_count_until(rows["_moment"], profiling.trained_until.get(version)),
+        n_in_training=_count_in(rows["_moment"], profiling.trained_spans.get(version)),
         quality=_quality_of(rows, profiling),
         columns=profiles_of(rows, profiling.specs, profiling.edges),
     )
@@ -176,10 +176,12 @@ def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
     )
 
 
-def _count_until(moments: pa.ChunkedArray, until: dt.datetime | None) -> int:
-    if until is None:
+def _count_in(moments: pa.ChunkedArray, span: tuple[dt.datetime, dt.datetime] | None) -> int:
+    if span is None:
         return 0
-    return int(pc.sum(pc.less_equal(moments, pa.scalar(until, moments.type))).as_py())
+    first, last = (pa.scalar(each, moments.type) for each in span)
+    inside = pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
+    return int(pc.sum(inside).as_py())
 
 
 def profiles_of(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lakehouse.settings import ModelSettings
 from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.bins import quantile_edges
-from lakehouse.statistics.columns import ColumnSpec
+from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.sketches import representatives
 
@@ -58,6 +58,12 @@ def configuration_of(
             "facts_format": FACTS_FORMAT,
             "base_window_seconds": int(model.metrics.base_window.total_seconds()),
             "columns": [vars(spec) for spec in specs],
+            "predicts": {
+                "problem_type": model.predictions.problem_type,
+                "classes": [text_of(each) for each in model.classes],
+                "positive": None if model.is_regression else text_of(model.positive),
+                "tolerance": model.predictions.tolerance,
+            },
             "edges": _edges(specs, model.metrics.bins, champion, last),
             **model.metrics.model_dump(mode="json", exclude={"model_id_column"}),
         },

@@ -69,6 +69,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
         raise ConfigurationError(f"{', '.join(named_twice)}: is a table of the engine; give the model's another name")
     for table in catalog.tables:
         _check_names(table)
+    _check_primary_names(catalog, model)
     for source, table in ((model.readings, catalog.bronze_readings), (model.labels, catalog.bronze_labels)):
         _check_names(replace(table, columns=(*typed_columns(source), *WHILE_INGESTED, *table.columns)))
     return catalog
@@ -83,4 +84,19 @@ def _check_names(table: Table) -> None:
     if twice:
         raise ConfigurationError(
             f"{', '.join(twice)}: {table.full_name} has that column already; give the model's another name"
+        )
+
+
+def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
+    """Metrics see predictions, readings and labels as one row: a name must not mean two things there."""
+    known = (model.key, model.event_time, *model.predictions.features)
+    others = [name for name in model.readings.columns if name not in known]
+    told = [model.labels.label, model.labels.time]
+    own = [column.name for column in catalog.predictions.columns]
+    twice = _twice([*own, *others, *told])
+    if twice:
+        where = catalog.predictions.full_name
+        raise ConfigurationError(
+            f"{', '.join(twice)}: two of the readings, the label, its time and the columns of {where} have that name; "
+            "give the model's another"
         )

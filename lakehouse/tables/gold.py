@@ -41,7 +41,7 @@ _STATE = (
     Column("in_training_window", "boolean", "The model was trained on rows of this window"),
 )
 _FRESHNESS = (
-    Column("as_of", "timestamp", "Newest label time that had landed when the row was computed"),
+    Column("as_of", "timestamp", "Newest label time that the facts knew of when the row was computed"),
     Column("as_of_version", "map<string,bigint>", "Delta versions read"),
     Column("window_date", "date", "Day in which the window starts"),
 )

@@ -5,6 +5,7 @@ the model id column and of the day's granularity, the label horizon and the feat
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from string import Template
@@ -54,6 +55,12 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     views = tuple(_filled(view, names) for view in (_DAILY, _HISTORY, _DECISIONS, _ALARMS, _SLICES, _GAIN))
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
+    for view in views:
+        twice = [name for name, times in Counter(column.name for column in view.columns).items() if times > 1]
+        if twice:
+            raise ConfigurationError(
+                f"metrics.model_id_column: {twice[0]} is a column of {view.full_name} already; write another name"
+            )
     if clash:
         raise ConfigurationError(f"{', '.join(clash)}: is a view of the engine; give the model's table another name")
     return views
@@ -262,7 +269,7 @@ WITH days AS (
     AND p.$id = '*'
 ),
 clock AS (
-  SELECT GREATEST(MAX(d.window.end), MAX(d.as_of)) AS now,
+  SELECT GREATEST(MAX(d.window.start), MAX(d.as_of)) AS now,
     MAX(CASE WHEN d.is_final THEN d.window_date END) AS newest_final
   FROM days AS d
 ),

@@ -31,6 +31,7 @@ COLUMNS = {
         *("window", "window_cmp", "granularity", "drift_type", "model_version", "column_name", "ks_test"),
         *("population_stability_index", "chi_squared_test", "non_null_columns_delta", "window_date", "adjusted_pvalue"),
     ],
+    "monitor": ["monitor_version", "configuration", "baseline", "recorded_at"],
     "decision": ["as_of", "action", "retrain", "reasons", "evidence", "change_at", "table_versions"],
     "promotion": ["as_of", "action", "to_version", "evidence", "trained_from", "trained_rows", "recorded_at"],
 }

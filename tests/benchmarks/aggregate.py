@@ -1,8 +1,8 @@
 """What does it cost to aggregate one more day, on day 10 and on day 1,000?
 
-`days`: a glassware lakehouse gets its first model by the pipeline; then each day 192 predictions and the labels of two
-days before are appended as scoring and ingest would, and aggregated by the job's own station. Two lakehouses take
-turns from day 1,000 on: the old one, and one that is ten days old. The limit is 1.10.
+`days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and the labels of two days
+before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: fifty days at
+once while it grows old. Then the old one and one that is ten days old take turns, a day each. The limit is 1.10.
 
 `rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
 data of that size (`WIDE`), as a cluster would.
@@ -129,14 +129,13 @@ def timed_days(lakehouse: Lakehouse, first: int) -> Iterator[float]:
 
 
 def days(folder: Path, n_days: int) -> None:
-    """Prints the seconds a day of every hundred days, and at last old against young, in turns."""
-    old = timed_days(*begun(folder / "old"))
-    for hundred in range(0, n_days - 10, 100):
-        seconds = [next(old) for _ in range(min(100, n_days - 10 - hundred))]
-        print(
-            f"days {hundred + 10}-{hundred + 9 + len(seconds)}: median {statistics.median(seconds):.2f} s", flush=True
-        )
-    young = timed_days(*begun(folder / "young"))
+    """Prints the seconds a day of an old lakehouse and of a young one, and their ratio."""
+    lakehouse, first = begun(folder / "old")
+    for day in range(first, n_days):
+        append_day(lakehouse, day)
+        if day % 50 == 0 or day == n_days - 1:
+            print(f"aggregated up to day {day} in {timed(lakehouse):.1f} s", flush=True)
+    old, young = timed_days(lakehouse, n_days), timed_days(*begun(folder / "young"))
     pairs = [(next(old), next(young)) for _ in range(21)]
     medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
     ratio = statistics.median(a / b for a, b in pairs)

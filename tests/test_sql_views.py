@@ -134,7 +134,7 @@ def _fill(lakehouse: Lakehouse) -> None:
     promotions = [
         _moved("promote", "07-01", "1", "01:00", who="retrain_and_promote", reason="the first"),
         _moved("promote", "07-03", "2", "02:00", from_version="1", evidence=evidence, reason="better"),
-        _moved("rollback", "07-03", "1", "03:00", who="Ada", from_version="2", reason="smells"),
+        _moved("rollback", "07-03T20:00", "1", "03:00", who="Ada", from_version="2", reason="smells"),
         _moved("refuse", "07-04", "3", "04:00", from_version="1"),
     ]
     decisions = [

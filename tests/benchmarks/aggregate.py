@@ -1,8 +1,8 @@
 """What does it cost to aggregate one more day, on day 10 and on day 1,000?
 
-`days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and the labels of two days
-before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: fifty days at
-once while it grows old. Then the old one and one that is ten days old take turns, a day each. The limit is 1.10.
+`days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and the labels of two
+days before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: fifty
+days at once while it grows old. Then the old one and one that is ten days old take turns, a day each. Limit: 1.10.
 
 `rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
 data of that size (`WIDE`), as a cluster would.

@@ -13,12 +13,15 @@ SEED ?= 0
 SCENARIO ?= demo
 DAYS ?=
 ROOT ?= .lakehouse/main
+SEEDS ?= 20
+SCENARIOS ?= demo gradual recurring
+POLICIES ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 ##@ Use
-.PHONY: help demo mlflow wheel
+.PHONY: help demo policy mlflow wheel
 help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -27,6 +30,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@mkdir -p .lakehouse
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
+
+policy: $(SET_UP) ## Compares retraining policies over simulated streams, on all cores (SEEDS=, SCENARIOS=, POLICIES=).
+	@$(BIN)/python -m jobs.policy --seeds $(SEEDS) --scenarios $(SCENARIOS) $(if $(POLICIES),--policies $(POLICIES))
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(ROOT)/mlflow/mlflow.db --host 127.0.0.1 --port 5000

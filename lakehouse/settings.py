@@ -232,8 +232,6 @@ class CandidateSettings(Settings):
     new_weight: Annotated[float, Field(ge=1)] = 3.0
     least_rows: Annotated[int, Field(ge=2)] = 40
     archived: Annotated[int, Field(ge=0)] = 4
-    unsettled: Span = dt.timedelta(days=7)
-    tracked: Span = dt.timedelta(days=1)
     preference: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
 
 
@@ -242,7 +240,7 @@ class GateSettings(Settings):
 
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.6
     suspicion_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.4
     slice_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
     milliseconds_per_thousand: Annotated[float, Field(gt=0)] | None = None
 

@@ -183,8 +183,6 @@ class Loop:
         if champion is None:
             return Judgement(True, "the first model")
         new = judged & (rows.told > champion.as_of) & (fitted.calls >= 0)
-        if fitted.candidate.start is not None:
-            new &= rows.made >= fitted.candidate.start
         calls = self.models[champion.version].predict(rows.features[new]) if new.any() else np.empty(0, int)
         called = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
         challenger = Challenger(rows.codes[new], calls, fitted.calls[new], classes=called)
@@ -204,11 +202,6 @@ class Loop:
 
     def _promote(self, decision: Decision, record: VersionRecord, model: Model) -> None:
         champion = self.champion
-        if decision.action == RETRAIN and champion:
-            soon = record.as_of - champion.epoch < np.timedelta64(self.settings.candidates.unsettled)
-            record = replace(record, unsettled=bool(soon) and champion.reference is not None)
-        elif champion:
-            record = replace(record, unsettled=champion.unsettled)
         if decision.action == RETRAIN and champion:
             self._archive = archived(self._archive, champion, decision.change_at)
         self.models[record.version], self.records[record.version] = model, record

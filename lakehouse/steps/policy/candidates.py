@@ -1,7 +1,7 @@
 """On which rows may the next model be trained? Candidates, and the choice among them by cross-fitting."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -99,34 +99,7 @@ def candidates_of(
         found += [Candidate(f"version {version}", start=start, version=version) for version in others]
     if since >= settings.least_rows:
         found.append(Candidate("since_change", start=start))
-    tracking = _tracking(reference, others, pools, newest, settings)
-    if tracking is None:
-        return found
-    return [*found, tracking] if tracking.reference == reference else [tracking, *found]
-
-
-def _tracking(
-    reference: int,
-    others: Sequence[int],
-    pools: Mapping[int, Pool],
-    newest: np.datetime64,
-    settings: CandidateSettings,
-) -> Candidate | None:
-    """What follows a process that keeps moving: several alarms, each soon after the one before.
-
-    The newest rows are told by the model from before the first of them: it is contradicted by all that has happened
-    since, so a day of rows shows where the rule is now, which the last champion's few errors do not.
-    """
-    origin = reference
-    for version in others:
-        if pools[origin].end - pools[version].end > np.timedelta64(settings.unsettled):
-            break
-        origin = version
-    recent = newest - np.timedelta64(settings.tracked)
-    if recent <= pools[reference].end:
-        return None
-    old = pools[origin].plus(Segment(pools[origin].end, recent))
-    return replace(_transfer(origin, old, recent, settings.new_weight), name=f"tracking from {origin}")
+    return found
 
 
 def _transfer(version: int, pool: Pool, start: np.datetime64, weight: float) -> Candidate:
@@ -146,10 +119,11 @@ def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np
     new = Segment(candidate.start)
     if candidate.old is None:
         pool = Pool((new,))
-        return pool, pool.mask(rows) * candidate.weight
+        return pool, pool.mask(rows).astype(float)
     old, is_new = candidate.old, new.mask(rows)
     if calls is not None:
-        regions = contradicted(rows.take(is_new & kept), calls[is_new & kept])
+        tell = is_new & kept
+        regions = contradicted(rows.take(tell), calls[tell])
         old = old.without(regions) if regions else old
     return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
 

@@ -120,9 +120,7 @@ def _refresh(
     if is_overdue(settings.guards, record):
         words = f"no training since {_minute(record.trainings[-1])}"
         return Decision(REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed)
-    unsettled = champion.unsettled and situation.as_of - champion.epoch < np.timedelta64(settings.candidates.unsettled)
-    grown = situation.labelled >= situation.tried * (settings.growth or np.inf)
-    if not grown and not (unsettled and settings.growth):
+    if settings.growth is None or situation.labelled < situation.tried * settings.growth:
         return None
     words = f"{situation.labelled} labelled rows since the change, {situation.tried} at the last training"
     return Decision(REFRESH, "growth", (words,), evidence, champion.changed_at, confidence=needed)

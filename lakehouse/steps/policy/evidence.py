@@ -158,7 +158,6 @@ class VersionRecord:
         judged: by call and difficulty bin, rows that it was cross-fitted on.
         wrong: by call and difficulty bin, how many of them it got wrong.
         difficulty: model of what is hard for it.
-        unsettled: whether its epoch began soon after the one before: the process keeps moving.
     """
 
     version: int
@@ -171,7 +170,6 @@ class VersionRecord:
     judged: np.ndarray
     wrong: np.ndarray
     difficulty: Difficulty
-    unsettled: bool = False
 
 
 Records = Mapping[int, VersionRecord]

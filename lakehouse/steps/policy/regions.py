@@ -29,7 +29,7 @@ def contradicted(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
         calls: class code that the earlier model gives each.
     """
     values = filled(rows.features)
-    found = []
+    found: list[Region] = []
     for code in np.unique(calls):
         called = calls == code
         wrong = rows.codes[called] != code

@@ -65,7 +65,7 @@ class Record:
         if metric in self.metrics or metric != "accuracy_score":
             return self.metrics.get(metric, ())
         return [
-            Window(start, 1 - wrong / rows, int(rows))
+            Window(start, float(1 - wrong / rows), int(rows))
             for start, rows, wrong in zip(*self.sums(width), strict=True)
             if rows
         ]
@@ -126,7 +126,7 @@ def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
     over = [sign * (each.value - limit) for each in kept]
     last = over[-rule.windows :]
     breaches = sum(each > 0 for each in last)
-    fires = last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, record)
+    fires = bool(last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, record))
     words = (
         f"{rule.metric} {rule.direction} {limit:.4g} in {breaches} of the last {len(last)} windows, "
         f"newest {kept[-1].value:.4g} on {kept[-1].labelled} labels"
@@ -141,7 +141,7 @@ def scheduled_rule(rule: ScheduledRule, record: Record) -> Finding:
     if not record.trainings:
         return Finding("scheduled", False, "no training yet")
     passed = record.as_of - record.trainings[-1]
-    days = passed / np.timedelta64(1, "D")
+    days = float(passed / np.timedelta64(1, "D"))
     return Finding(
         "scheduled",
         bool(passed >= np.timedelta64(rule.every)),

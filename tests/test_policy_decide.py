@@ -31,7 +31,11 @@ def test_a_quiet_night_keeps_the_champion():
 
 def test_an_alarm_retrains_and_says_since_when():
     decision = decided(record=history(CALM, detection=LOUD))
-    assert (decision.action, decision.rule, decision.confidence) == (RETRAIN, "shiryaev_roberts", POLICY.gate.confidence)
+    assert (decision.action, decision.rule, decision.confidence) == (
+        RETRAIN,
+        "shiryaev_roberts",
+        POLICY.gate.confidence,
+    )
     assert decision.change_at == START + 2 * HOUR
     assert decision.change_between == (START, START + 2 * HOUR)
     assert "most probably since 2024-03-01 02:00" in decision.reasons[0]

@@ -30,8 +30,8 @@ class ChangeEvidence:
 def upper_rates(wrong: np.ndarray, judged: np.ndarray) -> np.ndarray:
     """Upper 80 % bounds of error rates: quantiles of Beta(wrong + .5, right + 4.5), kept below .45.
 
-    The prior is worth five rows with a rate of .1: a bin that has seen little gets a loose bound, so weak evidence.
-    It covers rates below .1 in 80 % of samples or more, higher ones slightly less often (.78 at a rate of .2, 300 rows).
+    The prior is worth five rows with a rate of .1: a bin that has seen little gets a loose bound.
+    It covers rates below .1 in 80 % of samples or more, higher ones slightly less often (.78 for .2 and 300 rows).
     """
     bound = betaincinv(wrong + _PRIOR_WRONG, judged - wrong + _PRIOR_RIGHT, _BOUND)
     return np.clip(bound, _LEAST_RATE, _MOST_RATE)

@@ -5,8 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.settings import load_model_settings
+from lakehouse.settings import GateSettings, load_model_settings
 from lakehouse.simulation.figure import draw
+from lakehouse.simulation.gate_table import gate_table
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.table import Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS
@@ -25,12 +26,18 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="processes (default: all cores)")
     parser.add_argument("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="(default: %(default)s)")
+    parser.add_argument("--gate", action="store_true", help="print the gate's operating characteristic, and no runs")
     return parser.parse_args(words)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Runs the job with the words of a command line."""
     options = parse(words)
+    if options.gate:
+        gate = GateSettings()
+        for needed in (gate.confidence, gate.least_confidence):
+            print(f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n")
+        return
     policies = dict(POLICIES)
     if "yaml" in options.policies:
         policies["yaml"] = load_model_settings(options.model).policy

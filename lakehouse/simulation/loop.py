@@ -10,7 +10,7 @@ from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.world import World, probe
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.candidates import Fitted, Learner, Model, candidates_of, choose, cross_fit
-from lakehouse.steps.policy.decide import RETRAIN, Decision, Situation, decide
+from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
 from lakehouse.steps.policy.detect import Detection, detect
 from lakehouse.steps.policy.evidence import BinCounts, Pool, Rows, VersionRecord
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge, on_probation, probation
@@ -62,6 +62,8 @@ class Loop:
         self.called = np.full(pieces, -1)
         self._version = np.zeros(pieces, dtype=int)
         self._bin = np.zeros(pieces, dtype=int)
+        self._wrong = np.zeros(pieces, dtype=bool)
+        self._first_of_epoch = 0
         self._hour = self.world.made.astype("datetime64[h]")
         self._memory = np.timedelta64(self.settings.detector.memory)
         self._scored = self._known = self._tried = 0
@@ -78,6 +80,7 @@ class Loop:
             self._score(night)
             known = int(np.searchsorted(self.world.told, night, side="right"))
             if known > self._known:
+                self._take_in(slice(self._known, known))
                 self._known = known
                 self._step(night, self.rows.take(slice(0, known)))
         return self
@@ -92,11 +95,28 @@ class Loop:
         upto = int(np.searchsorted(self.world.made, night))
         if self._champion is not None and upto > self._scored:
             new = slice(self._scored, upto)
-            calls = self.models[self._champion].predict(self.world.features[new])
-            self.called[new], self._version[new] = calls, self._champion
-            difficulty = self.records[self._champion].difficulty
-            self._bin[new] = calls * N_BINS + difficulty.bins_of_calls(self.world.features[new], calls)
+            champion = self.records[self._champion]
+            self.called[new], self._bin[new] = self._calls(champion, self.world.features[new])
+            self._version[new] = self._champion
         self._scored = upto
+
+    def _calls(self, version: VersionRecord, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a version calls the rows, and in which bins the calls are."""
+        calls = self.models[version.version].predict(features)
+        return calls, calls * N_BINS + version.difficulty.bins_of_calls(features, calls)
+
+    def _take_in(self, new: slice) -> None:
+        """Labels: a row that a version of an earlier epoch called counts as the champion would have called it."""
+        champion = self.champion
+        calls = self.called[new].copy()
+        if champion:
+            epochs = {version: record.epoch == champion.epoch for version, record in self.records.items()}
+            stale = np.array([not epochs.get(version, False) for version in self._version[new].tolist()])
+            if stale.any():
+                places = np.arange(new.start, new.stop)[stale]
+                calls[stale], self._bin[places] = self._calls(champion, self.world.features[places])
+                self._version[places] = champion.version
+        self._wrong[new] = calls != self.world.codes[new]
 
     def _step(self, as_of: np.datetime64, rows: Rows) -> None:
         """Probation, then a decision, and what follows from it."""
@@ -116,21 +136,22 @@ class Loop:
             if again.retrain:
                 self._train(again, rows, as_of)
 
-    def _epoch(self, champion: VersionRecord) -> slice:
-        return slice(int(np.searchsorted(self.world.made, champion.epoch)), self._known)
+    def _epoch(self) -> slice:
+        """The rows whose labels came since the epoch began."""
+        return slice(self._first_of_epoch, self._known)
 
     def _detect(self, champion: VersionRecord, moments: np.ndarray) -> Detection:
         """A count per labelled piece of the epoch: they add up to what gold has by hour."""
-        new = self._epoch(champion)
-        wrong = (self.called[new] != self.world.codes[new]).astype(int)
+        new = self._epoch()
+        wrong = self._wrong[new].astype(int)
         ones = np.ones(len(wrong), dtype=int)
         counts = BinCounts(moments[new], self._version[new], self._bin[new], ones, wrong)
         return detect(counts, self.records, champion.version, self._memory)
 
     def _record(self, as_of: np.datetime64, champion: VersionRecord) -> Record:
-        new = self._epoch(champion)
+        new = self._epoch()
         hours, place = np.unique(self._hour[new], return_inverse=True)
-        wrong = np.bincount(place, self.called[new] != self.world.codes[new], len(hours))
+        wrong = np.bincount(place, self._wrong[new], len(hours))
         labelled = np.bincount(place, minlength=len(hours)).astype(float)
         trainings = [event.as_of for event in self.events if event.action != ROLLBACK]
         return Record(as_of, self._detect(champion, self._hour), hours, labelled, wrong, {}, trainings)
@@ -206,6 +227,7 @@ class Loop:
             self._archive = archived(self._archive, champion, decision.change_at)
         self.models[record.version], self.records[record.version] = model, record
         self._before, self._champion = self._champion, record.version
+        self._first_of_epoch = self._known if decision.action != REFRESH else self._first_of_epoch
 
     def _gain(self, model: Model) -> float:
         """True accuracy of the model minus the champion's, in the regime of now."""

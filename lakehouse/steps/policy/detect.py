@@ -49,14 +49,16 @@ def detect(counts: BinCounts, records: Records, champion: int, memory: np.timede
     on the order in which the labels came; with moments in place of hours it dates the change to the row.
 
     Args:
-        counts: of at least the epoch.
+        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had called in
+            production count as the champion of the moment of their label would have called them: else a new epoch
+            would be blind for as long as labels take.
         records: of at least the versions of the epoch.
         champion: the version in production.
         memory: how far back from the newest labelled hour a change is looked for.
     """
     epoch = records[champion].epoch
     versions = sorted(version for version, record in records.items() if record.epoch == epoch)
-    own = np.isin(counts.version, versions) & (counts.labelled > 0) & (counts.hour >= epoch)
+    own = np.isin(counts.version, versions) & (counts.labelled > 0)
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
     kept = counts.take(own)

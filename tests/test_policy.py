@@ -55,6 +55,14 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
+def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(world: World, loop: Loop):
+    alarm = alarms(loop)[0]
+    version = max(v for v, record in loop.records.items() if record.as_of == alarm.as_of)
+    told_next = world.told == alarm.as_of + DAY
+    assert (world.made[told_next] < alarm.as_of).all()
+    assert (loop.judged_by[told_next] == version).all()
+
+
 def test_a_replay_decides_the_same(world: World, loop: Loop):
     again = Loop(world, PolicySettings()).run()
     assert [repr(event) for event in again.events] == [repr(event) for event in loop.events]
@@ -91,7 +99,14 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     assert second.gain < -0.5
     assert back.gain > 0.5
     assert back.as_of == second.as_of + DAY
-    assert plant.champion.version != 2
+    next_day = (world.made >= back.as_of) & (world.made < back.as_of + DAY)
+    assert regret_by_row(world, plant)[next_day[: len(world.made)]].mean() < 0.05
+
+
+def regret_by_row(world: World, plant: Loop) -> np.ndarray:
+    chance = world.chance[: len(plant.called)]
+    right = np.where(plant.called == 1, chance, 1 - chance)
+    return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
 
 
 class _Lying:

@@ -49,6 +49,7 @@ class Loop:
     Attributes:
         events: trainings and rollbacks, in order.
         called: class code that production gave each piece; -1 before the first champion.
+        judged_by: version whose call each piece's label is held against; the one that called it, until the label comes.
     """
 
     world: World
@@ -60,7 +61,7 @@ class Loop:
         pieces = len(self.world.codes)
         self.rows = Rows(SENSORS, self.world.features, self.world.codes, self.world.made, self.world.told)
         self.called = np.full(pieces, -1)
-        self._version = np.zeros(pieces, dtype=int)
+        self.judged_by = np.zeros(pieces, dtype=int)
         self._bin = np.zeros(pieces, dtype=int)
         self._wrong = np.zeros(pieces, dtype=bool)
         self._first_of_epoch = 0
@@ -97,7 +98,7 @@ class Loop:
             new = slice(self._scored, upto)
             champion = self.records[self._champion]
             self.called[new], self._bin[new] = self._calls(champion, self.world.features[new])
-            self._version[new] = self._champion
+            self.judged_by[new] = self._champion
         self._scored = upto
 
     def _calls(self, version: VersionRecord, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,11 +112,11 @@ class Loop:
         calls = self.called[new].copy()
         if champion:
             epochs = {version: record.epoch == champion.epoch for version, record in self.records.items()}
-            stale = np.array([not epochs.get(version, False) for version in self._version[new].tolist()])
+            stale = np.array([not epochs.get(version, False) for version in self.judged_by[new].tolist()])
             if stale.any():
                 places = np.arange(new.start, new.stop)[stale]
                 calls[stale], self._bin[places] = self._calls(champion, self.world.features[places])
-                self._version[places] = champion.version
+                self.judged_by[places] = champion.version
         self._wrong[new] = calls != self.world.codes[new]
 
     def _step(self, as_of: np.datetime64, rows: Rows) -> None:
@@ -145,7 +146,7 @@ class Loop:
         new = self._epoch()
         wrong = self._wrong[new].astype(int)
         ones = np.ones(len(wrong), dtype=int)
-        counts = BinCounts(moments[new], self._version[new], self._bin[new], ones, wrong)
+        counts = BinCounts(moments[new], self.judged_by[new], self._bin[new], ones, wrong)
         return detect(counts, self.records, champion.version, self._memory)
 
     def _record(self, as_of: np.datetime64, champion: VersionRecord) -> Record:

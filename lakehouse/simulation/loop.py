@@ -155,7 +155,13 @@ class Loop:
         wrong = np.bincount(place, self._wrong[new], len(hours))
         labelled = np.bincount(place, minlength=len(hours)).astype(float)
         trainings = [event.as_of for event in self.events if event.action != ROLLBACK]
-        return Record(as_of, self._detect(champion, self._hour), hours, labelled, wrong, {}, trainings)
+        refused = [
+            event.decision.evidence.get("log_statistic", -np.inf)
+            for event in self.events
+            if event.as_of > champion.epoch and event.decision.action == RETRAIN and event.action == REFUSE
+        ]
+        detection = self._detect(champion, self._hour)
+        return Record(as_of, detection, hours, labelled, wrong, {}, trainings, max(refused, default=-np.inf))
 
     def _watch(self, as_of: np.datetime64, rows: Rows) -> None:
         """Rolls the champion back where the labels since its promotion say that the one before was better."""

@@ -21,6 +21,7 @@ from lakehouse.statistics.change import adwin, page_hinkley
 from lakehouse.steps.policy.detect import Detection
 
 _WEEK = np.timedelta64(7, "D")
+_STRONGER = math.log(10)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Record:
         wrong: by hour, how many of them were predicted wrong.
         metrics: by name, the champion's windows, ascending; accuracy is made from the hours where it is not given.
         trainings: as-of of earlier trainings, ascending.
+        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused; -inf for none.
     """
 
     as_of: np.datetime64
@@ -59,6 +61,7 @@ class Record:
     wrong: np.ndarray
     metrics: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     trainings: Sequence[np.datetime64] = ()
+    refused: float = -np.inf
 
     def windows(self, metric: str, width: dt.timedelta) -> Sequence[Window]:
         """The metric's windows; a window whose labels are not complete counts for what it has."""
@@ -100,12 +103,19 @@ class Finding:
 
 
 def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
-    """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not sure."""
+    """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not sure.
+
+    After an alarm to which no better model was found it is quiet until the evidence is ten times as strong: a real
+    change gets there within a batch or two, a false alarm does not come back every night.
+    """
     found = record.detection
     evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
-    sure, fires = found.log_statistic > math.log(rule.alarm), found.log_statistic > math.log(rule.suspicion)
+    sure = found.log_statistic > math.log(rule.alarm)
+    fires = found.log_statistic > max(math.log(rule.suspicion), record.refused + _STRONGER)
     if not fires:
         words = f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of e^{math.log(rule.alarm):.1f}"
+        if found.log_statistic > math.log(rule.suspicion):
+            words = f"the alarm stands, but no better model was found: evidence e^{found.log_statistic:.1f}"
         return Finding(rule.rule, False, words, evidence)
     level = f"e^{math.log(rule.alarm if sure else rule.suspicion):.1f}"
     words = f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds {'alarm' if sure else 'suspicion'}, {level}"

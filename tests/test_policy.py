@@ -1,6 +1,7 @@
 """The policy over simulated streams: the station-less loop, its oracle, its table, and the job."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from jobs.policy import parse
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import GateSettings, PolicySettings
+from lakehouse.simulation.gate_table import gate_table, probability_of_promotion
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import PROMOTE, ROLLBACK, Loop
 from lakehouse.simulation.oracle import oracle_regret, regret
@@ -15,6 +17,7 @@ from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.table import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN
+from lakehouse.steps.policy.gate import Duel
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
@@ -180,3 +183,18 @@ def test_the_command_line_refuses_an_unknown_policy():
 def test_runs_go_in_parallel_and_come_back_in_order():
     tasks = [Task("never", POLICIES["never"], "covariate", seed) for seed in (1, 0)]
     assert [each.seed for each in run_all(tasks, 2)] == [1, 0]
+
+
+def test_the_documented_operating_characteristic_is_the_gates():
+    text = Path("docs/policy.md").read_text(encoding="utf-8")
+    for needed in (GateSettings().confidence, GateSettings().least_confidence):
+        assert gate_table(needed) in text
+
+
+def test_the_operating_characteristic_is_what_simulated_challengers_meet():
+    rng = np.random.default_rng(8)
+    runs, rows, gain = 4_000, 192, 0.02
+    pairs = rng.multinomial(rows, [0.035, 0.015, 0.95], size=runs)  # won, lost, the rest
+    passed = np.mean([Duel(rows, int(won), int(lost)).better >= 0.6 for won, lost, _ in pairs])
+    stated = probability_of_promotion(rows, gain, needed=0.6)
+    assert stated == pytest.approx(passed, abs=3 * np.sqrt(passed * (1 - passed) / runs))

@@ -154,8 +154,8 @@ class ShiryaevRobertsRule(Settings):
     """The labelled errors, by call and difficulty, say that the champion has become worse."""
 
     rule: Literal["shiryaev_roberts"] = "shiryaev_roberts"
-    alarm: Annotated[float, Field(gt=1)] = 30_000.0
-    suspicion: Annotated[float, Field(gt=1)] = 30_000.0
+    alarm: Annotated[float, Field(gt=1)] = 15_000.0
+    suspicion: Annotated[float, Field(gt=1)] = 15_000.0
     memory: Span = dt.timedelta(days=56)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ def test_the_first_model_waits_for_its_rows():
 def test_a_quiet_night_keeps_the_champion():
     decision = decided()
     assert (decision.action, decision.retrain, decision.rule) == (KEEP, False, "shiryaev_roberts")
-    assert decision.reasons == ("no credible fall of accuracy: evidence e^0.0 of e^10.3",)
+    assert decision.reasons == ("no credible fall of accuracy: evidence e^0.0 of e^9.6",)
 
 
 def test_an_alarm_retrains_and_says_since_when():

@@ -155,14 +155,19 @@ class ShiryaevRobertsRule(Settings):
 
     rule: Literal["shiryaev_roberts"] = "shiryaev_roberts"
     alarm: Annotated[float, Field(gt=1)] = 15_000.0
-    suspicion: Annotated[float, Field(gt=1)] = 15_000.0
+    suspicion: Annotated[float, Field(gt=1)] | None = None
     memory: Span = dt.timedelta(days=56)
 
     @model_validator(mode="after")
     def _suspicion_comes_first(self) -> "ShiryaevRobertsRule":
-        if self.suspicion > self.alarm:
-            raise ValueError("suspicion is above alarm; write a smaller one, or the same")
+        if self.suspected > self.alarm:
+            raise ValueError("suspicion is above alarm; write a smaller one, or none")
         return self
+
+    @property
+    def suspected(self) -> float:
+        """From where on a surer challenger may prove the change: the alarm itself, where no suspicion is set."""
+        return self.alarm if self.suspicion is None else self.suspicion
 
 
 class ThresholdRule(Settings):

@@ -87,7 +87,7 @@ def test_a_suspicion_is_not_sure():
 
 
 def test_a_refused_alarm_is_quiet_until_the_evidence_is_ten_times_as_strong():
-    rule = {"rule": "shiryaev_roberts", "alarm": 10_000, "suspicion": 10_000}
+    rule = {"rule": "shiryaev_roberts", "alarm": 10_000}
     weak, strong = (said(rule, CALM, detection=quiet(11.0 + more), refused=11.0) for more in (2.2, 2.4))
     assert (weak.fires, strong.fires) == (False, True)
     assert weak.words == "the alarm stands, but no better model was found: evidence e^13.2"

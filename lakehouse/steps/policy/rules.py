@@ -111,13 +111,13 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
     found = record.detection
     evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
     sure = found.log_statistic > math.log(rule.alarm)
-    fires = found.log_statistic > max(math.log(rule.suspicion), record.refused + _STRONGER)
+    fires = found.log_statistic > max(math.log(rule.suspected), record.refused + _STRONGER)
     if not fires:
         words = f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of e^{math.log(rule.alarm):.1f}"
-        if found.log_statistic > math.log(rule.suspicion):
+        if found.log_statistic > math.log(rule.suspected):
             words = f"the alarm stands, but no better model was found: evidence e^{found.log_statistic:.1f}"
         return Finding(rule.rule, False, words, evidence)
-    level = f"e^{math.log(rule.alarm if sure else rule.suspicion):.1f}"
+    level = f"e^{math.log(rule.alarm if sure else rule.suspected):.1f}"
     words = f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds {'alarm' if sure else 'suspicion'}, {level}"
     return Finding(rule.rule, True, words, evidence, found.change_at, sure)
 

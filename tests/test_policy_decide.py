@@ -65,6 +65,13 @@ def test_a_rule_that_cannot_date_the_change_borrows_the_most_probable_beginning(
     assert (decision.action, decision.rule, decision.change_at) == (RETRAIN, "scheduled", START + 2 * HOUR)
 
 
+def test_a_training_on_fixed_rows_does_not_act_on_the_change():
+    settings = {"rules": [{"rule": "scheduled", "every": "1 day"}], "candidates": {"rows": "newest"}}
+    decision = decided(PolicySettings.model_validate(settings))
+    assert (decision.action, decision.change_at) == (RETRAIN, None)
+    assert "most probably since" in decision.reasons[0]
+
+
 @pytest.mark.parametrize("labelled", [1_000, 1_250])
 def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
     policy = PolicySettings(guards=GuardSettings(cool_down=dt.timedelta(days=9)))

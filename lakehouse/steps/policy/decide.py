@@ -93,7 +93,10 @@ def _first(labelled: int, first_after: int) -> Decision:
 
 
 def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decision:
-    """What a rule asks for; where it cannot tell since when, the most probable beginning is taken."""
+    """What a rule asks for; where it cannot tell since when, the most probable beginning is taken.
+
+    Where the rows to train on do not depend on the change, it is not acted on, and stands in the reasons alone.
+    """
     change_at = alarm.change_at if alarm.change_at is not None else record.detection.change_at
     between = record.detection.interval()
     when = (
@@ -101,9 +104,10 @@ def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decisi
         if change_at is None or between is None
         else (f", most probably since {_minute(change_at)} (90 %: {_minute(between[0])} to {_minute(between[1])})")
     )
+    acted_on = change_at if settings.candidates.rows == "adaptive" else None
     confidence = settings.gate.confidence if alarm.sure else settings.gate.suspicion_confidence
     return Decision(
-        RETRAIN, alarm.rule, (alarm.words + when,), alarm.evidence, change_at, between, confidence, alarm.sure
+        RETRAIN, alarm.rule, (alarm.words + when,), alarm.evidence, acted_on, between, confidence, alarm.sure
     )
 
 

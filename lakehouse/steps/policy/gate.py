@@ -8,6 +8,8 @@ from scipy.special import betainc
 
 from lakehouse.settings import GateSettings, ProbationSettings
 
+_SLICE_DOUBT = 0.05
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -126,11 +128,11 @@ def _worse_slice(challenger: Challenger, settings: GateSettings) -> str | None:
     """The first slice in which it is credibly worse than the champion by more than the floor allows.
 
     Few rows say little about a slice, so it is not its accuracy alone that counts: it must lose by more than the
-    allowed fall and have lost more pairs than chance gives (P(better) below `least_confidence`).
+    allowed fall and have lost more pairs than chance gives (P(better) below .05).
     """
     for name, inside in sorted(challenger.slices.items()):
         found = duel(challenger.codes[inside], challenger.champion[inside], challenger.calls[inside])
-        if found.gain < -settings.slice_fall and found.better < settings.least_confidence:
+        if found.gain < -settings.slice_fall and found.better < _SLICE_DOUBT:
             fall = f"{-found.gain:.1%} worse, on {found.rows} rows; {settings.slice_fall:.1%} allowed"
             return f"in slice {name} it is {fall}"
     return None

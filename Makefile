@@ -15,13 +15,16 @@ DAYS ?=
 ROOT ?= .lakehouse/main
 QUERY ?=
 PORT ?= 10000
+SEEDS ?= 20
+SCENARIOS ?= demo gradual recurring
+POLICIES ?=
 
 export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 ##@ Use
-.PHONY: help demo mlflow sql sql-server wheel
+.PHONY: help demo policy mlflow sql sql-server wheel
 help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,6 +33,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@mkdir -p .lakehouse
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
+
+policy: $(SET_UP) ## Compares retraining policies over simulated streams, on all cores (SEEDS=, SCENARIOS=, POLICIES=).
+	@$(BIN)/python -m jobs.policy --seeds $(SEEDS) --scenarios $(SCENARIOS) $(if $(POLICIES),--policies $(POLICIES))
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(ROOT)/mlflow/mlflow.db --host 127.0.0.1 --port 5000

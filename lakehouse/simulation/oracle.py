@@ -1,0 +1,62 @@
+"""What nobody can beat by much: an oracle that knows the rule as of the newest label, and trains on it daily."""
+
+import numpy as np
+import pyarrow as pa
+
+from lakehouse.glassware.oracle import posterior
+from lakehouse.glassware.stream import FIRST_PID
+from lakehouse.simulation.learner import fit_tree
+from lakehouse.simulation.world import World, readings_of
+from lakehouse.steps.policy.candidates import Learner
+
+_DAY = np.timedelta64(1, "D")
+WEIGHTS = (1.0, 3.0)
+
+
+def regret(world: World, called: np.ndarray) -> float:
+    """Expected errors beyond the best possible grader's, from the day of the first drift on.
+
+    Args:
+        world: the stream.
+        called: class code that each piece was called; -1 for none, which costs nothing.
+    """
+    if len(world.starts) < 2:
+        return 0.0
+    best = np.maximum(world.chance, 1 - world.chance)
+    given = np.where(called == 1, world.chance, 1 - world.chance)
+    losses = np.where(called >= 0, best - given, 0.0)
+    return float(losses[world.made >= _first_day(world)].sum())
+
+
+def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
+    """The regret of the better of two oracles, which differ in the weight of the new regime's rows (1 and 3).
+
+    Each night an oracle takes all rows of the regime of the newest labelled piece, and of the older rows those whose
+    best call was then what it is now: it knows the rule, and where it changed, but no label before it is told.
+    """
+    if len(world.starts) < 2:
+        return 0.0
+    return min(_one(world, weight, learner) for weight in WEIGHTS)
+
+
+def _one(world: World, weight: float, learner: Learner) -> float:
+    called = np.full(len(world.codes), -1)
+    readings = readings_of(world)
+    first, last = _first_day(world), world.made[-1].astype("datetime64[D]")
+    for night in np.arange(first, last + 1):
+        known = int(np.searchsorted(world.told, night, side="right"))
+        regime = world.regime(known - 1)
+        there = readings.slice(0, known).set_column(0, "pid", pa.array(np.full(known, known + FIRST_PID)))
+        kept = (posterior(regime, there) > 0.5) == (world.chance[:known] > 0.5)
+        new = np.arange(known) >= regime.first_id - 1
+        if regime.creep is None:
+            kept |= new
+        weights = np.where(new, weight, 1.0)[kept]
+        model = learner(world.features[:known][kept], world.codes[:known][kept], weights)
+        today = slice(*np.searchsorted(world.made, [night, night + _DAY]))
+        called[today] = model.predict(world.features[today])
+    return regret(world, called)
+
+
+def _first_day(world: World) -> np.datetime64:
+    return world.made[world.starts[1]].astype("datetime64[D]")

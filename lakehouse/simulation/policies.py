@@ -1,0 +1,37 @@
+"""The policies that are compared: the default, and what people do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lakehouse.settings import PolicySettings
+
+_UNGUARDED = {"confidence": 0.0, "suspicion_confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0}
+_NO_PROBATION = {"rows": 0}
+
+
+def _simple(rules: list[dict[str, Any]], rows: str, newest: str = "7 days") -> PolicySettings:
+    """A rule, the newest rows or all of them, no gate, no recovery."""
+    return PolicySettings.model_validate(
+        {
+            "rules": rules,
+            "candidates": {"rows": rows, "newest": newest},
+            "gate": _UNGUARDED,
+            "probation": _NO_PROBATION,
+            "growth": None,
+        }
+    )
+
+
+_DAILY = [{"rule": "scheduled", "every": "1 day"}]
+_FIVE_POINTS = {"rule": "threshold", "change": 0.05}
+
+POLICIES: Mapping[str, PolicySettings] = {
+    "default": PolicySettings(),
+    "never": _simple([{"rule": "scheduled", "every": "99999 days"}], "everything"),
+    "daily, all rows": _simple(_DAILY, "everything"),
+    "daily, last 3 days": _simple(_DAILY, "newest", "3 days"),
+    "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest", "7 days"),
+    "3 of 5 below, last 5 days": _simple([_FIVE_POINTS | {"breaches": 3, "windows": 5}], "newest", "5 days"),
+    "Page-Hinkley, last 5 days": _simple([{"rule": "page_hinkley"}], "newest", "5 days"),
+    "ADWIN, last 5 days": _simple([{"rule": "adwin"}], "newest", "5 days"),
+}

@@ -1,0 +1,126 @@
+"""How hard is a row for its champion? The probability that its call is wrong, as the training rows tell it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+BIN_EDGES = (0.003, 0.01, 0.03, 0.1, 0.25, 0.5)
+"""Edges of the difficulty bins; bin b holds edges[b - 1] <= difficulty < edges[b]."""
+
+N_BINS = len(BIN_EDGES) + 1
+_KNOTS = 13
+_INVERSE_PENALTY = 10.0
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """An additive logistic model of each class: logit P(class | x) = intercept + sum of one piecewise line per feature.
+
+    Attributes:
+        knots: by feature, where its line bends, ascending.
+        heights: by class and feature, the line's height at each knot; beyond the outer knots it is level.
+        missing: by class and feature, the height where the value is missing.
+        intercepts: by class.
+    """
+
+    knots: tuple[tuple[float, ...], ...]
+    heights: tuple[tuple[tuple[float, ...], ...], ...]
+    missing: tuple[tuple[float, ...], ...]
+    intercepts: tuple[float, ...]
+
+    def chances(self, features: np.ndarray) -> np.ndarray:
+        """P(class | features): rows × classes.
+
+        Args:
+            features: rows × features, NaN where a value is missing.
+        """
+        logits = np.stack([self._logit(features, place) for place in range(len(self.intercepts))], axis=1)
+        each = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+        return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+
+    def of_calls(self, features: np.ndarray, calls: np.ndarray) -> np.ndarray:
+        """The probability that each call (a class code) is wrong, by row."""
+        return 1 - self.chances(features)[np.arange(len(calls)), calls]
+
+    def bins_of_calls(self, features: np.ndarray, calls: np.ndarray) -> np.ndarray:
+        """The difficulty bin of each call, 0 (surely right) to `N_BINS` - 1."""
+        return np.searchsorted(BIN_EDGES, self.of_calls(features, calls), side="right")
+
+    def to_json(self) -> dict[str, Any]:
+        """For the version's record."""
+        return {name: getattr(self, name) for name in ("knots", "heights", "missing", "intercepts")}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Difficulty":
+        """The inverse of `to_json`."""
+        return cls(
+            tuple(map(tuple, value["knots"])),
+            tuple(tuple(map(tuple, lines)) for lines in value["heights"]),
+            tuple(map(tuple, value["missing"])),
+            tuple(value["intercepts"]),
+        )
+
+    def _logit(self, features: np.ndarray, place: int) -> np.ndarray:
+        total = np.full(len(features), self.intercepts[place])
+        for column, knots, heights, missing in zip(
+            features.T, self.knots, self.heights[place], self.missing[place], strict=True
+        ):
+            line = np.interp(column, knots, heights)
+            total += np.where(np.isnan(column), missing, line)
+        return total
+
+
+def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> Difficulty:
+    """Fits one ridge logistic regression per class on linear splines with knots at 13 even quantiles of each feature.
+
+    A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few numbers: it can be
+    kept as JSON and computed anywhere. With two classes the second one's line serves for both.
+
+    Args:
+        features: rows × features, NaN where a value is missing.
+        codes: class code of each row.
+        n_classes: how many classes there are; one that no row has gets a probability near zero.
+    """
+    knots = tuple(_knots(column) for column in features.T)
+    basis = np.hstack([_hats(column, at) for column, at in zip(features.T, knots, strict=True)])
+    fitted = [1] if n_classes == 2 else range(n_classes)
+    lines = [_line(basis, codes == code, knots) for code in fitted]
+    if n_classes == 2:
+        lines.insert(0, _negated(lines[0]))
+    heights, missing, intercepts = zip(*lines, strict=True)
+    return Difficulty(knots, heights, missing, intercepts)
+
+
+_Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
+
+
+def _knots(column: np.ndarray) -> tuple[float, ...]:
+    known = column[np.isfinite(column)]
+    if not len(known):
+        return (0.0,)
+    return tuple(float(knot) for knot in np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS))))
+
+
+def _hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
+    """The spline's basis: a hat around each knot, and whether the value is missing."""
+    gone = np.isnan(column)
+    hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
+    return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])
+
+
+def _line(basis: np.ndarray, is_class: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> _Line:
+    if is_class.all() or not is_class.any():
+        sure = np.log(len(is_class) + 1.0) * (1 if is_class.all() else -1)
+        return tuple((0.0,) * len(at) for at in knots), (0.0,) * len(knots), float(sure)
+    model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=200, tol=1e-3).fit(basis, is_class)
+    parts = np.split(model.coef_[0], np.cumsum([len(at) + 1 for at in knots])[:-1])
+    heights = tuple(tuple(float(height) for height in part[:-1]) for part in parts)
+    return heights, tuple(float(part[-1]) for part in parts), float(model.intercept_[0])
+
+
+def _negated(line: _Line) -> _Line:
+    heights, missing, intercept = line
+    return tuple(tuple(-height for height in part) for part in heights), tuple(-each for each in missing), -intercept

@@ -1,0 +1,1 @@
+"""The retraining policy: pure functions from evidence to decisions, without Spark or MLflow."""

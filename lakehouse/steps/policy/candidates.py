@@ -1,0 +1,181 @@
+"""On which rows may the next model be trained? Candidates, and the choice among them by cross-fitting."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lakehouse.settings import CandidateSettings
+from lakehouse.steps.policy.decide import REFRESH, Decision
+from lakehouse.steps.policy.evidence import Pool, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.gate import duel
+from lakehouse.steps.policy.regions import contradicted
+
+FOLDS = 5
+EVERYTHING = Pool((Segment(None),))
+
+
+class Model(Protocol):
+    """What a fit gives."""
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """The class code of each row."""
+
+
+Learner = Callable[[np.ndarray, np.ndarray, np.ndarray], Model]
+"""Fits a model to features, class codes and weights (above zero)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Rows that a model may be fit on, or an archived version that may come back as it is.
+
+    Attributes:
+        name: unique in a training.
+        old: pool of rows from before the change; None for none.
+        reference: version whose calls, where new rows contradict them, tell which old rows to leave out; None for none.
+        start: from when on rows count as new; None for all.
+        weight: of a new row; an old one weighs one.
+        version: the archived version that comes back without training; None for a training.
+    """
+
+    name: str
+    old: Pool | None = None
+    reference: int | None = None
+    start: np.datetime64 | None = None
+    weight: float = 1.0
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate after cross-fitting.
+
+    Attributes:
+        candidate: which.
+        pool: the rows that it takes, as a rule.
+        weights: of all rows; zero for those not taken.
+        calls: out-of-fold class code of each row that it takes and of each judged row; -1 for the others.
+    """
+
+    candidate: Candidate
+    pool: Pool
+    weights: np.ndarray
+    calls: np.ndarray
+
+
+def candidates_of(
+    decision: Decision,
+    champion: VersionRecord | None,
+    archive: Mapping[int, Pool],
+    newest: np.datetime64,
+    since: int,
+    settings: CandidateSettings,
+) -> list[Candidate]:
+    """What is tried, the ones to be preferred first.
+
+    Args:
+        decision: that asked for the training.
+        champion: record of the version in production; None before the first.
+        archive: the last champion of each earlier epoch with its pool up to the change that ended it, oldest first.
+        newest: event time of the newest labelled row.
+        since: labelled rows since the change; few of them are not enough alone.
+        settings: of the candidates.
+    """
+    start = decision.change_at
+    if settings.rows == "newest" and champion is not None:
+        return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
+    if start is None or champion is None or settings.rows == "everything":
+        return [Candidate("everything")]
+    pools = dict(archive)
+    reference = champion.reference
+    if decision.action != REFRESH or reference is None:
+        reference = champion.version
+        pools[reference] = champion.pool.until(start)
+    others = [version for version in pools if version != reference][::-1][: settings.archived]
+    found = [_transfer(version, pools[version], start, settings.new_weight) for version in (reference, *others)]
+    if decision.action != REFRESH:
+        found += [Candidate(f"version {version}", start=start, version=version) for version in others]
+    if since >= settings.least_rows:
+        found.append(Candidate("since_change", start=start))
+    return found
+
+
+def _transfer(version: int, pool: Pool, start: np.datetime64, weight: float) -> Candidate:
+    """The version's old rows but for those that the new ones contradict, and the new ones."""
+    return Candidate(f"transfer from {version}", pool, version, start, weight)
+
+
+def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np.ndarray) -> tuple[Pool, np.ndarray]:
+    """The candidate's pool and the rows' weights, where only the kept rows may say what is contradicted.
+
+    Args:
+        candidate: which.
+        rows: all that may be taken.
+        calls: what the reference calls them; None without one.
+        kept: mask of rows.
+    """
+    new = Segment(candidate.start)
+    if candidate.old is None:
+        pool = Pool((new,))
+        return pool, pool.mask(rows).astype(float)
+    old, is_new = candidate.old, new.mask(rows)
+    if calls is not None:
+        tell = is_new & kept
+        regions = contradicted(rows.take(tell), calls[tell])
+        old = old.without(regions) if regions else old
+    return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
+
+
+def cross_fit(
+    candidate: Candidate, rows: Rows, judged: np.ndarray, calls: Mapping[int, np.ndarray], learner: Learner
+) -> Fitted | None:
+    """Calls each row that the candidate takes, and each judged one, by a model that has not seen it.
+
+    What is contradicted is found anew in each fold, so that it too has not seen the rows that are called. Folds go
+    round in order of time, which is the same at each replay.
+
+    Args:
+        candidate: what is tried.
+        rows: all that may be taken.
+        judged: mask of the rows that candidates are compared on.
+        calls: what the versions that candidates name call the rows.
+        learner: fits a model.
+
+    Returns:
+        None where a fold leaves fewer than two classes to fit on.
+    """
+    everything = np.ones(len(rows), dtype=bool)
+    if candidate.version is not None:
+        own = calls[candidate.version]
+        return Fitted(candidate, EVERYTHING, everything.astype(float), np.where(judged, own, -1))
+    told = None if candidate.reference is None else calls[candidate.reference]
+    fold = np.arange(len(rows)) % FOLDS
+    pool, weights = pool_of(candidate, rows, told, everything)
+    found = np.full(len(rows), -1)
+    for out in range(FOLDS):
+        _, kept = pool_of(candidate, rows, told, fold != out)
+        fit_on = (kept > 0) & (fold != out)
+        asked = (fold == out) & ((weights > 0) | judged)
+        if len(np.unique(rows.codes[fit_on])) < 2:
+            return None
+        if asked.any():
+            model = learner(rows.features[fit_on], rows.codes[fit_on], kept[fit_on])
+            found[asked] = model.predict(rows.features[asked])
+    return Fitted(candidate, pool, weights, found)
+
+
+def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings) -> Fitted:
+    """The first, unless a later one is better on the judged rows with the preference's probability, and so on.
+
+    The order is by what usually is best, so that few rows do not choose by chance: with an even choice of five, the
+    luckiest is taken, which costs more than it gains.
+    """
+    chosen = fitted[0]
+    for other in fitted[1:]:
+        starts = [each.candidate.start for each in (chosen, other) if each.candidate.start is not None]
+        on = judged & (rows.made >= max(starts)) if starts else judged
+        found = duel(rows.codes[on], chosen.calls[on], other.calls[on])
+        chosen = other if found.better > settings.preference else chosen
+    return chosen

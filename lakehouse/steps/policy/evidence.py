@@ -1,0 +1,175 @@
+"""What the policy knows: counts from gold, labelled rows, each version's record, and which rows a model is fit on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lakehouse.statistics.difficulty import Difficulty
+
+
+@dataclass(frozen=True)
+class BinCounts:
+    """Labelled predictions of versions that were not trained on them; a place per hour × version × difficulty bin.
+
+    Attributes:
+        hour: start of the hour, event time, datetime64.
+        version: registered version that predicted, a whole number.
+        bin: class code of the call × number of difficulty bins + difficulty bin of the call under that version.
+        labelled: rows whose label has come.
+        wrong: how many of them the version got wrong.
+    """
+
+    hour: np.ndarray
+    version: np.ndarray
+    bin: np.ndarray
+    labelled: np.ndarray
+    wrong: np.ndarray
+
+    def take(self, where: np.ndarray) -> "BinCounts":
+        """The places of this mask."""
+        columns = (self.hour, self.version, self.bin, self.labelled, self.wrong)
+        return BinCounts(*(column[where] for column in columns))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows, in order of event time.
+
+    Attributes:
+        names: the features.
+        features: rows × features; numbers, NaN where missing, text as one column per value.
+        codes: class code of each label.
+        made: event time, datetime64.
+        told: when the label came, datetime64.
+        n_classes: how many classes there are.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    codes: np.ndarray
+    made: np.ndarray
+    told: np.ndarray
+    n_classes: int = 2
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, where: np.ndarray | slice) -> "Rows":
+        """The rows at these places, or of this mask."""
+        return Rows(
+            self.names, self.features[where], self.codes[where], self.made[where], self.told[where], self.n_classes
+        )
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of features, and the label that is not true in it any more.
+
+    Attributes:
+        sides: feature, low, high; infinite where open. A row lies in the box where low < value <= high for each.
+        code: class code of the label.
+    """
+
+    sides: tuple[tuple[str, float, float], ...]
+    code: int
+
+    def box(self, rows: "Rows") -> np.ndarray:
+        """Which rows lie in the box; one whose value is missing does not."""
+        inside = np.ones(len(rows), dtype=bool)
+        for name, low, high in self.sides:
+            column = rows.features[:, rows.names.index(name)]
+            inside &= (column > low) & (column <= high)
+        return inside
+
+    def contradicts(self, rows: "Rows") -> np.ndarray:
+        """Which rows lie in the box and have the label."""
+        return self.box(rows) & (rows.codes == self.code)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of a stretch of time, but for those in regions that later rows contradict.
+
+    Attributes:
+        start: event time of the first row; None from the beginning.
+        end: event time before which they lie; None up to the newest.
+        without: regions whose rows are left out.
+    """
+
+    start: np.datetime64 | None
+    end: np.datetime64 | None = None
+    without: tuple[Region, ...] = ()
+
+    def mask(self, rows: Rows) -> np.ndarray:
+        """Which of the rows it takes."""
+        taken = np.ones(len(rows), dtype=bool)
+        if self.start is not None:
+            taken &= rows.made >= self.start
+        if self.end is not None:
+            taken &= rows.made < self.end
+        for region in self.without:
+            taken &= ~region.contradicts(rows)
+        return taken
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows that a model is fit on, as a rule instead of a copy: stretches of time without contradicted regions."""
+
+    segments: tuple[Segment, ...]
+
+    def mask(self, rows: Rows) -> np.ndarray:
+        """Which of the rows it takes."""
+        return np.logical_or.reduce([segment.mask(rows) for segment in self.segments])
+
+    @property
+    def end(self) -> np.datetime64:
+        """Event time before which all its rows lie; it is known of an archived pool only."""
+        ends = [segment.end for segment in self.segments]
+        return max(end for end in ends if end is not None)
+
+    def until(self, end: np.datetime64) -> "Pool":
+        """The same without what came at `end` or after."""
+        kept = [segment for segment in self.segments if segment.start is None or segment.start < end]
+        return Pool(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
+
+    def without(self, regions: tuple[Region, ...]) -> "Pool":
+        """The same without the rows in the regions."""
+        return Pool(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
+
+    def plus(self, segment: Segment) -> "Pool":
+        """The same and one more segment."""
+        return Pool((*self.segments, segment))
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """What is on record of a version: from its training, and from the promotion that last made it champion.
+
+    Attributes:
+        version: registered version, a whole number.
+        as_of: newest label time that had landed when it was trained, or brought back.
+        epoch: as-of of the alarm whose change it answers; of the first training for a first model.
+        changed_at: where that change began; None for a first model.
+        pool: the rows that it was fit on, open towards the newest.
+        reference: version in production at the alarm, which the change is told by; None for a first model.
+        since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
+        judged: by call and difficulty bin, rows that it was cross-fitted on.
+        wrong: by call and difficulty bin, how many of them it got wrong.
+        difficulty: model of what is hard for it.
+    """
+
+    version: int
+    as_of: np.datetime64
+    epoch: np.datetime64
+    changed_at: np.datetime64 | None
+    pool: Pool
+    reference: int | None
+    since_change: int
+    judged: np.ndarray
+    wrong: np.ndarray
+    difficulty: Difficulty
+
+
+Records = Mapping[int, VersionRecord]

@@ -1,0 +1,89 @@
+"""From a fitted candidate to a version's record: what it was fit on, how often it errs, which change it answers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from lakehouse.statistics.difficulty import N_BINS, Difficulty, fit_difficulty
+from lakehouse.steps.policy.candidates import Fitted
+from lakehouse.steps.policy.decide import REFRESH, Decision
+from lakehouse.steps.policy.evidence import Pool, Rows, Segment, VersionRecord
+
+
+def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
+    """Mask of the rows that candidates are compared on: those since the change; all, where there was none."""
+    return np.ones(len(rows), bool) if decision.change_at is None else rows.made >= decision.change_at
+
+
+def record_of(
+    version: int,
+    fitted: Fitted,
+    decision: Decision,
+    as_of: np.datetime64,
+    rows: Rows,
+    champion: VersionRecord | None,
+) -> VersionRecord:
+    """The record of a newly trained version.
+
+    Args:
+        version: its number.
+        fitted: the chosen candidate, cross-fitted.
+        decision: that asked for the training.
+        as_of: newest label time that had landed.
+        rows: those that it was cross-fitted on.
+        champion: record of the version in production; None before the first.
+    """
+    taken = (fitted.weights > 0) & (fitted.calls >= 0)
+    kept, calls = rows.take(taken), fitted.calls[taken]
+    difficulty = fit_difficulty(kept.features, kept.codes, rows.n_classes)
+    judged, wrong = _errors(difficulty, kept, calls)
+    refreshed = champion if decision.action == REFRESH else None
+    return VersionRecord(
+        version=version,
+        as_of=as_of,
+        epoch=refreshed.epoch if refreshed else as_of,
+        changed_at=decision.change_at,
+        pool=fitted.pool,
+        reference=refreshed.reference if refreshed else (champion.version if champion else None),
+        since_change=int(judged_rows(decision, rows).sum()),
+        judged=judged,
+        wrong=wrong,
+        difficulty=difficulty,
+    )
+
+
+def restored(record: VersionRecord, pool: Pool, decision: Decision, as_of: np.datetime64, since: int) -> VersionRecord:
+    """The record of an archived version that is brought back as it is.
+
+    It is held against its own expected errors again; what it is refreshed from is its own pool and the rows since.
+
+    Args:
+        record: as it was.
+        pool: its rows up to the change that ended its epoch.
+        decision: that asked for a training.
+        as_of: newest label time that had landed.
+        since: labelled rows since the change.
+    """
+    return replace(
+        record,
+        as_of=as_of,
+        epoch=as_of,
+        changed_at=decision.change_at,
+        reference=record.version,
+        pool=pool.plus(Segment(decision.change_at)),
+        since_change=since,
+    )
+
+
+def archived(archive: Mapping[int, Pool], champion: VersionRecord, change_at: np.datetime64 | None) -> dict[int, Pool]:
+    """The archive after an alarm was answered: the champion before comes last, with its rows up to the change."""
+    kept = {version: pool for version, pool in archive.items() if version != champion.version}
+    return kept | {champion.version: champion.pool if change_at is None else champion.pool.until(change_at)}
+
+
+def _errors(difficulty: Difficulty, rows: Rows, calls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-fitted rows and errors, by call and difficulty bin."""
+    place = calls * N_BINS + difficulty.bins_of_calls(rows.features, calls)
+    size = rows.n_classes * N_BINS
+    return np.bincount(place, minlength=size).astype(float), np.bincount(place, calls != rows.codes, size)

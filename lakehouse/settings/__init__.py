@@ -1,0 +1,63 @@
+"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says what to write."""
+
+from lakehouse.settings.base import ColumnType, Scalar, Settings
+from lakehouse.settings.files import load_environment_settings, load_model_settings
+from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
+from lakehouse.settings.model import (
+    ColumnSettings,
+    EnvironmentSettings,
+    Family,
+    LabelSettings,
+    MarginSettings,
+    ModelSettings,
+    PredictionSettings,
+    SourceSettings,
+    StreamSettings,
+    TrainingSettings,
+)
+from lakehouse.settings.policy import (
+    AdwinRule,
+    CandidateSettings,
+    GateSettings,
+    GuardSettings,
+    OutageSettings,
+    PageHinkleyRule,
+    PolicySettings,
+    ProbationSettings,
+    Rule,
+    ScheduledRule,
+    ShiryaevRobertsRule,
+    ThresholdRule,
+)
+
+__all__ = [
+    "AdwinRule",
+    "CandidateSettings",
+    "ColumnSettings",
+    "ColumnType",
+    "CustomMetricSettings",
+    "EnvironmentSettings",
+    "Family",
+    "GateSettings",
+    "GuardSettings",
+    "LabelSettings",
+    "MarginSettings",
+    "MetricSettings",
+    "ModelSettings",
+    "OutageSettings",
+    "PageHinkleyRule",
+    "PolicySettings",
+    "PredictionSettings",
+    "ProbationSettings",
+    "Rule",
+    "Scalar",
+    "ScheduledRule",
+    "Settings",
+    "ShiryaevRobertsRule",
+    "SourceSettings",
+    "StreamSettings",
+    "ThresholdRule",
+    "TrainingSettings",
+    "load_environment_settings",
+    "load_model_settings",
+]

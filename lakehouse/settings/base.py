@@ -1,0 +1,44 @@
+"""What every block of settings has in common: strict keys, and the types of single values."""
+
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from lakehouse.calendar import parse_span
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def checked_name(name: str) -> str:
+    """The name, if it can be one of a table or a column."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("write lower-case letters, digits and underscores, starting with a letter")
+    return name
+
+
+def _checked_utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def checked_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, if no two are the same, or have the same name."""
+    names = [str(getattr(value, "name", value)) for value in values]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there more than once; write each once")
+    return values
+
+
+Name = Annotated[str, AfterValidator(checked_name)]
+Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
+Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
+Scalar = bool | int | float | str
+ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestamp"]
+
+
+class Settings(BaseModel):
+    """What every block of settings has in common: it is frozen, and a key that nobody reads is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,0 +1,227 @@
+"""A model's YAML file, block by block, and the environment."""
+
+import datetime as dt
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from lakehouse.settings.base import ColumnType, Moment, Name, Scalar, Settings, Span
+from lakehouse.settings.metrics import MetricSettings
+from lakehouse.settings.policy import PolicySettings
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "long": (int,),
+    "integer": (int,),
+    "double": (int, float),
+    "boolean": (bool,),
+    "string": (str,),
+    "timestamp": (),
+}
+Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression", "ridge_regression"]
+ProblemType = Literal["classification", "regression"]
+_NOT_FOR: dict[ProblemType, Family] = {"classification": "ridge_regression", "regression": "logistic_regression"}
+
+
+class ColumnSettings(Settings):
+    """One column of an incoming line: its type, and the rules that a value must pass."""
+
+    type: ColumnType
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    values: tuple[Scalar, ...] | None = None
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _bounds_fit_the_type(self) -> "ColumnSettings":
+        numeric = self.type in ("long", "integer", "double")
+        if not numeric and (self.min is not None or self.max is not None):
+            raise ValueError(f"min and max are for numbers; a {self.type} column takes `values`, or nothing")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max; exchange them")
+        strange = [value for value in self.values or () if type(value) not in _PYTHON_TYPES[self.type]]
+        if strange:
+            raise ValueError(f"values are of another type: {strange}; write {self.type} values (words in quotes)")
+        return self
+
+
+class StreamSettings(Settings):
+    """When the stream began, and how far ahead of its landing an event may say it happened."""
+
+    began: Moment
+    max_ahead: Span = dt.timedelta(minutes=5)
+
+
+class SourceSettings(Settings):
+    """One kind of incoming line: the name of its landing folder and tables, and its columns."""
+
+    table: Name
+    columns: dict[Name, ColumnSettings]
+
+
+class LabelSettings(SourceSettings):
+    """The labels: which column is the truth, which says when it was told, how late one may come."""
+
+    time: Name
+    label: Name
+    horizon: Span
+
+
+class PredictionSettings(Settings):
+    """What is predicted from which columns: a class, or a number (a regression).
+
+    Attributes:
+        positive: of two classes, the one whose probability is the score.
+        tolerance: of a regression, how far a prediction may be from the label and still count as right, in the label's
+            unit: what the decision to retrain counts.
+    """
+
+    table: Name
+    problem_type: ProblemType = "classification"
+    features: Annotated[tuple[Name, ...], Field(min_length=1)]
+    positive: Scalar | None = None
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class TrainingSettings(Settings):
+    """When the first model is trained, and what is tried."""
+
+    first_after: Annotated[int, Field(ge=10)]
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    seed: int = 0
+    sliding: Span = dt.timedelta(days=7)
+    max_rows: Annotated[int, Field(ge=100)] = 100_000
+    families: Annotated[dict[Family, dict[str, Annotated[list[Any], Field(min_length=1)]]], Field(min_length=1)]
+
+
+class MarginSettings(Settings):
+    """How much is too much: the thresholds of the decision and of the gate."""
+
+    accuracy_drop: Annotated[float, Field(gt=0, lt=1)]
+    alarm: Annotated[float, Field(gt=0)]
+    first_gain: Annotated[float, Field(ge=0, lt=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    refresh_growth: Annotated[float, Field(gt=1)] = 2.0
+    refresh_until: Annotated[int, Field(ge=0)] = 0
+
+
+class ModelSettings(Settings):
+    """One model, as its YAML file says."""
+
+    name: Name
+    description: str = ""
+    key: Name
+    event_time: Name
+    stream: StreamSettings
+    readings: SourceSettings
+    labels: LabelSettings
+    predictions: PredictionSettings
+    metrics: MetricSettings
+    training: TrainingSettings
+    margins: MarginSettings
+    policy: PolicySettings = PolicySettings()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "ModelSettings":
+        wanted = {
+            "readings": (self.key, self.event_time, *self.predictions.features, *self.metrics.columns),
+            "labels": (self.key, self.labels.time, self.labels.label),
+        }
+        for source, names in wanted.items():
+            columns = getattr(self, source).columns
+            missing = [name for name in names if name not in columns]
+            if missing:
+                raise ValueError(f"{source}.columns: declare {', '.join(missing)} there, or name another column")
+            self._check_kinds(source, columns)
+        return self
+
+    def _check_kinds(self, source: str, columns: dict[str, ColumnSettings]) -> None:
+        time = self.event_time if source == "readings" else self.labels.time
+        required = (self.key, time) if source == "readings" else (self.key, time, self.labels.label)
+        if columns[time].type != "timestamp":
+            raise ValueError(f"{source}.columns.{time}.type: write `timestamp`, since it says when")
+        if columns[self.key].type not in ("long", "integer", "string"):
+            raise ValueError(f"{source}.columns.{self.key}.type: write `long`, `integer` or `string` for a key")
+        nullable = [name for name in required if columns[name].nullable]
+        if nullable:
+            raise ValueError(f"{source}.columns.{nullable[0]}.nullable: write `false`; no row can do without it")
+
+    @model_validator(mode="after")
+    def _keys_and_classes_fit(self) -> "ModelSettings":
+        if self.readings.columns[self.key].type != self.labels.columns[self.key].type:
+            raise ValueError(f"labels.columns.{self.key}.type: write the same type as in readings.columns")
+        if len({self.readings.table, self.labels.table, self.predictions.table}) < 3:
+            raise ValueError("readings.table, labels.table and predictions.table: write three different names")
+        both = [name for name in self.metrics.columns if name in self.predictions.features]
+        if both:
+            raise ValueError(f"metrics.columns: leave out {', '.join(both)}; features are monitored anyway")
+        times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
+        if times:
+            raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
+        if self.labels.label in (*self.readings.columns, "prediction", "score"):
+            raise ValueError("labels.label: a reading or the prediction has that name; give the label another")
+        if self.is_regression:
+            self._check_regression()
+        else:
+            self._check_classification()
+        return self
+
+    def _check_classification(self) -> None:
+        key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
+        if label.values is None or len(label.values) < 2:
+            raise ValueError(
+                f"{key}.values: list the classes, two or more; to predict a number, "
+                "write `problem_type: regression` under predictions"
+            )
+        if self.predictions.positive is not None and self.predictions.positive not in label.values:
+            raise ValueError(f"predictions.positive: write one of {list(label.values)}")
+        if self.predictions.tolerance is not None:
+            raise ValueError("predictions.tolerance: leave it out; a class is right or wrong")
+
+    def _check_regression(self) -> None:
+        key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
+        if label.type not in ("double", "long", "integer"):
+            raise ValueError(f"{key}.type: write `double`, `long` or `integer`; a regression predicts a number")
+        if label.values is not None:
+            raise ValueError(f"{key}.values: leave it out; a regression predicts a number, not one of these")
+        if self.predictions.positive is not None:
+            raise ValueError("predictions.positive: leave it out; a regression has no classes")
+        if self.predictions.tolerance is None:
+            raise ValueError(
+                "predictions.tolerance: write how far a prediction may be from the label and still count as right, "
+                "in the label's unit"
+            )
+
+    @model_validator(mode="after")
+    def _families_fit(self) -> "ModelSettings":
+        problem, families = self.predictions.problem_type, self.training.families
+        if _NOT_FOR[problem] in families:
+            known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
+            raise ValueError(f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of {known}")
+        return self
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether a number is predicted, not a class."""
+        return self.predictions.problem_type == "regression"
+
+    @property
+    def classes(self) -> tuple[Scalar, ...]:
+        """The label's classes, in ascending order; a regression has none."""
+        return tuple(
+            sorted(self.labels.columns[self.labels.label].values or (), key=lambda value: (str(type(value)), value))
+        )
+
+    @property
+    def positive(self) -> Scalar:
+        """The class whose probability is the score of a two-class model: as named, else the last."""
+        return self.classes[-1] if self.predictions.positive is None else self.predictions.positive
+
+
+class EnvironmentSettings(Settings):
+    """Where a lakehouse lives. `None` means: in the root's own folders."""
+
+    root: str
+    landing: str | None = None
+    tracking_uri: str | None = None
+    artifact_location: str | None = None

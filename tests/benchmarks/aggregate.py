@@ -5,12 +5,21 @@ days before are appended, a commit a day as scoring and ingest would, and aggreg
 days at once while it grows old. Then the old one and one that is ten days old take turns, a day each. Limit: 1.10.
 
 `rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
-data of that size (`WIDE`), as a cluster would.
+data of that size, as a cluster would.
 
     spark-submit --properties-file conf/spark-local.properties tests/benchmarks/aggregate.py days [DAYS]
     spark-submit --properties-file conf/spark-local.properties --driver-memory 8g \\
       --conf spark.sql.shuffle.partitions=48 --conf spark.sql.codegen.wholeStage=true \\
       --conf spark.sql.codegen.factoryMode=FALLBACK tests/benchmarks/aggregate.py rows [ROWS]
+
+Figures of 2026-11-21, 2 cores, `days 600`:
+
+    fifty days at once: 11.9 s up to day 50, 11.0 up to day 200, 9.7 up to day 500, 10.3 up to day 599
+    day 600: 3.80 s, day 10 to 30: 1.92 s, median ratio of pairs 1.94
+
+The limit is not kept. A day itself costs the same, so it must be what a run costs before its first row that grows with
+the commits of the tables (all made within minutes here, so that no log of an older month has been cleaned up).
+`rows` has not been run at 10 million a day yet.
 """
 
 import itertools

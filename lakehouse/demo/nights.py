@@ -3,19 +3,18 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from lakehouse.calendar import DAY
 from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.statistics.quality import quality_from_row
-
-_DAY = timedelta(days=1)
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
@@ -30,10 +29,10 @@ def begin_anew_where_other(stream: Stream, root: Path) -> None:
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
     """Lands and processes each midnight that is not past yet; begins with what a run that was cut off had landed."""
     landing = Path(lakehouse.landing)
-    last = START + days * _DAY if days else midnight_after(stream)
-    n_nights = (last - START) // _DAY
+    last = START + days * DAY if days else midnight_after(stream)
+    n_nights = (last - START) // DAY
     started = next_midnight(stream, landing)
-    past = n_nights if started is None else min((started - START) // _DAY - 1, n_nights)
+    past = n_nights if started is None else min((started - START) // DAY - 1, n_nights)
     form = "{l_bar}{bar:20}| {n_fmt}/{total_fmt} nights, {elapsed}"
     with tqdm(total=n_nights, initial=past, file=sys.stdout, bar_format=form) as bar:
         if past:
@@ -41,7 +40,7 @@ def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
         for midnight in _midnights(stream, landing, last):
             land_until(stream, landing, midnight)
             run_pipeline(lakehouse)
-            bar.update((midnight - START) // _DAY - bar.n)
+            bar.update((midnight - START) // DAY - bar.n)
             bar.set_description_str(_line(lakehouse, midnight))
             for event in _events(lakehouse, midnight):
                 bar.write(event, file=sys.stdout)

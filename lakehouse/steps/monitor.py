@@ -22,7 +22,7 @@ class Monitor:
     """A configuration of the metrics.
 
     Attributes:
-        version: counted from 1; 0 where it is not on record yet.
+        version: counted from 1.
         configuration: what is measured, as it is put on record.
         baseline: the profile of the fixed baseline table; none where the settings name none.
     """

@@ -2,14 +2,13 @@
 
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table
-from lakehouse.tables.gold import DECISION, MODEL_ID, MONITOR, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_LEDGER
 from lakehouse.tables.views import View, views_of
 
 __all__ = [
     "DECISION",
     "DUPLICATE",
-    "MODEL_ID",
     "MONITOR",
     "PROMOTION",
     "QUARANTINE",

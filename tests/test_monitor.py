@@ -129,7 +129,8 @@ def test_other_bins_are_made_of_the_baseline_and_its_values_counted_in_them(plan
         if (each["drift_type"], each["column_name"], each["granularity"], each[model.metrics.model_id_column])
         == ("BASELINE", "temp", "1 day", "*")
     )
-    assert found["statistic"] == pytest.approx(expected.statistic, abs=1e-12)
+    sketched = 0.0015  # of the ranks: the sketch of more than 2048 trained rows is random within that
+    assert found["statistic"] == pytest.approx(expected.statistic, abs=sketched)
 
 
 def trained_to(lakehouse) -> pd.Timestamp:

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.errors import ConfigurationError, LockedError, StoreError
 from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
 from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.store import Store, Transaction
+from lakehouse.stream import AVAILABLE_NOW as NOW
+from lakehouse.stream import run, run_all
 from lakehouse.tables import QUARANTINE, SCORING_LEDGER, WINDOW_FACTS, catalog_of
 from tests.rows import moment, rows
 
@@ -51,6 +53,34 @@ def test_an_append_is_done_once_for_each_transaction(store: Store, spark: SparkS
     assert [row["source"] for row in store.read(QUARANTINE, 1).collect()] == ["first"]
 
 
+def test_many_small_files_become_one_and_a_stream_sees_each_row_once(spark: SparkSession, tmp_path: Path) -> None:
+    store, seen = Store(spark, str(tmp_path), CATALOG), []
+    store.create_missing()
+
+    def read() -> None:
+        query = run(store, "reader", store.read_stream(QUARANTINE), lambda rows, _: seen.extend(lines(rows)), NOW)
+        run_all([query], NOW)
+
+    limit = "spark.databricks.delta.autoCompact.minNumFiles"
+    spark.conf.set(limit, "4")
+    try:
+        for place in range(5):
+            frame = rows(spark, QUARANTINE.schema, [{"source": "readings", "line": place}])
+            store.append(frame, QUARANTINE, Transaction("a", place))
+            if place in (1, 4):  # between the two the files become one
+                read()
+    finally:
+        spark.conf.unset(limit)
+    delta = DeltaTable(store.path(QUARANTINE))
+    assert "OPTIMIZE" in {each["operation"] for each in delta.history()}
+    assert len(delta.file_uris()) < 4
+    assert sorted(seen) == sorted(lines(store.read(QUARANTINE))) == [0, 1, 2, 3, 4]
+
+
+def lines(frame: DataFrame) -> list[int]:
+    return [row["line"] for row in frame.collect()]
+
+
 def test_rows_of_the_driver_are_appended_once_for_each_transaction(store: Store) -> None:
     def append(batch: int, transaction: Transaction | None) -> None:
         store.append_rows([ledger_row(batch)], SCORING_LEDGER, transaction)
@@ -80,6 +110,10 @@ def test_partitions_are_replaced_whole_and_the_others_stay(store: Store) -> None
         (row["window_start"].day, row["window_start"].hour, row["model_version"]) for row in store.rows(WINDOW_FACTS)
     }
     assert found == {(1, 0, "new"), (2, 0, "old"), (3, 0, "new"), (3, 5, "new")}
+    of_days = store.rows(
+        WINDOW_FACTS, columns=["window_date"], partitions="window_date IN ('2019-07-02', '2019-07-03')"
+    )
+    assert sorted(row["window_date"].day for row in of_days) == [2, 3, 3]
     assert store.version(WINDOW_FACTS) == version + 1  # in one commit
     with pytest.raises(StoreError, match=r"gold\.window_facts: no rows, so no partitions"):
         store.replace_partitions([], WINDOW_FACTS)
@@ -102,6 +136,7 @@ def test_partitions_without_a_value_are_replaced_too(store: Store) -> None:
         ("BASELINE", 3),
         ("INPUT", 0),
     ]
+    assert {row["log_type"] for row in store.rows(table, partitions="window_date IS NULL")} == {"BASELINE"}
 
 
 def test_a_column_that_the_settings_named_once_stays_and_is_null_from_then_on(
@@ -175,6 +210,8 @@ HOLD = """
 import sys
 from lakehouse.settings import load_model_settings
 from lakehouse.store import Store
+from lakehouse.stream import AVAILABLE_NOW as NOW
+from lakehouse.stream import run, run_all
 from lakehouse.tables import QUARANTINE, SCORING_LEDGER, catalog_of
 store = Store(None, sys.argv[1], catalog_of(load_model_settings("conf/glassware.yaml")))
 with store.writing(QUARANTINE, SCORING_LEDGER):

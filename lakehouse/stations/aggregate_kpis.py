@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -139,10 +138,10 @@ class Aggregator:
         facts = self._catalog.window_facts
         newest = max([*touched.windows, *filter(None, [touched.newest_label])], default=None)
         since = newest and (newest - self._model.labels.horizon - 14 * DAY).date()
-        for where in (*([pc.field("window_date") >= since] if since else []), None):
-            found = [row["as_of"] for row in self._store.rows(facts, where, ["as_of"]) if row["as_of"]]
-            if found:
-                return max(found)
+        for days in (*([f"window_date >= '{since}'"] if since else []), None):
+            known = self._store.rows(facts, columns=["as_of"], partitions=days)
+            if newest_known := max((row["as_of"] for row in known if row["as_of"]), default=None):
+                return newest_known
         return None
 
     def _newest_label(self) -> dt.datetime | None:
@@ -165,13 +164,12 @@ class Aggregator:
         """
         if not days:
             return [], touched
-        where = pc.field("window_date").isin(sorted(days))
-        versions = self._store.rows(self._catalog.window_facts, where, ["window_date", "monitor_version"])
-        outdated = {row["window_date"] for row in versions if row["monitor_version"] != monitor.version}
+        dates = ", ".join(f"'{day}'" for day in sorted(days))
+        columns = (*_FACT_COLUMNS, "window_date", "monitor_version")
+        stored = self._store.rows(self._catalog.window_facts, None, columns, f"window_date IN ({dates})")
+        outdated = {row["window_date"] for row in stored if row["monitor_version"] != monitor.version}
         touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
-        current = pc.field("window_date").isin(sorted(days - touched.days))
-        found = self._store.rows(self._catalog.window_facts, current, _FACT_COLUMNS)
-        return [WindowFacts.from_row(row) for row in found if not touched.holds(row["window_start"])], touched
+        return [WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])], touched
 
     def _computed(self, touched: Touched, monitor: Monitor) -> list[WindowFacts]:
         """The facts of what is touched, from silver."""
@@ -287,7 +285,7 @@ class Aggregator:
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
-        stored = self._store.rows(table, pc.field("window_date").is_null())
+        stored = self._store.rows(table, partitions="window_date IS NULL")
         kept = [
             row for row in stored if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
         ]

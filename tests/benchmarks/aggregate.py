@@ -1,8 +1,9 @@
 """What does it cost to aggregate one more day, on day 10 and on day 1,000?
 
 `days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and the labels of two
-days before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: fifty
-days at once while it grows old. Then the old one and one that is ten days old take turns, a day each. Limit: 1.10.
+days before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: 25 days
+at once while it grows old, its logs a day older every day. Then the old one and one that is ten days old take turns, a
+day each. Limit: 1.10.
 
 `rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
 data of that size, as a cluster would.
@@ -23,7 +24,7 @@ the commits of the tables (all made within minutes here, so that no log of an ol
 """
 
 import itertools
-import random
+import os
 import shutil
 import statistics
 import sys
@@ -48,6 +49,7 @@ from lakehouse.store import Transaction
 A_DAY = 192
 FIRST_PID = 200_000_000
 LABEL_DELAY = 2
+ROWS_A_FILE = 2_000_000
 
 
 def begun(folder: Path) -> tuple[Lakehouse, int]:
@@ -61,38 +63,13 @@ def begun(folder: Path) -> tuple[Lakehouse, int]:
     return lakehouse, 9
 
 
-def append_day(lakehouse: Lakehouse, day: int) -> None:
-    """Appends a day's predictions and the labels of two days before, from the driver."""
-    catalog, store, chance = lakehouse.catalog, lakehouse.store, random.Random(day)
-    first = FIRST_PID + day * A_DAY
-    scores = [chance.random() for _ in range(A_DAY)]
-    predictions = [
-        {
-            "pid": first + place,
-            "process_time": START + day * DAY + place * DAY / A_DAY,
-            "temp": chance.uniform(350, 360),
-            "pressure": chance.gauss(12, 2),
-            "duration": chance.uniform(28.5, 32.5),
-            "score": score,
-            "prediction": int(score > 0.5),
-            "probability": {"0": 1 - score, "1": score},
-            "model_version": "1",
-        }
-        for place, score in enumerate(scores)
-    ]
-    told = START + (day + 1) * DAY
-    older = range(first - LABEL_DELAY * A_DAY, first - (LABEL_DELAY - 1) * A_DAY)
-    labels = [{"pid": pid, "qualitycheck_time": told, "quality": int(chance.random() < 0.6)} for pid in older]
-    store.append_rows(predictions, catalog.predictions)
-    store.append_rows(labels, catalog.labels)
-
-
-def append_wide_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
+def append_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
     """Appends a day's predictions and the labels of two days before, by Spark."""
     catalog, store = lakehouse.catalog, lakehouse.store
     first = FIRST_PID + day * n_rows
-    ids = lakehouse.spark.range(first, first + n_rows).withColumnRenamed("id", "pid")
-    store.append(_wide_predictions(ids, day, n_rows), catalog.predictions, Transaction("benchmark", day))
+    n_files = 1 + n_rows // ROWS_A_FILE
+    ids = lakehouse.spark.range(first, first + n_rows, numPartitions=n_files).withColumnRenamed("id", "pid")
+    store.append(_predictions(ids, day, n_rows), catalog.predictions, Transaction("benchmark", day))
     labels = ids.select(
         (F.col("pid") - LABEL_DELAY * n_rows).alias("pid"),
         F.lit(START + (day + 1) * DAY).alias("qualitycheck_time"),
@@ -103,7 +80,7 @@ def append_wide_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
     store.append(labels, catalog.labels, Transaction("benchmark", day))
 
 
-def _wide_predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
+def _predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
     place = F.col("pid") % n_rows
     return ids.select(
         "pid",
@@ -123,6 +100,12 @@ def _wide_predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
     )
 
 
+def age_log(folder: Path) -> None:
+    """Makes every commit of Delta's logs one day older: those of more than a month are cleaned up as time goes by."""
+    for file in folder.glob("*/*/_delta_log/*"):
+        os.utime(file, (file.stat().st_mtime - 86_400,) * 2)
+
+
 def timed(lakehouse: Lakehouse) -> float:
     """The seconds that one aggregation takes."""
     began = time.perf_counter()
@@ -133,7 +116,7 @@ def timed(lakehouse: Lakehouse) -> float:
 def timed_days(lakehouse: Lakehouse, first: int) -> Iterator[float]:
     """Appends and aggregates one day after the other; the seconds that each aggregation took."""
     for day in itertools.count(first):
-        append_day(lakehouse, day)
+        append_day(lakehouse, day, A_DAY)
         yield timed(lakehouse)
 
 
@@ -141,9 +124,10 @@ def days(folder: Path, n_days: int) -> None:
     """Prints the seconds a day of an old lakehouse and of a young one, and their ratio."""
     lakehouse, first = begun(folder / "old")
     for day in range(first, n_days):
-        append_day(lakehouse, day)
-        if day % 50 == 0 or day == n_days - 1:
+        append_day(lakehouse, day, A_DAY)
+        if day % 25 == 0 or day == n_days - 1:
             print(f"aggregated up to day {day} in {timed(lakehouse):.1f} s", flush=True)
+        age_log(folder / "old")
     old, young = timed_days(lakehouse, n_days), timed_days(*begun(folder / "young"))
     pairs = [(next(old), next(young)) for _ in range(21)]
     medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
@@ -155,7 +139,7 @@ def rows(folder: Path, n_rows: int) -> None:
     """Prints the seconds of each day of a week."""
     lakehouse, first = begun(folder / "wide")
     for day in range(7):
-        append_wide_day(lakehouse, first + 5 + day, n_rows)  # from a Monday on
+        append_day(lakehouse, first + 5 + day, n_rows)  # from a Monday on
         took = timed(lakehouse)
         print(f"day {day + 1}: {took:.0f} s, {n_rows / took / 1000:.0f} thousand predictions a second", flush=True)
 

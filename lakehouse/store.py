@@ -129,10 +129,15 @@ class Store:
 
     def rows(self, table: Table, where: Expression | None = None, columns: Sequence[str] | None = None) -> list[Row]:
         """Rows of a table that is written from the driver; files are skipped by partition and statistics."""
+        return self.arrow(table, where, None if columns is None else list(columns)).to_pylist()
+
+    def arrow(
+        self, table: Table, where: Expression | None = None, columns: list[str] | dict[str, Expression] | None = None
+    ) -> pa.Table:
+        """A table, or some of its rows and columns (or expressions), without Spark: for what is small."""
         dataset = DeltaTable(self.path(table)).to_pyarrow_dataset()
         # Threads of pyarrow that have called delta-rs abort the process at its end.
-        found = dataset.to_table(columns and list(columns), where, use_threads=False)
-        return found.to_pylist()
+        return dataset.to_table(columns, where, use_threads=False)
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""

@@ -19,6 +19,7 @@ RUNTIME = [
     "scipy>=1.15,<2",
     "skops>=0.16,<0.17",
     "sqlglot>=30,<31",
+    "threadpoolctl>=3.6,<4",
     "tqdm>=4.66,<5",
 ]
 DEVELOPMENT = [

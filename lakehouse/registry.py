@@ -33,6 +33,8 @@ warnings.filterwarnings("ignore", message="Hint: Inferred schema contains intege
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
+_POLICY_FILE = "policy.json"
+_CANDIDATES_FILE = "candidates.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class TrainingRecord:
         wrong: how many of them it got wrong.
         verdict: the gate's, as JSON; kept so that a run that was cut off ends as it began.
         table_versions: Delta versions read, as JSON.
+        action: the decision that asked for it; empty where an older release trained it.
     """
 
     as_of: dt.datetime
@@ -62,6 +65,7 @@ class TrainingRecord:
     wrong: int
     verdict: str
     table_versions: str
+    action: str = ""
 
     def to_tags(self) -> dict[str, str]:
         """As MLflow keeps it."""
@@ -74,7 +78,7 @@ class TrainingRecord:
         numbers = {name: int(tags[name]) for name in ("trained_rows", "since_change", "judged", "wrong")}
         changed_at = _moment(tags["changed_at"]) if "changed_at" in tags else None
         texts = {name: tags[name] for name in ("verdict", "table_versions")}
-        return cls(**moments, **numbers, **texts, changed_at=changed_at)  # type: ignore[arg-type]
+        return cls(**moments, **numbers, **texts, changed_at=changed_at, action=tags.get("action", ""))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,11 @@ class Registry:
             raise RegistryError(f"{self._name} has no version {version} in the registry") from error
         return self._from_tags(found)
 
-    def trained_as_of(self, as_of: dt.datetime) -> ModelVersion | None:
-        """The version that was trained as of that moment, if any: a run that was cut off goes on with it."""
+    def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
+        """The version that a decision of that moment asked for, if any: a run that was cut off goes on with it."""
         found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
-        return self._from_tags(found[0]) if found else None
+        fitting = [each for each in found if each.tags.get("action", action) == action]
+        return self._from_tags(fitting[0]) if fitting else None
 
     def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
         """For each version, the event times of the first and the last row that it was trained on."""
@@ -160,6 +165,18 @@ class Registry:
     def baseline(self, version: ModelVersion) -> Any:
         """The profile of the version's training data."""
         return json.loads(self._artifact(version, _BASELINE_FILE))
+
+    def policy_record(self, version: ModelVersion) -> str:
+        """What the retraining policy knows of the version since its training, as JSON."""
+        return self._artifact(version, _POLICY_FILE).decode()
+
+    def log_policy_record(self, run_id: str, record: str) -> None:
+        """Keeps the policy's record with a training, before its version is registered."""
+        self._client.log_text(run_id, record, _POLICY_FILE)
+
+    def log_candidates(self, run_id: str, candidates: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps with a training which rows it could have taken, and how well each choice did."""
+        self._client.log_dict(run_id, list(candidates), _CANDIDATES_FILE)
 
     def log_training(
         self,

@@ -134,19 +134,28 @@ class Store:
         columns: Sequence[str] | None = None,
         partitions: str | None = None,
     ) -> list[Row]:
-        """Rows of a table that is written from the driver.
+        """Rows of a table that is written from the driver; for the arguments see `arrow`."""
+        return self.arrow(table, where, None if columns is None else list(columns), partitions).to_pylist()
+
+    def arrow(
+        self,
+        table: Table,
+        where: Expression | None = None,
+        columns: list[str] | dict[str, Expression] | None = None,
+        partitions: str | None = None,
+    ) -> pa.Table:
+        """A table, or a part of it, without Spark: for what is small.
 
         Args:
             table: which one.
             where: which rows; files are skipped by partition and statistics.
-            columns: which columns; all without it.
+            columns: which columns or expressions; all columns without it.
             partitions: an SQL predicate on the partition columns alone. Other files are not even listed, so that a
                 look at a few days costs the same however many the table has.
         """
         dataset = DeltaTable(self.path(table)).to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
-        found = dataset.to_table(columns and list(columns), where, use_threads=False)
-        return found.to_pylist()
+        return dataset.to_table(columns, where, use_threads=False)
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""

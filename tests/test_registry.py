@@ -24,6 +24,7 @@ RECORD = TrainingRecord(
     wrong=6,
     verdict='{"promote": true}',
     table_versions='{"silver.x": 0}',
+    action="retrain",
 )
 EXAMPLE = pd.DataFrame({"x": [0.0, 1.0]})
 CODES = pd.Series([0, 1], name="quality")
@@ -57,9 +58,10 @@ def test_a_registered_version_comes_back_with_its_record_its_file_and_its_baseli
     assert registry.baseline(first) == {"columns": [1, "é"]}
 
 
-def test_a_cut_off_training_is_found_by_its_as_of_alone(registry, first):
-    assert registry.trained_as_of(RECORD.as_of) == first
-    assert registry.trained_as_of(RECORD.as_of + dt.timedelta(days=1)) is None
+def test_a_cut_off_training_is_found_by_its_as_of_and_what_was_decided(registry, first):
+    assert registry.trained_as_of(RECORD.as_of, "retrain") == first
+    assert registry.trained_as_of(RECORD.as_of, "refresh") is None  # an alarm's challenger may be refused before
+    assert registry.trained_as_of(RECORD.as_of + dt.timedelta(days=1), "retrain") is None
 
 
 def test_there_is_no_champion_before_a_promotion_and_then_the_promoted_one(tmp_path, registry, first):

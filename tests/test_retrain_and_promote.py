@@ -1,14 +1,19 @@
+import datetime as dt
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lakehouse.estimators import load
 from lakehouse.registry import git_commit
 from lakehouse.stations import training
+from lakehouse.stations.evidence import LABEL_TIME, Evidence
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
+from lakehouse.steps.policy.document import PolicyRecord
+from lakehouse.steps.policy.history import History
 from lakehouse.stream import AVAILABLE_NOW
 from tests.rows import glassware_plant, moment, parcel_depot
 
@@ -24,7 +29,7 @@ def newest(plant):
 
 
 def ledger(lakehouse, table) -> list:
-    return sorted(lakehouse.store.rows(table), key=lambda row: row["as_of"])
+    return sorted(lakehouse.store.rows(table), key=lambda row: row.get("decided_at") or row["recorded_at"])
 
 
 def runs_of(lakehouse) -> list:
@@ -37,18 +42,27 @@ def test_each_label_batch_is_decided_once_and_the_drift_is_seen(newest):
     assert [(f"{row['as_of']:%m-%d}", row["action"]) for row in decisions] == [
         ("07-10", "train_first"),
         ("07-15", "retrain"),
+        ("07-18", "retrain"),  # refused: what is left is the growth
         ("07-18", "refresh"),
     ]
     change = decisions[1]["change_at"]
-    assert abs(change - moment("2019-07-12T19:00:00")).total_seconds() <= 3 * 3600
+    assert abs(change - moment("2019-07-12T19:00:00")).total_seconds() <= 3600
+    between = decisions[1]["change_between"]
+    assert between["from"] <= change <= between["to"] + dt.timedelta(hours=1)
+    assert decisions[1]["confidence"] > 0.99
+    assert decisions[1]["drift_kind"][0] == "concept"
+    assert [region.split(" up to ")[0] for region in decisions[1]["region"]] == ["temp"]
+    assert decisions[1]["region"][0].endswith("is no longer 1")
+    assert decisions[1]["advice"] == "retrain"
 
 
 def test_the_promotions_are_on_record_with_what_they_rest_on(newest):
-    first, second, third = ledger(newest, newest.catalog.promotion)
+    first, second, third, fourth = ledger(newest, newest.catalog.promotion)
     assert (first["action"], first["from_version"], first["to_version"]) == ("promote", None, "1")
     assert (second["action"], second["from_version"], second["to_version"]) == ("promote", "1", "2")
-    assert (third["from_version"], third["to_version"]) == ("2", "3")
-    for row in (first, second, third):
+    assert (third["action"], third["from_version"], third["to_version"]) == ("refuse", "2", "3")
+    assert (fourth["action"], fourth["from_version"], fourth["to_version"]) == ("promote", "2", "4")
+    for row in (first, second, third, fourth):
         version = newest.registry.version(row["to_version"])
         assert row["who"] == "retrain_and_promote"
         assert row["model_sha256"] == version.sha256
@@ -75,13 +89,18 @@ def test_a_version_can_be_trained_again_from_its_record(newest, number):
     version = newest.registry.version(number)
     rows = labelled_rows(newest, version)
     record = version.record
-    taken = rows[rows["process_time"].between(record.trained_from, record.trained_to)]
+    policy = PolicyRecord.from_json(newest.registry.policy_record(version))
+    known = Evidence(newest, History(), record.as_of).rows_of(rows.rename(columns={"qualitycheck_time": LABEL_TIME}))
+    mask = policy.version.pool.mask(known)
+    taken, since = rows[mask], policy.version.changed_at
+    weights = np.ones(mask.sum()) if since is None else np.where(known.made[mask] >= since, policy.new_weight, 1.0)
     assert len(taken) == record.trained_rows
+    assert (taken["process_time"].min(), taken["process_time"].max()) == (record.trained_from, record.trained_to)
     assert rows["qualitycheck_time"].max() == record.as_of
     model = load(newest.registry.model_file(version), version.sha256)
     family = model.steps[-1][1]
     again = family.__class__(**family.get_params())
-    again.fit(model[:-1].transform(taken[["temp", "pressure", "duration"]]), taken["quality"])
+    again.fit(model[:-1].transform(taken[["temp", "pressure", "duration"]]), taken["quality"], sample_weight=weights)
     recorded = model.predict_proba(rows[["temp", "pressure", "duration"]])
     assert (again.predict_proba(model[:-1].transform(rows[["temp", "pressure", "duration"]])) == recorded).all()
 
@@ -111,10 +130,13 @@ def test_every_trial_is_in_mlflow_with_what_it_was_made_from(newest):
     trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == second.run_id]
     assert second.run_id in {run.info.run_id for run in parents}
     assert {(run.data.params["window"], run.data.params["family"]) for run in trials} == {
-        (window, family)
-        for window in ("since_change", "sliding", "everything")
-        for family in ("decision_tree", "logistic_regression")
-    } - _same_rows(newest, second)
+        ("transfer from 1", "decision_tree"),
+        ("transfer from 1", "logistic_regression"),
+    }
+    path = client.download_artifacts(second.run_id, "candidates.json")
+    candidates = {each["candidate"]: each for each in json.loads(Path(path).read_text())}
+    assert set(candidates) == {"transfer from 1", "since_change"}
+    assert candidates["transfer from 1"]["rows"] == second.record.trained_rows
     read = json.loads(second.record.table_versions)["silver.quality_check"]
     for run in trials:
         assert set(run.data.metrics) == {"accuracy", "log_loss"}
@@ -128,25 +150,18 @@ def test_every_trial_is_in_mlflow_with_what_it_was_made_from(newest):
     assert 1 - second.record.wrong / second.record.judged == pytest.approx(best)
 
 
-def _same_rows(lakehouse, version) -> set:
-    """The sliding window, where the change is as old as it."""
-    rows = labelled_rows(lakehouse, version)["process_time"]
-    if version.record.changed_at > rows.max() - lakehouse.model.training.sliding:
-        return set()
-    return {("sliding", family) for family in ("decision_tree", "logistic_regression")}
-
-
-def test_the_baseline_is_the_profile_of_the_training_rows(newest):
+def test_the_baseline_is_the_profile_of_the_training_rows_and_of_those_that_they_contradict(newest):
     for number in ("1", "2"):
         version = newest.registry.version(number)
         rows = labelled_rows(newest, version)
-        taken = rows[rows["process_time"].between(version.record.trained_from, version.record.trained_to)]
+        taken = rows  # of readings, or a feature would seem to have drifted where a rule has
+        since = rows[rows["process_time"] >= (version.record.changed_at or rows["process_time"].min())]
         columns = {each["name"]: each for each in newest.registry.baseline(version)["columns"]}
         assert set(columns) == {"temp", "pressure", "duration", "score", "prediction", "quality"}
         for name in ("temp", "pressure", "duration"):
             assert columns[name]["mean"] + columns[name]["mean_rest"] == pytest.approx(taken[name].mean(), rel=1e-12)
             assert sum(columns[name]["bin_counts"]) == len(taken)
-        assert columns["quality"]["items"] == {str(k): v for k, v in taken["quality"].value_counts().items()}
+        assert columns["quality"]["items"] == {str(k): v for k, v in since["quality"].value_counts().items()}
     edges = [
         {each["name"]: each["bin_edges"] for each in newest.registry.baseline(newest.registry.version(v))["columns"]}
         for v in ("1", "2")
@@ -164,7 +179,7 @@ def no_training(*_):
 
 def test_a_run_that_was_killed_before_the_alias_moved_is_finished_by_the_next(plant, tmp_path, monkeypatch):
     lakehouse = plant.copy("drifted", tmp_path)
-    monkeypatch.setattr("lakehouse.stations.retrain_and_promote.train", no_training)
+    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     move_alias(lakehouse, "1")  # as it was when the ledger's row was written
     before = lakehouse.store.versions(lakehouse.catalog.decision, lakehouse.catalog.promotion)
     retrain_and_promote(lakehouse, AVAILABLE_NOW)
@@ -180,7 +195,7 @@ def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registere
     shutil.copytree(plant.at("first").store.path(lakehouse.catalog.promotion), table)
     move_alias(lakehouse, "1")
     runs = len(runs_of(lakehouse))
-    monkeypatch.setattr("lakehouse.stations.retrain_and_promote.train", no_training)
+    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     assert retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert lakehouse.registry.champion() == "2"
     assert len(runs_of(lakehouse)) == runs
@@ -191,7 +206,7 @@ def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registere
 
 def test_a_second_run_as_of_the_same_labels_decides_nothing_anew(plant, tmp_path, monkeypatch):
     lakehouse = plant.copy("drifted", tmp_path)
-    monkeypatch.setattr("lakehouse.stations.retrain_and_promote.train", no_training)
+    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     before = lakehouse.store.versions(*lakehouse.catalog.tables)
     assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert lakehouse.store.versions(*lakehouse.catalog.tables) == before
@@ -204,14 +219,19 @@ def test_a_refused_challenger_stays_on_record_and_leaves_the_champion(plant, tmp
     shutil.copytree(plant.at("first").store.path(lakehouse.catalog.promotion), table)
     move_alias(lakehouse, "1")
     refused = training.Verdict(False, "it is worse", {"probability_better": 0.1})
-    monkeypatch.setattr("lakehouse.stations.retrain_and_promote.verdict_of", lambda _: refused)
+    monkeypatch.setattr("lakehouse.stations.policy_training.verdict_of", lambda _: refused)
+    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", lambda *_: None)
     assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert lakehouse.registry.champion() == "1"
-    row = ledger(lakehouse, lakehouse.catalog.promotion)[-1]
+    _, row, growth = ledger(lakehouse, lakehouse.catalog.promotion)
     assert (row["action"], row["from_version"], row["to_version"]) == ("refuse", "1", "2")
     assert row["reason"].endswith("; it is worse")
+    assert row["policy_record"] is None
+    assert (growth["action"], growth["to_version"]) == ("refuse", None)
+    assert [each["action"] for each in ledger(lakehouse, lakehouse.catalog.decision)][1:] == ["retrain", "refresh"]
+    before = lakehouse.store.versions(*lakehouse.catalog.tables)
     assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)  # and that is that
-    assert len(ledger(lakehouse, lakehouse.catalog.promotion)) == 2
+    assert lakehouse.store.versions(*lakehouse.catalog.tables) == before
 
 
 def test_a_second_model_of_another_shape_is_trained_from_its_yaml_file_alone(spark):

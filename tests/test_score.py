@@ -211,7 +211,7 @@ def test_a_champion_that_does_not_fit_the_settings_is_refused_and_nothing_is_sco
     before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
     monkeypatch.setattr("lakehouse.stations.score.features_of", lambda _: Features(("temp", "pressure")))
     says = (
-        "glassware version 3 does not fit the settings: it reads temp, pressure, duration; the settings say temp, pre"
+        "glassware version 4 does not fit the settings: it reads temp, pressure, duration; the settings say temp, pre"
     )
     with pytest.raises(RegistryError, match=says):
         score(lakehouse, AVAILABLE_NOW)

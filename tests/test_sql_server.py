@@ -84,7 +84,8 @@ def _free_port() -> int:
 @pytest.mark.slow
 def test_a_client_that_logs_in_asks_gold_as_it_is_now(server: Server) -> None:
     assert server.ask("SELECT COUNT(*) FROM gold.daily_quality") == [(0,)]
-    row = {"as_of": moment("2019-07-03"), "retrain": True, "reasons": ["so"], "evidence": {"score": 1.5}}
+    row = {"as_of": moment("2019-07-03"), "action": "retrain", "retrain": True, "reasons": ["so"]}
+    row["evidence"] = {"score": 1.5}
     server.lakehouse.store.append_rows([row], server.lakehouse.catalog.decision)
     found = server.ask("SELECT as_of, retrain, reasons, evidence, model_version FROM decision", database="gold")
     assert found == [(moment("2019-07-03").replace(tzinfo=None), True, b'["so"]', '{"score":1.5}', None)]

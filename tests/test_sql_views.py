@@ -93,10 +93,11 @@ def _moved(action: str, as_of: str, to: str, recorded: str, **other: Any) -> dic
     return {"action": action, "as_of": moment(f"2019-{as_of}"), "to_version": to, "recorded_at": at, **other}
 
 
-def _decided(as_of: str, action: str, score: float) -> dict[str, Any]:
+def _decided(as_of: str, action: str, score: float, **other: Any) -> dict[str, Any]:
     evidence = {"score": score, "threshold": 12.0}
-    row = {"as_of": moment(f"2019-{as_of}"), "action": action, "retrain": action != "keep", "evidence": evidence}
-    return {**row, "reasons": [f"score {score:g}", "so it is"]}
+    retrain = action in ("retrain", "refresh")
+    row = {"as_of": moment(f"2019-{as_of}"), "action": action, "retrain": retrain, "evidence": evidence}
+    return {**row, "reasons": [f"score {score:g}", "so it is"], **other}
 
 
 def _fill(lakehouse: Lakehouse) -> None:
@@ -136,12 +137,17 @@ def _fill(lakehouse: Lakehouse) -> None:
         _moved("promote", "07-03", "2", "02:00", from_version="1", evidence=evidence, reason="better"),
         _moved("rollback", "07-03T20:00", "1", "03:00", who="Ada", from_version="2", reason="smells"),
         _moved("refuse", "07-04", "3", "04:00", from_version="1"),
+        _moved("refuse", "07-04", "4", "05:00", from_version="1"),
     ]
+    at, told = moment("2026-01-01T06:00:00"), {"evidence": {"log_statistic": 25.0, "log_alarm": 9.5}}
+    told |= {"drift_kind": ["concept", "label"], "region": ["a up to 3 is no longer 1"], "confidence": 0.999}
     decisions = [
         _decided("07-02", "retrain", 14),  # followed by a promotion later
         _decided("07-03", "retrain", 15),  # followed by one as of the same moment
-        _decided("07-04", "retrain", 20),
-        _decided("07-05", "retrain", 25),
+        _decided("07-04", "refresh", 1, decided_at=at + dt.timedelta(hours=1)),  # when the alarm's was refused
+        _decided("07-04", "retrain", 20, decided_at=at),
+        _decided("07-04", "blind", 0, decided_at=at + dt.timedelta(hours=2)),
+        _decided("07-05", "retrain", 25, advice="retrain", **told),
         _decided("07-06", "keep", 3),
     ]
     given = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
@@ -220,15 +226,20 @@ def test_the_history_tells_who_was_in_production_from_when_to_when_and_why(engin
 
 
 def test_a_decision_stands_beside_the_verdict_on_what_it_led_to(engines: Engines) -> None:
-    found = {f"{row['as_of']:%m-%d}": row for row in engines.rows("decision_history", "as_of")}
-    verdicts = {day: (row["action"], row["verdict"], row["challenger"]) for day, row in found.items()}
-    assert verdicts == {
-        "07-02": ("retrain", None, None),
-        "07-03": ("retrain", "promote", "2"),  # the rollback as of the same moment is no verdict
-        "07-04": ("retrain", "refuse", "3"),
-        "07-05": ("retrain", None, None),
-        "07-06": ("keep", None, None),
-    }
+    rows = engines.rows("decision_history", "as_of, decided_at, action")
+    assert [(f"{row['as_of']:%m-%d}", row["action"], row["verdict"], row["challenger"]) for row in rows] == [
+        ("07-02", "retrain", None, None),
+        ("07-03", "retrain", "promote", "2"),  # the rollback as of the same moment is no verdict
+        ("07-04", "retrain", "refuse", "3"),
+        ("07-04", "refresh", "refuse", "4"),
+        ("07-04", "blind", None, None),
+        ("07-05", "retrain", None, None),
+        ("07-06", "keep", None, None),
+    ]
+    found = {f"{row['as_of']:%m-%d}": row for row in rows}
+    assert (found["07-05"]["score"], found["07-05"]["threshold"]) == (25.0, 9.5)
+    of_policy = [found["07-05"][name] for name in ("drift", "region", "confidence", "advice")]
+    assert of_policy == ["concept, label", "a up to 3 is no longer 1", 0.999, "retrain"]
     assert (found["07-03"]["reason"], found["07-03"]["score"]) == ("score 15; so it is", 15.0)
     assert (found["07-03"]["verdict_reason"], found["07-03"]["probability_better"]) == ("better", 0.999)
 
@@ -240,7 +251,7 @@ def test_open_alarms_are_what_nobody_has_answered_yet(engines: Engines) -> None:
         ("drift", "prediction", 0.15, 0.1),
         ("drift", "temp", 0.31, 0.2),
         ("labels overdue", "2019-07-02", 0.9, 0.95),
-        ("retraining", "retrain", 25.0, 12.0),
+        ("retraining", "retrain", 25.0, 9.5),  # a refused refresh is none
     ]
     retraining = found[-1]
     assert (f"{retraining['since']:%m-%d}", f"{retraining['until']:%m-%d}") == ("07-04", "07-05")

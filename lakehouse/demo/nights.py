@@ -67,5 +67,6 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
 
 
 def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:
-    for row in lakehouse.store.rows(lakehouse.catalog.promotion, pc.field("as_of") == midnight):
+    rows = lakehouse.store.rows(lakehouse.catalog.promotion, pc.field("as_of") == midnight)
+    for row in sorted(rows, key=lambda row: row["recorded_at"]):
         yield f"{midnight:%Y-%m-%d} {row['action']} v{row['to_version']}: {row['reason']}"

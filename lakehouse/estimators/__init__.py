@@ -15,6 +15,7 @@ from lakehouse.estimators.trials import (
     flaw_of,
     grid,
 )
+from lakehouse.estimators.weighted import MatrixLearner, Weighting, cross_fit_weighted, fit_weighted
 
 __all__ = [
     "TRUSTED_TYPES",
@@ -23,16 +24,20 @@ __all__ = [
     "CrossFit",
     "Failed",
     "Features",
+    "MatrixLearner",
     "ModelCache",
     "Problem",
     "Regression",
     "TrainingSet",
     "Trial",
+    "Weighting",
     "check_families",
     "cross_fit",
+    "cross_fit_weighted",
     "difference_of",
     "dump",
     "fit",
+    "fit_weighted",
     "flaw_of",
     "grid",
     "load",

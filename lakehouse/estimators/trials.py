@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from lakehouse.errors import ConfigurationError
 from lakehouse.estimators.problems import Problem
 
-_SCALED = frozenset({"logistic_regression", "ridge_regression"})  # their penalty depends on the features' units
+SCALED = frozenset({"logistic_regression", "ridge_regression"})  # their penalty depends on the features' units
 _LONGEST_REASON = 500
 
 
@@ -113,7 +113,7 @@ def fit(trial: Trial, data: TrainingSet, left_out: np.ndarray | None = None) -> 
     kept = data.windows[trial.window].copy()
     if left_out is not None:
         kept[left_out] = False
-    return _build(trial, data).fit(data.rows.loc[kept, data.features.names], data.targets[kept])
+    return build(trial, data).fit(data.rows.loc[kept, data.features.names], data.targets[kept])
 
 
 def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
@@ -130,9 +130,14 @@ def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
     try:
         parts = [_outputs_without(trial, data, places[out]) for out in folds]
     except ValueError as error:
-        return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
+        return failure(error)
     outputs = np.concatenate(parts)[np.argsort(np.concatenate(folds))]
     return CrossFit(outputs, data.problem.metrics(outputs, targets))
+
+
+def failure(error: ValueError) -> Failed:
+    """What scikit-learn refused to fit."""
+    return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
 
 
 def flaw_of(model: Pipeline, result: CrossFit, data: TrainingSet) -> str | None:
@@ -167,7 +172,7 @@ def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem:
     """
     for trial in grid([""], families):
         try:
-            _estimator(trial, problem, seed=0)._validate_params()
+            estimator(trial, problem, seed=0)._validate_params()
         except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
             raise ConfigurationError(f"training.families.{trial.family}: {error}") from error
 
@@ -178,11 +183,17 @@ def _outputs_without(trial: Trial, data: TrainingSet, out: np.ndarray) -> np.nda
     return data.problem.outputs(model, data.rows.iloc[out][data.features.names])
 
 
-def _build(trial: Trial, data: TrainingSet) -> Pipeline:
-    return make_pipeline(_encoder(data.features, trial.family in _SCALED), _estimator(trial, data.problem, data.seed))
+def build(trial: Trial, data: TrainingSet) -> Pipeline:
+    """The trial's pipeline, not fitted."""
+    return make_pipeline(_encoder(data.features, trial.family in SCALED), estimator(trial, data.problem, data.seed))
 
 
-def _estimator(trial: Trial, problem: Problem, seed: int) -> Any:
+def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
+    """The trial's estimator, not fitted.
+
+    Raises:
+        ConfigurationError: the family does not take one of the parameters.
+    """
     family, parameters = problem.families[trial.family], dict(trial.parameters)
     known = family().get_params()
     wrong = [name for name in parameters if name not in known]

@@ -1,5 +1,6 @@
 """The loop over a simulated stream: score, take in labels, decide, train, judge, promote; no Spark, no registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,10 +75,10 @@ class Loop:
         self._champion: int | None = None
         self._before: int | None = None
 
-    def run(self) -> "Loop":
-        """Goes through all nights, to the one of the last label."""
+    def run(self, nights: Sequence[np.datetime64] | None = None) -> "Loop":
+        """Goes through the given nights, or through all, to the one of the last label."""
         first, last = (moment.astype("datetime64[D]") for moment in (self.world.made[0], self.world.told[-1]))
-        for night in np.arange(first + 1, last + 1).astype("datetime64[us]"):
+        for night in np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights:
             self._score(night)
             known = int(np.searchsorted(self.world.told, night, side="right"))
             if known > self._known:

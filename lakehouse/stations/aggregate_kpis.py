@@ -17,7 +17,7 @@ from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
-from lakehouse.stations.promotion import promoted_versions
+from lakehouse.stations.promotion import policy_records, promoted_versions
 from lakehouse.stations.score import prediction_type, scoring_model
 from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.baseline import Baseline
@@ -44,6 +44,7 @@ _FACT_COLUMNS = (
     "quality",
     "columns",
     "custom",
+    "by_difficulty",
 )
 _BACKFILLED_AT_ONCE = 7 * DAY
 
@@ -227,6 +228,7 @@ class Aggregator:
             label=model.labels.label,
             problem=problem_of(model),
             trained_spans=self._lakehouse.registry.trained_spans(),
+            call_bins={version: each.call_bins for version, each in policy_records(self._lakehouse).items()},
         )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:

@@ -11,6 +11,7 @@ from lakehouse.errors import RegistryError
 from lakehouse.estimators import load
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.promote import Verdict
 from lakehouse.store import Row
 
@@ -41,8 +42,14 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
 
 def promoted_versions(lakehouse: Lakehouse) -> list[str]:
     """The versions that were ever promoted, in the order of their first promotion."""
-    rows = [row for row in _promotions(lakehouse) if row["action"] == PROMOTE]
+    rows = [row for row in promotions(lakehouse) if row["action"] == PROMOTE]
     return list(dict.fromkeys(row["to_version"] for row in sorted(rows, key=lambda row: row["recorded_at"])))
+
+
+def policy_records(lakehouse: Lakehouse) -> dict[str, PolicyRecord]:
+    """The policy record of each promoted version, as its last promotion left it; an older release kept none."""
+    newest = {row["to_version"]: row["policy_record"] for row in promotions(lakehouse) if row["policy_record"]}
+    return {version: PolicyRecord.from_json(text) for version, text in newest.items()}
 
 
 def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
@@ -56,7 +63,7 @@ def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
 
 def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     """Whether the training as of that moment has had its verdict."""
-    return any(row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE) for row in _promotions(lakehouse))
+    return any(row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE) for row in promotions(lakehouse))
 
 
 def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> None:
@@ -64,8 +71,24 @@ def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> Non
     _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason})
 
 
-def record_verdict(lakehouse: Lakehouse, as_of: dt.datetime, why: str, version: ModelVersion, verdict: Verdict) -> None:
-    """Records the verdict on a challenger, and promotes it where the verdict is so."""
+def record_verdict(
+    lakehouse: Lakehouse,
+    as_of: dt.datetime,
+    why: str,
+    version: ModelVersion,
+    verdict: Verdict,
+    policy_record: str | None = None,
+) -> None:
+    """Records the verdict on a challenger, and promotes it where the verdict is so.
+
+    Args:
+        lakehouse: whose champion it may become.
+        as_of: newest label time that had landed.
+        why: the decision in words.
+        version: the challenger.
+        verdict: the gate's.
+        policy_record: what the policy knows of it from now on.
+    """
     row = {
         "as_of": as_of,
         "action": PROMOTE if verdict.promote else REFUSE,
@@ -73,6 +96,7 @@ def record_verdict(lakehouse: Lakehouse, as_of: dt.datetime, why: str, version: 
         "from_version": lakehouse.registry.champion(),
         "reason": f"{why}; {verdict.reason}",
         "evidence": verdict.evidence,
+        "policy_record": policy_record if verdict.promote else None,
     }
     _record(lakehouse, row | _version_columns(version))
     if verdict.promote:
@@ -100,28 +124,38 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
     target = lakehouse.registry.version(row["from_version"])
     recorded = {"action": ROLLBACK, "who": who, "from_version": champion.version, "reason": reason}
     decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
-    as_of = max(each["as_of"] for each in [*decided, *_promotions(lakehouse)])
+    as_of = max(each["as_of"] for each in [*decided, *promotions(lakehouse)])
     _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(target))
     lakehouse.registry.promote(target.version)
     return champion.version, target.version
 
 
+def give_back(
+    lakehouse: Lakehouse, as_of: dt.datetime, to_version: str, reason: str, evidence: Mapping[str, float]
+) -> None:
+    """The loop's own rollback: records it, and moves the alias back to the version before."""
+    target = lakehouse.registry.version(to_version)
+    recorded = {"action": ROLLBACK, "who": LOOP, "from_version": lakehouse.registry.champion(), "reason": reason}
+    _record(lakehouse, {"as_of": as_of, "evidence": dict(evidence)} | recorded | _version_columns(target))
+    lakehouse.registry.promote(to_version)
+
+
 def finish_alias_move(lakehouse: Lakehouse) -> None:
     """Moves the alias where a run was cut off between the ledger's row and the move."""
-    moves = [row for row in _promotions(lakehouse) if row["action"] in (PROMOTE, ROLLBACK)]
+    moves = [row for row in promotions(lakehouse) if row["action"] in (PROMOTE, ROLLBACK)]
     if moves and lakehouse.registry.champion() == moves[-1]["from_version"]:
         lakehouse.registry.promote(moves[-1]["to_version"])
 
 
-def _promotions(lakehouse: Lakehouse) -> list[Row]:
+def promotions(lakehouse: Lakehouse) -> list[Row]:
     """The ledger, in the order in which it was written."""
     return sorted(lakehouse.store.rows(lakehouse.catalog.promotion), key=lambda row: row["recorded_at"])
 
 
 def _promotion_of(lakehouse: Lakehouse, version: str) -> Row | None:
-    return next(
-        (row for row in _promotions(lakehouse) if (row["to_version"], row["action"]) == (version, PROMOTE)), None
-    )
+    """The last promotion of the version: one that was brought back took over from another than at first."""
+    own = [row for row in promotions(lakehouse) if (row["to_version"], row["action"]) == (version, PROMOTE)]
+    return own[-1] if own else None
 
 
 def _record(lakehouse: Lakehouse, row: Mapping[str, Any]) -> None:

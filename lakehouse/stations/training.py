@@ -24,6 +24,7 @@ from lakehouse.estimators import (
     flaw_of,
 )
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
+from lakehouse.stations.evidence import LABEL_TIME
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion_of, load_promoted
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
@@ -35,8 +36,7 @@ from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.promote import Verdict, judge, judge_first
 from lakehouse.steps.retrain import best, example_places, training_set, trials_of
 
-_EXAMPLE_ROWS = 5
-_LABEL_TIME = "_label_time"  # no model's column begins with an underscore
+EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
         TrainingError: scikit-learn refused every trial.
     """
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    labelled = _labelled_rows(lakehouse, versions)
+    labelled = labelled_rows(lakehouse, versions)
     data = training_set(labelled, lakehouse.model, decision.change_at)
     trials = trials_of(data, lakehouse.model.training.families)
     results = _run(lakehouse, trials, data)
     source = TrainingData(
         lakehouse.store.path(lakehouse.catalog.labels), versions[lakehouse.catalog.labels.full_name], len(labelled)
     )
-    shown = example_places(data.rows, _EXAMPLE_ROWS)
+    shown = example_places(data.rows, EXAMPLE_ROWS)
     example = data.rows.iloc[shown].reset_index(drop=True)
     outcome = pd.Series(data.targets[shown], name=lakehouse.model.labels.label)  # of classes it predicts the codes
     logged = list(zip(trials, results, strict=True))
@@ -127,13 +127,13 @@ def verdict_of(version: ModelVersion) -> Verdict:
     return Verdict(**json.loads(version.record.verdict))
 
 
-def _labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.DataFrame:
+def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.DataFrame:
     """The newest labelled readings, in order of event time, at the given Delta versions."""
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
     labels = store.read(catalog.labels, versions[catalog.labels.full_name])
     wanted = dict.fromkeys([model.key, model.event_time, *model.predictions.features, *model.metrics.columns])
-    told = F.col(model.labels.time).alias(_LABEL_TIME)
+    told = F.col(model.labels.time).alias(LABEL_TIME)
     joined = readings.select(*wanted).join(labels.select(model.key, told, model.labels.label), model.key)
     newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)
@@ -182,7 +182,7 @@ def _verdict(
     if difference := difference_of(model, data.features, data.problem):
         return Verdict(False, f"the champion cannot be compared: {difference}")
     judged = challenger.labelled[data.judged]
-    new = (judged[_LABEL_TIME] > champion.record.as_of).to_numpy()
+    new = (judged[LABEL_TIME] > champion.record.as_of).to_numpy()
     rows = judged.loc[new, data.features.names]
     current = data.problem.predicted(data.problem.outputs(model, rows)) if new.any() else np.array([])
     return judge(decision.action, data.problem, challenger.targets[new], current, challenger.predicted[new], margins)
@@ -208,6 +208,7 @@ def _record(
         wrong=int((~challenger.data.problem.is_right(challenger.predicted, challenger.targets)).sum()),
         verdict=json.dumps(asdict(verdict)),
         table_versions=json.dumps(dict(versions)),
+        action=decision.action,
     )
 
 
@@ -221,15 +222,16 @@ def _baseline(lakehouse: Lakehouse, challenger: Challenger, champion: ModelVersi
     known = pa.Table.from_pandas(challenger.trained_on, preserve_index=False)
     found = pa.table(data.problem.columns(challenger.result.outputs))
     tables = {spec.name: found if spec.name in found.column_names else known for spec in specs}
-    edges = _own_edges(specs, tables, model.metrics.bins)
+    edges = own_edges(specs, tables, model.metrics.bins)
     if champion is not None:
         edges |= edges_of(baseline_of(lakehouse, champion))
     return to_document({spec.name: profiles_of(tables[spec.name], [spec], edges)[spec.name] for spec in specs})
 
 
-def _own_edges(
+def own_edges(
     specs: tuple[ColumnSpec, ...], tables: Mapping[str, pa.Table], n_bins: int
 ) -> dict[str, tuple[float, ...]]:
+    """Bin edges at the quantiles of each numeric column."""
     cells = {
         spec.name: read_column(tables[spec.name][spec.name], spec.data_type)
         for spec in specs

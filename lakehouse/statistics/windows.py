@@ -33,6 +33,8 @@ class WindowFacts:
         quality: counts and sums of predictions against labels.
         columns: the profile of each monitored column.
         custom: what custom metrics are computed from.
+        by_difficulty: by call and difficulty bin of the version, labelled rows that it was not trained on, and how many
+            of them it got wrong; of the whole table alone.
     """
 
     start: dt.datetime
@@ -41,6 +43,7 @@ class WindowFacts:
     quality: Quality
     columns: dict[str, ColumnProfile]
     custom: Partials = field(default_factory=dict)
+    by_difficulty: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     def merge(self, *others: "WindowFacts") -> "WindowFacts":
         """The facts of all together."""
@@ -55,6 +58,7 @@ class WindowFacts:
                 for name, profile in self.columns.items()
             },
             custom=reduce(merge_partials, (part.custom for part in parts)),
+            by_difficulty=_summed(part.by_difficulty for part in parts),
         )
 
     def to_row(self) -> dict[str, Any]:
@@ -68,6 +72,10 @@ class WindowFacts:
             "quality": self.quality.to_row(),
             "columns": [profile.to_row() for profile in self.columns.values()],
             "custom": dict(self.custom),
+            "by_difficulty": [
+                {"bin": place, "labelled": labelled, "wrong": wrong}
+                for place, (labelled, wrong) in sorted(self.by_difficulty.items())
+            ],
         }
 
     @classmethod
@@ -81,7 +89,17 @@ class WindowFacts:
             quality=quality_from_row(row["quality"]),
             columns={profile.spec.name: profile for profile in profiles},
             custom=as_partials(row["custom"]),
+            by_difficulty={each["bin"]: (each["labelled"], each["wrong"]) for each in row["by_difficulty"] or ()},
         )
+
+
+def _summed(parts: Iterable[Mapping[int, tuple[int, int]]]) -> dict[int, tuple[int, int]]:
+    total: dict[int, tuple[int, int]] = {}
+    for part in parts:
+        for place, (labelled, wrong) in part.items():
+            before = total.get(place, (0, 0))
+            total[place] = (before[0] + labelled, before[1] + wrong)
+    return total
 
 
 Facts = Mapping[tuple[Window, Segment], WindowFacts]

@@ -3,8 +3,9 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
@@ -16,11 +17,13 @@ from lakehouse.estimators import Classification, Problem, Regression
 from lakehouse.settings import ModelSettings
 from lakehouse.statistics.baseline import to_document
 from lakehouse.statistics.classification import QualityFacts
+from lakehouse.statistics.coding import coded
 from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.quality import Quality
 from lakehouse.statistics.regression import RegressionFacts
 from lakehouse.statistics.windows import Segment, WindowFacts
+from lakehouse.steps.policy.encoding import CallBins
 from lakehouse.steps.score import outcome_specs
 from lakehouse.tables import Catalog
 
@@ -39,6 +42,7 @@ class Profiling:
         label: name of the label column.
         problem: what is predicted.
         trained_spans: for each version, the event times of the first and the last row that it was trained on.
+        call_bins: for each version with a policy record, how its calls are binned by difficulty.
     """
 
     specs: tuple[ColumnSpec, ...]
@@ -46,6 +50,7 @@ class Profiling:
     label: str
     problem: Problem
     trained_spans: Mapping[str, tuple[dt.datetime, dt.datetime]]
+    call_bins: Mapping[str, CallBins] = field(default_factory=dict)
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -154,10 +159,28 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     return WindowFacts(
         start=rows["_window"][0].as_py(),
         segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
-        n_in_training=_count_in(rows["_moment"], profiling.trained_spans.get(version)),
+        n_in_training=int(pc.sum(_is_in_training(rows, version, profiling)).as_py()),
         quality=_quality_of(rows, profiling),
         columns=profiles_of(rows, profiling.specs, profiling.edges),
+        by_difficulty=_by_difficulty(rows, version, profiling),
     )
+
+
+def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[int, tuple[int, int]]:
+    """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained on."""
+    bins, problem = profiling.call_bins.get(version), profiling.problem
+    if bins is None or not isinstance(problem, Classification) or rows["_slice_key"][0].is_valid:
+        return {}
+    rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))
+    texts = [text_of(each) for each in problem.classes]
+    calls, labels = (coded(rows[name]).places_in(texts) for name in (PREDICTION, profiling.label))
+    known = (calls >= 0) & (labels >= 0)
+    if not known.any():
+        return {}
+    places = bins.bins(rows.filter(pa.array(known)), calls[known])
+    labelled = np.bincount(places)
+    wrong = np.bincount(places, calls[known] != labels[known])
+    return {int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)}
 
 
 def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
@@ -176,12 +199,13 @@ def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
     )
 
 
-def _count_in(moments: pa.ChunkedArray, span: tuple[dt.datetime, dt.datetime] | None) -> int:
+def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Array:
+    """Which rows lie between the first and the last one that the version was trained on."""
+    moments, span = rows["_moment"], profiling.trained_spans.get(version)
     if span is None:
-        return 0
+        return pa.repeat(False, len(rows))
     first, last = (pa.scalar(each, moments.type) for each in span)
-    inside = pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
-    return int(pc.sum(inside).as_py())
+    return pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
 
 
 def profiles_of(

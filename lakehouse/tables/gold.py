@@ -59,13 +59,18 @@ WINDOW_FACTS = Table(
         Column("quality", _QUALITY_FACTS, "Counts and sums that the quality of predictions is computed from"),
         Column("columns", f"array<{_COLUMN_FACTS}>", "Counts, moments, bins and sketches of each column"),
         Column("custom", "map<string,double>", "What custom metrics are computed from, by an id of each part"),
+        Column(
+            "by_difficulty",
+            "array<struct<bin:int,labelled:bigint,wrong:bigint>>",
+            "Labelled rows and errors by call and difficulty (class code × 7 + bin), none trained on; no slices",
+        ),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
         *_FRESHNESS,
     ),
     partition_by=("window_date",),
     append_only=False,
     from_driver=True,
-    version=2,
+    version=3,
 )
 
 _PROFILE_METRICS = Table(
@@ -198,21 +203,27 @@ MONITOR = Table(
 DECISION = Table(
     "gold",
     "decision",
-    "An as-of (newest label batch): what was decided, by which rule, with which figures",
-    ("as_of",),
+    "An as-of (newest label batch) × action: what was decided, by which rule, with which figures",
+    ("as_of", "action"),
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
         Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column("action", "string", "wait, train_first, keep, retrain or refresh"),
+        Column("action", "string", "wait, train_first, keep, retrain, refresh or blind (labels are overdue)"),
         Column("retrain", "boolean", "Whether a new model is to be trained"),
         Column("rule", "string", "Rule that decided"),
         Column("reasons", "array<string>", "The decision in words"),
         Column("evidence", "map<string,double>", "Figures that it rests on"),
         Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
+        Column("change_between", "struct<from:timestamp,to:timestamp>", "90 % credible interval of that"),
+        Column("confidence", "double", "Probability that the rule has changed, one change in 10,000 rows expected"),
+        Column("drift_kind", "array<string>", "What has drifted: concept, feature, label, prediction; causes first"),
+        Column("region", "array<string>", "Where new labels contradict the champion, in words"),
+        Column("advice", "string", "What to do about it, besides what the loop does by itself"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("decided_at", "timestamp", "Wall-clock time"),
     ),
     from_driver=True,
+    version=2,
 )
 PROMOTION = Table(
     "gold",
@@ -234,8 +245,10 @@ PROMOTION = Table(
         Column("changed_at", "timestamp", "Change point that the version was trained from; NULL if none"),
         Column("model_sha256", "string", "Digest of the model file; verified before each load"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
+        Column("policy_record", "string", "What the policy knows of the promoted version from now on, as JSON"),
     ),
     from_driver=True,
+    version=2,
 )
 
 

@@ -101,6 +101,8 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "drift_metrics": catalog.drift_metrics.full_name,
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
+        "score": "COALESCE(d.evidence['score'], d.evidence['log_statistic'])",  # of a regression's CUSUM, of the policy
+        "threshold": "COALESCE(d.evidence['threshold'], d.evidence['log_alarm'])",
         "accuracy_low": low,
         "accuracy_high": high,
         "error_low": error_low,
@@ -230,12 +232,16 @@ _DECISIONS = View(
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
         Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column("action", "string", "wait, train_first, keep, retrain or refresh"),
+        Column("action", "string", "wait, train_first, keep, retrain, refresh or blind (labels are overdue)"),
         Column("rule", "string", "Rule that decided"),
         Column("reason", "string", "Why, in words"),
-        Column("score", "double", "Evidence that accuracy has fallen; of the rule cusum"),
+        Column("score", "double", "Evidence that accuracy has fallen, a natural logarithm; NULL of other rules"),
         Column("threshold", "double", "What it was held against"),
         Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
+        Column("drift", "string", "What has drifted: concept, feature, label, prediction; of the policy"),
+        Column("region", "string", "Where new labels contradict the champion, in words"),
+        Column("confidence", "double", "Probability that the rule has changed"),
+        Column("advice", "string", "What to do about it, besides what the loop does by itself"),
         Column("verdict", "string", "promote or refuse; NULL where nothing was trained, or its verdict is to come"),
         Column("challenger", "string", "Version that was judged; NULL if training gave none"),
         Column("verdict_reason", "string", "Why, in words"),
@@ -243,10 +249,18 @@ _DECISIONS = View(
         Column("decided_at", "timestamp", "Wall-clock time"),
     ),
     """
-SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, d.evidence['score'] AS score,
-  d.evidence['threshold'] AS threshold, d.change_at, p.action AS verdict, p.to_version AS challenger,
+WITH decisions AS (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, retrain ORDER BY decided_at) AS place FROM $decision
+),
+verdicts AS (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of ORDER BY recorded_at) AS place
+  FROM $promotion WHERE action IN ('promote', 'refuse')
+)
+SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, $score AS score,
+  $threshold AS threshold, d.change_at, ARRAY_JOIN(d.drift_kind, ', ') AS drift,
+  ARRAY_JOIN(d.region, '; ') AS region, d.confidence, d.advice, p.action AS verdict, p.to_version AS challenger,
   p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better, d.decided_at
-FROM $decision AS d LEFT JOIN $promotion AS p ON p.as_of = d.as_of AND p.action IN ('promote', 'refuse')
+FROM decisions AS d LEFT JOIN verdicts AS p ON d.retrain AND p.as_of = d.as_of AND p.place = d.place
 """,
 )
 
@@ -254,7 +268,7 @@ _ALARMS = View(
     "open_alarms",
     "A thing that somebody should look at now; no rows: nothing",
     (
-        Column("alarm", "string", "retraining (decided, and no promotion since), drift, or labels overdue"),
+        Column("alarm", "string", "retraining (asked for by an alarm, no promotion since), drift, or labels overdue"),
         Column("subject", "string", "The decision, the column, or the day"),
         Column("since", "timestamp", "First such decision, or start of the window"),
         Column("until", "timestamp", "Newest such decision, or end of the window"),
@@ -275,10 +289,10 @@ clock AS (
 ),
 promoted AS (SELECT MAX(as_of) AS as_of FROM $promotion WHERE action = 'promote')
 SELECT 'retraining' AS alarm, d.action AS subject, MIN(d.as_of) AS since, MAX(d.as_of) AS until,
-  MAX_BY(d.evidence['score'], d.as_of) AS value, MAX_BY(d.evidence['threshold'], d.as_of) AS threshold,
+  MAX_BY($score, d.as_of) AS value, MAX_BY($threshold, d.as_of) AS threshold,
   MAX_BY(ARRAY_JOIN(d.reasons, '; '), d.as_of) AS detail
 FROM $decision AS d CROSS JOIN promoted AS p
-WHERE d.retrain AND (p.as_of IS NULL OR d.as_of > p.as_of) GROUP BY d.action
+WHERE d.retrain AND d.action <> 'refresh' AND (p.as_of IS NULL OR d.as_of > p.as_of) GROUP BY d.action
 UNION ALL
 SELECT 'drift', f.column_name, f.window.start, f.window.end, COALESCE(f.population_stability_index, f.js_distance),
   CAST(CASE WHEN f.population_stability_index IS NOT NULL THEN $psi ELSE $distance END AS DOUBLE),

@@ -225,6 +225,8 @@ def _first(columns: Sequence[ColumnDrift]) -> np.datetime64 | None:
 
 
 def _side(name: str, low: float, high: float) -> str:
+    if "=" in name:  # a value of a feature that is not numeric, as 0 or 1
+        return " is ".join(name.split("=", 1)) if low > 0 else " is not ".join(name.split("=", 1))
     if np.isinf(low):
         return f"{name} up to {high:.4g}"
     return f"{name} above {low:.4g}" if np.isinf(high) else f"{name} between {low:.4g} and {high:.4g}"

@@ -1,0 +1,215 @@
+"""Evidence for the policy: additive counts from gold, and the labelled predictions of a stretch of time from silver."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.compute import Expression
+
+from lakehouse.estimators import ModelCache, problem_of
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promotion import recorded_sha256
+from lakehouse.steps.aggregate_kpis import PREDICTION
+from lakehouse.steps.policy.document import instant, moment_of
+from lakehouse.steps.policy.encoding import matrix_of, names_of
+from lakehouse.steps.policy.evidence import BinCounts, Rows
+from lakehouse.steps.policy.history import History
+from lakehouse.steps.retrain import features_of
+
+LABEL_TIME = "_label_time"  # no model's column begins with an underscore
+_MODELS = ModelCache()
+_STATISTICS_UNIT = dt.timedelta(seconds=1)  # files tell their least and greatest times in milliseconds
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the policy may look at as of a label batch.
+
+    Attributes:
+        lakehouse: whose tables are read.
+        history: what the ledgers tell.
+        as_of: newest label time that the facts have taken in.
+    """
+
+    lakehouse: Lakehouse
+    history: History
+    as_of: dt.datetime
+
+    @cached_property
+    def hours(self) -> pa.Table:
+        """The base windows since the change, or the epoch, began: rows, labelled ones, counts by difficulty."""
+        champion, catalog = self.history.champion_record, self.lakehouse.catalog
+        where, days = pc.field("slice_key").is_null(), None
+        if champion is not None and champion.changed_at is not None:
+            since = (
+                moment_of(min(champion.changed_at, champion.epoch, self._began)) - self.lakehouse.model.labels.horizon
+            )
+            days = f"window_date >= '{since.date()}'"
+        columns = {name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")}
+        columns |= {"labelled": pc.field("quality", "n_labelled"), "rows": pc.field("quality", "n_rows")}
+        return self.lakehouse.store.arrow(catalog.window_facts, where, columns, days)
+
+    @cached_property
+    def labelled(self) -> int:
+        """Labelled predictions since the champion's change; all of them, where there was none."""
+        champion = self.history.champion_record
+        starts, labelled = _moments(self.hours["window_start"]), self.hours["labelled"].to_numpy()
+        if champion is None or champion.changed_at is None:
+            return int(labelled.sum())
+        width = np.timedelta64(self.lakehouse.model.metrics.base_window)
+        end = self._window_start(champion.changed_at) + width
+        within = self.calls(moment_of(champion.changed_at), moment_of(end))
+        return int(labelled[starts >= end].sum()) + len(within)
+
+    @cached_property
+    def counts(self) -> BinCounts:
+        """The epoch's labelled errors, by hour; facts may be of finer windows, and must not change when to retrain."""
+        return _floored(joined(self._of_epoch, self.row_counts(self._old_rows)))
+
+    def dated_counts(self, since: np.datetime64) -> BinCounts:
+        """The same, but by row from that hour on."""
+        counts, rows = self.counts, self.calls(moment_of(since), None)
+        return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)]))
+
+    def calls(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
+        """The predictions of a stretch of time (without its end) whose label has come, with it, in order of time."""
+        model, catalog, store = self.lakehouse.model, self.lakehouse.catalog, self.lakehouse.store
+        time, key = pc.field(model.event_time), model.key
+        where: Expression = time >= _scalar(start - _STATISTICS_UNIT)
+        if end is not None:
+            where &= time < _scalar(end)
+        wanted = dict.fromkeys([key, model.event_time, *model.predictions.features, PREDICTION, "model_version"])
+        found = store.arrow(catalog.predictions, where, list(wanted)).to_pandas()
+        found = found[found[model.event_time] >= start]
+        if not len(found):
+            return found.assign(**{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None})
+        least, greatest = found[key].min(), found[key].max()
+        near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
+        labels = store.arrow(catalog.labels, near, [key, model.labels.label, model.labels.time]).to_pandas()
+        labels = labels.rename(columns={model.labels.time: LABEL_TIME})
+        both = found.merge(labels[labels[LABEL_TIME] <= self.as_of], on=key)
+        return both.sort_values([model.event_time, key], ignore_index=True)
+
+    def row_counts(self, calls: pd.DataFrame) -> BinCounts:
+        """A count per labelled prediction.
+
+        One that a version of an earlier epoch made counts as the champion would have made it that was in production
+        when its label came: else a new epoch would be blind for as long as labels take.
+        """
+        codes, predicted = (self.codes(calls[name]) for name in (self.lakehouse.model.labels.label, PREDICTION))
+        version = calls["model_version"].astype(int).to_numpy()
+        stale = ~np.isin(version, sorted(self.history.epoch))
+        version = np.where(stale, self.history.champions_at(_moments(calls[LABEL_TIME])), version)
+        bins = np.zeros(len(calls), dtype=np.int64)
+        features = pa.Table.from_pandas(calls[features_of(self.lakehouse.model).names], preserve_index=False)
+        for each in np.unique(version):
+            if int(each) not in self.history.records:
+                continue
+            own = version == each
+            if (own & stale).any():
+                predicted[own & stale] = self.called_by(int(each), calls[own & stale])
+            call_bins = self.history.records[int(each)].call_bins
+            bins[own] = call_bins.bins(features.filter(pa.array(own)), predicted[own])
+        ones = np.ones(len(calls), dtype=np.int64)
+        moments = _moments(calls[self.lakehouse.model.event_time])
+        return BinCounts(moments, version, bins, ones, (predicted != codes).astype(np.int64))
+
+    def called_by(self, version: int, calls: pd.DataFrame) -> np.ndarray:
+        """The class code that a promoted version gives each row."""
+        registry, problem = self.lakehouse.registry, problem_of(self.lakehouse.model)
+        sha256 = recorded_sha256(self.lakehouse, str(version))
+        model = _MODELS.get(sha256, lambda: registry.model_file(registry.version(str(version))))
+        if not len(calls):
+            return np.empty(0, dtype=np.int64)
+        return problem.predicted(problem.outputs(model, calls[features_of(self.lakehouse.model).names]))
+
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """Class codes of labels or predictions."""
+        return np.array(problem_of(self.lakehouse.model).targets(values))
+
+    def rows_of(self, labelled: pd.DataFrame) -> Rows:
+        """Labelled rows as the policy has them."""
+        model = self.lakehouse.model
+        features = features_of(model)
+        table = pa.Table.from_pandas(labelled[features.names], preserve_index=False)
+        names = names_of(table, features, self.history.names)
+        made, told = _moments(labelled[model.event_time]), _moments(labelled[LABEL_TIME])
+        codes = self.codes(labelled[model.labels.label])
+        return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
+
+    @property
+    def _began(self) -> np.datetime64:
+        return self.history.began if self.history.began is not None else instant(self.as_of)
+
+    def _window_start(self, moment: np.datetime64) -> np.datetime64:
+        width = np.timedelta64(self.lakehouse.model.metrics.base_window, "us").astype(int)
+        return np.datetime64(int(moment.astype("datetime64[us]").astype(int) // width * width), "us")
+
+    @cached_property
+    def _first_hour(self) -> np.datetime64:
+        """The first base window that begins with the epoch or later."""
+        start, width = self._window_start(self._began), np.timedelta64(self.lakehouse.model.metrics.base_window)
+        return start if start == self._began else start + width
+
+    @cached_property
+    def _is_epochs(self) -> np.ndarray:
+        """Which of the hours are counts of the epoch's versions since it began."""
+        own = np.isin(self.hours["model_version"].to_numpy().astype(int), sorted(self.history.epoch))
+        return own & (_moments(self.hours["window_start"]) >= self._first_hour)
+
+    @property
+    def _of_epoch(self) -> BinCounts:
+        """The counts of the epoch's versions since it began, by base window."""
+        table = self.hours.filter(pa.array(self._is_epochs))
+        lists = table["by_difficulty"].combine_chunks()
+        each = lists.fill_null([]).value_lengths().to_numpy() if len(table) else np.empty(0, dtype=int)
+        hour, version = _moments(table["window_start"]), table["model_version"].to_numpy().astype(int)
+        cells = pa.concat_arrays([lists]).flatten() if len(table) else pa.array([], lists.type.value_type)
+        bins, labelled, wrong = (pc.struct_field(cells, name).to_numpy() for name in ("bin", "labelled", "wrong"))
+        return BinCounts(np.repeat(hour, each), np.repeat(version, each), bins, labelled, wrong)
+
+    @property
+    def _old_rows(self) -> pd.DataFrame:
+        """The rows of earlier versions, or from before the epoch, whose labels came since it began.
+
+        They are as many as a label horizon holds, however long the epoch.
+        """
+        model = self.lakehouse.model
+        starts = _moments(self.hours["window_start"])
+        late = starts[~self._is_epochs & (self.hours["labelled"].to_numpy() > 0) & (starts >= self._first_hour)]
+        end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
+        calls = self.calls(moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour)))
+        own = np.isin(calls["model_version"].astype(int).to_numpy(), sorted(self.history.epoch))
+        counted = own & (_moments(calls[model.event_time]) >= self._first_hour)
+        return calls[self._is_new(calls) & ~counted]
+
+    def _is_new(self, calls: pd.DataFrame) -> np.ndarray:
+        """Whether the label came since the epoch began."""
+        return _moments(calls[LABEL_TIME]) > self._began
+
+
+def joined(*parts: BinCounts) -> BinCounts:
+    """The counts of all parts."""
+    columns = ("hour", "version", "bin", "labelled", "wrong")
+    return BinCounts(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def _floored(counts: BinCounts) -> BinCounts:
+    """By hour."""
+    hours = counts.hour.astype("datetime64[h]").astype("datetime64[us]")
+    return BinCounts(hours, counts.version, counts.bin, counts.labelled, counts.wrong)
+
+
+def _moments(times: Any) -> np.ndarray:
+    """Times of UTC as numpy has them."""
+    series = pd.Series(times.to_pandas() if isinstance(times, pa.ChunkedArray) else times)
+    return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
+def _scalar(moment: dt.datetime) -> pa.Scalar:
+    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))

@@ -1,0 +1,128 @@
+"""A version's policy record as JSON: kept with the version, and with each promotion of it."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lakehouse.statistics.difficulty import Difficulty
+from lakehouse.steps.policy.encoding import CallBins
+from lakehouse.steps.policy.evidence import Pool, Region, Segment, VersionRecord
+
+
+@dataclass(frozen=True)
+class PolicyRecord:
+    """What is kept of a version for the policy.
+
+    Attributes:
+        version: its record.
+        names: columns of the feature matrix that it was recorded with.
+        candidate: name of the candidate that it was fitted on.
+        new_weight: weight of the rows since the change, where older ones weigh one.
+    """
+
+    version: VersionRecord
+    names: tuple[str, ...]
+    candidate: str
+    new_weight: float = 1.0
+
+    @property
+    def call_bins(self) -> CallBins:
+        """How its calls are binned."""
+        return CallBins(self.version.difficulty, self.names)
+
+    def numbered(self, version: str) -> "PolicyRecord":
+        """The same under the number that the registry gave the version."""
+        return replace(self, version=replace(self.version, version=int(version)))
+
+    def to_json(self) -> str:
+        """As it is kept."""
+        record = self.version
+        document = {
+            "version": record.version,
+            "as_of": str(record.as_of),
+            "epoch": str(record.epoch),
+            "changed_at": _text(record.changed_at),
+            "pool": [_segment_to(each) for each in record.pool.segments],
+            "reference": record.reference,
+            "since_change": record.since_change,
+            "judged": record.judged.tolist(),
+            "wrong": record.wrong.tolist(),
+            "difficulty": record.difficulty.to_json(),
+            "names": self.names,
+            "candidate": self.candidate,
+            "new_weight": self.new_weight,
+        }
+        return json.dumps(document, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "PolicyRecord":
+        """The inverse of `to_json`."""
+        value = json.loads(text)
+        record = VersionRecord(
+            version=value["version"],
+            as_of=_moment(value["as_of"]),
+            epoch=_moment(value["epoch"]),
+            changed_at=_moment_or_none(value["changed_at"]),
+            pool=Pool(tuple(map(_segment_from, value["pool"]))),
+            reference=value["reference"],
+            since_change=value["since_change"],
+            judged=np.array(value["judged"], dtype=float),
+            wrong=np.array(value["wrong"], dtype=float),
+            difficulty=Difficulty.from_json(value["difficulty"]),
+        )
+        return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
+
+
+def instant(moment: dt.datetime) -> np.datetime64:
+    """A moment with a time zone as the policy has it: UTC, microseconds."""
+    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")
+
+
+def moment_of(instant: np.datetime64) -> dt.datetime:
+    """The inverse of `instant`."""
+    found: dt.datetime = instant.astype("datetime64[us]").item()
+    return found.replace(tzinfo=dt.UTC)
+
+
+def _segment_to(segment: Segment) -> dict[str, Any]:
+    regions = [
+        {"code": region.code, "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides]}
+        for region in segment.without
+    ]
+    return {"start": _text(segment.start), "end": _text(segment.end), "without": regions}
+
+
+def _segment_from(value: Mapping[str, Any]) -> Segment:
+    return Segment(
+        _moment_or_none(value["start"]), _moment_or_none(value["end"]), tuple(map(_region_from, value["without"]))
+    )
+
+
+def _region_from(value: Mapping[str, Any]) -> Region:
+    sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
+    return Region(tuple(sides), value["code"])
+
+
+def _open(side: float) -> float | None:
+    """JSON has no infinity."""
+    return None if np.isinf(side) else side
+
+
+def _side(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _text(moment: np.datetime64 | None) -> str | None:
+    return None if moment is None else str(moment)
+
+
+def _moment(text: str) -> np.datetime64:
+    return np.datetime64(text, "us")
+
+
+def _moment_or_none(text: str | None) -> np.datetime64 | None:
+    return None if text is None else _moment(text)

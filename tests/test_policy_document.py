@@ -1,0 +1,202 @@
+"""What is kept of the policy: records as JSON, features as numbers, and the state that the ledgers tell."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lakehouse.estimators import Features
+from lakehouse.statistics.difficulty import N_BINS, fit_difficulty
+from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
+from lakehouse.steps.policy.encoding import CallBins, matrix_of, names_of
+from lakehouse.steps.policy.evidence import Pool, Region, Segment
+from lakehouse.steps.policy.history import History, history_of
+from tests.policy_rows import DAY, HOUR, START, record
+
+FEATURES = Features(("grams", "found"), ("lane", "fragile"))
+PARCELS = pa.table(
+    {
+        "grams": [1.5, None, 3.0],
+        "found": pa.array([1, 2, None], pa.int32()),
+        "lane": ["a", None, "b=c"],
+        "fragile": [True, False, None],
+    }
+)
+
+
+def test_numbers_come_first_and_each_value_of_the_others_has_a_column():
+    names = names_of(PARCELS, FEATURES)
+    assert names == ("grams", "found", "fragile=false", "fragile=true", "lane=a", "lane=b=c")
+    expected = [
+        [1.5, 1, 0, 1, 1, 0],
+        [np.nan, 2, 1, 0, np.nan, np.nan],
+        [3.0, np.nan, np.nan, np.nan, 0, 1],
+    ]
+    np.testing.assert_array_equal(matrix_of(PARCELS, names), expected)
+
+
+def test_a_value_that_a_record_names_keeps_its_column_and_one_that_is_new_has_none():
+    names = names_of(PARCELS.slice(0, 1), FEATURES, known=("grams", "lane=z", "gone=1"))
+    assert names == ("grams", "found", "fragile=true", "lane=a", "lane=z")
+    np.testing.assert_array_equal(matrix_of(PARCELS, names)[2], [3.0, np.nan, np.nan, 0, 0])
+
+
+def test_of_very_many_values_the_most_frequent_have_a_column():
+    lanes = [f"{n:02d}" for n in range(40)] + ["39"]
+    names = names_of(pa.table({"lane": lanes}), Features((), ("lane",)))
+    assert len(names) == 30
+    assert {"lane=39", "lane=00", "lane=28"} <= set(names)
+    assert "lane=29" not in names
+
+
+def rich(version: int = 2, **given) -> PolicyRecord:
+    """A record in which every field says something."""
+    random = np.random.default_rng(0)
+    features = random.normal(size=(200, 2))
+    region = Region((("lane=a", 0.5, np.inf), ("grams", -np.inf, 3.25)), 1)
+    pool = Pool((Segment(None, START + DAY, (region,)), Segment(START + DAY + np.timedelta64(7, "us"))))
+    kept = record(
+        version,
+        changed_at=START + DAY + np.timedelta64(7, "us"),
+        pool=pool,
+        reference=1,
+        difficulty=fit_difficulty(features, (features[:, 0] > 0).astype(int), 2),
+        **given,
+    )
+    return PolicyRecord(kept, ("grams", "lane=a"), "transfer from 1", 3.0)
+
+
+@pytest.mark.parametrize("kept", [rich(), PolicyRecord(record(), ("temp",), "everything")])
+def test_a_record_survives_its_json(kept):
+    text = kept.to_json()
+    again = PolicyRecord.from_json(text)
+    assert again.to_json() == text
+    plain = ("judged", "wrong")
+    assert replace(again.version, judged=None, wrong=None) == replace(kept.version, judged=None, wrong=None)
+    for name in plain:
+        np.testing.assert_array_equal(getattr(again.version, name), getattr(kept.version, name))
+    assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert kept.numbered("7").version.version == 7
+
+
+def test_calls_are_binned_by_class_and_by_difficulty():
+    kept = rich().version.difficulty
+    table = pa.table({"grams": [3.0, -3.0], "lane": ["a", "b"]})
+    bins = CallBins(kept, ("grams", "lane=a")).bins(table, np.array([1, 1]))
+    assert N_BINS <= bins[0] < bins[1] == 2 * N_BINS - 1  # the second is surely wrong
+
+
+def test_a_moment_is_the_same_in_every_time_zone():
+    moment = dt.datetime(2024, 3, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    assert instant(moment) == START
+    assert moment_of(START) == moment
+
+
+def moved(action: str, day: int, to_version: int, kept: PolicyRecord | None = None) -> dict:
+    """A row of the ledger."""
+    text = kept.to_json() if kept else None
+    return {
+        "as_of": moment_of(START + day * DAY),
+        "action": action,
+        "to_version": str(to_version),
+        "policy_record": text,
+    }
+
+
+def promoted(version: int, day: int, epoch: int, since: int = 100, changed: int | None = None) -> dict:
+    """A promotion whose version answers the alarm of day `epoch`."""
+    kept = record(
+        version,
+        as_of=START + day * DAY,
+        epoch=START + epoch * DAY,
+        since_change=since,
+        changed_at=None if changed is None else START + changed * DAY,
+    )
+    return moved("promote", day, version, PolicyRecord(kept, (), "everything"))
+
+
+def asked(action: str, day: int, labelled: float = 0.0) -> dict:
+    """A decision's row."""
+    return {"as_of": moment_of(START + day * DAY), "action": action, "evidence": [("labelled", labelled)]}
+
+
+FIRST, REFRESHED, ANSWER = promoted(1, 0, 0), promoted(2, 5, 0, 150), promoted(3, 9, 9, 60, changed=8)
+
+
+def test_without_a_ledger_there_is_no_champion():
+    assert history_of([], []) == History()
+
+
+def test_a_refresh_stays_in_its_epoch_and_an_answer_to_an_alarm_begins_one():
+    state = history_of([FIRST, REFRESHED], [])
+    assert (state.champion, state.before, state.epoch, state.began) == (2, 1, {1, 2}, START)
+    assert not state.archive
+    state = history_of([FIRST, REFRESHED, ANSWER], [])
+    assert (state.champion, state.before, state.epoch, state.began) == (3, 2, {3}, START + 9 * DAY)
+    assert list(state.archive) == [2]
+    assert state.archive[2].end == START + 8 * DAY
+
+
+def test_a_rollback_gives_back_and_is_not_undone():
+    state = history_of([FIRST, REFRESHED, ANSWER, moved("rollback", 11, 2)], [])
+    assert (state.champion, state.before, state.epoch) == (2, None, {1, 2})
+    assert state.began == START + 9 * DAY  # what was evidence of the change is not so again
+
+
+def test_a_refusal_changes_nothing_but_counts_as_a_training():
+    state = history_of([FIRST, moved("refuse", 3, 2), moved("refuse", 4, 2) | {"to_version": None}], [])
+    assert state.champion == 1
+    assert state.trainings == (START, START + 3 * DAY)
+
+
+def test_labels_are_called_by_the_champion_of_before_what_was_decided_on_them():
+    state = history_of([FIRST, REFRESHED, ANSWER], [])
+    told = START + np.array([1, 5, 6, 9, 10]) * DAY
+    assert state.champions_at(told).tolist() == [1, 1, 2, 2, 3]
+    assert state.champions_at(told[3:4] + HOUR).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "promotions", "tried"),
+    [
+        ([], [], 0),
+        ([asked("train_first", 0, 100)], [FIRST], 100),
+        ([asked("train_first", 0, 100), asked("refresh", 5, 150)], [FIRST], 150),  # refused, and yet tried
+        ([asked("train_first", 0, 100), asked("retrain", 5, 150)], [FIRST], 100),  # a refused alarm does not count
+        ([asked("refresh", 5, 150), asked("retrain", 9, 777)], [FIRST, REFRESHED, ANSWER], 60),
+        ([asked("retrain", 9, 777), asked("refresh", 9, 160)], [FIRST, REFRESHED], 160),
+    ],
+)
+def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, tried):
+    assert history_of(promotions, decisions).tried == tried
+
+
+def alarmed(day: int, log_statistic: float) -> dict:
+    """An alarm's row."""
+    return asked("retrain", day) | {"evidence": [("log_statistic", log_statistic)]}
+
+
+@pytest.mark.parametrize(
+    ("promotions", "refused"),
+    [
+        ([FIRST], -np.inf),  # not judged yet
+        ([FIRST, moved("refuse", 3, 2)], 11.0),
+        ([FIRST, moved("refuse", 3, 2), moved("refuse", 4, 3)], 12.0),
+        ([FIRST, moved("refuse", 4, 2), moved("promote", 4, 3, rich())], 12.0),  # the refresh of that night was better
+        ([FIRST, moved("refuse", 3, 2) | {"to_version": None}], -np.inf),  # nothing could be trained
+        ([FIRST, promoted(2, 3, 0), moved("refuse", 3, 3)], -np.inf),  # the alarm's took over, the refresh did not
+        ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another epoch
+    ],
+)
+def test_the_evidence_of_refused_alarms_stays_in_their_epoch(promotions, refused):
+    state = history_of(promotions, [asked("train_first", 0), alarmed(3, 11.0), alarmed(4, 12.0), alarmed(9, 30.0)])
+    assert state.refused == refused
+
+
+def test_a_version_of_an_older_release_has_no_record():
+    state = history_of([moved("promote", 0, 1)], [])
+    assert (state.champion, state.champion_record, state.epoch) == (1, None, set())

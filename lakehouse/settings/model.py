@@ -106,7 +106,11 @@ class MarginSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """One model, as its YAML file says."""
+    """One model, as its YAML file says.
+
+    Attributes:
+        approval: whether a challenger that passes the gate takes over by itself, or waits for a person.
+    """
 
     name: Name
     description: str = ""
@@ -120,6 +124,7 @@ class ModelSettings(Settings):
     training: TrainingSettings
     margins: MarginSettings
     policy: PolicySettings = PolicySettings()
+    approval: Literal["automatic", "manual"] = "automatic"
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":

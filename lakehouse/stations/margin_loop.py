@@ -10,9 +10,15 @@ import pyarrow.compute as pc
 from lakehouse.errors import TrainingError
 from lakehouse.estimators import problem_of
 from lakehouse.registry import ModelVersion
+from lakehouse.stations.approval import unless_held
 from lakehouse.stations.label_batch import labelled_readings, newest_label
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion_of, is_judged, record_refusal, record_verdict
+from lakehouse.stations.promotion import (
+    champion_of,
+    is_judged,
+    record_refusal,
+    record_verdict,
+)
 from lakehouse.stations.training import train, verdict_of
 from lakehouse.statistics.quality import quality_from_row
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
@@ -42,7 +48,7 @@ def _decided(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision:
     champion = _champion(version) if version else None
     hours = _labelled_hours(lakehouse, version) if version else []
     n_labelled = 0 if version else labelled_readings(lakehouse)
-    decision = decide(champion, hours, n_labelled, model.training, model.margins)
+    decision = unless_held(lakehouse, decide(champion, hours, n_labelled, model.training, model.margins))
     row = {
         "as_of": as_of,
         "model_version": champion.version if champion else None,
@@ -98,5 +104,4 @@ def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.date
         record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few)
         return False
     verdict = verdict_of(version)
-    record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)
-    return verdict.promote
+    return record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)

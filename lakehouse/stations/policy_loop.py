@@ -10,13 +10,15 @@ import numpy as np
 
 from lakehouse.errors import TrainingError
 from lakehouse.estimators import problem_of
+from lakehouse.stations.approval import unless_held
 from lakehouse.stations.evidence import LABEL_TIME, Evidence
 from lakehouse.stations.label_batch import labelled_readings, newest_label
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_training import judged_before, train_by_policy
 from lakehouse.stations.promotion import (
-    PROMOTE,
+    LOOP,
     REFUSE,
+    VERDICTS,
     give_back,
     promotions,
     record_refusal,
@@ -53,8 +55,8 @@ def step_by_policy(lakehouse: Lakehouse) -> bool:
         _watch(_evidence(lakehouse, as_of))
         _decide(_evidence(lakehouse, as_of))
     promoted = False
-    while (pending := _pending(lakehouse, as_of)) is not None:
-        promoted |= _act(_evidence(lakehouse, as_of), pending)
+    while (asked := _unanswered(lakehouse, as_of)) is not None:
+        promoted |= _act(_evidence(lakehouse, as_of), asked)
     return promoted
 
 
@@ -68,10 +70,11 @@ def _evidence(lakehouse: Lakehouse, as_of: dt.datetime) -> Evidence:
     return Evidence(lakehouse, history_of(promotions(lakehouse), _decisions(lakehouse)), as_of)
 
 
-def _pending(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision | None:
+def _unanswered(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision | None:
     """The decision that has no verdict yet; after a refused alarm of the same night, what is left of it."""
     asked = [row for row in _decisions(lakehouse) if row["as_of"] == as_of and row["retrain"]]
-    verdicts = [row for row in promotions(lakehouse) if row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE)]
+    verdicts = [row for row in promotions(lakehouse) if (row["as_of"], row["who"]) == (as_of, LOOP)]
+    verdicts = [row for row in verdicts if row["action"] in VERDICTS]
     if len(verdicts) < len(asked):
         return _decision_of(asked[len(verdicts)])
     if asked and asked[-1]["action"] == RETRAIN and verdicts[-1]["action"] == REFUSE:
@@ -178,6 +181,7 @@ def _diagnosis(evidence: Evidence, record: Record, decision: Decision) -> Diagno
 
 def _record(evidence: Evidence, decision: Decision, diagnosis: Diagnosis | None) -> None:
     """Writes the decision's row."""
+    decision = unless_held(evidence.lakehouse, decision)
     told = diagnosis.sentences if diagnosis and diagnosis.kinds else ()
     row = {
         "action": decision.action,
@@ -252,8 +256,7 @@ def _act(evidence: Evidence, decision: Decision) -> bool:
         record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few)
         return False
     why = decision.reasons[0]
-    record_verdict(lakehouse, as_of, why, judged.version, judged.verdict, judged.record.to_json())
-    return judged.verdict.promote
+    return record_verdict(lakehouse, as_of, why, judged.version, judged.verdict, judged.record.to_json())
 
 
 def _moment(moment: np.datetime64 | None) -> dt.datetime | None:

@@ -15,7 +15,8 @@ from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.promote import Verdict
 from lakehouse.store import Row
 
-PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+PROMOTE, PENDING, REFUSE, ROLLBACK = "promote", "pending", "refuse", "rollback"
+VERDICTS = (PROMOTE, PENDING, REFUSE)
 LOOP = "retrain_and_promote"
 
 
@@ -63,7 +64,7 @@ def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
 
 def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     """Whether the training as of that moment has had its verdict."""
-    return any(row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE) for row in promotions(lakehouse))
+    return any(row["as_of"] == as_of and row["action"] in VERDICTS for row in promotions(lakehouse))
 
 
 def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> None:
@@ -78,8 +79,8 @@ def record_verdict(
     version: ModelVersion,
     verdict: Verdict,
     policy_record: str | None = None,
-) -> None:
-    """Records the verdict on a challenger, and promotes it where the verdict is so.
+) -> bool:
+    """Records the verdict on a challenger, and promotes it where the verdict is so and no person is to be asked.
 
     Args:
         lakehouse: whose champion it may become.
@@ -88,10 +89,15 @@ def record_verdict(
         version: the challenger.
         verdict: the gate's.
         policy_record: what the policy knows of it from now on.
+
+    Returns:
+        Whether it was promoted.
     """
+    passed = PROMOTE if lakehouse.model.approval == "automatic" else PENDING
+    action = passed if verdict.promote else REFUSE
     row = {
         "as_of": as_of,
-        "action": PROMOTE if verdict.promote else REFUSE,
+        "action": action,
         "who": LOOP,
         "from_version": lakehouse.registry.champion(),
         "reason": f"{why}; {verdict.reason}",
@@ -99,8 +105,47 @@ def record_verdict(
         "policy_record": policy_record if verdict.promote else None,
     }
     _record(lakehouse, row | _version_columns(version))
-    if verdict.promote:
+    if action == PROMOTE:
         lakehouse.registry.promote(version.version)
+    return action == PROMOTE
+
+
+def waiting_for_approval(lakehouse: Lakehouse) -> Row | None:
+    """The row of the challenger that passed the gate and that nobody has decided on; a later verdict overtakes it."""
+    verdicts = [row for row in promotions(lakehouse) if row["action"] in VERDICTS]
+    return verdicts[-1] if verdicts and verdicts[-1]["action"] == PENDING else None
+
+
+def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version: str | None = None) -> str:
+    """Records what a person decided on the challenger that waits, and promotes it where it was approved.
+
+    Args:
+        lakehouse: whose challenger waits.
+        approved: or rejected.
+        who: decided.
+        reason: in their words.
+        version: the one that they looked at; without it the one that waits.
+
+    Returns:
+        The version.
+
+    Raises:
+        RegistryError: none waits, or another one does.
+    """
+    finish_alias_move(lakehouse)
+    waiting = waiting_for_approval(lakehouse)
+    if waiting is None:
+        raise RegistryError(f"{lakehouse.model.name} has no version that waits for approval")
+    found = str(waiting["to_version"])
+    if version not in (None, found):
+        raise RegistryError(f"{lakehouse.model.name} version {found} waits for approval, not version {version}")
+    action = PROMOTE if approved else REFUSE
+    decided = {"action": action, "who": who, "reason": reason, "from_version": lakehouse.registry.champion()}
+    left_out = {"recorded_at", *([] if approved else ["policy_record"])}
+    _record(lakehouse, {name: value for name, value in waiting.items() if name not in left_out} | decided)
+    if approved:
+        lakehouse.registry.promote(found)
+    return found
 
 
 def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:

@@ -232,7 +232,7 @@ PROMOTION = Table(
     ("as_of", "action", "recorded_at"),
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
-        Column("action", "string", "promote, refuse or rollback"),
+        Column("action", "string", "promote, refuse, pending (it passed, and waits for a person) or rollback"),
         Column("who", "string", "The loop, or the person who did it"),
         Column("recorded_at", "timestamp", "Wall-clock time"),
         Column("from_version", "string", "Champion before; NULL for the first"),

@@ -80,18 +80,19 @@ def history_of(promotions: Sequence[Mapping[str, Any]], decisions: Sequence[Mapp
     state = History()
     for row in promotions:
         state = _after(state, row)
-    trainings = tuple(
-        instant(row["as_of"]) for row in promotions if row["action"] in (_PROMOTE, _REFUSE) and row["to_version"]
-    )
+    judged = [row for row in promotions if row["action"] != _ROLLBACK and row["to_version"]]
+    trainings = dict.fromkeys((row["as_of"], row["to_version"]) for row in judged)  # a person's verdict is no training
     tried, refused = _tried(promotions, decisions), _refused(state.champion_record, promotions, decisions)
-    return History(**{**vars(state), "trainings": trainings, "tried": tried, "refused": refused})
+    moments = tuple(instant(as_of) for as_of, _ in trainings)
+    return History(**{**vars(state), "trainings": moments, "tried": tried, "refused": refused})
 
 
 def _after(state: History, row: Mapping[str, Any]) -> History:
-    if row["action"] == _REFUSE:
+    if row["action"] not in (_PROMOTE, _ROLLBACK):
         return state
     as_of, version = instant(row["as_of"]), int(row["to_version"])
-    reigns = (*state.reigns, (as_of, version))
+    begins = max([as_of, *(begin for begin, _ in state.reigns[-1:])])  # approved after another change: from then on
+    reigns = (*state.reigns, (begins, version))
     if row["action"] == _ROLLBACK or not row["policy_record"]:
         return History(**{**vars(state), "champion": version, "before": None, "reigns": reigns})
     record, archive, old = PolicyRecord.from_json(row["policy_record"]), state.archive, state.champion_record

@@ -1,0 +1,143 @@
+"""With `approval: manual`, a challenger that passes the gate waits for a person's word; both are on record."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lakehouse.errors import LockedError, RegistryError
+from lakehouse.stations import margin_loop
+from lakehouse.stations.approval import decide_on_waiting, unless_held
+from lakehouse.stations.promotion import promotions, record_verdict, waiting_for_approval
+from lakehouse.stations.retrain_and_promote import retrain_and_promote
+from lakehouse.stations.run_pipeline import run_pipeline
+from lakehouse.steps import decide as margins
+from lakehouse.steps.policy import decide as policy
+from lakehouse.steps.policy.history import history_of
+from lakehouse.steps.promote import Verdict
+from lakehouse.stream import AVAILABLE_NOW
+from tests.rows import glassware_plant, moment, repair_shop
+
+VERSIONS_OF_DRIFTED = 2
+
+
+@pytest.fixture(scope="module")
+def plant(spark):
+    return glassware_plant(spark)
+
+
+def with_approval(lakehouse: Any, approval: str) -> Any:
+    return replace(lakehouse, model=lakehouse.model.model_copy(update={"approval": approval}))
+
+
+@pytest.fixture(scope="module")
+def waiting(plant, tmp_path_factory):
+    """The night on which v3 is refused, and v4 would take over; not to be written to."""
+    lakehouse = with_approval(plant.copy("drifted", tmp_path_factory.mktemp("waiting")), "manual")
+    run_pipeline(lakehouse)
+    return lakehouse
+
+
+@pytest.fixture
+def asked(waiting):
+    """What it writes to the ledger and to the registry is taken back."""
+    store, table = waiting.store, waiting.catalog.promotion
+    version, champion = store.version(table), waiting.registry.champion()
+    yield waiting
+    waiting.spark.sql(f"RESTORE TABLE delta.`{store.path(table)}` TO VERSION AS OF {version}")
+    waiting.registry.promote(champion)
+
+
+def test_a_challenger_that_passes_the_gate_waits_and_the_champion_stays(waiting):
+    refused, pending = promotions(waiting)[-2:]
+    assert (refused["action"], refused["to_version"]) == ("refuse", "3")  # the gate asks nobody
+    assert (pending["action"], pending["to_version"], pending["who"]) == ("pending", "4", "retrain_and_promote")
+    assert dict(pending["evidence"])["challenger_accuracy"] > 0.5
+    assert waiting.registry.champion() == "2"
+    assert not retrain_and_promote(waiting, AVAILABLE_NOW)
+    assert promotions(waiting)[-1] == pending
+
+
+def test_an_approved_challenger_takes_over_under_the_record_of_its_training(asked):
+    pending = promotions(asked)[-1]
+    assert decide_on_waiting(asked, True, "ada", "looked at the slices") == "4"
+    assert asked.registry.champion() == "4"
+    row = promotions(asked)[-1]
+    assert (row["action"], row["who"], row["reason"]) == ("promote", "ada", "looked at the slices")
+    assert (row["from_version"], row["to_version"], row["as_of"]) == ("2", "4", pending["as_of"])
+    same = ("model_sha256", "policy_record", "evidence", "trained_rows", "table_versions")
+    assert {name: row[name] for name in same} == {name: pending[name] for name in same}
+    state = history_of(promotions(asked), [])
+    assert (state.champion, state.before) == (4, 2)
+    assert len(state.trainings) == 4  # a person's word is none
+    assert not retrain_and_promote(asked, AVAILABLE_NOW)
+    assert promotions(asked)[-1] == row
+
+
+def test_a_rejected_challenger_leaves_the_champion_and_is_not_trained_again_for_the_same_labels(asked):
+    assert decide_on_waiting(asked, False, "ada", "too few rows of the night shift") == "4"
+    row = promotions(asked)[-1]
+    assert (row["action"], row["who"], row["reason"]) == ("refuse", "ada", "too few rows of the night shift")
+    assert row["policy_record"] is None
+    assert waiting_for_approval(asked) is None
+    assert not retrain_and_promote(asked, AVAILABLE_NOW)
+    assert (promotions(asked)[-1], asked.registry.champion()) == (row, "2")
+
+
+def test_one_that_was_killed_before_the_alias_moved_is_finished(asked):
+    decide_on_waiting(asked, True, "ada", "good")
+    asked.registry.promote("2")
+    retrain_and_promote(asked, AVAILABLE_NOW)
+    assert asked.registry.champion() == "4"
+
+
+def test_nothing_is_decided_where_none_waits_or_another_one_does(asked):
+    with pytest.raises(RegistryError, match="glassware version 4 waits for approval, not version 3"):
+        decide_on_waiting(asked, True, "ada", "good", "3")
+    assert decide_on_waiting(asked, True, "ada", "good", "4") == "4"
+    with pytest.raises(RegistryError, match="glassware has no version that waits for approval"):
+        decide_on_waiting(asked, True, "ada", "again")
+    with asked.store.writing(asked.catalog.promotion), pytest.raises(LockedError, match=r"gold\.promotion"):
+        decide_on_waiting(asked, True, "ada", "good")
+
+
+def held_at_drifted(plant, folder, approval: str) -> Any:
+    """A challenger waits when the labels come that raise a (false) alarm and let the rows grow."""
+    lakehouse = with_approval(plant.copy("drifted", folder), "manual")
+    version = lakehouse.registry.version("2")
+    record_verdict(lakehouse, moment("2019-07-15T00:00:00"), "it is better", version, Verdict(True, ""))
+    return with_approval(lakehouse, approval)
+
+
+def test_while_one_waits_none_is_trained_and_the_decision_says_why(plant, tmp_path):
+    lakehouse = held_at_drifted(plant, tmp_path, "manual")
+    run_pipeline(lakehouse)
+    decision = max(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
+    assert (decision["action"], decision["retrain"], decision["rule"]) == ("keep", False, "approval")
+    assert decision["reasons"][0] == "version 2 waits for approval since 2019-07-15 00:00"
+    assert len(decision["reasons"]) > 1  # what was asked for is told
+    assert waiting_for_approval(lakehouse) is not None
+    assert len(lakehouse.registry.trained_spans()) == VERSIONS_OF_DRIFTED
+
+
+def test_once_approval_is_automatic_again_a_later_verdict_overtakes_what_waits(plant, tmp_path):
+    lakehouse = held_at_drifted(plant, tmp_path, "automatic")
+    run_pipeline(lakehouse)
+    assert waiting_for_approval(lakehouse) is None
+    assert lakehouse.registry.champion() == "4"
+
+
+def test_a_regression_waits_too(spark, tmp_path, monkeypatch):
+    lakehouse = with_approval(repair_shop(spark).copy(tmp_path), "manual")
+    champion = lakehouse.registry.version(lakehouse.registry.champion())
+    asks = margins.Decision(margins.RETRAIN, "cusum", ("it is worse",))
+    assert unless_held(lakehouse, asks) == asks
+    record_verdict(lakehouse, moment("2024-05-05T00:00:00"), "it is better", champion, Verdict(True, ""))
+    monkeypatch.setattr(margin_loop, "decide", lambda *_: asks)
+    found = margin_loop._decided(lakehouse, moment("2024-05-06T00:00:00"))
+    assert (found.action, found.rule) == (margins.KEEP, "approval")
+    assert found.reasons == (f"version {champion.version} waits for approval since 2024-05-05 00:00", "it is worse")
+    first = policy.Decision(policy.TRAIN_FIRST, "first_model", ("enough rows",))
+    assert unless_held(lakehouse, first).action == policy.WAIT
+    keeps = policy.Decision(policy.KEEP, "shiryaev_roberts", ("all is well",))
+    assert unless_held(lakehouse, keeps) == keeps

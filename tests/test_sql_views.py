@@ -148,7 +148,7 @@ def _fill(lakehouse: Lakehouse) -> None:
         _decided("07-04", "retrain", 20, decided_at=at),
         _decided("07-04", "blind", 0, decided_at=at + dt.timedelta(hours=2)),
         _decided("07-05", "retrain", 25, advice="retrain", **told),
-        _decided("07-06", "keep", 3),
+        _decided("07-06", "keep", 3, drift_kind=[], region=[]),
     ]
     given = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
     for table, rows in (*given, (catalog.promotion, promotions), (catalog.decision, decisions)):
@@ -239,6 +239,7 @@ def test_a_decision_stands_beside_the_verdict_on_what_it_led_to(engines: Engines
     found = {f"{row['as_of']:%m-%d}": row for row in rows}
     assert (found["07-05"]["score"], found["07-05"]["threshold"]) == (25.0, 9.5)
     of_policy = [found["07-05"][name] for name in ("drift", "region", "confidence", "advice")]
+    assert (found["07-06"]["drift"], found["07-06"]["region"]) == (None, None)
     assert of_policy == ["concept, label", "a up to 3 is no longer 1", 0.999, "retrain"]
     assert (found["07-03"]["reason"], found["07-03"]["score"]) == ("score 15; so it is", 15.0)
     assert (found["07-03"]["verdict_reason"], found["07-03"]["probability_better"]) == ("better", 0.999)

@@ -239,7 +239,7 @@ _DECISIONS = View(
         Column("threshold", "double", "What it was held against"),
         Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
         Column("drift", "string", "What has drifted: concept, feature, label, prediction; of the policy"),
-        Column("region", "string", "Where new labels contradict the champion, in words"),
+        Column("region", "string", "Where new labels contradict the champion, in words; NULL if nowhere"),
         Column("confidence", "double", "Probability that the rule has changed"),
         Column("advice", "string", "What to do about it, besides what the loop does by itself"),
         Column("verdict", "string", "promote or refuse; NULL where nothing was trained, or its verdict is to come"),
@@ -257,9 +257,10 @@ verdicts AS (
   FROM $promotion WHERE action IN ('promote', 'refuse')
 )
 SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, $score AS score,
-  $threshold AS threshold, d.change_at, ARRAY_JOIN(d.drift_kind, ', ') AS drift,
-  ARRAY_JOIN(d.region, '; ') AS region, d.confidence, d.advice, p.action AS verdict, p.to_version AS challenger,
-  p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better, d.decided_at
+  $threshold AS threshold, d.change_at, NULLIF(ARRAY_JOIN(d.drift_kind, ', '), '') AS drift,
+  NULLIF(ARRAY_JOIN(d.region, '; '), '') AS region, d.confidence, d.advice, p.action AS verdict,
+  p.to_version AS challenger, p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better,
+  d.decided_at
 FROM decisions AS d LEFT JOIN verdicts AS p ON d.retrain AND p.as_of = d.as_of AND p.place = d.place
 """,
 )

@@ -11,8 +11,8 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as DeltaTransaction
+from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -50,6 +51,7 @@ class Store:
     spark: SparkSession
     root: str
     catalog: Catalog
+    _opened: dict[str, DeltaTable] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def path(self, table: Table) -> str:
         """Where the table lies."""
@@ -74,7 +76,7 @@ class Store:
 
     def version(self, table: Table) -> int:
         """The newest Delta version of the table."""
-        return DeltaTable(self.path(table)).version()
+        return self._delta(table).version()
 
     def versions(self, *tables: Table) -> dict[str, int]:
         """The newest Delta version of each table, by its full name."""
@@ -97,7 +99,7 @@ class Store:
         Returns:
             The bounds, which may be wider than the keys; None where a file tells none.
         """
-        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
         if f"min.{time}" not in files.column_names or f"min.{key}" not in files.column_names:
             return None
         overlap = pc.and_(
@@ -114,7 +116,7 @@ class Store:
         """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
         if least is None:
             return False
-        files = pa.table(DeltaTable(self.path(table)).get_add_actions(flatten=True))
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
         if f"min.{key}" not in files.column_names:
             return files.num_rows > 0
         apart = pc.or_(pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least))
@@ -153,13 +155,13 @@ class Store:
             partitions: an SQL predicate on the partition columns alone. Other files are not even listed, so that a
                 look at a few days costs the same however many the table has.
         """
-        dataset = DeltaTable(self.path(table)).to_pyarrow_dataset(file_pruning_predicate=partitions)
+        dataset = self._delta(table).to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""
-        delta = DeltaTable(self.path(table))
+        delta = self._delta(table)
         if transaction is None:
             return write_deltalake(delta, _as_arrow(rows, table), mode="append")
         written = delta.transaction_version(transaction.app_id)
@@ -187,7 +189,7 @@ class Store:
         history = CommitProperties(custom_metadata={"userMetadata": why})
         merged: Any = "merge" if table.takes_columns else None  # columns that are not declared any more become null
         write_deltalake(
-            self.path(table),
+            self._delta(table),
             _as_arrow(rows, table),
             mode="overwrite",
             predicate=where,
@@ -227,6 +229,16 @@ class Store:
             return Path(self.root) / "_system" / "locks"
         digest = hashlib.sha256(self.root.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
+
+    def _delta(self, table: Table) -> DeltaTable:
+        """The table as it is now. Its log is read once; then only what has been added to it."""
+        path = self.path(table)
+        if path in self._opened:
+            with suppress(DeltaError):  # commits that it does not know may have been cleaned up
+                self._opened[path].update_incremental()
+                return self._opened[path]
+        self._opened[path] = DeltaTable(path)
+        return self._opened[path]
 
     def _migrate(self, table: Table) -> None:
         if self._pending(table) is None:

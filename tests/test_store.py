@@ -119,6 +119,24 @@ def test_partitions_are_replaced_whole_and_the_others_stay(store: Store) -> None
         store.replace_partitions([], WINDOW_FACTS)
 
 
+def test_what_another_process_has_committed_is_seen_even_where_its_commits_have_been_cleaned_up(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    ours, other = (Store(spark, str(tmp_path), CATALOG) for _ in range(2))
+    ours.create_missing()
+    for batch in range(3):
+        other.append_rows([ledger_row(batch)], SCORING_LEDGER)
+        assert len(ours.rows(SCORING_LEDGER)) == ours.version(SCORING_LEDGER) == batch + 1
+    for batch in (3, 4):
+        other.append_rows([ledger_row(batch)], SCORING_LEDGER)
+    DeltaTable(other.path(SCORING_LEDGER)).create_checkpoint()
+    for commit in sorted(Path(other.path(SCORING_LEDGER), "_delta_log").glob("*.json"))[:-1]:
+        commit.unlink()
+    assert len(ours.rows(SCORING_LEDGER)) == 5
+    ours.append_rows([ledger_row(5)], SCORING_LEDGER)
+    assert len(other.rows(SCORING_LEDGER)) == 6
+
+
 def test_partitions_without_a_value_are_replaced_too(store: Store) -> None:
     table = CATALOG.profile_metrics
 

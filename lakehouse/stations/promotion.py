@@ -17,6 +17,8 @@ from lakehouse.store import Row
 
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
 LOOP = "retrain_and_promote"
+TRAINING_SECONDS = "training_seconds"
+"""Evidence of each verdict: wall-clock time from reading the rows to the verdict."""
 
 
 def champion_of(lakehouse: Lakehouse) -> ModelVersion | None:
@@ -66,9 +68,10 @@ def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     return any(row["as_of"] == as_of and row["action"] in (PROMOTE, REFUSE) for row in promotions(lakehouse))
 
 
-def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> None:
-    """Records that a training gave no challenger."""
-    _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason})
+def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str, seconds: float) -> None:
+    """Records that a training gave no challenger, and how long it took."""
+    evidence = {TRAINING_SECONDS: round(seconds, 3)}
+    _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason, "evidence": evidence})
 
 
 def record_verdict(

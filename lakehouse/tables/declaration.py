@@ -1,4 +1,4 @@
-"""What a declaration of a table says, and what is derived from it."""
+"""What a declaration of a table or a view says, and what is derived from it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -73,6 +73,21 @@ class Table:
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
             VERSION_PROPERTY: str(self.version),
         }
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of gold: its name, what a row is, its columns with their types, and its query in Spark's SQL."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    sql: str
+
+    @property
+    def full_name(self) -> str:
+        """`gold.name`, as SQL users write it."""
+        return f"gold.{self.name}"
 
 
 @cache

@@ -146,5 +146,5 @@ def _calls_until(evidence: Evidence, day: dt.date) -> pd.DataFrame:
 def _is_judged(calls: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str) -> np.ndarray:
     """Which of the predictions lie in the windows that are compared."""
     starts = calls[time_column].dt.floor(width)
-    pairs = zip(starts.dt.to_pydatetime(), calls["model_version"], strict=True)
+    pairs = zip(starts, calls["model_version"], strict=True)
     return np.array([pair in judged.windows for pair in pairs], dtype=bool)

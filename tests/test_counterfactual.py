@@ -59,21 +59,27 @@ def test_it_reaches_back_where_the_window_holds_fewer_than_a_first_training_take
 
 
 def test_its_calls_are_those_of_a_model_of_the_rows_that_it_takes_alone() -> None:
-    rows = hourly([0] * 30 + [1] * 30 + [0] * 12, delay=DAY)
+    rows = hourly([0] * 40 + [1] * 80, delay=DAY)
+    day = MIDNIGHT - 2 * DAY  # its rows are places 72 to 95
     asked: list[Any] = []
 
     def learner(features: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> Any:
         asked.append((features[:, 0].tolist(), codes.tolist(), set(weights.tolist())))
         return DecisionTreeClassifier().fit(features, codes, weights)
 
-    taken = known_at(rows, MIDNIGHT - DAY, 3 * DAY, 1, 99)
-    found = retrained_daily(rows, MIDNIGHT - DAY, taken, learner)
-    assert asked == [(list(range(25)), [0] * 25, {1.0})] or asked == []
-    assert found.calls.tolist() == [0] * 24  # 30 known by then, all of one class: nothing else can be called
-    taken = known_at(rows, MIDNIGHT - DAY + 20 * HOUR, 3 * DAY, 1, 99)
-    found = retrained_daily(rows, MIDNIGHT - DAY, taken, learner)
-    assert (len(asked), found.trained_rows) == (1, 45)
-    assert found.calls.tolist() == [1] * 24
+    found = retrained_daily(rows, day, known_at(rows, day, DAY, 1, 99), learner)
+    assert asked == [(list(range(25, 49)), [0] * 15 + [1] * 9, {1.0})]
+    assert (found.calls.tolist(), found.trained_rows) == ([1] * 24, 24)
+
+
+def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
+    rows = hourly([0] * 60 + [1] * 60, delay=DAY)
+
+    def refuses(*_: Any) -> Any:
+        raise ValueError("needs samples of at least 2 classes")
+
+    found = retrained_daily(rows, MIDNIGHT - 2 * DAY, known_at(rows, MIDNIGHT - 2 * DAY, 7 * DAY, 1, 99), refuses)
+    assert (found.calls.tolist(), found.trained_rows) == ([0] * 24, 49)
 
 
 @pytest.fixture(scope="module")
@@ -226,12 +232,23 @@ def test_a_commit_of_it_holds_the_days_that_have_changed_alone(newest) -> None:
     assert 1 <= len(writes) <= 3  # nights with a champion
 
 
-def test_a_model_of_another_shape_has_it_too(spark) -> None:
-    depot = counterfactual(parcel_depot(spark))
-    daily = depot.xs("daily", level="alternative")
-    assert daily["trainings"].sum() > 0
-    assert (daily["n_right_otherwise"] <= daily["n_labelled"]).all()
-    assert (daily["trained_rows"][daily["trainings"] > 0] >= 100).all()
+def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_was_trained_on_a_part_of_a_day(
+    spark, tmp_path
+) -> None:
+    depot = parcel_depot(spark)  # of another shape: text, nulls, three classes
+    shutil.copytree(depot.store.root, tmp_path / "depot")
+    training = depot.model.training.model_copy(update={"first_after": 15})
+    store = replace(depot.store, root=str(tmp_path / "depot"))
+    lakehouse = replace(depot, model=depot.model.model_copy(update={"training": training}), store=store)
+    backfill(lakehouse, dt.date(2024, 3, 1), dt.date(2024, 3, 4))
+    found = counterfactual(lakehouse)
+    never, daily = (found.xs(name, level="alternative") for name in ("never", "daily"))
+    assert (daily["trainings"] == 1).all()
+    assert (daily["trained_rows"] >= 15).all()
+    counted = ["n_labelled", "n_right"]
+    pd.testing.assert_frame_equal(daily[counted], never[counted])
+    partly = never.loc[dt.date(2024, 3, 2), "n_labelled"]
+    assert 0 < partly < 24 * 6
 
 
 def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(spark) -> None:

@@ -158,7 +158,7 @@ def _fill(lakehouse: Lakehouse) -> None:
         _decided("07-04", "retrain", 20, decided_at=at),
         _decided("07-04", "blind", 0, decided_at=at + dt.timedelta(hours=2)),
         _decided("07-05", "retrain", 25, advice="retrain", **told),
-        _decided("07-06", "keep", 3),
+        _decided("07-06", "keep", 3, drift_kind=[], region=[]),  # an empty list is no text, in both engines
     ]
     alternatives = [
         _alternative("07-01", "never", labelled=10, right=9, otherwise=9),

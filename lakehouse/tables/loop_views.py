@@ -91,10 +91,10 @@ gained AS (
   GROUP BY r.recorded_at
 )
 SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, $score AS score,
-  $threshold AS threshold, d.change_at, ARRAY_JOIN(d.drift_kind, ', ') AS drift,
-  ARRAY_JOIN(d.region, '; ') AS region, d.confidence, d.advice, p.action AS verdict, p.to_version AS challenger,
-  p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better, d.decided_at,
-  p.trained_rows, p.evidence['training_seconds'] AS training_seconds, g.of_never AS errors_avoided,
+  $threshold AS threshold, d.change_at, NULLIF(ARRAY_JOIN(d.drift_kind, ', '), '') AS drift,
+  NULLIF(ARRAY_JOIN(d.region, '; '), '') AS region, d.confidence, d.advice, p.action AS verdict,
+  p.to_version AS challenger, p.reason AS verdict_reason, p.evidence['probability_better'] AS probability_better,
+  d.decided_at, p.trained_rows, p.evidence['training_seconds'] AS training_seconds, g.of_never AS errors_avoided,
   g.of_daily AS errors_avoided_against_daily
 FROM decisions AS d LEFT JOIN verdicts AS p ON d.retrain AND p.as_of = d.as_of AND p.place = d.place
 LEFT JOIN gained AS g ON p.action = 'promote' AND g.recorded_at = p.recorded_at

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lakehouse.demo.figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
-from lakehouse.demo.report import as_table, drifts_of, story_of
+from lakehouse.demo.report import as_table, drifts_of, in_words, story_of
 from lakehouse.glassware.scenarios import SCENARIOS
 from lakehouse.glassware.stream import Stream
 from lakehouse.session import open_session
@@ -38,10 +38,7 @@ def main(words: Sequence[str] | None = None) -> None:
     figure = Path(options.root) / "report" / "kpi.png"
     draw(story, figure, f"Scenario {stream.scenario}, seed {stream.seed}: accuracy, day by day")
     print(f"\n{as_table(drifts_of(story))}\n")
-    loop, without = story.pieces[["right", "right_without"]].mean()
-    print(
-        f"accuracy {loop:.3f}, without retraining {without:.3f}; {len(story.promotions)} promotions; figure: {figure}"
-    )
+    print(f"{in_words(story)}; {len(story.promotions)} promotions; figure: {figure}")
 
 
 if __name__ == "__main__":

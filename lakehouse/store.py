@@ -159,6 +159,11 @@ class Store:
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
 
+    def rows_appended(self, table: Table) -> int:
+        """How many rows the newest commit of the table added; 0 where it was no write of rows."""
+        newest = DeltaTable(self.path(table)).history(1)[0]
+        return int(newest.get("operationMetrics", {}).get("numOutputRows", 0))
+
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""
         delta = self._delta(table)

@@ -1,13 +1,15 @@
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from pyspark.sql import SparkSession
 
 from lakehouse.demo.figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
-from lakehouse.demo.report import Story, as_table, drifts_of
+from lakehouse.demo.report import Story, as_table, drifts_of, in_words
 from lakehouse.glassware.landing import land_until, next_midnight
 from lakehouse.glassware.oracle import regimes
 from lakehouse.glassware.stream import START, Stream
@@ -23,17 +25,28 @@ def story(noticed: list[str], promoted: list[str]) -> Story:
     times = pd.date_range("2019-07-01", "2019-07-31", freq="h", tz="UTC", inclusive="left")
     mended = pd.Timestamp(promoted[-1], tz="UTC") if promoted else times[-1] + pd.Timedelta(days=1)
     right = ((times < DRIFT) | (times >= mended)).astype(float)
-    pieces = pd.DataFrame({"time": times, "right": right, "right_without": (times < DRIFT).astype(float)})
+    pieces = pd.DataFrame({"time": times, "right": right})
     moments = [pd.Timestamp(each, tz="UTC") for each in promoted]
     alarms = [pd.Timestamp(each, tz="UTC") for each in noticed]
-    return Story(pieces, [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"))
+    return Story(pieces, alternatives(), [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"))
+
+
+def alternatives() -> pd.DataFrame:
+    """From the drift on the first model is right in half of the pieces, the one trained daily in three of four."""
+    days = pd.date_range("2019-07-09", "2019-07-30", tz="UTC")
+    rows = [
+        {"window_date": day, "alternative": name, "n_labelled": 24, "n_right": 20, "n_right_otherwise": right}
+        for day in days
+        for name, right in (("never", 24 if day < DRIFT else 12), ("daily", 24 if day < DRIFT else 18))
+    ]
+    return pd.DataFrame(rows).set_index(["window_date", "alternative"])
 
 
 def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> None:
     (drift,) = drifts_of(story(noticed=["2019-07-21"], promoted=["2019-07-08", "2019-07-21"]))
     assert (drift.name, drift.began) == ("regime 2", DRIFT)
     assert drift.noticed == drift.promoted == pd.Timestamp("2019-07-21", tz="UTC")
-    assert (drift.before, drift.during, drift.after, drift.without) == (1.0, 0.0, 1.0, 0.0)
+    assert (drift.before, drift.during, drift.after, drift.without) == (1.0, 0.0, 1.0, 0.5)
 
 
 def test_an_alarm_before_the_drift_is_not_taken_for_its_discovery() -> None:
@@ -45,6 +58,28 @@ def test_an_alarm_before_the_drift_is_not_taken_for_its_discovery() -> None:
 def test_the_figure_is_drawn(tmp_path: Path) -> None:
     draw(story(["2019-07-21"], ["2019-07-21"]), tmp_path / "report" / "kpi.png", "a title")
     assert (tmp_path / "report" / "kpi.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_lines_of_the_alternatives_are_those_of_the_counterfactual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[float]] = {}
+    plot = Axes.plot
+
+    def noted(axes: Axes, x: Any, y: Any, **style: Any) -> Any:
+        drawn[style["label"]] = list(y)
+        return plot(axes, x, y, **style)
+
+    monkeypatch.setattr(Axes, "plot", noted)
+    draw(story(["2019-07-21"], ["2019-07-21"]), tmp_path / "kpi.png", "a title")
+    before, after = 10, 12  # days of the counterfactual until the drift's, and from then on
+    assert drawn["the first model, left alone"] == [1.0] * before + [0.5] * after
+    assert drawn["a model trained each midnight"] == [1.0] * before + [0.75] * after
+    assert len(drawn["the loop"]) == 30
+
+
+def test_the_last_line_compares_all_on_the_same_pieces() -> None:
+    assert in_words(story([], [])) == "accuracy 0.833, without retraining 0.727, retrained daily 0.864"
 
 
 def test_another_simulation_begins_anew_and_the_same_one_does_not(tmp_path: Path) -> None:

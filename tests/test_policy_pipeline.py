@@ -92,6 +92,21 @@ def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest, 
     assert newest.registry.champion() == str(champion.version) == "4"
 
 
+def test_every_verdict_says_how_long_its_training_took(newest):
+    seconds = [dict(row["evidence"])["training_seconds"] for row in promotions(newest)]
+    assert len(seconds) == 4
+    assert all(0.05 < each < 600 for each in seconds)
+
+
+def test_a_training_that_gives_no_challenger_has_its_seconds_on_record(plant, tmp_path, monkeypatch):
+    lakehouse = plant.copy("drifted", tmp_path)
+    monkeypatch.setattr(policy_loop, "train_by_policy", lambda *_: None)
+    run_pipeline(lakehouse)
+    refusals = [row for row in promotions(lakehouse) if row["action"] == "refuse" and row["to_version"] is None]
+    assert refusals
+    assert all(dict(row["evidence"])["training_seconds"] >= 0 for row in refusals)
+
+
 def test_a_refused_alarm_is_known_to_the_next_decision(newest):
     [alarm] = [row for row in decisions(newest) if row["action"] == RETRAIN and row["as_of"].day == 18]
     record = policy_loop._facts(Evidence(newest, history(newest), moment("2019-07-18T00:00:00")))
@@ -183,6 +198,7 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
     decision = Decision(RETRAIN, "shiryaev_roberts", ("it is back",), change_at=change, confidence=0.6)
     judged = train_by_policy(evidence, decision)
     assert judged.version.version == "1"
+    assert judged.verdict.evidence["training_seconds"] > 0  # its choice
     assert not judged.verdict.promote  # no label has come since the champion was trained
     assert len(lakehouse.registry.trained_spans()) == runs
     record_verdict(lakehouse, as_of, "", judged.version, Verdict(True, ""), judged.record.to_json())

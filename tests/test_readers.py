@@ -32,6 +32,15 @@ COLUMNS = {
         *("population_stability_index", "chi_squared_test", "non_null_columns_delta", "window_date", "adjusted_pvalue"),
     ],
     "monitor": ["monitor_version", "configuration", "baseline", "recorded_at"],
+    "counterfactual": [
+        "window_date",
+        "alternative",
+        "n_labelled",
+        "n_right",
+        "n_right_otherwise",
+        "trainings",
+        "as_of",
+    ],
     "decision": ["as_of", "action", "retrain", "reasons", "evidence", "change_at", "table_versions"],
     "promotion": ["as_of", "action", "to_version", "evidence", "trained_from", "trained_rows", "recorded_at"],
 }

@@ -129,6 +129,50 @@ def test_a_replayed_batch_and_a_lost_checkpoint_score_nothing_twice(plant, tmp_p
     assert len({row["query_id"] for row in store.rows(catalog.scoring_ledger)}) == 2
 
 
+def costs(lakehouse) -> list:
+    return lakehouse.store.rows(lakehouse.catalog.scoring_cost)
+
+
+def test_what_each_batch_cost_is_on_record_with_its_rows_and_its_version(plant):
+    lakehouse = plant.at("newest")
+    batches = predictions_of(lakehouse).groupby(["query_id", "batch_id", "model_version"]).size()
+    recorded = {(row["query_id"], row["batch_id"], row["model_version"]): row["rows"] for row in costs(lakehouse)}
+    assert recorded == batches.to_dict()
+    assert len(recorded) == len(costs(lakehouse)) == 3
+    assert all(0.01 < row["seconds"] < 600 for row in costs(lakehouse))
+
+
+def test_a_batch_that_was_cut_off_before_its_cost_was_recorded_records_it_once_in_its_replay(plant, tmp_path):
+    lakehouse = plant.copy("drifted", tmp_path)
+    catalog = lakehouse.catalog
+    before = len(costs(lakehouse))
+    add_pieces(lakehouse, 3)
+    real_append = Store.append_rows
+
+    def killed(store, rows, table, transaction=None):
+        if table == catalog.scoring_cost:
+            raise LakehouseError("killed")
+        real_append(store, rows, table, transaction)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "append_rows", killed)
+        with pytest.raises(LakehouseError, match="killed"):
+            score(lakehouse, AVAILABLE_NOW)
+    assert len(costs(lakehouse)) == before
+    for _ in range(2):  # the second time after a crash between the cost and the commit of the batch
+        forget_commit(lakehouse, before)
+        score(lakehouse, AVAILABLE_NOW)
+        assert [row["rows"] for row in costs(lakehouse) if row["batch_id"] == before] == [3]
+    assert_each_scored_once(lakehouse)
+
+
+def forget_commit(lakehouse, number: int) -> None:
+    """Spark's own mark that a batch is done."""
+    folder = Path(lakehouse.store.checkpoint("score")) / "commits"
+    for path in (folder / str(number), *folder.glob(".*.crc")):
+        path.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="module")
 def interrupted(plant, tmp_path_factory):
     """A batch is cut off between its ledger row and its rows; the alias moves back to v1; the batch is replayed."""

@@ -93,6 +93,12 @@ def _moved(action: str, as_of: str, to: str, recorded: str, **other: Any) -> dic
     return {"action": action, "as_of": moment(f"2019-{as_of}"), "to_version": to, "recorded_at": at, **other}
 
 
+def _alternative(day: str, name: str, *, labelled: int, right: int, **other: Any) -> dict[str, Any]:
+    otherwise, trainings = other["otherwise"], other.get("trainings", 0)
+    counts = {"n_labelled": labelled, "n_right": right, "n_right_otherwise": otherwise, "trainings": trainings}
+    return {"window_date": moment(f"2019-{day}").date(), "alternative": name} | counts
+
+
 def _decided(as_of: str, action: str, score: float, **other: Any) -> dict[str, Any]:
     evidence = {"score": score, "threshold": 12.0}
     retrain = action in ("retrain", "refresh")
@@ -132,9 +138,12 @@ def _fill(lakehouse: Lakehouse) -> None:
         _drift("07-03", "duration", 0.001, **_psi(0.8)),  # not final
     ]
     evidence = {"challenger_accuracy": 0.95, "champion_accuracy": 0.7, "rows": 200.0, "probability_better": 0.999}
+    evidence |= {"training_seconds": 2.5}
     promotions = [
-        _moved("promote", "07-01", "1", "01:00", who="retrain_and_promote", reason="the first"),
-        _moved("promote", "07-03", "2", "02:00", from_version="1", evidence=evidence, reason="better"),
+        _moved("promote", "07-01", "1", "01:00", who="retrain_and_promote", reason="the first", trained_rows=1151),
+        _moved(
+            "promote", "07-03", "2", "02:00", from_version="1", evidence=evidence, reason="better", trained_rows=345
+        ),
         _moved("rollback", "07-03T20:00", "1", "03:00", who="Ada", from_version="2", reason="smells"),
         _moved("refuse", "07-04", "3", "04:00", from_version="1"),
         _moved("refuse", "07-04", "4", "05:00", from_version="1"),
@@ -142,14 +151,28 @@ def _fill(lakehouse: Lakehouse) -> None:
     at, told = moment("2026-01-01T06:00:00"), {"evidence": {"log_statistic": 25.0, "log_alarm": 9.5}}
     told |= {"drift_kind": ["concept", "label"], "region": ["a up to 3 is no longer 1"], "confidence": 0.999}
     decisions = [
+        _decided("07-01", "train_first", 0) | {"retrain": True},
         _decided("07-02", "retrain", 14),  # followed by a promotion later
         _decided("07-03", "retrain", 15),  # followed by one as of the same moment
         _decided("07-04", "refresh", 1, decided_at=at + dt.timedelta(hours=1)),  # when the alarm's was refused
         _decided("07-04", "retrain", 20, decided_at=at),
         _decided("07-04", "blind", 0, decided_at=at + dt.timedelta(hours=2)),
         _decided("07-05", "retrain", 25, advice="retrain", **told),
-        _decided("07-06", "keep", 3, drift_kind=[], region=[]),
+        _decided("07-06", "keep", 3, drift_kind=[], region=[]),  # an empty list is no text, in both engines
     ]
+    alternatives = [
+        _alternative("07-01", "never", labelled=10, right=9, otherwise=9),
+        _alternative("07-01", "daily", labelled=10, right=9, otherwise=9),  # not trained yet: the first model
+        _alternative("07-02", "never", labelled=90, right=75, otherwise=70),
+        _alternative("07-02", "daily", labelled=90, right=75, otherwise=77, trainings=1),
+        _alternative("07-03", "never", labelled=20, right=18, otherwise=19),
+        _alternative("07-03", "daily", labelled=20, right=18, otherwise=15, trainings=1),
+        _alternative("07-04", "never", labelled=7, right=6, otherwise=None),  # the first model's file is gone
+    ]
+    scored = {"query_id": "q", "batch_id": 0, "model_version": "1", "rows": 100, "seconds": 1.5}
+    store = lakehouse.store
+    store.append_rows(alternatives, catalog.counterfactual)
+    store.append_rows([scored], catalog.scoring_cost)
     given = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
     for table, rows in (*given, (catalog.promotion, promotions), (catalog.decision, decisions)):
         lakehouse.store.append_rows(rows, table)
@@ -228,6 +251,7 @@ def test_the_history_tells_who_was_in_production_from_when_to_when_and_why(engin
 def test_a_decision_stands_beside_the_verdict_on_what_it_led_to(engines: Engines) -> None:
     rows = engines.rows("decision_history", "as_of, decided_at, action")
     assert [(f"{row['as_of']:%m-%d}", row["action"], row["verdict"], row["challenger"]) for row in rows] == [
+        ("07-01", "train_first", "promote", "1"),
         ("07-02", "retrain", None, None),
         ("07-03", "retrain", "promote", "2"),  # the rollback as of the same moment is no verdict
         ("07-04", "retrain", "refuse", "3"),
@@ -259,6 +283,39 @@ def test_open_alarms_are_what_nobody_has_answered_yet(engines: Engines) -> None:
     assert retraining["detail"] == "score 25; so it is"
 
 
+def test_a_version_that_waits_for_a_person_is_an_open_alarm_and_then_what_the_person_said(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lakehouse = open_lakehouse(spark, MODEL, EnvironmentSettings(root=str(tmp_path)))
+    ledger, store = lakehouse.catalog.promotion, lakehouse.store
+    loop = {"who": "retrain_and_promote", "trained_rows": 345}
+    waits = loop | {"evidence": {"probability_better": 0.9, "training_seconds": 2.5}, "reason": "better"}
+    asked_for = _decided("07-05", "retrain", 25, decided_at=moment("2026-01-01T01:00:00"))
+    store.append_rows([asked_for], lakehouse.catalog.decision)
+    store.append_rows([_moved("promote", "07-01", "1", "00:00", **loop)], ledger)
+    store.append_rows([_moved("pending", "07-05", "2", "02:00", from_version="1", **waits)], ledger)
+
+    def told(engines: Engines) -> tuple[list[Any], ...]:
+        alarms = [(row["alarm"], row["subject"], row["value"]) for row in engines.rows("open_alarms", "alarm")]
+        columns = ("verdict", "challenger", "verdict_reason", "training_seconds")
+        decided = [tuple(row[name] for name in columns) for row in engines.rows("decision_history", "as_of")]
+        trained = [(row["model_version"], row["seconds"]) for row in engines.rows("cost", "recorded_at")]
+        return alarms, decided, trained
+
+    with known_to_spark(spark, str(tmp_path)):
+        asked = told(Engines(spark, duckdb_of(str(tmp_path))))
+        word = waits | {"who": "ada", "reason": "it is"}
+        store.append_rows([_moved("promote", "07-05", "2", "09:00", from_version="1", **word)], ledger)
+        answered = told(Engines(spark, duckdb_of(str(tmp_path))))
+    trained = [("1", None), ("2", 2.5)]  # a person's word is no training
+    assert asked == (
+        [("approval", "2", 0.9), ("retraining", "retrain", 25.0)],
+        [("pending", "2", "better", 2.5)],
+        trained,
+    )
+    assert answered == ([], [("promote", "2", "better; ada: it is", 2.5)], trained)
+
+
 def test_errors_of_a_slice_stand_beside_those_of_the_whole_table(engines: Engines) -> None:
     found = engines.rows("error_by_slice", "day, model_version, n_labelled")
     by_value = {row["slice_value"]: row for row in found if (row["model_version"], row["day"].day) == ("*", 2)}
@@ -276,12 +333,40 @@ def test_errors_of_a_slice_stand_beside_those_of_the_whole_table(engines: Engine
 
 def test_the_gain_of_retraining_is_counted_in_errors_day_by_day_and_so_far(engines: Engines) -> None:
     found = engines.rows("retraining_gain", "day")
-    assert [f"{row['day']:%m-%d}" for row in found] == ["07-02", "07-03"]  # not 07-01: the model was trained on it
-    assert [row["errors_avoided"] for row in found] == [5, -1]
-    assert [row["errors_avoided_so_far"] for row in found] == [5, 4]
-    assert [row["n_labelled_so_far"] for row in found] == [90, 110]
-    assert found[1]["accuracy_so_far"] == pytest.approx(93 / 110)
-    assert found[1]["accuracy_without_so_far"] == pytest.approx(89 / 110)
+    assert [f"{row['day']:%m-%d}" for row in found] == ["07-01", "07-02", "07-03"]  # not 07-04: nothing is known of it
+    assert [row["is_final"] for row in found] == [True, True, False]
+    assert [row["errors_avoided"] for row in found] == [0, 5, -1]
+    assert [row["errors_avoided_so_far"] for row in found] == [0, 5, 4]
+    assert [row["n_labelled_so_far"] for row in found] == [10, 100, 120]
+    assert [row["accuracy"] for row in found] == pytest.approx([9 / 10, 75 / 90, 18 / 20])
+    assert [row["accuracy_without_retraining"] for row in found] == pytest.approx([9 / 10, 70 / 90, 19 / 20])
+    assert found[2]["accuracy_so_far"] == pytest.approx(102 / 120)
+    assert found[2]["accuracy_without_so_far"] == pytest.approx(98 / 120)
+
+
+def test_the_gain_is_held_against_retraining_daily_too(engines: Engines) -> None:
+    found = engines.rows("retraining_gain", "day")
+    assert [row["accuracy_retrained_daily"] for row in found] == pytest.approx([9 / 10, 77 / 90, 15 / 20])
+    assert [row["errors_avoided_against_daily"] for row in found] == [0, -2, 3]
+    assert [row["errors_avoided_against_daily_so_far"] for row in found] == [0, -2, 1]
+    assert [row["daily_trainings_so_far"] for row in found] == [0, 1, 2]
+
+
+def test_a_decision_stands_beside_what_it_cost_and_what_came_of_it_until_the_next(engines: Engines) -> None:
+    rows = engines.rows("decision_history", "as_of, decided_at, action")
+    names = ("trained_rows", "training_seconds", "errors_avoided", "errors_avoided_against_daily")
+    found = {(f"{row['as_of']:%m-%d}", row["action"]): tuple(row[name] for name in names) for row in rows}
+    assert found["07-01", "train_first"] == (1151, None, 5, -2)  # until the 3rd, when version 2 took over
+    assert found["07-03", "retrain"] == (345, 2.5, None, None)  # rolled back on the day on which it took over
+    assert {found[key] for key in found if key[0] > "07-03"} == {(None, None, None, None)}
+
+
+def test_each_scoring_and_each_training_is_told_with_its_rows_and_seconds(engines: Engines) -> None:
+    found = engines.rows("cost", "kind, recorded_at")
+    shown = [(row["kind"], row["model_version"], row["rows"], row["seconds"]) for row in found]
+    assert shown[:1] == [("scoring", "1", 100, 1.5)]
+    assert ("training", "2", 345, 2.5) in shown
+    assert [row["kind"] for row in found].count("training") == 4  # the rollback trained nothing
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)

@@ -53,6 +53,7 @@ def test_a_third_model_that_predicts_a_number_is_trained_from_its_yaml_file_alon
     evidence = dict(row["evidence"])
     assert evidence["challenger_r2_score"] > 0.9
     assert evidence["rows"] == 160
+    assert 0.05 < evidence["training_seconds"] < 600
     record = lakehouse.registry.version("1").record
     assert record.judged == 160
     assert 0 < record.wrong < 80

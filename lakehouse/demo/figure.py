@@ -1,18 +1,24 @@
-"""The figure of the demonstration: daily accuracy with the loop and without it."""
+"""The figure of the demonstration: daily accuracy with the loop, without it, and with a model trained every day."""
 
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 
-from lakehouse.demo.report import Drift, Story, daily, drifts_of
+from lakehouse.demo.report import Drift, Story, alternative, daily_accuracy, drifts_of
+from lakehouse.stations.counterfactual import DAILY, NEVER
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter
 
-_LOOP, _WITHOUT, _REGIMES, _DELAY = "#1b6ca8", "#b0b0b0", ("#f7f7f7", "#fdf1dc", "#e6f2e6", "#f3e6f2"), "#c0392b"
+_LOOP, _REGIMES, _DELAY = "#1b6ca8", ("#f7f7f7", "#fdf1dc", "#e6f2e6", "#f3e6f2"), "#c0392b"
+_ALTERNATIVES = (
+    (NEVER, "#b0b0b0", "the first model, left alone"),
+    (DAILY, "#e08e45", "a model trained each midnight"),
+)
+_NOON = pd.Timedelta(hours=12)
 
 
 def draw(story: Story, path: Path, title: str) -> None:
@@ -21,10 +27,12 @@ def draw(story: Story, path: Path, title: str) -> None:
     figure, axes = plt.subplots(figsize=(11, 4.6), dpi=110)
     _draw_regimes(axes, story)
     _draw_delays(axes, drifts_of(story))
-    days = daily(story)
-    middle = days.index + pd.Timedelta(hours=12)
-    axes.plot(middle, days["right_without"], color=_WITHOUT, lw=2, label="the first model, left alone")
-    axes.plot(middle, days["right"], color=_LOOP, lw=2.2, marker="o", ms=3.5, label="the loop")
+    for name, color, label in _ALTERNATIVES:
+        days = alternative(story, name)
+        shares = days["n_right_otherwise"] / days["n_labelled"]
+        axes.plot(days.index + _NOON, shares, color=color, lw=2, label=label)
+    accuracy = daily_accuracy(story)
+    axes.plot(accuracy.index + _NOON, accuracy, color=_LOOP, lw=2.2, marker="o", ms=3.5, label="the loop")
     _draw_promotions(axes, story)
     axes.set(title=title, ylabel="accuracy of the day's pieces", ylim=(0.4, 1.03))
     axes.xaxis.set_major_formatter(DateFormatter("%b %d"))

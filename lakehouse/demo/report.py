@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from lakehouse.estimators import probabilities
 from lakehouse.glassware.oracle import RegimeFacts, regimes
 from lakehouse.glassware.stream import Stream
+from lakehouse.stations.counterfactual import DAILY, NEVER
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import PROMOTE, load_promoted
+from lakehouse.stations.promotion import PROMOTE
 from lakehouse.steps.decide import RETRAIN
-from lakehouse.steps.retrain import features_of
 
 _TEN_DAYS = pd.Timedelta(days=10)
 
@@ -22,14 +20,15 @@ class Story:
     """What the report tells.
 
     Attributes:
-        pieces: labelled production predictions, in order of time: `time`, `right`, and `right_without`, had the first
-            model stayed.
+        pieces: labelled production predictions, in order of time: `time`, `right`.
+        alternatives: by day and alternative, from `gold.counterfactual`: `n_labelled`, `n_right`, `n_right_otherwise`.
         promotions: as-of and version of each.
         noticed: as-of of each alarm.
         regimes: the truth, which the lakehouse itself never sees.
     """
 
     pieces: pd.DataFrame
+    alternatives: pd.DataFrame
     promotions: list[tuple[pd.Timestamp, str]]
     noticed: list[pd.Timestamp]
     regimes: list[RegimeFacts]
@@ -57,7 +56,8 @@ def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
     alarms = store.rows(catalog.decision, pc.field("action") == RETRAIN, ["as_of"])
     moves = sorted((pd.Timestamp(row["as_of"]), row["to_version"]) for row in promotions)
     return Story(
-        pieces=_pieces(lakehouse, moves[0][1] if moves else None),
+        pieces=_pieces(lakehouse),
+        alternatives=_alternatives(lakehouse),
         promotions=moves,
         noticed=sorted(pd.Timestamp(row["as_of"]) for row in alarms),
         regimes=regimes(stream.scenario, stream.pieces, stream.period),
@@ -107,42 +107,61 @@ def _drift(story: Story, regime: RegimeFacts, end: pd.Timestamp) -> Drift:
         before=_accuracy(story, began - _TEN_DAYS, began),
         during=_accuracy(story, began, mended),
         after=_accuracy(story, mended, end),
-        without=_accuracy(story, began, end, "right_without"),
+        without=_without(story, began, end),
         noise_ceiling=regime.noise_ceiling,
     )
 
 
-def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp, column: str = "right") -> float:
+def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
     times = story.pieces["time"]
-    return float(story.pieces.loc[(times >= start) & (times < end), column].mean())
+    return float(story.pieces.loc[(times >= start) & (times < end), "right"].mean())
 
 
-def _pieces(lakehouse: Lakehouse, first: str | None) -> pd.DataFrame:
-    """Labelled predictions, and beside them what the first model would have predicted."""
+def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
+    """Accuracy of the first model on the whole days between two moments; the counterfactual is counted by day."""
+    never = alternative(story, NEVER)
+    days = never[(never.index >= start.ceil("D")) & (never.index < end.floor("D"))]
+    return float(days["n_right_otherwise"].sum() / days["n_labelled"].sum()) if len(days) else float("nan")
+
+
+def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
+    """Labelled predictions."""
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     labels = store.read(catalog.labels).select(model.key, model.labels.label)
-    joined = store.read(catalog.predictions).join(labels, model.key).orderBy(model.event_time)
-    rows = joined.drop("probability").toArrow().to_pandas()
-    truth = rows[model.labels.label]
-    return pd.DataFrame(
-        {
-            "time": rows[model.event_time].astype("datetime64[us, UTC]"),
-            "right": (rows["prediction"] == truth).astype(float),
-            "right_without": (_predicted_by(lakehouse, first, rows) == truth.to_numpy()).astype(float),
-        }
+    predictions = store.read(catalog.predictions).select(model.key, model.event_time, "prediction")
+    rows = predictions.join(labels, model.key).orderBy(model.event_time).toArrow().to_pandas()
+    right = (rows["prediction"] == rows[model.labels.label]).astype(float)
+    return pd.DataFrame({"time": rows[model.event_time].astype("datetime64[us, UTC]"), "right": right})
+
+
+def _alternatives(lakehouse: Lakehouse) -> pd.DataFrame:
+    columns = ["window_date", "alternative", "n_labelled", "n_right", "n_right_otherwise"]
+    rows = lakehouse.store.arrow(lakehouse.catalog.counterfactual, columns=columns).to_pandas()
+    rows["window_date"] = pd.to_datetime(rows["window_date"], utc=True)
+    return rows.set_index(["window_date", "alternative"]).sort_index()
+
+
+def alternative(story: Story, name: str) -> pd.DataFrame:
+    """The days of one alternative for which it is known what it gets right, in order."""
+    rows = story.alternatives
+    own = rows[rows.index.get_level_values("alternative") == name].droplevel("alternative")
+    return own.dropna(subset=["n_right_otherwise"])
+
+
+def in_words(story: Story) -> str:
+    """The accuracy of the loop and of its alternatives, on the pieces that no model was trained on."""
+    never, daily = alternative(story, NEVER), alternative(story, DAILY)
+    if never.empty:
+        return "no label yet of a piece that the first model was not trained on"
+    labelled = never["n_labelled"].sum()
+    return (
+        f"accuracy {never['n_right'].sum() / labelled:.3f}, "
+        f"without retraining {never['n_right_otherwise'].sum() / labelled:.3f}, "
+        f"retrained daily {daily['n_right_otherwise'].sum() / daily['n_labelled'].sum():.3f}"
     )
 
 
-def _predicted_by(lakehouse: Lakehouse, version: str | None, rows: pd.DataFrame) -> np.ndarray:
-    classes = lakehouse.model.classes
-    if version is None:
-        return np.array([])
-    model = load_promoted(lakehouse, lakehouse.registry.version(version))
-    found = probabilities(model, rows[features_of(lakehouse.model).names], len(classes))
-    return np.array(classes)[found.argmax(axis=1)]
-
-
-def daily(story: Story) -> pd.DataFrame:
-    """The mean of `right` and `right_without` of each day."""
+def daily_accuracy(story: Story) -> pd.Series:
+    """The mean of `right` of each day."""
     days = story.pieces["time"].dt.floor("D")
-    return story.pieces.groupby(days)[["right", "right_without"]].mean()
+    return story.pieces.groupby(days)["right"].mean()

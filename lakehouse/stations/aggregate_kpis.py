@@ -15,6 +15,7 @@ from lakehouse import stream
 from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
+from lakehouse.stations.counterfactual import compare_with_alternatives
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.promotion import policy_records, promoted_versions
@@ -62,6 +63,19 @@ class Touched:
         return window_start in self.windows or window_start.date() in self.days
 
     @property
+    def all_days(self) -> frozenset[dt.date]:
+        """The days that it has a window of."""
+        return self.days | {start.date() for start in self.windows}
+
+    def by_day(self, facts: Iterable[WindowFacts]) -> dict[dt.date, list[WindowFacts]]:
+        """The facts of its days."""
+        found: dict[dt.date, list[WindowFacts]] = {day: [] for day in self.all_days}
+        for each in facts:
+            if each.start.date() in found:
+                found[each.start.date()].append(each)
+        return found
+
+    @property
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """From the first moment to the last; there must be one."""
         starts = [*self.windows, *map(midnight, self.days)]
@@ -98,7 +112,7 @@ class Aggregator:
                 name = self._model.name
                 raise RegistryError(f"{name} has predictions and no champion any more; move the alias to a version")
             return  # labels that came before the first prediction
-        monitor = current_monitor(self._lakehouse, self._baseline(champion))
+        anew, monitor = bool(touched.days), current_monitor(self._lakehouse, self._baseline(champion))
         recorded = recorded or self.recorded_as_of(touched)
         moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
         scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
@@ -106,6 +120,7 @@ class Aggregator:
         facts = [*kept, *self._computed(touched, monitor)]
         if facts:
             self._write(scopes, touched, facts, monitor, self._as_of(moment, monitor), why)
+            compare_with_alternatives(self._lakehouse, touched.by_day(facts), moment, anew)
 
     def _touched(self, rows: DataFrame) -> Touched:
         """The base windows of new predictions, and those of the predictions that new labels belong to."""
@@ -258,7 +273,7 @@ class Aggregator:
             added = rows_of(scope, facts, references, as_of, self._custom)
             profiles += added.profile
             drifts += added.drift
-        days = {start.date() for start in touched.windows} | touched.days
+        days = touched.all_days
         stored: list[Row] = [self._fact_row(each, as_of) for each in facts if each.start.date() in days]
         catalog = self._catalog
         self._add_baseline_rows({each.segment.version for each in facts}, monitor, as_of)
@@ -345,4 +360,5 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
 
 def _written_by(lakehouse: Lakehouse) -> tuple[Table, ...]:
     catalog = lakehouse.catalog
-    return catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics, catalog.monitor
+    metrics = (catalog.profile_metrics, catalog.drift_metrics)
+    return catalog.window_facts, *metrics, catalog.monitor, catalog.counterfactual

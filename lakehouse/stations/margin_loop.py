@@ -1,6 +1,7 @@
 """The loop of a regression: the margins of its settings say when to train and who may take over."""
 
 import datetime as dt
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -95,13 +96,14 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
 
 def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:
     """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
+    began = time.monotonic()
     try:
         version = lakehouse.registry.trained_as_of(as_of, decision.action) or train(lakehouse, decision, as_of)
     except TrainingError as error:
-        record_refusal(lakehouse, as_of, str(error))
+        record_refusal(lakehouse, as_of, str(error), time.monotonic() - began)
         return False
     if version is None:
-        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few)
+        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few, time.monotonic() - began)
         return False
     verdict = verdict_of(version)
     return record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)

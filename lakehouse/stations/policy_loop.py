@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -246,14 +247,14 @@ def _decision_of(row: Mapping[str, Any]) -> Decision:
 
 def _act(evidence: Evidence, decision: Decision) -> bool:
     """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
-    lakehouse, as_of = evidence.lakehouse, evidence.as_of
+    lakehouse, as_of, began = evidence.lakehouse, evidence.as_of, time.monotonic()
     try:
         judged = judged_before(evidence, decision) or train_by_policy(evidence, decision)
     except TrainingError as error:
-        record_refusal(lakehouse, as_of, str(error))
+        record_refusal(lakehouse, as_of, str(error), time.monotonic() - began)
         return False
     if judged is None:
-        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few)
+        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few, time.monotonic() - began)
         return False
     why = decision.reasons[0]
     return record_verdict(lakehouse, as_of, why, judged.version, judged.verdict, judged.record.to_json())

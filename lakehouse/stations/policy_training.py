@@ -32,7 +32,7 @@ from lakehouse.estimators import (
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import load_promoted
+from lakehouse.stations.promotion import TRAINING_SECONDS, load_promoted
 from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, labelled_rows, own_edges, verdict_of
 from lakehouse.statistics.baseline import to_document
 from lakehouse.steps.aggregate_kpis import primary_rows, profiles_of, specs_of
@@ -113,13 +113,14 @@ def train_by_policy(evidence: Evidence, decision: Decision) -> Judged | None:
     Raises:
         TrainingError: scikit-learn refused every family.
     """
+    began = time.monotonic()
     training = _training(evidence, decision)
     fitted, tried = _chosen(training)
     if fitted is None:
         return None
     if fitted.candidate.version is not None:
-        return _brought_back(training, fitted)
-    return _trained(training, fitted, tried)
+        return _brought_back(training, fitted, began)
+    return _trained(training, fitted, tried, began)
 
 
 def judged_before(evidence: Evidence, decision: Decision) -> Judged | None:
@@ -190,9 +191,8 @@ def _weighting(training: Training, fitted: Fitted) -> Weighting:
     return Weighting(fitted.weights, by_fold, fold)
 
 
-def _trained(training: Training, fitted: Fitted, tried: list[Mapping[str, Any]]) -> Judged:
+def _trained(training: Training, fitted: Fitted, tried: list[Mapping[str, Any]], began: float) -> Judged:
     """Tunes, fits, judges and registers."""
-    began = time.monotonic()
     lakehouse, data, decision = training.evidence.lakehouse, training.data(), training.decision
     trials = _trials(training, fitted.candidate.name)
     weighting = _weighting(training, fitted)
@@ -210,7 +210,7 @@ def _trained(training: Training, fitted: Fitted, tried: list[Mapping[str, Any]])
     model = fit_weighted(trials[place], data, fitted.weights)
     tuned = replace(fitted, calls=calls)
     verdict = _verdict(training, tuned, model, result)
-    verdict.evidence["training_seconds"] = round(time.monotonic() - began, 3)
+    verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     run_id, shown, outcome = _logged(training, list(zip(trials, results, strict=True)), tried)
     history = training.evidence.history
     as_of = instant(training.evidence.as_of)
@@ -322,7 +322,7 @@ def _as_verdict(judgement: Judgement) -> Verdict:
     return Verdict(judgement.passed, judgement.reason, dict(judgement.evidence))
 
 
-def _brought_back(training: Training, fitted: Fitted) -> Judged:
+def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
     """An archived version as it is, under a new record."""
     evidence, old = training.evidence, int(fitted.candidate.version or 0)
     history = evidence.history
@@ -330,6 +330,7 @@ def _brought_back(training: Training, fitted: Fitted) -> Judged:
     as_of = instant(evidence.as_of)
     version = restored(record.version, history.archive[old], training.decision, as_of, since)
     verdict = _as_verdict(_judgement(training, fitted, None))
+    verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     return Judged(evidence.lakehouse.registry.version(str(old)), verdict, replace(record, version=version))
 
 

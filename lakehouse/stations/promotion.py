@@ -18,6 +18,8 @@ from lakehouse.store import Row
 PROMOTE, PENDING, REFUSE, ROLLBACK = "promote", "pending", "refuse", "rollback"
 VERDICTS = (PROMOTE, PENDING, REFUSE)
 LOOP = "retrain_and_promote"
+TRAINING_SECONDS = "training_seconds"
+"""Evidence of each verdict: wall-clock time from reading the rows to the verdict."""
 
 
 def champion_of(lakehouse: Lakehouse) -> ModelVersion | None:
@@ -67,9 +69,10 @@ def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     return any(row["as_of"] == as_of and row["action"] in VERDICTS for row in promotions(lakehouse))
 
 
-def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str) -> None:
-    """Records that a training gave no challenger."""
-    _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason})
+def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str, seconds: float) -> None:
+    """Records that a training gave no challenger, and how long it took."""
+    evidence = {TRAINING_SECONDS: round(seconds, 3)}
+    _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason, "evidence": evidence})
 
 
 def record_verdict(

@@ -30,7 +30,8 @@ class Scorer:
         self._model = cache(lambda version: scoring_model(lakehouse, version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Records the batch's version in the ledger, or reads it there, then scores and appends."""
+        """Records the batch's version in the ledger, or reads it there, then scores and appends; last, what it cost."""
+        began = time.monotonic()
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         seen = self._seen_in_ledger(batch)
         mine = [row for row in seen if row["query_id"] == batch.query_id]
@@ -42,6 +43,20 @@ class Scorer:
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
         store.append(stamped, catalog.predictions, batch.transaction(catalog.predictions))
+        self._record_cost(batch, version, time.monotonic() - began)
+
+    def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
+        """Once for each batch; of one that was cut off before this, the seconds are those of its replay."""
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        row = {
+            "query_id": batch.query_id,
+            "batch_id": batch.number,
+            "model_version": version,
+            "rows": store.rows_appended(catalog.predictions),  # the newest commit is the batch's, or its replay's
+            "seconds": round(seconds, 3),
+            "recorded_at": dt.datetime.now(dt.UTC),
+        }
+        store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
 
     def _seen_in_ledger(self, batch: Batch) -> list[Row]:
         """This batch's row, if it was tried before, and the first row of any other query: of an older checkpoint."""
@@ -104,7 +119,7 @@ def score(lakehouse: Lakehouse, trigger: str) -> None:
     """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first model."""
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = stream.interval_seconds(trigger)
-    with store.writing(catalog.scoring_ledger, catalog.predictions):
+    with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.scoring_cost):
         while lakehouse.registry.champion() is None:
             if seconds is None:
                 return

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from lakehouse.estimators import (
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import LABEL_TIME
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion_of, load_promoted
+from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec, numbers_of, read_column
@@ -92,6 +93,7 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     Raises:
         TrainingError: scikit-learn refused every trial.
     """
+    began = time.monotonic()
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
     labelled = labelled_rows(lakehouse, versions)
     data = training_set(labelled, lakehouse.model, decision.change_at)
@@ -112,6 +114,7 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
         return None
     champion = champion_of(lakehouse)
     verdict = _verdict(lakehouse, decision, challenger, champion)
+    verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
     baseline = _baseline(lakehouse, challenger, champion)
     return lakehouse.registry.register(run_id, challenger.model, record, baseline, example, outcome)

@@ -1,17 +1,19 @@
 """Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is derived from here."""
 
 from lakehouse.tables.catalog import Catalog, catalog_of
-from lakehouse.tables.declaration import Column, Table
-from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS
-from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_LEDGER
-from lakehouse.tables.views import View, views_of
+from lakehouse.tables.declaration import Column, Table, View
+from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.silver import DUPLICATE, QUARANTINE, SCORING_COST, SCORING_LEDGER
+from lakehouse.tables.views import views_of
 
 __all__ = [
+    "COUNTERFACTUAL",
     "DECISION",
     "DUPLICATE",
     "MONITOR",
     "PROMOTION",
     "QUARANTINE",
+    "SCORING_COST",
     "SCORING_LEDGER",
     "WINDOW_FACTS",
     "Catalog",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
 from lakehouse.tables.declaration import Table
-from lakehouse.tables.gold import DECISION, MONITOR, PROMOTION, WINDOW_FACTS, metric_tables
+from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS, metric_tables
 from lakehouse.tables.silver import (
     DUPLICATE,
     QUARANTINE,
+    SCORING_COST,
     SCORING_LEDGER,
     WHILE_INGESTED,
     bronze,
@@ -32,10 +33,12 @@ class Catalog:
     duplicate: Table
     scoring_ledger: Table
     predictions: Table
+    scoring_cost: Table
     window_facts: Table
     profile_metrics: Table
     drift_metrics: Table
     monitor: Table
+    counterfactual: Table
     decision: Table
     promotion: Table
 
@@ -57,10 +60,12 @@ def catalog_of(model: ModelSettings) -> Catalog:
         duplicate=DUPLICATE,
         scoring_ledger=SCORING_LEDGER,
         predictions=predictions(model),
+        scoring_cost=SCORING_COST,
         window_facts=WINDOW_FACTS,
         profile_metrics=profile,
         drift_metrics=drift,
         monitor=MONITOR,
+        counterfactual=COUNTERFACTUAL,
         decision=DECISION,
         promotion=PROMOTION,
     )

@@ -1,4 +1,4 @@
-"""What a declaration of a table says, and what is derived from it."""
+"""What a declaration of a table or a view says, and what is derived from it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -77,6 +77,21 @@ class Table:
             VERSION_PROPERTY: str(self.version),
             **(_NARROW_STATISTICS if self.from_driver and self.partition_by else {}),
         }
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of gold: its name, what a row is, its columns with their types, and its query in Spark's SQL."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    sql: str
+
+    @property
+    def full_name(self) -> str:
+        """`gold.name`, as SQL users write it."""
+        return f"gold.{self.name}"
 
 
 @cache

@@ -200,6 +200,31 @@ MONITOR = Table(
     from_driver=True,
 )
 
+COUNTERFACTUAL = Table(
+    "gold",
+    "counterfactual",
+    "A day of labelled predictions × alternative to the loop: what would have been right, and what it would have cost",
+    ("window_date", "alternative"),
+    (
+        Column("window_date", "date", "Day of the events, UTC"),
+        Column(
+            "alternative",
+            "string",
+            "never: the first promoted model stays; daily: one is trained each midnight on the newest labels",
+        ),
+        Column("n_labelled", "bigint", "Predictions whose label has come, in windows that no model was trained on"),
+        Column("n_right", "bigint", "Those of them that the models in production got right"),
+        Column("n_right_otherwise", "bigint", "Those that the alternative gets right; NULL if that is not known"),
+        Column("trainings", "bigint", "Trainings of the alternative at the midnight before"),
+        Column("trained_rows", "bigint", "Rows that it was trained on there"),
+        Column("training_seconds", "double", "Wall-clock time of that fit, without tuning or judging"),
+        Column("as_of", "timestamp", "Newest label time that was known of when the row was computed"),
+    ),
+    partition_by=("window_date",),
+    append_only=False,
+    from_driver=True,
+)
+
 DECISION = Table(
     "gold",
     "decision",

@@ -59,6 +59,21 @@ SCORING_LEDGER = Table(
     ),
     from_driver=True,
 )
+SCORING_COST = Table(
+    "silver",
+    "scoring_cost",
+    "What a micro-batch of scoring cost, written after its rows",
+    ("query_id", "batch_id"),
+    (
+        Column("query_id", "string", "Scoring stream's id"),
+        Column("batch_id", "bigint", "Micro-batch of that stream"),
+        Column("model_version", "string", "Registered version that scored it"),
+        Column("rows", "bigint", "Rows scored"),
+        Column("seconds", "double", "Wall-clock time from the batch's first step to its rows' commit"),
+        Column("recorded_at", "timestamp", "Wall-clock time"),
+    ),
+    from_driver=True,
+)
 
 
 def typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:

@@ -1,0 +1,150 @@
+"""The counterfactual: what would have been right, had nothing ever been trained again, or something every day."""
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from lakehouse.calendar import DAY, midnight
+from lakehouse.estimators import MatrixLearner, grid, problem_of
+from lakehouse.stations.evidence import LABEL_TIME, Evidence
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.statistics.windows import WindowFacts
+from lakehouse.steps.aggregate_kpis import PREDICTION
+from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
+from lakehouse.steps.policy.document import instant
+from lakehouse.steps.policy.history import History
+from lakehouse.store import Row
+
+NEVER, DAILY = "never", "daily"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A day's labelled predictions in base windows that no model was trained on.
+
+    Attributes:
+        windows: start and model version of each such window.
+        n_labelled: predictions whose label has come.
+        n_right: those of them that production got right.
+        n_right_of_first: those that the first promoted model gets right; None where that is not known.
+    """
+
+    windows: frozenset[tuple[dt.datetime, str]]
+    n_labelled: int
+    n_right: int
+    n_right_of_first: int | None
+
+    @classmethod
+    def of(cls, facts: Iterable[WindowFacts]) -> "Judged":
+        """Sums the facts of a day: those of the whole table, without windows that their version was trained on."""
+        own = [each for each in facts if each.segment.slice_key is None and not each.n_in_training]
+        qualities = [each.quality for each in own]
+        first = [each.n_right_without_retraining for each in qualities]
+        known = [each for each in first if each is not None]
+        return cls(
+            windows=frozenset((each.start, each.segment.version) for each in own),
+            n_labelled=sum(each.n_labelled for each in qualities),
+            n_right=sum(each.n_right for each in qualities),
+            n_right_of_first=sum(known) if len(known) == len(first) else None,
+        )
+
+
+def compare_with_alternatives(
+    lakehouse: Lakehouse, facts: Mapping[dt.date, Sequence[WindowFacts]], as_of: dt.datetime | None, anew: bool
+) -> None:
+    """Brings `gold.counterfactual` up to date, day by day, each overwritten whole.
+
+    Args:
+        lakehouse: whose predictions are compared.
+        facts: all facts of each day that may have changed.
+        as_of: newest label time that they know of.
+        anew: whether days are computed again whose labelled rows are the ones on record.
+    """
+    judged = {day: Judged.of(each) for day, each in facts.items()}
+    judged = {day: each for day, each in judged.items() if each.n_labelled}
+    if as_of is None or not judged:
+        return
+    recorded = {} if anew else _recorded(lakehouse, judged)
+    rows: list[Row] = []
+    for day, each in sorted(judged.items()):
+        if recorded.get(day) != ({each.n_labelled}, each.n_right_of_first):
+            rows += _rows_of(lakehouse, day, each, as_of)
+    if rows:
+        lakehouse.store.replace_partitions(rows, lakehouse.catalog.counterfactual, f"labels until {as_of:%Y-%m-%d}")
+
+
+def _recorded(lakehouse: Lakehouse, days: Iterable[dt.date]) -> dict[dt.date, tuple[set[int], int | None]]:
+    """Of each day, how many labelled predictions its rows count (all the same), and what the first model got right."""
+    dates = ", ".join(f"'{day}'" for day in sorted(days))
+    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=f"window_date IN ({dates})")
+    labelled: dict[dt.date, set[int]] = {}
+    for row in rows:
+        labelled.setdefault(row["window_date"], set()).add(row["n_labelled"])
+    first = {row["window_date"]: row["n_right_otherwise"] for row in rows if row["alternative"] == NEVER}
+    return {day: (counts, first.get(day)) for day, counts in labelled.items()}
+
+
+def _rows_of(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime) -> list[Row]:
+    common = {"window_date": day, "n_labelled": judged.n_labelled, "n_right": judged.n_right, "as_of": as_of}
+    none = {"trainings": 0, "trained_rows": 0, "training_seconds": 0.0}
+    never = common | none | {"alternative": NEVER, "n_right_otherwise": judged.n_right_of_first}
+    if lakehouse.model.is_regression:
+        return [never]
+    return [never, never | {"alternative": DAILY} | _daily(lakehouse, day, judged, as_of)]
+
+
+def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime) -> dict[str, Any]:
+    """What a model gets right that was trained at the day's midnight, and what production did on the same rows.
+
+    Empty where too few labels had come by then for a first training: till then the first model is all there is.
+    """
+    model, evidence = lakehouse.model, Evidence(lakehouse, History(), as_of)
+    calls, start = _calls_until(evidence, day), instant(midnight(day))
+    if not len(calls):
+        return {}
+    rows, window = evidence.rows_of(calls), np.timedelta64(model.training.sliding)
+    taken = known_at(rows, start, window, model.training.first_after, model.training.max_rows)
+    if taken.sum() < model.training.first_after:
+        return {}
+    learner = MatrixLearner(grid([""], model.training.families)[0], problem_of(model), model.training.seed)
+    began = time.perf_counter()
+    with threadpool_limits(1, user_api="openmp"):
+        found = retrained_daily(rows, start, taken, learner)
+    seconds = time.perf_counter() - began
+    asked = rows.made >= start
+    counted, codes = _is_judged(calls[asked], judged, model.metrics.base_window, model.event_time), rows.codes[asked]
+    in_production = evidence.codes(calls.loc[asked, PREDICTION])
+    return {
+        "n_labelled": int(counted.sum()),
+        "n_right": int((counted & (in_production == codes)).sum()),
+        "n_right_otherwise": int((counted & (found.calls == codes)).sum()),
+        "trainings": 1,
+        "trained_rows": found.trained_rows,
+        "training_seconds": round(seconds, 4),
+    }
+
+
+def _calls_until(evidence: Evidence, day: dt.date) -> pd.DataFrame:
+    """The labelled predictions up to the day's end, from as far back as a training at its midnight may reach."""
+    model, start = evidence.lakehouse.model, midnight(day)
+    sliding, back = model.training.sliding, model.training.sliding + model.labels.horizon + DAY
+    while True:
+        calls = evidence.calls(start - back, start + DAY)
+        known = calls.loc[calls[LABEL_TIME] <= start, model.event_time]
+        enough = len(known) >= model.training.first_after and known.max() - sliding >= start - back
+        if enough or start - back <= model.stream.began:
+            return calls
+        back *= 2
+
+
+def _is_judged(calls: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str) -> np.ndarray:
+    """Which of the predictions lie in the windows that are compared."""
+    starts = calls[time_column].dt.floor(width)
+    pairs = zip(starts, calls["model_version"], strict=True)
+    return np.array([pair in judged.windows for pair in pairs], dtype=bool)

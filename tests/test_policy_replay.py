@@ -17,7 +17,6 @@ from lakehouse.glassware.stream import Stream
 from lakehouse.settings import PolicySettings, ThresholdRule, load_model_settings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import FIRST_AFTER, Event, Loop
-from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.replay import Replayed, compared, learner_of, replay, replay_all
 from lakehouse.simulation.world import World, world_of
@@ -100,27 +99,31 @@ def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(world:
 
 
 class Watched(Loop):
-    """Keeps what each night could know, and what the epoch's counts were of."""
+    """Keeps what each night could know, and which labels the epoch's counts were of."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.seen, self.counted = [], []
 
     def _step(self, as_of, rows):
-        self.seen = [*getattr(self, "seen", []), (as_of, rows.made)]
+        self.seen.append((as_of, rows.made))
         super()._step(as_of, rows)
 
     def _detect(self, champion, moments):
-        self.counted = (champion, self.rows.told[self._epoch()])
+        self.counted.append((self.seen[-1][0], champion.epoch, self.rows.told[self._epoch()]))
         return super()._detect(champion, moments)
 
 
 def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(world: World):
     late = np.random.default_rng(2).random(PIECES) < 0.1
     told = np.where(late, world.told + 4 * DAY, world.told)
-    loop = Watched(replace(world, told=told), POLICIES["never"]).run()
+    loop = Watched(replace(world, told=told), PolicySettings()).run()
     assert len(loop.seen) > 20
     for as_of, made in loop.seen:
         assert np.array_equal(made, world.made[told <= as_of])
-    champion, counted = loop.counted
-    assert len(counted) == (told > champion.epoch).sum()
-    assert counted.min() > champion.epoch
+    assert len({epoch for _, epoch, _ in loop.counted}) == 2
+    for as_of, epoch, counted in loop.counted:
+        assert np.array_equal(counted, told[(told > epoch) & (told <= as_of)])
 
 
 def test_it_decides_once_a_day_at_the_last_label_of_the_day(history: Recorded):

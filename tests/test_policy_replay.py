@@ -171,6 +171,8 @@ def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Record
     counts = ["alarms", "trainings", "refused", "promotions", "rolled back"]
     assert table.loc["as recorded", counts].tolist() == [2, 5, 1, 4, 1]
     assert table.loc["a", counts].tolist() == [1, 2, 0, 2, 0]
+    later = compared(replace(works, since=rows.made[4]), replays)
+    assert list(later["labelled rows judged"]) == [1, 1]  # rows of before, which the first model called afterwards
     uncalled = replace(works, called=np.full(6, -1), since=None)
     alone = compared(uncalled, replays)
     assert (list(alone["policy"]), list(alone["labelled rows judged"])) == (["a"], [4])

@@ -12,8 +12,9 @@ from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.estimators import MatrixLearner, grid, problem_of
 from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
 from lakehouse.simulation.loop import ROLLBACK, Loop
-from lakehouse.simulation.recorded import Recorded, Tally
-from lakehouse.simulation.table import in_parallel
+from lakehouse.simulation.policies import POLICIES
+from lakehouse.simulation.recorded import Recorded, Tally, recorded
+from lakehouse.simulation.table import as_markdown, in_parallel
 from lakehouse.steps.policy.candidates import Learner
 
 AS_RECORDED, NEVER = "as recorded", "never retrained"
@@ -101,6 +102,23 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
         rows.append(_line(AS_RECORDED, history, history.called, history.tally, judged))
     rows += [_line(name, history, each.called, each.tally, judged) for name, each in replays.items()]
     return pd.DataFrame(rows)
+
+
+def report_of(root: str, model: ModelSettings, asked: Mapping[str, PolicySettings], cores: int) -> str:
+    """The comparison on a lakehouse's labels as Markdown, after it a line that says what was judged and fitted.
+
+    Raises:
+        ConfigurationError, StoreError, TrainingError: see `recorded` and `replay_all`.
+    """
+    policies = {NEVER: POLICIES["never"]} | {name: each for name, each in asked.items() if name != "never"}
+    history = recorded(root, model)
+    replays = replay_all(history, policies, model, cores)
+    trial, made = learner_of(model).trial, history.rows.made[judged_rows(history, replays)]
+    span = " to ".join(str(moment.astype("datetime64[m]")).replace("T", " ") for moment in made[[0, -1]])
+    return (
+        f"{as_markdown(compared(history, replays))}\n\n"
+        f"judged: rows made from {span}; {len(history.nights)} label days; each training: {trial.name.strip()}"
+    )
 
 
 def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarray:

@@ -72,10 +72,10 @@ def the_plants_world() -> World:
     return World(world_of("demo", 0).variant, 0, features, codes, made, told, np.full(len(codes), 0.5))
 
 
-def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest, monkeypatch):
-    monkeypatch.setattr("lakehouse.simulation.loop.FIRST_AFTER", newest.model.training.first_after)
+def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
     learner = MatrixLearner(Trial("", "decision_tree", {"ccp_alpha": 0.005}), problem_of(newest.model), 0)
-    events = Loop(the_plants_world(), newest.model.policy, learner).run(NIGHTS).events
+    loop = Loop(the_plants_world(), newest.model.policy, learner, newest.model.training.first_after)
+    events = loop.run(NIGHTS).events
     asked = [row for row in decisions(newest) if row["retrain"]]
     verdicts = promotions(newest)
     assert [row["action"] for row in asked] == ["train_first", "retrain", "retrain", "refresh"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,9 +151,17 @@ def test_an_archived_version_that_is_wrong_where_the_two_differ_is_no_evidence()
 
 
 def test_an_archived_version_that_is_unsure_says_less():
+    """Unsure in all its bins, or in the one that its call is in."""
     given, part = counts(CALM + [1] * 4), disputed([0] * 72 + [1] * 4, [0] * 72 + [1] * 4)
     sure, unsure = (detect(given, archive(wrong=wrong), 1, MEMORY, {7: part}).log_statistic for wrong in (10, 900))
     assert sure > unsure + 1
+    errors = np.full(2 * N_BINS, 10.0)
+    errors[-1] = 900
+    known = archive() | {7: replace(record(7, epoch=START - 9 * DAY), wrong=errors)}
+    hard = Disputed(part.counts, np.full(len(part.bin), 2 * N_BINS - 1))
+    easy, hard_one = (detect(given, known, 1, MEMORY, {7: each}).log_statistic for each in (part, hard))
+    assert easy == pytest.approx(sure)
+    assert hard_one == pytest.approx(unsure)
 
 
 def test_rows_that_an_archived_version_calls_otherwise_raise_no_more_false_alarms_than_stated():

@@ -52,6 +52,18 @@ def test_the_border_is_told_as_of_now_and_a_little_later():
     assert np.mean(now) + 0.05 < np.mean(later) < 3.5
 
 
+def test_each_piece_has_a_trend_of_its_own():
+    """Chances rise below 3 and fall above 7: what is carried on differs from piece to piece, not by a constant."""
+    rng = np.random.default_rng(3)
+    values = np.column_stack([rng.uniform(0, 10, ROWS), rng.normal(0, 1, ROWS)])
+    chance = np.select([values[:, 0] < 3, values[:, 0] > 7], [0.9 - 0.25 * AGE, 0.1 + 0.25 * AGE], 0.5)
+    found = rng.random(ROWS) < chance
+    asked = np.array([[1.5, 0.0], [8.5, 0.0]])
+    now, later = (fit_trend(values, found, AGE, ahead).chances(asked)[:, 1] for ahead in (-1.0, 0.5))
+    assert later[0] > now[0] + 0.1
+    assert later[1] < now[1] - 0.1
+
+
 def test_a_missing_value_has_a_chance_of_its_own():
     values, found = events(np.full(ROWS, 3.0), 1)
     gone = np.arange(ROWS) % 10 == 0

@@ -9,10 +9,19 @@ from lakehouse.settings import PolicySettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.world import Plant
 from lakehouse.statistics.difficulty import N_BINS
-from lakehouse.steps.policy.candidates import Fitted, Learner, Model, candidates_of, choose, cross_fit
+from lakehouse.steps.policy.candidates import (
+    Fitted,
+    Learner,
+    Model,
+    candidates_of,
+    choose,
+    cross_fit,
+    judged_at_gate,
+    recalled,
+)
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
 from lakehouse.steps.policy.detect import Detection, detect
-from lakehouse.steps.policy.evidence import BinCounts, Pool, Rows, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Disputed, Pool, Rows, VersionRecord
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge, on_probation, probation
 from lakehouse.steps.policy.rules import Record
 from lakehouse.steps.policy.version import archived, judged_rows, record_of, restored
@@ -152,7 +161,21 @@ class Loop:
         wrong = self._wrong[new].astype(int)
         ones = np.ones(len(wrong), dtype=int)
         counts = BinCounts(moments[new], self.judged_by[new], self._bin[new], ones, wrong)
-        return detect(counts, self.records, champion.version, self._memory)
+        return detect(counts, self.records, champion.version, self._memory, self._disputed(champion, counts, new))
+
+    def _disputed(self, champion: VersionRecord, counts: BinCounts, new: slice) -> dict[int, Disputed]:
+        """Of the newest counts, those that archived versions call otherwise."""
+        recall, made = self.settings.detector.recall, self.world.made[new]
+        if recall is None or not len(made):
+            return {}
+        late = np.flatnonzero(made > made.max() - np.timedelta64(recall))
+        called = self._bin[new][late] // N_BINS
+        found = {}
+        for version in recalled(self._archive, champion, self.records, self.settings.candidates):
+            calls, bins = self._calls(self.records[version], self.world.features[new][late])
+            differs = calls != called
+            found[version] = Disputed(counts.take(late[differs]), bins[differs])
+        return found
 
     def _record(self, as_of: np.datetime64, champion: VersionRecord) -> Record:
         new = self._epoch()
@@ -215,7 +238,7 @@ class Loop:
         champion = self.champion
         if champion is None:
             return Judgement(True, "the first model")
-        new = judged & (rows.told > champion.as_of) & (fitted.calls >= 0)
+        new = judged_at_gate(fitted, rows, judged, champion.as_of)
         calls = self.models[champion.version].predict(rows.features[new]) if new.any() else np.empty(0, int)
         called = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
         challenger = Challenger(rows.codes[new], calls, fitted.calls[new], classes=called)

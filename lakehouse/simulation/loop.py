@@ -163,16 +163,16 @@ class Loop:
         counts = BinCounts(moments[new], self.judged_by[new], self._bin[new], ones, wrong)
         return detect(counts, self.records, champion.version, self._memory, self._disputed(champion, counts, new))
 
-    def _disputed(self, champion: VersionRecord, counts: BinCounts, new: slice) -> dict[int, Disputed]:
-        """Of the newest counts, those that archived versions call otherwise."""
-        recall, made = self.settings.detector.recall, self.world.made[new]
+    def _disputed(self, champion: VersionRecord, counts: BinCounts, new: np.ndarray) -> dict[int, Disputed]:
+        """Of the newest counts, those that archived versions call otherwise; `new` is the mask of the counted rows."""
+        recall, made = self.settings.detector.recall, self.rows.made[new]
         if recall is None or not len(made):
             return {}
         late = np.flatnonzero(made > made.max() - np.timedelta64(recall))
         called = self._bin[new][late] // N_BINS
         found = {}
         for version in recalled(self._archive, champion, self.records, self.settings.candidates):
-            calls, bins = self._calls(self.records[version], self.world.features[new][late])
+            calls, bins = self._calls(self.records[version], self.rows.features[new][late])
             differs = calls != called
             found[version] = Disputed(counts.take(late[differs]), bins[differs])
         return found

@@ -60,6 +60,8 @@ class Loop:
 
     Attributes:
         events: trainings and rollbacks, in order.
+        decisions: as-of and decision of each night with labels, in order; two where an alarm was refused and a refresh
+            was left of it.
         called: class code that production gave each piece; -1 before the first champion.
         judged_by: version whose call each piece's label is held against; the one that called it, until the label comes.
     """
@@ -69,6 +71,7 @@ class Loop:
     learner: Learner = fit_tree
     first_after: int = FIRST_AFTER
     events: list[Event] = field(default_factory=list)
+    decisions: list[tuple[np.datetime64, Decision]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rows = self.world.rows
@@ -145,10 +148,12 @@ class Loop:
         if champion and record and decision.action == RETRAIN and decision.change_at == record.detection.change_at:
             dated = self._detect(champion, self.rows.made).change_at
             decision = replace(decision, change_at=dated)
+        self.decisions.append((as_of, decision))
         promoted = decision.retrain and self._train(decision, rows, as_of)
         if decision.action == RETRAIN and not promoted:
             again = decide(replace(situation, refused=True), self.first_after, self.settings)
             if again.retrain:
+                self.decisions.append((as_of, again))
                 self._train(again, rows, as_of)
 
     def _epoch(self) -> np.ndarray:

@@ -7,13 +7,17 @@ called. Versions are compared by the order of their promotion: the registry numb
 
     python -m tests.benchmarks.parity [SEED] [SCENARIO]
 
-Exit code 1 where anything differs.
+Exit code 1 where anything differs. Of 2026-11-21, seed 0, all 43 nights, on 2 cores that others used too:
+
+    simulation: 5 s, 25 verdicts
+    pipeline: 307 s
+    compared: 43 decisions, 25 verdicts, 6656 calls; 0 differences
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -39,6 +43,7 @@ from lakehouse.store import Row
 
 FAMILIES = {"decision_tree": {"ccp_alpha": [0.005]}}
 ROUNDING = 1e-9
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk would double the time
 
 Facts = dict[str, Any]
 
@@ -49,11 +54,11 @@ def settings() -> ModelSettings:
     return model.model_copy(update={"training": model.training.model_copy(update={"families": FAMILIES})})
 
 
-def simulated(model: ModelSettings, seed: int, scenario: str) -> Loop:
-    """The loop over the stream of the seed."""
+def simulated(model: ModelSettings, seed: int, scenario: str, nights: Sequence[np.datetime64] | None = None) -> Loop:
+    """The loop over the stream of the seed, by the given nights, or all of them."""
     learner = MatrixLearner(grid([""], model.training.families)[0], problem_of(model), model.training.seed)
     with threadpool_limits(1):
-        return Loop(world_of(scenario, seed), model.policy, learner, model.training.first_after).run()
+        return Loop(world_of(scenario, seed), model.policy, learner, model.training.first_after).run(nights)
 
 
 def decisions_of(lakehouse: Lakehouse) -> list[Row]:
@@ -155,7 +160,7 @@ def main(seed: int = 0, scenario: str = "demo") -> None:
     model, began = settings(), time.monotonic()
     loop = simulated(model, seed, scenario)
     print(f"simulation: {time.monotonic() - began:.0f} s, {len(loop.events)} verdicts", flush=True)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         session = open_session()
         session.sparkContext.setLogLevel("ERROR")
         lakehouse, began = open_lakehouse(session, model, EnvironmentSettings(root=folder)), time.monotonic()

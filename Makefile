@@ -18,6 +18,7 @@ PORT ?= 10000
 SEEDS ?= 20
 SCENARIOS ?= demo gradual recurring
 POLICIES ?=
+REPLAY ?=
 
 export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -34,8 +35,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
 
-policy: $(SET_UP) ## Compares retraining policies over simulated streams, on all cores (SEEDS=, SCENARIOS=, POLICIES=).
-	@$(BIN)/python -m jobs.policy --seeds $(SEEDS) --scenarios $(SCENARIOS) $(if $(POLICIES),--policies $(POLICIES))
+policy: $(SET_UP) ## Compares retraining policies over simulated streams (SEEDS=, SCENARIOS=, POLICIES=), or a lakehouse's labels (REPLAY=.lakehouse/demo).
+	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) --scenarios $(SCENARIOS)) \
+		$(if $(POLICIES),--policies $(POLICIES))
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(ROOT)/mlflow/mlflow.db --host 127.0.0.1 --port 5000

@@ -1,6 +1,7 @@
-"""Compares retraining policies over simulated streams: seeds x scenarios x policies, in parallel; no Spark."""
+"""Compares retraining policies, over simulated streams or on a lakehouse's own labels; in parallel, without Spark."""
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 from lakehouse.settings import GateSettings, load_model_settings
 from lakehouse.simulation.figure import draw
 from lakehouse.simulation.gate_table import gate_table
-from lakehouse.simulation.policies import POLICIES
+from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
+from lakehouse.simulation.replay import report_of
 from lakehouse.simulation.table import Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS
 from lakehouse.stations.command_line import run_job
@@ -20,10 +22,10 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=20, help="runs of each row (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=1000, help="their first seed (default: %(default)s)")
     parser.add_argument("--scenarios", nargs="+", default=["demo"], choices=sorted(VARIANTS), metavar="NAME")
-    parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=[*POLICIES, "yaml"], metavar="NAME")
-    parser.add_argument(
-        "--model", default="conf/glassware.yaml", help="whose `policy:` is `yaml` (default: %(default)s)"
-    )
+    parser.add_argument("--replay", metavar="ROOT", help="a lakehouse: take its own labels in place of simulated ones")
+    known = f"{', '.join(POLICIES)}; {OF_MODEL}: the model's own; a/file.yaml: what may stand under its `policy:`"
+    parser.add_argument("--policies", nargs="+", type=policy_name, metavar="NAME", help=f"some of {known}")
+    parser.add_argument("--model", default="conf/glassware.yaml", help="the model's YAML file (default: %(default)s)")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="processes (default: all cores)")
     parser.add_argument("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="(default: %(default)s)")
     parser.add_argument("--gate", action="store_true", help="print the gate's operating characteristic, and no runs")
@@ -38,16 +40,13 @@ def main(words: Sequence[str] | None = None) -> None:
         for needed in (gate.confidence, gate.least_confidence):
             print(f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n")
         return
-    policies = dict(POLICIES)
-    if "yaml" in options.policies:
-        policies["yaml"] = load_model_settings(options.model).policy
+    policies = policies_of(options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES], options.model)
+    if options.replay:
+        print(f"\n{report_of(options.replay, load_model_settings(options.model), policies, options.cores)}")
+        return
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    tasks = [
-        Task(policy, policies[policy], scenario, seed)
-        for scenario in options.scenarios
-        for policy in options.policies
-        for seed in seeds
-    ]
+    runs = itertools.product(options.scenarios, policies.items(), seeds)
+    tasks = [Task(name, settings, scenario, seed) for scenario, (name, settings), seed in runs]
     results = run_all(tasks, options.cores)
     draw(results, options.figure)
     print(f"\n{as_markdown(summary(results))}\n\nseeds {seeds[0]}-{seeds[-1]}; figure: {options.figure}")

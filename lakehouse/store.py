@@ -55,7 +55,7 @@ class Store:
 
     def path(self, table: Table) -> str:
         """Where the table lies."""
-        return f"{self.root}/{table.layer}/{table.name}"
+        return _path(self.root, table)
 
     def checkpoint(self, query: str) -> str:
         """Where the streaming query of that name keeps its checkpoint."""
@@ -279,10 +279,26 @@ class Store:
         )
 
 
+def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
+    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what is missing.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    path = _path(root, table)
+    if not DeltaTable.is_deltatable(path):
+        raise StoreError(f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file")
+    return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
+
+
 def covering_keys_of(rows: DataFrame, key: str) -> Column:
     """Whether a key lies between the least and the greatest of the rows: literals, by which Delta skips files."""
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
+
+
+def _path(root: str, table: Table) -> str:
+    return f"{root}/{table.layer}/{table.name}"
 
 
 def _check_columns(what: str, found: StructType, table: Table) -> None:

@@ -4,8 +4,9 @@ import pytest
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.steps.policy import candidates
-from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, choose, cross_fit, pool_of
+from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, choose, cross_fit, pool_of, recalled
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.steps.policy.detect import RETURNED
 from lakehouse.steps.policy.evidence import Pool, Region, Segment
 from lakehouse.steps.policy.regions import contradicted
 from lakehouse.steps.policy.version import archived, record_of, restored
@@ -174,3 +175,19 @@ def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():
     assert (back.version, back.epoch, back.reference, back.since_change) == (1, ROWS.told[-1], 1, 100)
     assert back.pool.mask(ROWS).all()
     assert list(archived(archive, record(5), CHANGED_AT)) == [1, 5]
+
+
+def test_the_archived_version_whose_rule_is_back_is_tried_first():
+    archive = {1: EVERYTHING.until(CHANGED_AT), 2: EVERYTHING.until(CHANGED_AT)}
+    decision = Decision(RETRAIN, "a rule", (), {RETURNED: 1.0}, CHANGED_AT)
+    assert names(decision, record(3, reference=2, changed_at=CHANGED_AT), archive) == [
+        "transfer from 1", "version 1", "transfer from 3", "transfer from 2", "version 2", "since_change",
+    ]  # fmt: skip
+
+
+def test_the_return_of_the_newest_champions_of_other_epochs_is_looked_for():
+    pools = dict.fromkeys((1, 2, 3, 4), EVERYTHING)
+    records = {version: record(version, epoch=START - version * DAY) for version in pools}
+    champion = record(5, epoch=START - 3 * DAY)
+    assert recalled(pools, champion, records, SETTINGS) == [4, 2, 1]
+    assert recalled(pools, champion, records, CandidateSettings(archived=1)) == [4]

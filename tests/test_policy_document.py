@@ -12,7 +12,7 @@ from lakehouse.estimators import Features
 from lakehouse.statistics.difficulty import N_BINS, fit_difficulty
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
 from lakehouse.steps.policy.encoding import CallBins, matrix_of, names_of
-from lakehouse.steps.policy.evidence import Pool, Region, Segment
+from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment
 from lakehouse.steps.policy.history import History, history_of
 from tests.policy_rows import DAY, HOUR, START, record
 
@@ -57,7 +57,8 @@ def rich(version: int = 2, **given) -> PolicyRecord:
     random = np.random.default_rng(0)
     features = random.normal(size=(200, 2))
     region = Region((("lane=a", 0.5, np.inf), ("grams", -np.inf, 3.25)), 1)
-    pool = Pool((Segment(None, START + DAY, (region,)), Segment(START + DAY + np.timedelta64(7, "us"))))
+    moving = Moving(("lane=a", "grams"), fit_difficulty(features, (features[:, 1] > 1).astype(int), 2), 0)
+    pool = Pool((Segment(None, START + DAY, (region, moving)), Segment(START + DAY + np.timedelta64(7, "us"))))
     kept = record(
         version,
         changed_at=START + DAY + np.timedelta64(7, "us"),

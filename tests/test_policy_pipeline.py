@@ -2,8 +2,10 @@
 
 import datetime as dt
 import shutil
+import tempfile
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,25 +14,31 @@ import pyarrow.compute as pc
 import pytest
 
 from lakehouse.estimators import MatrixLearner, Trial, problem_of
+from lakehouse.glassware.landing import land_until
 from lakehouse.glassware.stream import Stream
-from lakehouse.settings import OutageSettings, ProbationSettings
+from lakehouse.settings import EnvironmentSettings, OutageSettings, ProbationSettings, ShiryaevRobertsRule
 from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.world import World, world_of
 from lakehouse.stations import policy_loop, policy_training
 from lakehouse.stations.evidence import Evidence
+from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.policy_loop import BLIND
 from lakehouse.stations.policy_training import train_by_policy
 from lakehouse.stations.promotion import policy_records, promotions, record_verdict
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.run_pipeline import run_pipeline
-from lakehouse.steps.policy.decide import RETRAIN, Decision
-from lakehouse.steps.policy.document import instant
+from lakehouse.statistics.difficulty import N_BINS
+from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
 from lakehouse.stream import AVAILABLE_NOW
+from tests.benchmarks import parity
 from tests.rows import WITHHELD, glassware_plant, moment, parcel_depot, parcels
 
 SENSORS = ["temp", "pressure", "duration"]
+DEMO_NIGHTS = [np.datetime64(f"2019-{day}", "us") for day in ("07-08", "07-20", "07-26", "08-06", "08-08")]
+DRIFTS = [np.datetime64(f"2019-{moment}", "us") for moment in ("07-18T17:14", "08-03T20:43")]
 NIGHTS = [np.datetime64(f"2019-07-{day}", "us") for day in (10, 15, 18)]
 
 
@@ -72,10 +80,10 @@ def the_plants_world() -> World:
     return World(world_of("demo", 0).variant, 0, features, codes, made, told, np.full(len(codes), 0.5))
 
 
-def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest, monkeypatch):
-    monkeypatch.setattr("lakehouse.simulation.loop.FIRST_AFTER", newest.model.training.first_after)
+def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
     learner = MatrixLearner(Trial("", "decision_tree", {"ccp_alpha": 0.005}), problem_of(newest.model), 0)
-    events = Loop(the_plants_world(), newest.model.policy, learner).run(NIGHTS).events
+    loop = Loop(the_plants_world(), newest.model.policy, learner, newest.model.training.first_after)
+    events = loop.run(NIGHTS).events
     asked = [row for row in decisions(newest) if row["retrain"]]
     verdicts = promotions(newest)
     assert [row["action"] for row in asked] == ["train_first", "retrain", "retrain", "refresh"]
@@ -105,6 +113,69 @@ def test_a_training_that_gives_no_challenger_has_its_seconds_on_record(plant, tm
     refusals = [row for row in promotions(lakehouse) if row["action"] == "refuse" and row["to_version"] is None]
     assert refusals
     assert all(dict(row["evidence"])["training_seconds"] >= 0 for row in refusals)
+
+
+def without_recall(model):
+    """Settings under which the return of an archived version's rule is not looked for."""
+    policy = model.policy.model_copy(update={"rules": (ShiryaevRobertsRule(recall=None),)})
+    return model.model_copy(update={"policy": policy})
+
+
+def test_both_drifts_of_the_demo_are_answered_as_the_simulation_answers_them(spark):
+    model, stream = parity.settings(), Stream("demo", 0)
+    loop = parity.simulated(model, 0, "demo", DEMO_NIGHTS)
+    with tempfile.TemporaryDirectory(dir=parity.MEMORY) as folder:
+        lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=folder))
+        for night in DEMO_NIGHTS:
+            land_until(stream, Path(lakehouse.landing), moment_of(night))
+            run_pipeline(lakehouse)
+        figures, differences = parity.compared(lakehouse, loop)
+        _, others = parity.compared(lakehouse, parity.simulated(without_recall(model), 0, "demo", DEMO_NIGHTS))
+    assert differences == []
+    assert {each.split()[3] for each in others if each.startswith("decision")} == {"log_statistic"}
+    assert figures == {"decisions": 5, "verdicts": 5, "calls": int((loop.called >= 0).sum())}
+    assert [decision.action for _, decision in loop.decisions] == [TRAIN_FIRST, RETRAIN, REFRESH, RETRAIN, RETRAIN]
+    assert loop.events[-1].candidate == "moving from 3"
+    first, _, second = (decision.change_at for _, decision in loop.decisions[1:4])
+    assert abs(first - DRIFTS[0]) < np.timedelta64(1, "h")
+    assert abs(second - DRIFTS[1]) < np.timedelta64(1, "h")
+
+
+def test_what_an_archived_version_calls_otherwise_is_by_hour_and_by_row_from_the_moment_asked_for(plant):
+    lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
+    evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    [(version, by_hour)] = evidence.disputed().items()
+    rows = evidence.calls(moment("2019-07-09T00:00:00"), None)
+    rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
+    counts, old = evidence.row_counts(rows), evidence.called_by(1, rows)
+    otherwise = old != counts.bin // N_BINS
+    assert version == 1
+    assert 50 < otherwise.sum() < len(rows) / 2
+    assert (by_hour.bin // N_BINS == old[otherwise]).all()
+    assert len(np.unique(by_hour.bin % N_BINS)) > 2
+    assert (by_hour.counts.wrong == counts.wrong[otherwise]).all()
+    assert set(by_hour.counts.hour) <= set(evidence.counts.hour)
+    by_row, dated = evidence.disputed(since)[1].counts, evidence.dated_counts(since)
+    late = counts.hour[otherwise] >= since
+    assert (by_row.hour[late] == counts.hour[otherwise][late]).all()
+    assert (by_row.hour[~late] == by_hour.counts.hour[~late]).all()
+    assert 0 < late.sum() < len(late)
+    assert set(by_row.hour) <= set(dated.hour)
+
+
+def test_the_return_of_a_rule_is_looked_for_in_the_newest_stretch_alone(plant, monkeypatch):
+    rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
+    lakehouse = with_policy(plant.at("newest"), rules=(rule,))
+    evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    newest, reads, calls = evidence.counts.hour.max(), [], Evidence.calls
+    monkeypatch.setattr(Evidence, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1])
+    found = evidence.disputed()[1].counts
+    assert reads == [(moment_of(newest) - rule.recall, None)]
+    assert len(found.hour)
+    assert found.hour.min() >= newest - np.timedelta64(12, "h")
+    forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
+    assert Evidence(forgetful, evidence.history, evidence.as_of).disputed() == {}
+    assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).disputed() == {}
 
 
 def test_a_refused_alarm_is_known_to_the_next_decision(newest):
@@ -230,6 +301,7 @@ def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_c
     lakehouse = plant.copy("drifted", tmp_path)
     forgotten = [row | {"policy_record": None} for row in promotions(lakehouse)]
     shutil.rmtree(lakehouse.store.path(lakehouse.catalog.promotion))
+    lakehouse = replace(lakehouse, store=replace(lakehouse.store))  # the old one goes on from the log that it has read
     lakehouse.store.create_missing()
     lakehouse.store.append_rows(forgotten, lakehouse.catalog.promotion)
     run_pipeline(lakehouse)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings.base import Settings
 from lakehouse.settings.model import EnvironmentSettings, ModelSettings
+from lakehouse.settings.policy import PolicySettings
 
 S = TypeVar("S", bound=Settings)
 
@@ -25,6 +26,11 @@ def load_model_settings(path: Path | str) -> ModelSettings:
 def load_environment_settings(path: Path | str) -> EnvironmentSettings:
     """The environment of a YAML file; errors as for `load_model_settings`."""
     return _load(EnvironmentSettings, path)
+
+
+def load_policy_settings(path: Path | str) -> PolicySettings:
+    """What stands under `policy:` in a model's file, as a file of its own; errors as for `load_model_settings`."""
+    return _load(PolicySettings, path)
 
 
 def _load(kind: type[S], path: Path | str) -> S:

@@ -15,6 +15,7 @@ class ShiryaevRobertsRule(Settings):
     alarm: Annotated[float, Field(gt=1)] = 15_000.0
     suspicion: Annotated[float, Field(gt=1)] | None = None
     memory: Span = dt.timedelta(days=56)
+    recall: Span | None = dt.timedelta(days=7)
 
     @model_validator(mode="after")
     def _suspicion_comes_first(self) -> "ShiryaevRobertsRule":
@@ -96,6 +97,7 @@ class CandidateSettings(Settings):
     least_rows: Annotated[int, Field(ge=2)] = 40
     archived: Annotated[int, Field(ge=0)] = 4
     preference: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    moving: Span | None = dt.timedelta(days=6)
 
 
 class GateSettings(Settings):
@@ -104,6 +106,7 @@ class GateSettings(Settings):
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.6
     suspicion_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.99
     least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    moving_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.1
     slice_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
     milliseconds_per_thousand: Annotated[float, Field(gt=0)] | None = None
 

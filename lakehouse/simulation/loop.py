@@ -5,15 +5,23 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lakehouse.glassware.sensors import SENSORS
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.learner import fit_tree
-from lakehouse.simulation.world import World, probe
+from lakehouse.simulation.world import Plant
 from lakehouse.statistics.difficulty import N_BINS
-from lakehouse.steps.policy.candidates import Fitted, Learner, Model, candidates_of, choose, cross_fit
+from lakehouse.steps.policy.candidates import (
+    Fitted,
+    Learner,
+    Model,
+    candidates_of,
+    choose,
+    cross_fit,
+    judged_at_gate,
+    recalled,
+)
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
 from lakehouse.steps.policy.detect import Detection, detect
-from lakehouse.steps.policy.evidence import BinCounts, Pool, Rows, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Disputed, Pool, Rows, VersionRecord
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge, on_probation, probation
 from lakehouse.steps.policy.rules import Record
 from lakehouse.steps.policy.version import archived, judged_rows, record_of, restored
@@ -32,7 +40,8 @@ class Event:
         decision: that asked for it.
         judgement: the gate's, or the probation's.
         candidate: on which rows.
-        gain: true accuracy of the version judged, minus the one of the champion before, in the regime of then.
+        gain: true accuracy of the version judged, minus the one of the champion before, in the regime of then; NaN
+            where nobody knows the truth.
     """
 
     as_of: np.datetime64
@@ -47,28 +56,35 @@ class Event:
 class Loop:
     """A plant with the policy at work.
 
+    Labels may come in any order: those that have been told by a night are known in it, in the order of their events.
+
     Attributes:
         events: trainings and rollbacks, in order.
+        decisions: as-of and decision of each night with labels, in order; two where an alarm was refused and a refresh
+            was left of it.
         called: class code that production gave each piece; -1 before the first champion.
         judged_by: version whose call each piece's label is held against; the one that called it, until the label comes.
     """
 
-    world: World
+    world: Plant
     settings: PolicySettings
     learner: Learner = fit_tree
+    first_after: int = FIRST_AFTER
     events: list[Event] = field(default_factory=list)
+    decisions: list[tuple[np.datetime64, Decision]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        pieces = len(self.world.codes)
-        self.rows = Rows(SENSORS, self.world.features, self.world.codes, self.world.made, self.world.told)
+        self.rows = self.world.rows
+        pieces = len(self.rows)
         self.called = np.full(pieces, -1)
         self.judged_by = np.zeros(pieces, dtype=int)
         self._bin = np.zeros(pieces, dtype=int)
         self._wrong = np.zeros(pieces, dtype=bool)
-        self._first_of_epoch = 0
-        self._hour = self.world.made.astype("datetime64[h]")
+        self._known = np.zeros(pieces, dtype=bool)
+        self._began = self.rows.told.min()
+        self._hour = self.rows.made.astype("datetime64[h]")
         self._memory = np.timedelta64(self.settings.detector.memory)
-        self._scored = self._known = self._tried = 0
+        self._scored = self._tried = 0
         self.models: dict[int, Model] = {}
         self.records: dict[int, VersionRecord] = {}
         self._archive: dict[int, Pool] = {}
@@ -77,14 +93,14 @@ class Loop:
 
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Loop":
         """Goes through the given nights, or through all, to the one of the last label."""
-        first, last = (moment.astype("datetime64[D]") for moment in (self.world.made[0], self.world.told[-1]))
+        first, last = (moment.astype("datetime64[D]") for moment in (self.rows.made[0], self.rows.told.max()))
         for night in np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights:
             self._score(night)
-            known = int(np.searchsorted(self.world.told, night, side="right"))
-            if known > self._known:
-                self._take_in(slice(self._known, known))
-                self._known = known
-                self._step(night, self.rows.take(slice(0, known)))
+            new = (self.rows.told <= night) & ~self._known
+            if new.any():
+                self._take_in(np.flatnonzero(new))
+                self._known |= new
+                self._step(night, self.rows.take(self._known))
         return self
 
     @property
@@ -94,11 +110,11 @@ class Loop:
 
     def _score(self, night: np.datetime64) -> None:
         """The champion calls the pieces made since the last night."""
-        upto = int(np.searchsorted(self.world.made, night))
+        upto = int(np.searchsorted(self.rows.made, night))
         if self._champion is not None and upto > self._scored:
             new = slice(self._scored, upto)
             champion = self.records[self._champion]
-            self.called[new], self._bin[new] = self._calls(champion, self.world.features[new])
+            self.called[new], self._bin[new] = self._calls(champion, self.rows.features[new])
             self.judged_by[new] = self._champion
         self._scored = upto
 
@@ -107,7 +123,7 @@ class Loop:
         calls = self.models[version.version].predict(features)
         return calls, calls * N_BINS + version.difficulty.bins_of_calls(features, calls)
 
-    def _take_in(self, new: slice) -> None:
+    def _take_in(self, new: np.ndarray) -> None:
         """Labels: a row that a version of an earlier epoch called counts as the champion would have called it."""
         champion = self.champion
         calls = self.called[new].copy()
@@ -115,10 +131,10 @@ class Loop:
             epochs = {version: record.epoch == champion.epoch for version, record in self.records.items()}
             stale = np.array([not epochs.get(version, False) for version in self.judged_by[new].tolist()])
             if stale.any():
-                places = np.arange(new.start, new.stop)[stale]
-                calls[stale], self._bin[places] = self._calls(champion, self.world.features[places])
+                places = new[stale]
+                calls[stale], self._bin[places] = self._calls(champion, self.rows.features[places])
                 self.judged_by[places] = champion.version
-        self._wrong[new] = calls != self.world.codes[new]
+        self._wrong[new] = calls != self.rows.codes[new]
 
     def _step(self, as_of: np.datetime64, rows: Rows) -> None:
         """Probation, then a decision, and what follows from it."""
@@ -128,19 +144,21 @@ class Loop:
         labelled = len(rows) if start is None else int((rows.made >= start).sum())
         record = self._record(as_of, champion) if champion else None
         situation = Situation(as_of, champion, labelled, self._tried, record)
-        decision = decide(situation, FIRST_AFTER, self.settings)
+        decision = decide(situation, self.first_after, self.settings)
         if champion and record and decision.action == RETRAIN and decision.change_at == record.detection.change_at:
-            dated = self._detect(champion, self.world.made).change_at
+            dated = self._detect(champion, self.rows.made).change_at
             decision = replace(decision, change_at=dated)
+        self.decisions.append((as_of, decision))
         promoted = decision.retrain and self._train(decision, rows, as_of)
         if decision.action == RETRAIN and not promoted:
-            again = decide(replace(situation, refused=True), FIRST_AFTER, self.settings)
+            again = decide(replace(situation, refused=True), self.first_after, self.settings)
             if again.retrain:
+                self.decisions.append((as_of, again))
                 self._train(again, rows, as_of)
 
-    def _epoch(self) -> slice:
-        """The rows whose labels came since the epoch began."""
-        return slice(self._first_of_epoch, self._known)
+    def _epoch(self) -> np.ndarray:
+        """Mask of the rows whose labels came since the epoch began."""
+        return self._known & (self.rows.told > self._began)
 
     def _detect(self, champion: VersionRecord, moments: np.ndarray) -> Detection:
         """A count per labelled piece of the epoch: they add up to what gold has by hour."""
@@ -148,7 +166,21 @@ class Loop:
         wrong = self._wrong[new].astype(int)
         ones = np.ones(len(wrong), dtype=int)
         counts = BinCounts(moments[new], self.judged_by[new], self._bin[new], ones, wrong)
-        return detect(counts, self.records, champion.version, self._memory)
+        return detect(counts, self.records, champion.version, self._memory, self._disputed(champion, counts, new))
+
+    def _disputed(self, champion: VersionRecord, counts: BinCounts, new: np.ndarray) -> dict[int, Disputed]:
+        """Of the newest counts, those that archived versions call otherwise; `new` is the mask of the counted rows."""
+        recall, made = self.settings.detector.recall, self.rows.made[new]
+        if recall is None or not len(made):
+            return {}
+        late = np.flatnonzero(made > made.max() - np.timedelta64(recall))
+        called = self._bin[new][late] // N_BINS
+        found = {}
+        for version in recalled(self._archive, champion, self.records, self.settings.candidates):
+            calls, bins = self._calls(self.records[version], self.rows.features[new][late])
+            differs = calls != called
+            found[version] = Disputed(counts.take(late[differs]), bins[differs])
+        return found
 
     def _record(self, as_of: np.datetime64, champion: VersionRecord) -> Record:
         new = self._epoch()
@@ -211,7 +243,7 @@ class Loop:
         champion = self.champion
         if champion is None:
             return Judgement(True, "the first model")
-        new = judged & (rows.told > champion.as_of) & (fitted.calls >= 0)
+        new = judged_at_gate(fitted, rows, judged, champion.as_of)
         calls = self.models[champion.version].predict(rows.features[new]) if new.any() else np.empty(0, int)
         called = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
         challenger = Challenger(rows.codes[new], calls, fitted.calls[new], classes=called)
@@ -235,16 +267,11 @@ class Loop:
             self._archive = archived(self._archive, champion, decision.change_at)
         self.models[record.version], self.records[record.version] = model, record
         self._before, self._champion = self._champion, record.version
-        self._first_of_epoch = self._known if decision.action != REFRESH else self._first_of_epoch
+        self._began = record.as_of if decision.action != REFRESH else self._began
 
     def _gain(self, model: Model) -> float:
         """True accuracy of the model minus the champion's, in the regime of now."""
         if self._champion is None:
             return 0.0
-        now = min(self._scored, len(self.world.codes) - 1)
-        features, chance = probe(self.world.regime(now), now + 1)
-        return _accuracy(model, features, chance) - _accuracy(self.models[self._champion], features, chance)
-
-
-def _accuracy(model: Model, features: np.ndarray, chance: np.ndarray) -> float:
-    return float(np.where(model.predict(features) == 1, chance, 1 - chance).mean())
+        now, champion = min(self._scored, len(self.rows) - 1), self.models[self._champion]
+        return self.world.accuracy(model, now) - self.world.accuracy(champion, now)

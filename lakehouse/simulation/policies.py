@@ -1,9 +1,13 @@
-"""The policies that are compared: the default, and what people do."""
+"""The policies that are compared: the default, what people do, and those of YAML files."""
 
-from collections.abc import Mapping
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from lakehouse.settings import PolicySettings
+from lakehouse.settings import PolicySettings, load_model_settings, load_policy_settings
+
+OF_MODEL = "yaml"
 
 _UNGUARDED = {"confidence": 0.0, "suspicion_confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0}
 _NO_PROBATION = {"rows": 0}
@@ -35,3 +39,27 @@ POLICIES: Mapping[str, PolicySettings] = {
     "Page-Hinkley, last 5 days": _simple([{"rule": "page_hinkley"}], "newest", "5 days"),
     "ADWIN, last 5 days": _simple([{"rule": "adwin"}], "newest", "5 days"),
 }
+
+
+def policy_name(word: str) -> str:
+    """A word of a command line that names a policy.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if word in (*POLICIES, OF_MODEL) or Path(word).suffix in (".yaml", ".yml"):
+        return word
+    raise ArgumentTypeError(f"{word!r} is none; write one of {', '.join(POLICIES)}, {OF_MODEL}, or a YAML file")
+
+
+def policies_of(names: Iterable[str], model: Path | str) -> dict[str, PolicySettings]:
+    """The named policies, in that order: built in, `yaml` for the model's own, or a file of what stands there.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or says what is no setting.
+    """
+    return {name: POLICIES[name] if name in POLICIES else _of_file(name, model) for name in names}
+
+
+def _of_file(name: str, model: Path | str) -> PolicySettings:
+    return load_model_settings(model).policy if name == OF_MODEL else load_policy_settings(name)

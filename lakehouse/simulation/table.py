@@ -1,9 +1,10 @@
 """Many runs of many policies in parallel, and the table that sums them up."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.world import World, world_of
 from lakehouse.steps.policy.decide import RETRAIN, TRAIN_FIRST
 
+T = TypeVar("T")
+R = TypeVar("R")
 _DAY = np.timedelta64(1, "D")
 HALF_A_POINT, A_POINT = -0.005, -0.01
 
@@ -94,9 +97,14 @@ def run(task: Task) -> Result:
 
 def run_all(tasks: Sequence[Task], cores: int) -> list[Result]:
     """All runs in so many processes, with a progress bar; in the order of the tasks."""
+    return in_parallel(run, tasks, cores)
+
+
+def in_parallel(work: Callable[[T], R], tasks: Sequence[T], cores: int) -> list[R]:
+    """What the work gives for each task, in their order; in so many processes, with a progress bar."""
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(run, task): place for place, task in enumerate(tasks)}
-        found: dict[int, Result] = {}
+        waiting = {pool.submit(work, task): place for place, task in enumerate(tasks)}
+        found: dict[int, R] = {}
         for done in tqdm(as_completed(waiting), total=len(tasks), unit="run", smoothing=0):
             found[waiting[done]] = done.result()
     return [found[place] for place in range(len(tasks))]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,8 @@ from lakehouse.glassware.oracle import posterior
 from lakehouse.glassware.scenarios import FIRST_BOX, FIRST_DRIFT_ID, SCENARIOS, Regime, Scenario
 from lakehouse.glassware.sensors import SENSORS
 from lakehouse.glassware.stream import DAY, DEFAULT_PIECES, FIRST_PID, Stream
+from lakehouse.steps.policy.candidates import Model
+from lakehouse.steps.policy.evidence import Rows
 
 YEAR_OF_PIECES = 365 * 192
 _SMALL_DRIFT = Scenario(
@@ -21,6 +24,17 @@ _SMALL_DRIFT = Scenario(
         Regime("slightly narrower", FIRST_DRIFT_ID, replace(FIRST_BOX, temp=(352.0, 359.0))),
     ),
 )
+
+
+class Plant(Protocol):
+    """What a policy can be tried on: a stream as it was, simulated or recorded."""
+
+    @property
+    def rows(self) -> Rows:
+        """A row per labelled piece, in order of event time; labels may come in another order."""
+
+    def accuracy(self, model: Model, row: int) -> float:
+        """The true accuracy of a model under the rule that held when a row was made; NaN where nobody knows it."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,16 @@ class World:
         """The regime that a row was made in."""
         place = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.variant.course.regimes[place]
+
+    @property
+    def rows(self) -> Rows:
+        """See `Plant`."""
+        return Rows(SENSORS, self.features, self.codes, self.made, self.told)
+
+    def accuracy(self, model: Model, row: int) -> float:
+        """See `Plant`: on fresh readings of the row's regime."""
+        features, chance = probe(self.regime(row), row + 1)
+        return float(np.where(model.predict(features) == 1, chance, 1 - chance).mean())
 
     @property
     def nights(self) -> np.ndarray:

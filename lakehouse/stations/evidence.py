@@ -1,7 +1,7 @@
 """Evidence for the policy: additive counts from gold, and the labelled predictions of a stretch of time from silver."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,12 @@ from pyarrow.compute import Expression
 from lakehouse.estimators import ModelCache, problem_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
+from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.aggregate_kpis import PREDICTION
+from lakehouse.steps.policy.candidates import recalled
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.encoding import matrix_of, names_of
-from lakehouse.steps.policy.evidence import BinCounts, Rows
+from lakehouse.steps.policy.evidence import BinCounts, Disputed, Rows
 from lakehouse.steps.policy.history import History
 from lakehouse.steps.retrain import features_of
 
@@ -76,6 +78,21 @@ class Evidence:
         counts, rows = self.counts, self.calls(moment_of(since), None)
         return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)]))
 
+    def disputed(self, since: np.datetime64 | None = None) -> dict[int, Disputed]:
+        """By archived version whose rule may be back: the newest counts of the epoch that it calls otherwise.
+
+        Args:
+            since: hour from which on they are by row, as `dated_counts` are; None where all are by hour.
+        """
+        found = {}
+        for version, part in self._disputed.items():
+            by_hour = _floored(part.counts)
+            hours = (
+                by_hour.hour if since is None else np.where(part.counts.hour < since, by_hour.hour, part.counts.hour)
+            )
+            found[version] = Disputed(replace(by_hour, hour=hours), part.bin)
+        return found
+
     def calls(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
         """The predictions of a stretch of time (without its end) whose label has come, with it, in order of time."""
         model, catalog, store = self.lakehouse.model, self.lakehouse.catalog, self.lakehouse.store
@@ -106,15 +123,13 @@ class Evidence:
         stale = ~np.isin(version, sorted(self.history.epoch))
         version = np.where(stale, self.history.champions_at(_moments(calls[LABEL_TIME])), version)
         bins = np.zeros(len(calls), dtype=np.int64)
-        features = pa.Table.from_pandas(calls[features_of(self.lakehouse.model).names], preserve_index=False)
         for each in np.unique(version):
             if int(each) not in self.history.records:
                 continue
             own = version == each
             if (own & stale).any():
                 predicted[own & stale] = self.called_by(int(each), calls[own & stale])
-            call_bins = self.history.records[int(each)].call_bins
-            bins[own] = call_bins.bins(features.filter(pa.array(own)), predicted[own])
+            bins[own] = self._bins(int(each), calls[own], predicted[own])
         ones = np.ones(len(calls), dtype=np.int64)
         moments = _moments(calls[self.lakehouse.model.event_time])
         return BinCounts(moments, version, bins, ones, (predicted != codes).astype(np.int64))
@@ -141,6 +156,35 @@ class Evidence:
         made, told = _moments(labelled[model.event_time]), _moments(labelled[LABEL_TIME])
         codes = self.codes(labelled[model.labels.label])
         return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
+
+    @cached_property
+    def _disputed(self) -> dict[int, Disputed]:
+        """See `disputed`; all by row. What is read is the newest stretch alone, however long the epoch."""
+        champion, policy = self.history.champion_record, self.lakehouse.model.policy
+        labelled = self.counts.hour[self.counts.labelled > 0]
+        if champion is None or policy.detector.recall is None or not len(labelled):
+            return {}
+        versions = recalled(self.history.archive, champion, self.history.versions, policy.candidates)
+        if not versions:
+            return {}
+        recall = np.timedelta64(policy.detector.recall)
+        rows = self.calls(moment_of(labelled.max() - recall), None)
+        rows = rows[self._is_new(rows)]
+        counts = self.row_counts(rows)
+        late = counts.hour > counts.hour.max() - recall
+        rows, counts = rows[late], counts.take(late)
+        found = {}
+        for version in versions:
+            calls = self.called_by(version, rows)
+            differs = calls != counts.bin // N_BINS
+            bins = self._bins(version, rows[differs], calls[differs])
+            found[version] = Disputed(counts.take(differs), bins)
+        return found
+
+    def _bins(self, version: int, rows: pd.DataFrame, calls: np.ndarray) -> np.ndarray:
+        """In which bins the calls of a version are."""
+        features = pa.Table.from_pandas(rows[features_of(self.lakehouse.model).names], preserve_index=False)
+        return self.history.records[version].call_bins.bins(features, calls)
 
     @property
     def _began(self) -> np.datetime64:
@@ -202,7 +246,7 @@ def joined(*parts: BinCounts) -> BinCounts:
 def _floored(counts: BinCounts) -> BinCounts:
     """By hour."""
     hours = counts.hour.astype("datetime64[h]").astype("datetime64[us]")
-    return BinCounts(hours, counts.version, counts.bin, counts.labelled, counts.wrong)
+    return replace(counts, hour=hours)
 
 
 def _moments(times: Any) -> np.ndarray:

@@ -31,7 +31,7 @@ from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation,
 from lakehouse.steps.policy.detect import Detection, detect
 from lakehouse.steps.policy.diagnose import Diagnosis, diagnose, where_contradicted
 from lakehouse.steps.policy.document import instant, moment_of
-from lakehouse.steps.policy.evidence import Region
+from lakehouse.steps.policy.evidence import BinCounts, Disputed, Region
 from lakehouse.steps.policy.gate import duel, on_probation, probation
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.policy.rules import Record
@@ -146,15 +146,15 @@ def _facts(evidence: Evidence) -> Record:
     counts, history = evidence.counts, evidence.history
     hours, place = np.unique(counts.hour, return_inverse=True)
     labelled, wrong = (np.bincount(place, each, len(hours)).astype(float) for each in (counts.labelled, counts.wrong))
-    detection = _detected(evidence, counts)
+    detection = _detected(evidence, counts, evidence.disputed())
     metrics = metric_windows(evidence)
     as_of = instant(evidence.as_of)
     return Record(as_of, detection, hours, labelled, wrong, metrics, history.trainings, history.refused)
 
 
-def _detected(evidence: Evidence, counts: Any) -> Detection:
+def _detected(evidence: Evidence, counts: BinCounts, disputed: Mapping[int, Disputed]) -> Detection:
     memory = np.timedelta64(evidence.lakehouse.model.policy.detector.memory)
-    return detect(counts, evidence.history.versions, int(evidence.history.champion or 0), memory)
+    return detect(counts, evidence.history.versions, int(evidence.history.champion or 0), memory, disputed)
 
 
 def _dated(evidence: Evidence, record: Record, decision: Decision) -> Decision:
@@ -165,7 +165,8 @@ def _dated(evidence: Evidence, record: Record, decision: Decision) -> Decision:
     between = found.interval(_CERTAIN)
     if between is None:
         return decision
-    exact = _detected(evidence, evidence.dated_counts(between[0]))
+    since = between[0]
+    exact = _detected(evidence, evidence.dated_counts(since), evidence.disputed(since))
     return replace(decision, change_at=exact.change_at)
 
 

@@ -37,7 +37,16 @@ from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, labelled_rows
 from lakehouse.statistics.baseline import to_document
 from lakehouse.steps.aggregate_kpis import primary_rows, profiles_of, specs_of
 from lakehouse.steps.metrics import edges_of
-from lakehouse.steps.policy.candidates import FOLDS, Candidate, Fitted, candidates_of, choose, cross_fit, pool_of
+from lakehouse.steps.policy.candidates import (
+    FOLDS,
+    Candidate,
+    Fitted,
+    candidates_of,
+    choose,
+    cross_fit,
+    judged_at_gate,
+    pool_of,
+)
 from lakehouse.steps.policy.decide import Decision
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
 from lakehouse.steps.policy.evidence import Pool, Rows
@@ -168,7 +177,7 @@ def _as_tasks(context: Any, items: Sequence[T], shared: Any, work: Callable[[T, 
     sent = context.broadcast(shared)
 
     def alone(item: T) -> R:
-        with threadpool_limits(1, user_api="openmp"):
+        with threadpool_limits(1):
             return work(item, sent.value)
 
     try:
@@ -271,13 +280,12 @@ def _judgement(training: Training, fitted: Fitted, milliseconds: float | None) -
     evidence, rows, judged = training.evidence, training.rows, training.judged
     policy, history = evidence.lakehouse.model.policy, evidence.history
     champion = history.champion_record
-    called = judged & (fitted.calls >= 0)
     trained = champion.as_of if champion else _legacy_as_of(evidence)
-    new = called & (rows.told > trained)
+    new = judged_at_gate(fitted, rows, judged, trained)
     version = history.champion or 0
     before = training.calls.get(version)
     calls = evidence.called_by(version, training.labelled[new]) if before is None else before[new]
-    classes = len(np.unique(fitted.calls[called]))
+    classes = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
     slices = _slices(evidence.lakehouse, training.labelled.loc[new, evidence.lakehouse.model.key])
     challenger = Challenger(
         rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices

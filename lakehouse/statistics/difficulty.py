@@ -84,8 +84,8 @@ def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> D
         codes: class code of each row.
         n_classes: how many classes there are; one that no row has gets a probability near zero.
     """
-    knots = tuple(_knots(column) for column in features.T)
-    basis = np.hstack([_hats(column, at) for column, at in zip(features.T, knots, strict=True)])
+    knots = tuple(knots_of(column) for column in features.T)
+    basis = np.hstack([hats(column, at) for column, at in zip(features.T, knots, strict=True)])
     fitted = [1] if n_classes == 2 else range(n_classes)
     lines = [_line(basis, codes == code, knots) for code in fitted]
     if n_classes == 2:
@@ -97,15 +97,16 @@ def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> D
 _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
 
 
-def _knots(column: np.ndarray) -> tuple[float, ...]:
+def knots_of(column: np.ndarray) -> tuple[float, ...]:
+    """The 13 even quantiles of a feature's known values, where its line bends; those that coincide come once."""
     known = column[np.isfinite(column)]
     if not len(known):
         return (0.0,)
     return tuple(float(knot) for knot in np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS))))
 
 
-def _hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
-    """The spline's basis: a hat around each knot, and whether the value is missing."""
+def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
+    """A linear spline's basis, rows × (knots + 1): a hat around each knot, and whether the value is missing."""
     gone = np.isnan(column)
     hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
     return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])

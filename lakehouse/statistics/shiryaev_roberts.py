@@ -21,10 +21,12 @@ class ChangeEvidence:
     Attributes:
         log_statistic: natural logarithm of the Shiryaev-Roberts statistic after the last count; -inf without rows.
         posterior: by hour, the probability that the change began with it, given that there was one in these hours.
+        shares: by effect, the probability that it is the one, given that there was a change; zeros without rows.
     """
 
     log_statistic: float
     posterior: np.ndarray
+    shares: np.ndarray
 
 
 def upper_rates(wrong: np.ndarray, judged: np.ndarray) -> np.ndarray:
@@ -69,9 +71,10 @@ def shiryaev_roberts(ratios: np.ndarray, rows: Sequence[int] | np.ndarray) -> Ch
         rows: labelled rows of each hour.
     """
     if ratios.shape[1] == 0:
-        return ChangeEvidence(-np.inf, np.empty(0))
+        return ChangeEvidence(-np.inf, np.empty(0), np.zeros(len(ratios)))
     since = np.cumsum(ratios[:, ::-1], axis=1)[:, ::-1]
     with np.errstate(divide="ignore"):
-        summands = np.log(np.asarray(rows, dtype=float)) + logsumexp(since, axis=0) - np.log(len(since))
+        parts = np.log(np.asarray(rows, dtype=float)) + since - np.log(len(since))
+    summands = logsumexp(parts, axis=0)
     total = float(logsumexp(summands))
-    return ChangeEvidence(total, np.exp(summands - total))
+    return ChangeEvidence(total, np.exp(summands - total), np.exp(logsumexp(parts, axis=1) - total))

@@ -8,11 +8,14 @@ import numpy as np
 
 from lakehouse.settings import CandidateSettings
 from lakehouse.steps.policy.decide import REFRESH, Decision
-from lakehouse.steps.policy.evidence import Pool, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.detect import RETURNED
+from lakehouse.steps.policy.evidence import Pool, Records, Rows, Segment, VersionRecord
 from lakehouse.steps.policy.gate import duel
+from lakehouse.steps.policy.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
 from lakehouse.steps.policy.regions import contradicted
 
 FOLDS = 5
+_THIRD, _QUARTER = 3, 4
 EVERYTHING = Pool((Segment(None),))
 
 
@@ -38,6 +41,8 @@ class Candidate:
         start: from when on rows count as new; None for all.
         weight: of a new row; an old one weighs one.
         version: the archived version that comes back without training; None for a training.
+        moving: how sure it must be that the change goes on (z of `motion`); None for a change that is over.
+        compared_from: event time from which on it is compared with others; None for `start`.
     """
 
     name: str
@@ -46,6 +51,13 @@ class Candidate:
     start: np.datetime64 | None = None
     weight: float = 1.0
     version: int | None = None
+    moving: float | None = None
+    compared_from: np.datetime64 | None = None
+
+    @property
+    def comparable(self) -> np.datetime64 | None:
+        """From when on it is compared with others."""
+        return self.start if self.compared_from is None else self.compared_from
 
 
 @dataclass(frozen=True)
@@ -95,16 +107,59 @@ def candidates_of(
         pools[reference] = champion.pool.until(start)
     others = [version for version in pools if version != reference][::-1][: settings.archived]
     found = [_transfer(version, pools[version], start, settings.new_weight) for version in (reference, *others)]
+    found = _moving(champion, reference, pools, newest, settings) + found
     if decision.action != REFRESH:
         found += [Candidate(f"version {version}", start=start, version=version) for version in others]
+        found.sort(key=lambda each: not _is_back(each, decision))
     if since >= settings.least_rows:
         found.append(Candidate("since_change", start=start))
     return found
 
 
+def recalled(
+    archive: Mapping[int, Pool], champion: VersionRecord, records: Records, settings: CandidateSettings
+) -> list[int]:
+    """The archived versions whose return is looked for: the newest of epochs that are over, the newest first."""
+    over = [version for version in archive if records[version].epoch != champion.epoch]
+    return over[::-1][: settings.archived]
+
+
+def _is_back(candidate: Candidate, decision: Decision) -> bool:
+    """Whether it builds upon the archived version that the evidence speaks for."""
+    back = decision.evidence.get(RETURNED)
+    return back is not None and back in (candidate.version, candidate.reference) and candidate.moving is None
+
+
 def _transfer(version: int, pool: Pool, start: np.datetime64, weight: float) -> Candidate:
     """The version's old rows but for those that the new ones contradict, and the new ones."""
     return Candidate(f"transfer from {version}", pool, version, start, weight)
+
+
+def _moving(
+    champion: VersionRecord,
+    reference: int,
+    pools: Mapping[int, Pool],
+    newest: np.datetime64,
+    settings: CandidateSettings,
+) -> list[Candidate]:
+    """What follows a change that is still going on: told by the champion from before it began, on the newest rows.
+
+    It goes first where the change is sure to go on, since nobody else knows where it will have got to; it is compared
+    on the newest quarter of the stretch, as older rows speak for where it was. A champion that follows a change
+    goes on to do so on less evidence, through later alarms too.
+    """
+    if settings.moving is None:
+        return []
+    span = np.timedelta64(settings.moving)
+    version = next((each for each, pool in pools.items() if pool.end > newest - span), reference)
+    if champion.pool.is_moving and champion.reference in pools:
+        version = champion.reference or version
+    start = max(pools[version].end, newest - span)
+    if newest - start < span / _THIRD:
+        return []
+    least = GOES_ON if champion.pool.is_moving else (BEGINS if version == reference else AGAIN)
+    name = f"moving from {version}"
+    return [Candidate(name, pools[version], version, start, 1.0, None, least, max(start, newest - span / _QUARTER))]
 
 
 def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np.ndarray) -> tuple[Pool, np.ndarray]:
@@ -123,6 +178,10 @@ def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np
     old, is_new = candidate.old, new.mask(rows)
     if calls is not None:
         tell = is_new & kept
+        if candidate.moving is not None:
+            found = moving_regions(rows.take(tell), calls[tell])
+            pool = old.plus(new).without(found)
+            return pool, pool.mask(rows).astype(float)
         regions = contradicted(rows.take(tell), calls[tell])
         old = old.without(regions) if regions else old
     return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
@@ -144,13 +203,17 @@ def cross_fit(
         learner: fits a model.
 
     Returns:
-        None where a fold leaves fewer than two classes to fit on.
+        None where a fold leaves fewer than two classes to fit on, or where the change is not sure to go on.
     """
     everything = np.ones(len(rows), dtype=bool)
     if candidate.version is not None:
         own = calls[candidate.version]
         return Fitted(candidate, EVERYTHING, everything.astype(float), np.where(judged, own, -1))
     told = None if candidate.reference is None else calls[candidate.reference]
+    if candidate.moving is not None and told is not None:
+        new = Segment(candidate.start).mask(rows)
+        if motion(rows.take(new), told[new]) < candidate.moving:
+            return None
     fold = np.arange(len(rows)) % FOLDS
     pool, weights = pool_of(candidate, rows, told, everything)
     found = np.full(len(rows), -1)
@@ -166,6 +229,22 @@ def cross_fit(
     return Fitted(candidate, pool, weights, found)
 
 
+def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.datetime64) -> np.ndarray:
+    """Mask of the rows that a challenger is compared with the champion on: judged, and new to both.
+
+    Of a candidate that follows a change which goes on, only the newest: older rows speak for where the rule was.
+
+    Args:
+        fitted: the challenger, cross-fitted.
+        rows: all that may be taken.
+        judged: mask of the rows that candidates are compared on.
+        trained: newest label time that had landed when the champion was trained.
+    """
+    found = judged & (rows.told > trained) & (fitted.calls >= 0)
+    newest = fitted.candidate.compared_from
+    return found if newest is None else found & (rows.made >= newest)
+
+
 def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings) -> Fitted:
     """The first, unless a later one is better on the judged rows with the preference's probability, and so on.
 
@@ -174,7 +253,7 @@ def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: C
     """
     chosen = fitted[0]
     for other in fitted[1:]:
-        starts = [each.candidate.start for each in (chosen, other) if each.candidate.start is not None]
+        starts = [start for each in (chosen, other) if (start := each.candidate.comparable) is not None]
         on = judged & (rows.made >= max(starts)) if starts else judged
         found = duel(rows.codes[on], chosen.calls[on], other.calls[on])
         chosen = other if found.better > settings.preference else chosen

@@ -119,12 +119,17 @@ def _refresh(
     By growth: the rows since the change have grown by the factor since the last training. A young champion is trained
     again with each batch, an old one ever more rarely: trainings grow with the logarithm of the rows.
     """
-    needed = settings.gate.least_confidence
+    gate = settings.gate
+    needed = gate.moving_confidence if champion.pool.is_moving else gate.least_confidence
     evidence = {"labelled": float(situation.labelled), "tried": float(situation.tried)}
     if is_overdue(settings.guards, record):
         words = f"no training since {_minute(record.trainings[-1])}"
         return Decision(REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed)
-    if settings.growth is None or situation.labelled < situation.tried * settings.growth:
+    if champion.pool.is_moving:
+        is_due = situation.labelled > situation.tried
+    else:
+        is_due = settings.growth is not None and situation.labelled >= situation.tried * settings.growth
+    if not is_due:
         return None
     words = f"{situation.labelled} labelled rows since the change, {situation.tried} at the last training"
     return Decision(REFRESH, "growth", (words,), evidence, champion.changed_at, confidence=needed)

@@ -1,15 +1,19 @@
 """Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
-from lakehouse.steps.policy.evidence import BinCounts, Records, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Disputed, Records, VersionRecord
 
 _DAY = "datetime64[D]"
+_EVEN = 0.5
+_NONE: Mapping[int, Disputed] = {}
+RETURNED = "returned_version"
+"""Evidence of an alarm: the archived version whose rule is back."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,14 @@ class Detection:
         log_statistic: natural logarithm of the Shiryaev-Roberts statistic; -inf without labelled rows.
         times: the hours (or moments) looked at, ascending.
         posterior: for each, the probability that the change began with it, if there was one.
+        returned: archived version that the evidence speaks for, if it does so more than for anything else: the
+            rule of its time is back; None for none.
     """
 
     log_statistic: float
     times: np.ndarray
     posterior: np.ndarray
+    returned: int | None = None
 
     @property
     def change_at(self) -> np.datetime64 | None:
@@ -40,21 +47,28 @@ class Detection:
         return self.times[low], self.times[high]
 
 
-def detect(counts: BinCounts, records: Records, champion: int, memory: np.timedelta64) -> Detection:
+def detect(
+    counts: BinCounts,
+    records: Records,
+    champion: int,
+    memory: np.timedelta64,
+    disputed: Mapping[int, Disputed] = _NONE,
+) -> Detection:
     """The evidence as of now that the error rate of the champion's epoch has risen.
 
-    Looks at what the versions of the epoch predicted, each against its own expected rates: the bounds of its
-    cross-fitted errors by call and difficulty, and of what it did on the days before. The effects looked for concern
-    all calls, or those of one class alone, since a rule often changes on one side. Depends on the counts alone, not
-    on the order in which the labels came; with moments in place of hours it dates the change to the row.
+    Each version of the epoch is held against its own expected rates: the bounds of its cross-fitted errors by call and
+    difficulty, and of what it did on the days before. The effects looked for concern all calls, or those of one class,
+    since a rule often changes on one side; or, for each archived version, the rows that it calls otherwise: that its
+    rule is back is a sharp hypothesis, which few rows decide. Depends on the counts alone, not on the order in which
+    the labels came; with moments in place of hours it dates the change to the row.
 
     Args:
-        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had called in
-            production count as the champion of the moment of their label would have called them: else a new epoch
-            would be blind for as long as labels take.
-        records: of at least the versions of the epoch.
+        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had called count as
+            the champion of the moment of their label would have called them, lest a new epoch be blind at first.
+        records: of at least the versions of the epoch, and those disputed.
         champion: the version in production.
         memory: how far back from the newest labelled hour a change is looked for.
+        disputed: by archived version, the part of the counts that it calls otherwise.
     """
     epoch = records[champion].epoch
     versions = sorted(version for version, record in records.items() if record.epoch == epoch)
@@ -62,14 +76,17 @@ def detect(counts: BinCounts, records: Records, champion: int, memory: np.timede
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
     kept = counts.take(own)
-    recent = kept.hour > kept.hour.max() - memory
-    expected = _expected(kept, recent, versions, [records[version] for version in versions])
-    kept = kept.take(recent)
-    ratios = log_likelihood_ratios(kept.wrong, kept.labelled, expected, _effects(kept.bin, records[champion]))
+    rates = _Rates(kept, versions, [records[version] for version in versions])
+    kept = kept.take(kept.hour > kept.hour.max() - memory)
     times, at = np.unique(kept.hour, return_inverse=True)
-    summed = np.stack([np.bincount(at, row, len(times)) for row in ratios])
-    evidence = shiryaev_roberts(summed, np.bincount(at, kept.labelled, len(times)))
-    return Detection(evidence.log_statistic, times, evidence.posterior)
+    effects = _effects(kept.bin, records[champion])
+    ratios = log_likelihood_ratios(kept.wrong, kept.labelled, rates.expected(kept), effects)
+    summed = [np.bincount(at, row, len(times)) for row in ratios]
+    summed += [_returns(part, rates, records[version], times) for version, part in disputed.items()]
+    evidence = shiryaev_roberts(np.stack(summed), np.bincount(at, kept.labelled, len(times)))
+    likely = evidence.shares[len(ratios) :] > _EVEN
+    returned = next((version for version, is_likely in zip(disputed, likely, strict=True) if is_likely), None)
+    return Detection(evidence.log_statistic, times, evidence.posterior, returned)
 
 
 def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
@@ -80,25 +97,46 @@ def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
     return np.concatenate([effect * np.stack(on) for effect in EFFECTS])
 
 
-def _expected(
-    counts: BinCounts, asked: np.ndarray, versions: Sequence[int], records: Sequence[VersionRecord]
-) -> np.ndarray:
-    """The rate that each asked count is held against: the version's record and the days before the count's own."""
-    days, day = np.unique(counts.hour.astype(_DAY), return_inverse=True)
-    n_bins = len(records[0].judged)
-    place = np.searchsorted(versions, counts.version) * n_bins + counts.bin
-    cells = day * len(versions) * n_bins + place
-    size = len(days) * len(versions) * n_bins
-    keys, back = np.unique(cells[asked], return_inverse=True)
-    start = keys % (len(versions) * n_bins)
-    judged, wrong = (
-        _before(np.bincount(cells, each, size).reshape(len(days), -1)).ravel()[keys] + known[start]
-        for each, known in (
-            (counts.labelled, np.concatenate([record.judged for record in records])),
-            (counts.wrong, np.concatenate([record.wrong for record in records])),
+def _returns(part: Disputed, rates: "_Rates", archived: VersionRecord, times: np.ndarray) -> np.ndarray:
+    """Log likelihood ratios, by time, of "the archived version is right" to no change, where both call otherwise.
+
+    A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate. A
+    ratio of one where the two agree keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
+    """
+    known = np.isin(part.counts.version, rates.versions) & np.isin(part.counts.hour, times)
+    part = part.take(known)
+    expected = rates.expected(part.counts)
+    risen = np.maximum(expected, 1 - upper_rates(archived.wrong, archived.judged)[part.bin])
+    wrong, right = part.counts.wrong, part.counts.labelled - part.counts.wrong
+    ratios = wrong * np.log(risen / expected) + right * np.log((1 - risen) / (1 - expected))
+    return np.bincount(np.searchsorted(times, part.counts.hour), ratios, len(times))
+
+
+class _Rates:
+    """Rates that counts are held against: what is on record of each version, and the days before the count's own."""
+
+    def __init__(self, counts: BinCounts, versions: Sequence[int], records: Sequence[VersionRecord]) -> None:
+        self.versions, self._bins = versions, len(records[0].judged)
+        self._days = np.unique(counts.hour.astype(_DAY))
+        size = len(self._days) * len(versions) * self._bins
+        cells = self._cells(counts)
+        self._judged, self._wrong = (
+            (_before(np.bincount(cells, each, size).reshape(len(self._days), -1)) + known).ravel()
+            for each, known in (
+                (counts.labelled, np.concatenate([record.judged for record in records])),
+                (counts.wrong, np.concatenate([record.wrong for record in records])),
+            )
         )
-    )
-    return upper_rates(wrong, judged)[back]
+
+    def expected(self, counts: BinCounts) -> np.ndarray:
+        """The rate of each count, which must be one of those counted."""
+        keys, back = np.unique(self._cells(counts), return_inverse=True)
+        return upper_rates(self._wrong[keys], self._judged[keys])[back]
+
+    def _cells(self, counts: BinCounts) -> np.ndarray:
+        place = np.searchsorted(self.versions, counts.version) * self._bins + counts.bin
+        days = np.searchsorted(self._days, counts.hour.astype(_DAY))
+        return np.asarray(days * len(self.versions) * self._bins + place)
 
 
 def _before(totals: np.ndarray) -> np.ndarray:

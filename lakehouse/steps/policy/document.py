@@ -10,7 +10,7 @@ import numpy as np
 
 from lakehouse.statistics.difficulty import Difficulty
 from lakehouse.steps.policy.encoding import CallBins
-from lakehouse.steps.policy.evidence import Pool, Region, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment, VersionRecord
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,7 @@ def moment_of(instant: np.datetime64) -> dt.datetime:
 
 
 def _segment_to(segment: Segment) -> dict[str, Any]:
-    regions = [
-        {"code": region.code, "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides]}
-        for region in segment.without
-    ]
+    regions = [_region_to(region) for region in segment.without]
     return {"start": _text(segment.start), "end": _text(segment.end), "without": regions}
 
 
@@ -102,7 +99,15 @@ def _segment_from(value: Mapping[str, Any]) -> Segment:
     )
 
 
-def _region_from(value: Mapping[str, Any]) -> Region:
+def _region_to(region: Region | Moving) -> dict[str, Any]:
+    if isinstance(region, Moving):
+        return {"code": region.code, "names": region.names, "wrong": region.wrong.to_json()}
+    return {"code": region.code, "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides]}
+
+
+def _region_from(value: Mapping[str, Any]) -> Region | Moving:
+    if "wrong" in value:
+        return Moving(tuple(value["names"]), Difficulty.from_json(value["wrong"]), value["code"])
     sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
     return Region(tuple(sides), value["code"])
 

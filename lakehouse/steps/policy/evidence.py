@@ -7,6 +7,8 @@ import numpy as np
 
 from lakehouse.statistics.difficulty import Difficulty
 
+_EVEN = 0.5
+
 
 @dataclass(frozen=True)
 class BinCounts:
@@ -30,6 +32,23 @@ class BinCounts:
         """The places of this mask."""
         columns = (self.hour, self.version, self.bin, self.labelled, self.wrong)
         return BinCounts(*(column[where] for column in columns))
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """Labelled predictions that an archived version would have made otherwise.
+
+    Attributes:
+        counts: of the predictions that were made.
+        bin: class code of the archived version's call × number of difficulty bins + its bin under that version.
+    """
+
+    counts: BinCounts
+    bin: np.ndarray
+
+    def take(self, where: np.ndarray) -> "Disputed":
+        """The places of this mask."""
+        return Disputed(self.counts.take(where), self.bin[where])
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,28 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Moving:
+    """A region whose border moves: where the calls of one class will be wrong, as a model of the features.
+
+    Attributes:
+        names: the features that the model reads, in its order.
+        wrong: P(a call of the class is wrong) in its second column, as of a little after the newest row.
+        code: class code of the label that is not true there any more.
+    """
+
+    names: tuple[str, ...]
+    wrong: Difficulty
+    code: int
+
+    def contradicts(self, rows: "Rows") -> np.ndarray:
+        """Which rows have the label where it is more likely wrong than not."""
+        columns = [rows.names.index(name) for name in self.names]
+        found = rows.codes == self.code
+        found[found] = self.wrong.chances(rows.features[found][:, columns])[:, 1] > _EVEN
+        return found
+
+
+@dataclass(frozen=True)
 class Segment:
     """Rows of a stretch of time, but for those in regions that later rows contradict.
 
@@ -99,7 +140,7 @@ class Segment:
 
     start: np.datetime64 | None
     end: np.datetime64 | None = None
-    without: tuple[Region, ...] = ()
+    without: tuple[Region | Moving, ...] = ()
 
     def mask(self, rows: Rows) -> np.ndarray:
         """Which of the rows it takes."""
@@ -134,7 +175,12 @@ class Pool:
         kept = [segment for segment in self.segments if segment.start is None or segment.start < end]
         return Pool(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
 
-    def without(self, regions: tuple[Region, ...]) -> "Pool":
+    @property
+    def is_moving(self) -> bool:
+        """Whether it follows a change that was still going on."""
+        return any(isinstance(region, Moving) for segment in self.segments for region in segment.without)
+
+    def without(self, regions: tuple[Region | Moving, ...]) -> "Pool":
         """The same without the rows in the regions."""
         return Pool(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
 

@@ -18,7 +18,7 @@ from lakehouse.settings import (
     ThresholdRule,
 )
 from lakehouse.statistics.change import adwin, page_hinkley
-from lakehouse.steps.policy.detect import Detection
+from lakehouse.steps.policy.detect import RETURNED, Detection
 
 _WEEK = np.timedelta64(7, "D")
 _STRONGER = math.log(10)
@@ -110,6 +110,8 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
     """
     found = record.detection
     evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
+    if found.returned is not None:
+        evidence[RETURNED] = float(found.returned)
     sure = found.log_statistic > math.log(rule.alarm)
     fires = found.log_statistic > max(math.log(rule.suspected), record.refused + _STRONGER)
     if not fires:
@@ -118,7 +120,10 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
             words = f"the alarm stands, but no better model was found: evidence e^{found.log_statistic:.1f}"
         return Finding(rule.rule, False, words, evidence)
     level = f"e^{math.log(rule.alarm if sure else rule.suspected):.1f}"
-    words = f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds {'alarm' if sure else 'suspicion'}, {level}"
+    back = "" if found.returned is None else f"; what version {found.returned} had learned is true again"
+    words = (
+        f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds {'alarm' if sure else 'suspicion'}, {level}{back}"
+    )
     return Finding(rule.rule, True, words, evidence, found.change_at, sure)
 
 

@@ -45,12 +45,21 @@ def record_of(
         epoch=refreshed.epoch if refreshed else as_of,
         changed_at=decision.change_at,
         pool=fitted.pool,
-        reference=refreshed.reference if refreshed else (champion.version if champion else None),
+        reference=_reference(fitted, refreshed, champion),
         since_change=int(judged_rows(decision, rows).sum()),
         judged=judged,
         wrong=wrong,
         difficulty=difficulty,
     )
+
+
+def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None) -> int | None:
+    """What the change is told by: of one that goes on, the version from before it began."""
+    if fitted.candidate.moving is not None:
+        return fitted.candidate.reference
+    if refreshed:
+        return refreshed.reference
+    return champion.version if champion else None
 
 
 def restored(record: VersionRecord, pool: Pool, decision: Decision, as_of: np.datetime64, since: int) -> VersionRecord:

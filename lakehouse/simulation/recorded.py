@@ -1,0 +1,141 @@
+"""A lakehouse's own history as a plant: what was read, what the labels said and when, what production called."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lakehouse.errors import ConfigurationError, StoreError
+from lakehouse.estimators import problem_of
+from lakehouse.settings import ModelSettings
+from lakehouse.stations.promotion import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.steps.aggregate_kpis import PREDICTION
+from lakehouse.steps.policy.candidates import Model
+from lakehouse.steps.policy.decide import RETRAIN
+from lakehouse.steps.policy.document import instant
+from lakehouse.steps.policy.encoding import matrix_of, names_of
+from lakehouse.steps.policy.evidence import Rows
+from lakehouse.steps.retrain import features_of
+from lakehouse.store import table_at
+from lakehouse.tables import Catalog, catalog_of
+
+_LABEL_TIME = "_label_time"  # no model's column begins with an underscore
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a policy did.
+
+    Attributes:
+        alarms: label batches at which a rule asked for a training.
+        trainings: challengers that the gate judged, the first model included; one that is brought back counts.
+        refused: how many of them it refused.
+        promotions: how many it let pass.
+        rolled_back: promotions that were taken back.
+    """
+
+    alarms: int
+    trainings: int
+    refused: int
+    promotions: int
+    rolled_back: int
+
+    @classmethod
+    def of(cls, decisions: Iterable[str], verdicts: Iterable[str]) -> "Tally":
+        """Counts the actions of decisions, and those of verdicts and rollbacks."""
+        found = list(verdicts)
+        refused, promoted, back = (found.count(action) for action in (REFUSE, PROMOTE, ROLLBACK))
+        return cls(list(decisions).count(RETRAIN), refused + promoted, refused, promoted, back)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The labelled readings of a lakehouse, and what production made of them; a `Plant`.
+
+    Attributes:
+        rows: a row per reading whose label has come, in order of event time, then key.
+        called: class code that production gave each row; -1 where it gave none.
+        since: as-of of production's first promotion; None before it.
+        tally: what production did.
+    """
+
+    rows: Rows
+    called: np.ndarray
+    since: np.datetime64 | None
+    tally: Tally
+
+    @property
+    def nights(self) -> np.ndarray:
+        """When to decide: for each day (UTC) on which labels came, the moment of the day's last one."""
+        told = np.sort(self.rows.told)
+        days = told.astype("datetime64[D]")
+        return told[np.append(days[1:] != days[:-1], True)]
+
+    def accuracy(self, model: Model, row: int) -> float:
+        """NaN: of a real process nobody knows the rule."""
+        return float("nan")
+
+
+def recorded(root: str, model: ModelSettings) -> Recorded:
+    """Reads silver's readings, labels and predictions and the ledgers of a lakehouse; starts no Spark.
+
+    Args:
+        root: of the lakehouse.
+        model: its settings.
+
+    Raises:
+        ConfigurationError: the model is a regression, for which there is no policy.
+        StoreError: a table is not there, or no reading has a label.
+    """
+    if model.is_regression:
+        raise ConfigurationError("predictions.problem_type: a regression has margins, not a policy to replay")
+    catalog = catalog_of(model)
+    found = _labelled(root, model, catalog)
+    if not len(found):
+        raise StoreError(
+            f"{root}: no reading in {catalog.readings.full_name} has a label in {catalog.labels.full_name}; "
+            "a policy is replayed on labels, so let some come first"
+        )
+    told = _moments(found[_LABEL_TIME])
+    since, tally = _ledgers(root, catalog)
+    return Recorded(_rows(found, told, model), found["_called"].to_numpy(), since, tally)
+
+
+def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame:
+    """The readings whose label has come, with it, and with what production called them."""
+    key, problem = model.key, problem_of(model)
+    wanted = list(dict.fromkeys([key, model.event_time, *model.predictions.features]))
+    readings = table_at(root, catalog.readings, wanted).to_pandas()
+    labels = table_at(root, catalog.labels, [key, model.labels.label, model.labels.time]).to_pandas()
+    labels = labels.rename(columns={model.labels.time: _LABEL_TIME})
+    predictions = table_at(root, catalog.predictions, [key, PREDICTION]).to_pandas()
+    calls = pd.DataFrame({key: predictions[key], "_called": problem.targets(predictions[PREDICTION])})
+    both = readings.merge(labels, on=key).merge(calls, on=key, how="left")
+    both["_called"] = both["_called"].fillna(-1).astype(int)
+    return both.sort_values([model.event_time, key], ignore_index=True)
+
+
+def _rows(found: pd.DataFrame, told: np.ndarray, model: ModelSettings) -> Rows:
+    features = features_of(model)
+    table = pa.Table.from_pandas(found[features.names], preserve_index=False)
+    names = names_of(table, features)
+    codes = np.array(problem_of(model).targets(found[model.labels.label]))
+    made = _moments(found[model.event_time])
+    return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
+
+
+def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
+    """When the first model was promoted, and what was decided; a refusal without a challenger is no training."""
+    decisions = table_at(root, catalog.decision, ["action"]).to_pylist()
+    rows = table_at(root, catalog.promotion, ["as_of", "action", "to_version"]).to_pylist()
+    promoted = [row["as_of"] for row in rows if row["action"] == PROMOTE]
+    since = instant(min(promoted)) if promoted else None
+    verdicts = (row["action"] for row in rows if row["to_version"])
+    return since, Tally.of((row["action"] for row in decisions), verdicts)
+
+
+def _moments(times: pd.Series) -> np.ndarray:
+    """Times of UTC as numpy has them."""
+    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")

@@ -1,0 +1,62 @@
+"""Is a change still going on, and where will it have got to? What a sliding window is too late to tell."""
+
+import numpy as np
+
+from lakehouse.statistics.trend import fit_trend, trend_score
+from lakehouse.steps.policy.evidence import Moving, Rows
+
+BEGINS, AGAIN, GOES_ON = 2.3, 1.5, 1.0
+_UNITS = 3
+_DAMPING = 0.4
+_LEAST_WRONG = 3
+_FARTHEST = 0.75
+
+
+def motion(rows: Rows, calls: np.ndarray) -> float:
+    """How sure it is that the calls of some class become wrong in more and more of the features' space, as z.
+
+    The greatest score (`trend_score`) of "the call was wrong" over the classes that are called.
+
+    Args:
+        rows: since the change, which are looked at for a trend.
+        calls: class code that the model from before the change gives each.
+    """
+    scores = [
+        trend_score(rows.features[calls == code], rows.codes[calls == code] != code, _age(rows)[calls == code])
+        for code in np.unique(calls)
+    ]
+    return max(scores, default=0.0)
+
+
+def moving_regions(rows: Rows, calls: np.ndarray) -> tuple[Moving, ...]:
+    """Where calls of the model from before the change are wrong, a little after the newest row.
+
+    The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast (Gardner and
+    McKenzie, Management Science 31, 1985), since a change that stops is overshot by as much.
+
+    Args:
+        rows: since the change, which tell the trend.
+        calls: class code that the model from before the change gives each.
+    """
+    if not len(rows):
+        return ()
+    age = _age(rows)
+    lag = float((rows.told.max() - rows.made.max()) / _unit(rows))
+    further = min(_DAMPING * lag, _FARTHEST)
+    found = []
+    for code in np.unique(calls):
+        called = calls == code
+        wrong = rows.codes[called] != code
+        if wrong.sum() >= _LEAST_WRONG and not wrong.all():
+            model = fit_trend(rows.features[called], wrong, age[called], further)
+            found.append(Moving(rows.names, model, int(code)))
+    return tuple(found)
+
+
+def _unit(rows: Rows) -> np.timedelta64:
+    """A third of the time that the rows span."""
+    return max((rows.made.max() - rows.made.min()) / _UNITS, np.timedelta64(1, "s"))
+
+
+def _age(rows: Rows) -> np.ndarray:
+    return np.asarray((rows.made.max() - rows.made) / _unit(rows), dtype=float)

@@ -179,6 +179,20 @@ def tell(lakehouse, transaction: int, count: int) -> None:
     aggregate_kpis(lakehouse, AVAILABLE_NOW)
 
 
+def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_retraining(plant, tmp_path) -> None:
+    lakehouse = plant.copy("drifted", tmp_path)
+    training = lakehouse.model.training.model_copy(update={"max_rows": 100})
+    backfill(
+        replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training})),
+        dt.date(2019, 7, 11),
+        dt.date(2019, 7, 11),
+    )
+    days = f"window_date = '{dt.date(2019, 7, 11)}'"
+    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=days)
+    found = {row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows}
+    assert found == {"never": (False, 0), "daily": (True, 0)}
+
+
 def test_late_labels_change_their_day_alone_and_a_replay_nothing(plant, tmp_path) -> None:
     lakehouse = plant.copy("newest", tmp_path)
     before = counterfactual(lakehouse)

@@ -96,6 +96,8 @@ def _rows_of(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datet
     never = common | none | {"alternative": NEVER, "n_right_otherwise": judged.n_right_of_first}
     if lakehouse.model.is_regression:
         return [never]
+    if judged.n_labelled > lakehouse.model.training.max_rows:  # the rows of its days would be too many for the driver
+        return [never, never | {"alternative": DAILY, "n_right_otherwise": None}]
     return [never, never | {"alternative": DAILY} | _daily(lakehouse, day, judged, as_of)]
 
 

@@ -2,17 +2,19 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from pyarrow.compute import Expression
 
 from lakehouse.calendar import DAY, Granularity, parse_span
 from lakehouse.settings import ThresholdRule
 from lakehouse.stations.evidence import Evidence
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.metrics import BASELINE
-from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage
+from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage, share_outside
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.rules import Window
 from lakehouse.store import Row
@@ -23,8 +25,10 @@ _LOOK_BACK = 14 * DAY
 def shifts_of(evidence: Evidence) -> Shifts:
     """How far the champion's newest windows are from what it was trained on."""
     model = evidence.lakehouse.model
-    rows = _drift_rows(evidence)
-    found = {name: _column_drift(name, [row for row in rows if row["column_name"] == name]) for name in _names(rows)}
+    rows, outside = _drift_rows(evidence), _outside(evidence)
+    found = {
+        name: _column_drift(name, [row for row in rows if row["column_name"] == name], outside) for name in _names(rows)
+    }
     features = [found[name] for name in model.predictions.features if name in found]
     return Shifts(features, found.get(model.labels.label), found.get(PREDICTION))
 
@@ -56,24 +60,53 @@ def blind_since(evidence: Evidence) -> dt.datetime | None:
 
 def _drift_rows(evidence: Evidence) -> list[Row]:
     lakehouse = evidence.lakehouse
-    table, name = lakehouse.catalog.drift_metrics, lakehouse.model.metrics.model_id_column
-    granularity = min(lakehouse.model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
-    since = (evidence.as_of - lakehouse.model.labels.horizon - _LOOK_BACK).date()
-    where = pc.field("slice_key").is_null() & (pc.field("drift_type") == BASELINE)
-    where &= pc.field(name) == str(evidence.history.champion)
+    where = _of_champion(evidence) & (pc.field("drift_type") == BASELINE)
     columns = ["window", "column_name", "population_stability_index", "tv_distance", "adjusted_pvalue"]
-    windows = f"granularity = '{granularity}' AND window_date >= '{since}'"
-    rows = lakehouse.store.rows(table, where, [*columns, "percent_null_delta"], windows)
+    columns += ["percent_null_delta"]
+    rows = lakehouse.store.rows(lakehouse.catalog.drift_metrics, where, columns, _newest_days(evidence))
     return sorted(rows, key=lambda row: row["window"]["start"])
+
+
+def _of_champion(evidence: Evidence) -> Expression:
+    name = evidence.lakehouse.model.metrics.model_id_column
+    return pc.field("slice_key").is_null() & (pc.field(name) == str(evidence.history.champion))
+
+
+def _newest_days(evidence: Evidence) -> str:
+    """The partitions of the windows that are looked at: the newest ones of about a day."""
+    model = evidence.lakehouse.model
+    granularity = min(model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
+    since = (evidence.as_of - model.labels.horizon - _LOOK_BACK).date()
+    return f"granularity = '{granularity}' AND window_date >= '{since}'"
+
+
+def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
+    """By feature and start of a window, the share of numbers that the champion was not trained on the like of."""
+    store, table = evidence.lakehouse.store, evidence.lakehouse.catalog.profile_metrics
+    ours, log_type = _of_champion(evidence), pc.field("log_type")
+    trained = store.rows(
+        table, ours & (log_type == BASELINE), ["column_name", "min", "max"], partitions="window_date IS NULL"
+    )
+    bounds = {row["column_name"]: (row["min"], row["max"]) for row in trained if row["min"] is not None}
+    where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(bounds))
+    seen = store.rows(table, where, ["window", "column_name", "quantiles"], _newest_days(evidence))
+    return {
+        (row["column_name"], row["window"]["start"]): share_outside(row["quantiles"], *bounds[row["column_name"]])
+        for row in seen
+        if row["quantiles"]
+    }
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(row["column_name"] for row in rows))
 
 
-def _column_drift(name: str, rows: Sequence[Mapping[str, Any]]) -> ColumnDrift:
+def _column_drift(
+    name: str, rows: Sequence[Mapping[str, Any]], outside: Mapping[tuple[str, dt.datetime], float]
+) -> ColumnDrift:
     """The newest window with a figure, and since when without a break windows have drifted."""
-    found = [_of_window(name, row) for row in rows if row["adjusted_pvalue"] is not None]
+    known = [row for row in rows if row["adjusted_pvalue"] is not None]
+    found = [_of_window(name, row, outside.get((name, row["window"]["start"]), 0.0)) for row in known]
     if not found:
         return ColumnDrift(name, 0.0, 1.0)
     newest, since = found[-1], None
@@ -81,13 +114,13 @@ def _column_drift(name: str, rows: Sequence[Mapping[str, Any]]) -> ColumnDrift:
         if not (each.drifted or each.suspect):
             break
         since = each.since
-    return ColumnDrift(name, newest.index, newest.pvalue, newest.nulls, since=since)
+    return replace(newest, since=since)
 
 
-def _of_window(name: str, row: Mapping[str, Any]) -> ColumnDrift:
+def _of_window(name: str, row: Mapping[str, Any], outside: float) -> ColumnDrift:
     index = row["population_stability_index"] if row["tv_distance"] is None else row["tv_distance"]
     nulls = (row["percent_null_delta"] or 0.0) / 100
-    return ColumnDrift(name, index or 0.0, row["adjusted_pvalue"], nulls, since=instant(row["window"]["start"]))
+    return ColumnDrift(name, index or 0.0, row["adjusted_pvalue"], nulls, outside, instant(row["window"]["start"]))
 
 
 def _windows(evidence: Evidence, rule: ThresholdRule) -> list[Window]:

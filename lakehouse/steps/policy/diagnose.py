@@ -25,7 +25,7 @@ class ColumnDrift:
         index: population stability index (numeric) or total variation distance (categorical); 0 is no drift.
         pvalue: of the test that goes with it, adjusted for the number of columns and windows.
         nulls: share of missing values beyond the baseline's, 0–1.
-        outside: share of values outside what was ever seen, 0–1.
+        outside: share of numbers outside the range that the champion was trained on, 0–1.
         since: start of the first window of the present stretch of drift; None if there is none.
     """
 
@@ -134,6 +134,12 @@ def diagnose(
     )
 
 
+def share_outside(quantiles: Sequence[float], least: float, greatest: float) -> float:
+    """Share of values below `least` or above `greatest`, told by equidistant quantiles: to a thousandth with 1000."""
+    values = np.asarray(quantiles)
+    return float(((values < least) | (values > greatest)).mean())
+
+
 def probability_of_change(detection: Detection, expected_every: float = 10_000.0) -> float:
     """Posterior probability that a change has begun, where one is expected in so many rows: R / (R + rows between).
 
@@ -198,7 +204,7 @@ def _of_column(column: ColumnDrift) -> str:
         words.append(f"since {_minute(column.since)}")
     words.append(f"(index {column.index:.2f}, p {column.pvalue:.2g}")
     words[-1] += f", {column.nulls:.1%} more values missing" if column.suspect else ""
-    words[-1] += f", {column.outside:.1%} outside what was ever seen)" if column.outside > _OUTSIDE_SHARE else ")"
+    words[-1] += f", {column.outside:.1%} outside what the model has seen)" if column.outside > _OUTSIDE_SHARE else ")"
     return " ".join(words)
 
 

@@ -27,6 +27,7 @@ from lakehouse.stations.policy_training import train_by_policy
 from lakehouse.stations.promotion import policy_records, promotions, record_verdict
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.run_pipeline import run_pipeline
+from lakehouse.stations.shifts import shifts_of
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.steps.policy.document import instant, moment_of
@@ -280,6 +281,26 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
     assert list(state.archive) == [1, 4]
     assert state.archive[4].end == change
     assert lakehouse.registry.champion() == "1"
+
+
+def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, tmp_path):
+    lakehouse = plant.copy("drifted", tmp_path)
+    table, store = lakehouse.catalog.profile_metrics, lakehouse.store
+    evidence = Evidence(lakehouse, history(lakehouse), moment("2019-07-15T00:00:00"))
+    version = lakehouse.registry.champion()
+    baselines = store.rows(table, partitions="window_date IS NULL")
+    narrow = [
+        row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row
+        for row in baselines
+    ]
+    run_pipeline(lakehouse)  # rows that the champion has called
+    store.replace_partitions(narrow, table)
+    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{version}'").toPandas()
+    newest = rows[rows["process_time"].dt.date == rows["process_time"].dt.date.max()]
+    found = {each.column: each.outside for each in shifts_of(evidence).features}
+    assert found["temp"] == pytest.approx((newest["temp"] > 355).mean(), abs=0.01)
+    assert found["temp"] > 0.2
+    assert found["duration"] < 0.05
 
 
 def test_overdue_labels_are_an_alarm_of_their_own_and_told_once(plant, tmp_path):

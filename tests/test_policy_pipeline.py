@@ -30,6 +30,7 @@ from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.shifts import shifts_of
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.steps.policy.detect import detect
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
@@ -174,9 +175,23 @@ def test_the_return_of_a_rule_is_looked_for_in_the_newest_stretch_alone(plant, m
     assert reads == [(moment_of(newest) - rule.recall, None)]
     assert len(found.hour)
     assert found.hour.min() >= newest - np.timedelta64(12, "h")
+    last = evidence.dated_counts(newest).hour.max()
+    by_row = evidence.disputed(newest - np.timedelta64(1, "D"))[1].counts.hour
+    assert last - np.timedelta64(12, "h") < by_row.min() < newest
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
     assert Evidence(forgetful, evidence.history, evidence.as_of).disputed() == {}
     assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).disputed() == {}
+
+
+def test_an_alarm_is_dated_with_what_archived_versions_call_otherwise_by_row(plant, monkeypatch):
+    evidence = Evidence(plant.at("newest"), history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    record, seen = policy_loop._facts(evidence), []
+    monkeypatch.setattr(policy_loop, "detect", lambda *given: (seen.append(given), detect(*given))[1])
+    policy_loop._dated(evidence, record, Decision(RETRAIN, "", (), change_at=record.detection.change_at))
+    [(counts, _, _, _, disputed)] = seen
+    hours = disputed[1].counts.hour
+    assert set(hours) <= set(counts.hour)
+    assert (hours != hours.astype("datetime64[h]")).any()
 
 
 def test_a_refused_alarm_is_known_to_the_next_decision(newest):

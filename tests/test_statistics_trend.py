@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lakehouse.statistics.trend import fit_trend, trend_score
 
@@ -72,3 +74,19 @@ def test_a_missing_value_has_a_chance_of_its_own():
     assert chances[0, 1] > 0.7
     assert chances[1, 1] < 0.2
     assert np.isfinite(trend_score(values, found, AGE))
+
+
+def test_a_fit_is_on_one_thread_though_its_process_may_have_more(monkeypatch):
+    seen, fit = [], LogisticRegression.fit
+
+    def watched(model, *rows):
+        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        return fit(model, *rows)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    values, found = events(np.full(ROWS, 3.0), 0)
+    with threadpool_limits(2):
+        trend_score(values, found, AGE)
+        fit_trend(values, found, AGE, 0.5)
+        assert 2 in {pool["num_threads"] for pool in threadpool_info()}
+    assert seen == [{1}] * 6

@@ -267,6 +267,7 @@ class Store:
         return migration.added if migration.added or version != table.version else None
 
     def _create(self, table: Table) -> None:
+        self._opened.pop(self.path(table), None)
         DeltaTable.create(
             self.path(table),
             Schema.from_json(table.schema.json()),

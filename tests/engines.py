@@ -3,7 +3,9 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,19 @@ def alike(value: Any) -> Any:
         pairs = [tuple(each) for each in value if isinstance(each, tuple)]
         return dict(sorted((key, alike(each)) for key, each in pairs)) if pairs else [alike(each) for each in value]
     return value
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Both, over the same lakehouse."""
+
+    spark: SparkSession
+    duckdb: duckdb.DuckDBPyConnection
+
+    @cache  # noqa: B019 - two of them live as long as the tests
+    def rows(self, view: str, order: str) -> list[dict[str, Any]]:
+        """What both answer, alike; fails where they differ."""
+        sql = f"SELECT * FROM gold.{view} ORDER BY {order}"
+        by_spark = spark_rows(self.spark, sql)
+        assert alike(by_spark) == alike(duckdb_rows(self.duckdb, sql))
+        return by_spark

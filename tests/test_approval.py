@@ -1,13 +1,17 @@
 """With `approval: manual`, a challenger that passes the gate waits for a person's word; both are on record."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from lakehouse.errors import LockedError, RegistryError
+from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations import margin_loop
 from lakehouse.stations.approval import decide_on_waiting, unless_held
+from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.promotion import promotions, record_verdict, waiting_for_approval
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.run_pipeline import run_pipeline
@@ -16,6 +20,7 @@ from lakehouse.steps.policy import decide as policy
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
 from lakehouse.stream import AVAILABLE_NOW
+from tests.engines import Engines, duckdb_of, known_to_spark
 from tests.rows import glassware_plant, moment, repair_shop
 
 VERSIONS_OF_DRIFTED = 2
@@ -141,3 +146,40 @@ def test_a_regression_waits_too(spark, tmp_path, monkeypatch):
     assert unless_held(lakehouse, first).action == policy.WAIT
     keeps = policy.Decision(policy.KEEP, "shiryaev_roberts", ("all is well",))
     assert unless_held(lakehouse, keeps) == keeps
+
+
+def test_a_version_that_waits_for_a_person_is_an_open_alarm_and_then_what_the_person_said(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    model = load_model_settings("conf/glassware.yaml")
+    lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(tmp_path)))
+    ledger, store = lakehouse.catalog.promotion, lakehouse.store
+    as_of, evidence = moment("2019-07-05T00:00:00"), {"log_statistic": 25.0, "log_alarm": 9.5}
+    asked_for = {"as_of": as_of, "action": "retrain", "retrain": True, "evidence": evidence, "reasons": ["it is worse"]}
+    store.append_rows([asked_for | {"decided_at": moment("2026-01-01T01:00:00")}], lakehouse.catalog.decision)
+    loop = {"who": "retrain_and_promote", "trained_rows": 345}
+    first = loop | {"action": "promote", "to_version": "1", "as_of": moment("2019-07-01T00:00:00")}
+    waits = loop | {"action": "pending", "from_version": "1", "to_version": "2", "as_of": as_of, "reason": "better"}
+    waits |= {"evidence": {"probability_better": 0.9, "training_seconds": 2.5}}
+    store.append_rows([first | {"recorded_at": moment("2026-01-01T00:00:00")}], ledger)
+    store.append_rows([waits | {"recorded_at": moment("2026-01-01T02:00:00")}], ledger)
+
+    def told(engines: Engines) -> tuple[list[Any], ...]:
+        alarms = [(row["alarm"], row["subject"], row["value"]) for row in engines.rows("open_alarms", "alarm")]
+        columns = ("verdict", "challenger", "verdict_reason", "training_seconds")
+        decided = [tuple(row[name] for name in columns) for row in engines.rows("decision_history", "as_of")]
+        trained = [(row["model_version"], row["seconds"]) for row in engines.rows("cost", "recorded_at")]
+        return alarms, decided, trained
+
+    with known_to_spark(spark, str(tmp_path)):
+        asked = told(Engines(spark, duckdb_of(str(tmp_path))))
+        word = waits | {"action": "promote", "who": "ada", "reason": "it is"}
+        store.append_rows([word | {"recorded_at": moment("2026-01-01T09:00:00")}], ledger)
+        answered = told(Engines(spark, duckdb_of(str(tmp_path))))
+    trained = [("1", None), ("2", 2.5)]  # a person's word is no training
+    assert asked == (
+        [("approval", "2", 0.9), ("retraining", "retrain", 25.0)],
+        [("pending", "2", "better", 2.5)],
+        trained,
+    )
+    assert answered == ([], [("promote", "2", "better; ada: it is", 2.5)], trained)

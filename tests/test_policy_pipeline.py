@@ -303,12 +303,12 @@ def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, t
     table, store = lakehouse.catalog.profile_metrics, lakehouse.store
     evidence = Evidence(lakehouse, history(lakehouse), moment("2019-07-15T00:00:00"))
     version = lakehouse.registry.champion()
+    run_pipeline(lakehouse)  # rows that the champion has called
     baselines = store.rows(table, partitions="window_date IS NULL")
     narrow = [
         row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row
         for row in baselines
     ]
-    run_pipeline(lakehouse)  # rows that the champion has called
     store.replace_partitions(narrow, table)
     rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{version}'").toPandas()
     newest = rows[rows["process_time"].dt.date == rows["process_time"].dt.date.max()]

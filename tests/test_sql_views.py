@@ -2,12 +2,9 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from pyspark.sql import SparkSession
 from scipy.stats import binomtest
@@ -16,7 +13,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
 from lakehouse.tables import View, catalog_of, views_of
-from tests.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
+from tests.engines import Engines, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.rows import moment
 
 MODEL = load_model_settings("conf/glassware.yaml")
@@ -26,22 +23,6 @@ _DUCKDB_TYPES = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "map<string,double>": "MAP(VARCHAR, DOUBLE)",
 }
-
-
-@dataclass(frozen=True)
-class Engines:
-    """Both, over the same lakehouse."""
-
-    spark: SparkSession
-    duckdb: duckdb.DuckDBPyConnection
-
-    @cache  # noqa: B019 - two of them live as long as the tests
-    def rows(self, view: str, order: str) -> list[dict[str, Any]]:
-        """What both answer, alike; fails where they differ."""
-        sql = f"SELECT * FROM gold.{view} ORDER BY {order}"
-        by_spark = spark_rows(self.spark, sql)
-        assert alike(by_spark) == alike(duckdb_rows(self.duckdb, sql))
-        return by_spark
 
 
 @pytest.fixture(scope="module")
@@ -281,39 +262,6 @@ def test_open_alarms_are_what_nobody_has_answered_yet(engines: Engines) -> None:
     retraining = found[-1]
     assert (f"{retraining['since']:%m-%d}", f"{retraining['until']:%m-%d}") == ("07-04", "07-05")
     assert retraining["detail"] == "score 25; so it is"
-
-
-def test_a_version_that_waits_for_a_person_is_an_open_alarm_and_then_what_the_person_said(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    lakehouse = open_lakehouse(spark, MODEL, EnvironmentSettings(root=str(tmp_path)))
-    ledger, store = lakehouse.catalog.promotion, lakehouse.store
-    loop = {"who": "retrain_and_promote", "trained_rows": 345}
-    waits = loop | {"evidence": {"probability_better": 0.9, "training_seconds": 2.5}, "reason": "better"}
-    asked_for = _decided("07-05", "retrain", 25, decided_at=moment("2026-01-01T01:00:00"))
-    store.append_rows([asked_for], lakehouse.catalog.decision)
-    store.append_rows([_moved("promote", "07-01", "1", "00:00", **loop)], ledger)
-    store.append_rows([_moved("pending", "07-05", "2", "02:00", from_version="1", **waits)], ledger)
-
-    def told(engines: Engines) -> tuple[list[Any], ...]:
-        alarms = [(row["alarm"], row["subject"], row["value"]) for row in engines.rows("open_alarms", "alarm")]
-        columns = ("verdict", "challenger", "verdict_reason", "training_seconds")
-        decided = [tuple(row[name] for name in columns) for row in engines.rows("decision_history", "as_of")]
-        trained = [(row["model_version"], row["seconds"]) for row in engines.rows("cost", "recorded_at")]
-        return alarms, decided, trained
-
-    with known_to_spark(spark, str(tmp_path)):
-        asked = told(Engines(spark, duckdb_of(str(tmp_path))))
-        word = waits | {"who": "ada", "reason": "it is"}
-        store.append_rows([_moved("promote", "07-05", "2", "09:00", from_version="1", **word)], ledger)
-        answered = told(Engines(spark, duckdb_of(str(tmp_path))))
-    trained = [("1", None), ("2", 2.5)]  # a person's word is no training
-    assert asked == (
-        [("approval", "2", 0.9), ("retraining", "retrain", 25.0)],
-        [("pending", "2", "better", 2.5)],
-        trained,
-    )
-    assert answered == ([], [("promote", "2", "better; ada: it is", 2.5)], trained)
 
 
 def test_errors_of_a_slice_stand_beside_those_of_the_whole_table(engines: Engines) -> None:

@@ -88,6 +88,8 @@ def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
         table, ours & (log_type == BASELINE), ["column_name", "min", "max"], partitions="window_date IS NULL"
     )
     bounds = {row["column_name"]: (row["min"], row["max"]) for row in trained if row["min"] is not None}
+    if not bounds:
+        return {}
     where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(bounds))
     seen = store.rows(table, where, ["window", "column_name", "quantiles"], _newest_days(evidence))
     return {

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as DeltaTransaction
-from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -239,10 +238,9 @@ class Store:
         """The table as it is now. Its log is read once; then only what has been added to it."""
         path = self.path(table)
         if path in self._opened:
-            with suppress(DeltaError):  # commits that it does not know may have been cleaned up
-                self._opened[path].update_incremental()
-                return self._opened[path]
-        self._opened[path] = DeltaTable(path)
+            self._opened[path].update_incremental()
+        else:
+            self._opened[path] = DeltaTable(path)
         return self._opened[path]
 
     def _migrate(self, table: Table) -> None:

@@ -160,7 +160,7 @@ class Store:
 
     def rows_appended(self, table: Table) -> int:
         """How many rows the newest commit of the table added; 0 where it was no write of rows."""
-        newest = DeltaTable(self.path(table)).history(1)[0]
+        newest = self._delta(table).history(1)[0]
         return int(newest.get("operationMetrics", {}).get("numOutputRows", 0))
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:

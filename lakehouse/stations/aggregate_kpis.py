@@ -16,6 +16,7 @@ from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
 from lakehouse.stations.counterfactual import compare_with_alternatives
+from lakehouse.stations.label_batch import recorded_as_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.promotion import policy_records, promoted_versions
@@ -151,14 +152,9 @@ class Aggregator:
 
         It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
         """
-        facts = self._catalog.window_facts
         newest = max([*touched.windows, *filter(None, [touched.newest_label])], default=None)
-        since = newest and (newest - self._model.labels.horizon - 14 * DAY).date()
-        for days in (*([f"window_date >= '{since}'"] if since else []), None):
-            known = self._store.rows(facts, columns=["as_of"], partitions=days)
-            if newest_known := max((row["as_of"] for row in known if row["as_of"]), default=None):
-                return newest_known
-        return None
+        near = recorded_as_of(self._lakehouse, newest) if newest else None
+        return near or recorded_as_of(self._lakehouse, None)
 
     def _newest_label(self) -> dt.datetime | None:
         """The newest label time in silver: labels that came before any prediction have left no trace in the facts."""

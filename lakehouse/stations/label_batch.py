@@ -6,7 +6,8 @@ from pyspark.sql import functions as F
 
 from lakehouse.stations.lakehouse import Lakehouse
 
-_LOOK_BACK = dt.timedelta(days=14)
+LOOK_BACK = dt.timedelta(days=14)
+"""How far back, beyond the label horizon, one looks for what the newest labels have touched."""
 
 
 def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
@@ -19,6 +20,14 @@ def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime
     return _newest_in_gold(lakehouse, since) if lakehouse.registry.champion() else _newest_in_silver(lakehouse, since)
 
 
+def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time that the facts have taken in; those of the weeks before `near` alone, if it is given."""
+    since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
+    days = f"window_date >= '{since.date()}'" if since else None
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
+    return max((row["as_of"] for row in rows if row["as_of"]), default=None)
+
+
 def labelled_readings(lakehouse: Lakehouse) -> int:
     """How many readings have a label."""
     key = lakehouse.model.key
@@ -28,11 +37,7 @@ def labelled_readings(lakehouse: Lakehouse) -> int:
 
 def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
     """The newest label time that the facts have taken in: a decision rests on what they know, not on what is coming."""
-    oldest = since - lakehouse.model.labels.horizon - _LOOK_BACK if since else None
-    days = f"window_date >= '{oldest.date()}'" if oldest else None
-    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
-    known = [row["as_of"] for row in rows]
-    return max([*filter(None, known), *filter(None, [since])], default=None)
+    return max(filter(None, (recorded_as_of(lakehouse, since), since)), default=None)
 
 
 def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:

@@ -51,10 +51,11 @@ def step_by_policy(lakehouse: Lakehouse) -> bool:
     as_of = newest_label(lakehouse, last)
     if as_of is None:
         return False
-    _tell_of_blindness(lakehouse, as_of)
+    evidence = _evidence(lakehouse, as_of)
+    _tell_of_blindness(evidence)
     if as_of != last:
-        _watch(_evidence(lakehouse, as_of))
-        _decide(_evidence(lakehouse, as_of))
+        given_back = _watch(evidence)
+        _decide(_evidence(lakehouse, as_of) if given_back else evidence)
     promoted = False
     while (asked := _unanswered(lakehouse, as_of)) is not None:
         promoted |= _act(_evidence(lakehouse, as_of), asked)
@@ -84,24 +85,25 @@ def _unanswered(lakehouse: Lakehouse, as_of: dt.datetime) -> Decision | None:
     return None
 
 
-def _watch(evidence: Evidence) -> None:
-    """Gives the alias back where the labels since its promotion say that the version before was better."""
+def _watch(evidence: Evidence) -> bool:
+    """Gives the alias back where the labels since its promotion say that the version before was better; whether so."""
     lakehouse, history, champion = evidence.lakehouse, evidence.history, evidence.history.champion_record
     settings = lakehouse.model.policy.probation
     if champion is None or history.before is None:
-        return
+        return False
     promoted = moment_of(champion.as_of)
     later = np.array([start >= promoted for start in evidence.hours["window_start"].to_pylist()], dtype=bool)
     if not on_probation(int(evidence.hours["labelled"].to_numpy()[later].sum()), settings):
-        return
+        return False
     rows = evidence.calls(promoted - lakehouse.model.labels.horizon, None)
     rows = rows[rows[LABEL_TIME] > promoted]
     if not len(rows) or not on_probation(len(rows), settings):
-        return
+        return False
     before, now = (evidence.called_by(version, rows) for version in (history.before, champion.version))
     verdict = probation(duel(evidence.codes(rows[lakehouse.model.labels.label]), before, now), settings)
     if not verdict.passed:
         give_back(lakehouse, evidence.as_of, str(history.before), verdict.reason, verdict.evidence)
+    return not verdict.passed
 
 
 def _decide(evidence: Evidence, refused: bool = False) -> Decision:
@@ -217,12 +219,12 @@ def _append(evidence: Evidence, row: Mapping[str, Any]) -> None:
     lakehouse.store.append_rows([full], catalog.decision)
 
 
-def _tell_of_blindness(lakehouse: Lakehouse, as_of: dt.datetime) -> None:
+def _tell_of_blindness(evidence: Evidence) -> None:
     """Labels that are overdue are an alarm of their own, not a drift: once for the newest labels that came."""
+    lakehouse, as_of = evidence.lakehouse, evidence.as_of
     told = lakehouse.store.rows(lakehouse.catalog.decision)
     if lakehouse.registry.champion() is None or any((r["as_of"], r["action"]) == (as_of, BLIND) for r in told):
         return
-    evidence = _evidence(lakehouse, as_of)
     since = blind_since(evidence)
     if since is None:
         return

@@ -45,8 +45,7 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
 
 def promoted_versions(lakehouse: Lakehouse) -> list[str]:
     """The versions that were ever promoted, in the order of their first promotion."""
-    rows = [row for row in promotions(lakehouse) if row["action"] == PROMOTE]
-    return list(dict.fromkeys(row["to_version"] for row in sorted(rows, key=lambda row: row["recorded_at"])))
+    return list(dict.fromkeys(row["to_version"] for row in promotions(lakehouse) if row["action"] == PROMOTE))
 
 
 def policy_records(lakehouse: Lakehouse) -> dict[str, PolicyRecord]:

@@ -12,14 +12,13 @@ from pyarrow.compute import Expression
 from lakehouse.calendar import DAY, Granularity, parse_span
 from lakehouse.settings import ThresholdRule
 from lakehouse.stations.evidence import Evidence
+from lakehouse.stations.label_batch import LOOK_BACK
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.metrics import BASELINE
 from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage, share_outside
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.rules import Window
 from lakehouse.store import Row
-
-_LOOK_BACK = 14 * DAY
 
 
 def shifts_of(evidence: Evidence) -> Shifts:
@@ -76,7 +75,7 @@ def _newest_days(evidence: Evidence) -> str:
     """The partitions of the windows that are looked at: the newest ones of about a day."""
     model = evidence.lakehouse.model
     granularity = min(model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
-    since = (evidence.as_of - model.labels.horizon - _LOOK_BACK).date()
+    since = (evidence.as_of - model.labels.horizon - LOOK_BACK).date()
     return f"granularity = '{granularity}' AND window_date >= '{since}'"
 
 

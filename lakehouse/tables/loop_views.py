@@ -1,6 +1,7 @@
 """Views of what the loop decided and did, what that cost, and what it gained."""
 
 from lakehouse.tables.declaration import Column, View
+from lakehouse.tables.quality_views import DAY_OF_EVENTS, FINAL
 
 JUDGED = """
   SELECT *, action <> 'pending'
@@ -117,8 +118,8 @@ GAIN = View(
     "retraining_gain",
     "A day, without those that the first model was trained on",
     (
-        Column("day", "date", "Day of the events, UTC"),
-        Column("is_final", "boolean", "No more labels can come within the label horizon"),
+        DAY_OF_EVENTS,
+        FINAL,
         Column("n_labelled", "bigint", "Predictions whose label has come"),
         Column("accuracy", "double", "Share of them that the models in production got right"),
         Column("accuracy_without_retraining", "double", "Share that the first promoted model would have got right"),

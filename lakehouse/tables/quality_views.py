@@ -3,8 +3,8 @@
 from lakehouse.tables.declaration import Column, View
 
 _VERSION = Column("$id", "string", "Registered version that predicted; * for all together")
-_DAY_OF_EVENTS = Column("day", "date", "Day of the events, UTC")
-_FINAL = Column("is_final", "boolean", "No more labels can come within the label horizon")
+DAY_OF_EVENTS = Column("day", "date", "Day of the events, UTC")
+FINAL = Column("is_final", "boolean", "No more labels can come within the label horizon")
 _SEEN = Column("in_training_window", "boolean", "The version was trained on rows of this day: do not judge it by them")
 _ROWS = (
     Column("n_rows", "bigint", "Predictions"),
@@ -15,11 +15,11 @@ DAILY = View(
     "daily_quality",
     "A day × model version, and all versions together (*)",
     (
-        _DAY_OF_EVENTS,
+        DAY_OF_EVENTS,
         _VERSION,
         *_ROWS,
         Column("label_coverage", "double", "Their share, 0-1"),
-        _FINAL,
+        FINAL,
         _SEEN,
         Column("accuracy", "double", "Share of labelled rows predicted right; NULL for regression"),
         Column("accuracy_low", "double", "Lower bound of its 95 % interval (Wilson)"),
@@ -126,12 +126,12 @@ SLICES = View(
     "error_by_slice",
     "A day × model version × slice, the whole table among them",
     (
-        _DAY_OF_EVENTS,
+        DAY_OF_EVENTS,
         _VERSION,
         Column("slice_key", "string", "Slicing expression; NULL for the whole table"),
         Column("slice_value", "string", "Value of that expression"),
         *_ROWS,
-        _FINAL,
+        FINAL,
         _SEEN,
         Column("n_wrong", "bigint", "Labelled rows predicted wrong; NULL for regression"),
         Column("error_rate", "double", "Their share, 0-1"),

@@ -159,8 +159,9 @@ class Store:
         return dataset.to_table(columns, where, use_threads=False)
 
     def rows_appended(self, table: Table) -> int:
-        """How many rows the newest commit of the table added; 0 where it was no write of rows."""
-        newest = self._delta(table).history(1)[0]
+        """How many rows the newest write to the table added; 0 where there was none. A compaction is no write."""
+        writes = (each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE")
+        newest: dict[str, Any] = next(writes, {})
         return int(newest.get("operationMetrics", {}).get("numOutputRows", 0))
 
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:

@@ -67,6 +67,7 @@ def test_many_small_files_become_one_and_a_stream_sees_each_row_once(spark: Spar
         for place in range(5):
             frame = rows(spark, QUARANTINE.schema, [{"source": "readings", "line": place}])
             store.append(frame, QUARANTINE, Transaction("a", place))
+            assert store.rows_appended(QUARANTINE) == 1  # also where the files became one after it
             if place in (1, 4):  # between the two the files become one
                 read()
     finally:

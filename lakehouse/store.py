@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as DeltaTransaction
+from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -239,9 +240,10 @@ class Store:
         """The table as it is now. Its log is read once; then only what has been added to it."""
         path = self.path(table)
         if path in self._opened:
-            self._opened[path].update_incremental()
-        else:
-            self._opened[path] = DeltaTable(path)
+            with suppress(DeltaError):  # where an older copy was put back, the log ends before what is known
+                self._opened[path].update_incremental()
+                return self._opened[path]
+        self._opened[path] = DeltaTable(path)
         return self._opened[path]
 
     def _migrate(self, table: Table) -> None:

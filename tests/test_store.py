@@ -1,6 +1,7 @@
 """The store writes once, only where it says, one process at a time, and only what is declared."""
 
 import datetime as dt
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,20 @@ def test_what_another_process_has_committed_is_seen_even_where_its_commits_have_
     assert len(ours.rows(SCORING_LEDGER)) == 5
     ours.append_rows([ledger_row(5)], SCORING_LEDGER)
     assert len(other.rows(SCORING_LEDGER)) == 6
+
+
+def test_an_older_copy_of_a_table_that_was_put_back_is_read_as_it_is(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(spark, str(tmp_path / "lakehouse"), CATALOG)
+    store.create_missing()
+    store.append_rows([ledger_row(0)], SCORING_LEDGER)
+    path, copy = store.path(SCORING_LEDGER), tmp_path / "copy"
+    shutil.copytree(path, copy)
+    store.append_rows([ledger_row(1)], SCORING_LEDGER)
+    shutil.rmtree(path)
+    shutil.copytree(copy, path)
+    assert [row["batch_id"] for row in store.rows(SCORING_LEDGER)] == [0]
+    store.append_rows([ledger_row(2)], SCORING_LEDGER)
+    assert sorted(row["batch_id"] for row in store.rows(SCORING_LEDGER)) == [0, 2]
 
 
 def test_partitions_without_a_value_are_replaced_too(store: Store) -> None:

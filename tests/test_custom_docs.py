@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import CustomMetricSettings
 from lakehouse.statistics.partials import as_partials
-from lakehouse.steps.custom_check import check_custom_metrics
-from lakehouse.steps.custom_metrics import partials_column, with_custom_drift, with_custom_metrics
+from lakehouse.steps.custom.check import check_custom_metrics
+from lakehouse.steps.custom.metrics import partials_column, with_custom_drift, with_custom_metrics
 from tests.test_custom_metrics import check, context, metric
 
 PAGE = Path("docs/custom-metrics.md").read_text()

@@ -14,8 +14,8 @@ from pyspark.sql.types import StructType
 
 from lakehouse.settings import CustomMetricSettings, load_model_settings
 from lakehouse.statistics.partials import as_partials, merge_partials
-from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
-from lakehouse.steps.custom_metrics import (
+from lakehouse.steps.custom.check import MetricContext, check_custom_metrics
+from lakehouse.steps.custom.metrics import (
     CustomMetrics,
     partials_column,
     with_custom_drift,

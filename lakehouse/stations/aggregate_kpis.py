@@ -26,7 +26,7 @@ from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.partials import Partials, as_partials
 from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
 from lakehouse.steps import aggregate_kpis as steps
-from lakehouse.steps.custom_metrics import partials_column
+from lakehouse.steps.custom.metrics import partials_column
 from lakehouse.steps.metric_rows import CustomRows, rows_of
 from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
 from lakehouse.steps.monitor import Monitor

@@ -13,8 +13,8 @@ from lakehouse.registry import Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
-from lakehouse.steps.custom_check import MetricContext, check_custom_metrics
-from lakehouse.steps.custom_metrics import CustomMetrics
+from lakehouse.steps.custom.check import MetricContext, check_custom_metrics
+from lakehouse.steps.custom.metrics import CustomMetrics
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, View, catalog_of, views_of

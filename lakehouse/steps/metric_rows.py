@@ -10,7 +10,7 @@ from lakehouse.calendar import Window
 from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.partials import Partials
 from lakehouse.statistics.windows import Facts, Scope, Segment, WindowFacts, rolled_up
-from lakehouse.steps.custom_metrics import CustomMetrics, with_custom_drift, with_custom_metrics
+from lakehouse.steps.custom.metrics import CustomMetrics, with_custom_drift, with_custom_metrics
 from lakehouse.steps.metrics import CONSECUTIVE, AsOf, baseline_rows, drift_rows, profile_rows
 
 Row = dict[str, Any]

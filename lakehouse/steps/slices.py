@@ -6,9 +6,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.steps import custom_sql as sql
-from lakehouse.steps.custom_analysis import check_values, probe, understood, unlogged, without_aggregates
-from lakehouse.steps.custom_template import Refusal
+from lakehouse.steps.custom import sql
+from lakehouse.steps.custom.analysis import check_values, probe, understood, unlogged, without_aggregates
+from lakehouse.steps.custom.template import Refusal
 
 _FEW_VALUED = ("string", "boolean", "int", "bigint")
 

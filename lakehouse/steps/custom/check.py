@@ -25,10 +25,10 @@ from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import CustomMetricSettings
-from lakehouse.steps import custom_sql as sql
-from lakehouse.steps.custom_analysis import check_values, probe, types, understood, unlogged, without_aggregates
-from lakehouse.steps.custom_metrics import BASE, CURRENT, CheckedMetric, CustomMetrics, output_field
-from lakehouse.steps.custom_template import Refusal, rendered
+from lakehouse.steps.custom import sql
+from lakehouse.steps.custom.analysis import check_values, probe, types, understood, unlogged, without_aggregates
+from lakehouse.steps.custom.metrics import BASE, CURRENT, CheckedMetric, CustomMetrics, output_field
+from lakehouse.steps.custom.template import Refusal, rendered
 from lakehouse.steps.metrics import TABLE_COLUMN
 
 _ADDITIVE = "write it with sum, count, count_if, min, max, avg, bool_or or bool_and"

@@ -12,8 +12,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.generators.spark import SparkGenerator
 from sqlglot.parsers.spark import SparkParser
 
-from lakehouse.steps.custom_functions import ADDITIVE, FORBIDDEN, NOT_ADDITIVE
-from lakehouse.steps.custom_template import Refusal
+from lakehouse.steps.custom.functions import ADDITIVE, FORBIDDEN, NOT_ADDITIVE
+from lakehouse.steps.custom.template import Refusal
 
 AGGREGATES = "aggregates, but only metrics of type aggregate read rows; write it in terms of metrics"
 _NUMBER_TYPES = re.compile(r"tinyint|smallint|int|bigint|float|double|boolean|decimal\(\d+,\d+\)")

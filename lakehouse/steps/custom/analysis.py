@@ -27,8 +27,8 @@ from pyspark.sql.types import (
 )
 from sqlglot import exp
 
-from lakehouse.steps.custom_sql import sql_of
-from lakehouse.steps.custom_template import Refusal
+from lakehouse.steps.custom.sql import sql_of
+from lakehouse.steps.custom.template import Refusal
 
 # What Spark's error conditions mean here; it says the rest itself.
 _MEANINGS = {

@@ -23,17 +23,15 @@ from lakehouse.estimators import (
     Trial,
     Weighting,
     cross_fit_weighted,
-    difference_of,
     fit_weighted,
-    flaw_of,
     grid,
     problem_of,
 )
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import TRAINING_SECONDS, load_promoted
-from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, labelled_rows, own_edges, verdict_of
+from lakehouse.stations.promotion import TRAINING_SECONDS
+from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, labelled_rows, own_edges, verdict_of, verdict_on
 from lakehouse.statistics.baseline import to_document
 from lakehouse.steps.aggregate_kpis import primary_rows, profiles_of, specs_of
 from lakehouse.steps.metrics import edges_of
@@ -52,7 +50,7 @@ from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
 from lakehouse.steps.policy.evidence import Pool, Rows
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge
 from lakehouse.steps.policy.version import judged_rows, record_of, restored
-from lakehouse.steps.promote import Verdict, judge_first
+from lakehouse.steps.promote import Verdict
 from lakehouse.steps.retrain import example_places, features_of
 
 T = TypeVar("T")
@@ -253,17 +251,11 @@ def _best(results: Sequence[CrossFit | Failed], data: TrainingSet, preference: f
 
 def _verdict(training: Training, fitted: Fitted, model: Pipeline, result: CrossFit) -> Verdict:
     lakehouse, data = training.evidence.lakehouse, training.data()
-    judged = CrossFit(result.outputs[data.judged], result.metrics)
-    if flaw := flaw_of(model, judged, data):
-        return Verdict(False, f"the challenger may not take over: {flaw}")
-    champion = lakehouse.registry.champion()
-    if champion is None:
-        problem, calls = data.problem, fitted.calls[data.judged]
-        return judge_first(problem, data.targets[data.judged], calls, lakehouse.model.margins)
-    old = load_promoted(lakehouse, lakehouse.registry.version(champion))
-    if difference := difference_of(old, data.features, data.problem):
-        return Verdict(False, f"the champion cannot be compared: {difference}")
-    return _as_verdict(_judgement(training, fitted, _milliseconds(model, data)))
+
+    def compared(*_: object) -> Verdict:
+        return _as_verdict(_judgement(training, fitted, _milliseconds(model, data)))
+
+    return verdict_on(lakehouse, model, CrossFit(result.outputs[data.judged], result.metrics), data, compared)
 
 
 def _milliseconds(model: Pipeline, data: TrainingSet) -> float:

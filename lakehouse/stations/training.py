@@ -3,8 +3,9 @@
 import datetime as dt
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,6 @@ class Challenger:
         return self.data.problem.predicted(self.result.outputs)
 
     @property
-    def flaw(self) -> str | None:
-        """Why it may never take over; None where nothing forbids it."""
-        return flaw_of(self.model, self.result, self.data)
-
-    @property
     def trained_on(self) -> pd.DataFrame:
         """The labelled rows that its window takes."""
         return self.labelled[self.data.windows[self.trial.window]]
@@ -112,11 +108,11 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     challenger = _challenger(trials, results, data, labelled)
     if challenger is None:
         return None
-    champion = champion_of(lakehouse)
-    verdict = _verdict(lakehouse, decision, challenger, champion)
+    compared = partial(_compared, lakehouse, decision, challenger)
+    verdict = verdict_on(lakehouse, challenger.model, challenger.result, data, compared)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
-    baseline = _baseline(lakehouse, challenger, champion)
+    baseline = _baseline(lakehouse, challenger, champion_of(lakehouse))
     return lakehouse.registry.register(run_id, challenger.model, record, baseline, example, outcome)
 
 
@@ -128,6 +124,34 @@ def baseline_of(lakehouse: Lakehouse, version: ModelVersion) -> Baseline:
 def verdict_of(version: ModelVersion) -> Verdict:
     """The gate's verdict on a registered version."""
     return Verdict(**json.loads(version.record.verdict))
+
+
+def verdict_on(
+    lakehouse: Lakehouse,
+    model: Pipeline,
+    result: CrossFit,
+    data: TrainingSet,
+    compared: Callable[[ModelVersion, Pipeline], Verdict],
+) -> Verdict:
+    """The verdict on a challenger: whether it may take over at all, and, where there is a champion, how both compare.
+
+    Args:
+        lakehouse: whose champion it may become.
+        model: the challenger.
+        result: its outputs for the judged rows, cross-fitted.
+        data: the rows that it was fitted to and judged on.
+        compared: the gate's verdict, given the champion and its model.
+    """
+    if flaw := flaw_of(model, result, data):
+        return Verdict(False, f"the challenger may not take over: {flaw}")
+    champion = champion_of(lakehouse)
+    if champion is None:
+        predicted = data.problem.predicted(result.outputs)
+        return judge_first(data.problem, data.targets[data.judged], predicted, lakehouse.model.margins)
+    old = load_promoted(lakehouse, champion)
+    if difference := difference_of(old, data.features, data.problem):
+        return Verdict(False, f"the champion cannot be compared: {difference}")
+    return compared(champion, old)
 
 
 def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.DataFrame:
@@ -172,18 +196,11 @@ def _challenger(
     raise TrainingError(f"training.families: no trial could be fitted: {'; '.join(reasons)}")
 
 
-def _verdict(
-    lakehouse: Lakehouse, decision: Decision, challenger: Challenger, champion: ModelVersion | None
+def _compared(
+    lakehouse: Lakehouse, decision: Decision, challenger: Challenger, champion: ModelVersion, model: Pipeline
 ) -> Verdict:
     """The gate, on judged rows whose labels came after the champion was trained."""
     margins, data = lakehouse.model.margins, challenger.data
-    if flaw := challenger.flaw:
-        return Verdict(False, f"the challenger may not take over: {flaw}")
-    if champion is None:
-        return judge_first(data.problem, challenger.targets, challenger.predicted, margins)
-    model = load_promoted(lakehouse, champion)
-    if difference := difference_of(model, data.features, data.problem):
-        return Verdict(False, f"the champion cannot be compared: {difference}")
     judged = challenger.labelled[data.judged]
     new = (judged[LABEL_TIME] > champion.record.as_of).to_numpy()
     rows = judged.loc[new, data.features.names]

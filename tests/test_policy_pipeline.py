@@ -19,7 +19,7 @@ from lakehouse.glassware.stream import Stream
 from lakehouse.settings import EnvironmentSettings, OutageSettings, ProbationSettings, ShiryaevRobertsRule
 from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.world import World, world_of
-from lakehouse.stations import policy_loop, policy_training
+from lakehouse.stations import policy_gate, policy_loop, policy_training
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.policy_loop import BLIND
@@ -357,7 +357,7 @@ def test_the_gate_knows_in_which_slices_its_rows_lie(spark):
     depot = parcel_depot(spark)
     readings, _ = parcels()
     keys = pd.Series([readings[place]["parcel_no"] for place in (250, 7, 120)])
-    found = policy_training._slices(depot, keys)
+    found = policy_gate._slices(depot, keys)
     chosen = [readings[place] for place in (250, 7, 120)]
     expected = {f"lane: {each['lane']}": [each["lane"] == one["lane"] for one in chosen] for each in chosen}
     known = {name: inside.tolist() for name, inside in found.items()}

@@ -1,4 +1,4 @@
-"""Training under the policy: candidates as Spark tasks, then families on the chosen rows, then the gate."""
+"""Training under the policy: candidates as Spark tasks, families on the chosen rows, a version with its verdict."""
 
 import json
 import time
@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import functions as F
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from lakehouse.errors import TrainingError
@@ -29,11 +27,12 @@ from lakehouse.estimators import (
 )
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import Evidence
-from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.policy_gate import verdict_on_archived, verdict_on_trained
+from lakehouse.stations.policy_rows import Training
 from lakehouse.stations.promotion import TRAINING_SECONDS
-from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, labelled_rows, own_edges, verdict_of, verdict_on
+from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, own_edges, verdict_of
 from lakehouse.statistics.baseline import to_document
-from lakehouse.steps.aggregate_kpis import primary_rows, profiles_of, specs_of
+from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
 from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.policy.candidates import (
     FOLDS,
@@ -42,16 +41,15 @@ from lakehouse.steps.policy.candidates import (
     candidates_of,
     choose,
     cross_fit,
-    judged_at_gate,
     pool_of,
 )
 from lakehouse.steps.policy.decide import Decision
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
-from lakehouse.steps.policy.evidence import Pool, Rows
-from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge
-from lakehouse.steps.policy.version import judged_rows, record_of, restored
+from lakehouse.steps.policy.evidence import Pool
+from lakehouse.steps.policy.gate import duel
+from lakehouse.steps.policy.version import record_of, restored
 from lakehouse.steps.promote import Verdict
-from lakehouse.steps.retrain import example_places, features_of
+from lakehouse.steps.retrain import example_places
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,43 +70,6 @@ class Judged:
     record: PolicyRecord
 
 
-@dataclass(frozen=True)
-class Training:
-    """The labelled rows of a training.
-
-    Attributes:
-        evidence: of the decision.
-        decision: that asked for it.
-        labelled: rows with keys, times and labels, in order of time.
-        rows: the same as the policy has them.
-        versions: Delta versions that they were read at.
-        judged: mask of the rows that candidates are compared on.
-        calls: what the versions that candidates name call the rows.
-    """
-
-    evidence: Evidence
-    decision: Decision
-    labelled: pd.DataFrame
-    rows: Rows
-    versions: Mapping[str, int]
-    judged: np.ndarray
-    calls: dict[int, np.ndarray]
-
-    def data(self) -> TrainingSet:
-        """The rows as families are fitted to them."""
-        model = self.evidence.lakehouse.model
-        return TrainingSet(
-            features=features_of(model),
-            problem=problem_of(model),
-            rows=self.labelled[list(model.predictions.features)],
-            targets=self.rows.codes,
-            windows={},
-            judged=self.judged,
-            folds=FOLDS,
-            seed=model.training.seed,
-        )
-
-
 def train_by_policy(evidence: Evidence, decision: Decision) -> Judged | None:
     """Chooses rows and a family, judges the challenger against the champion, and registers it with the verdict.
 
@@ -121,7 +82,7 @@ def train_by_policy(evidence: Evidence, decision: Decision) -> Judged | None:
         TrainingError: scikit-learn refused every family.
     """
     began = time.monotonic()
-    training = _training(evidence, decision)
+    training = Training.of(evidence, decision)
     fitted, tried = _chosen(training)
     if fitted is None:
         return None
@@ -138,14 +99,6 @@ def judged_before(evidence: Evidence, decision: Decision) -> Judged | None:
         return None
     record = PolicyRecord.from_json(registry.policy_record(version)).numbered(version.version)
     return Judged(version, verdict_of(version), record)
-
-
-def _training(evidence: Evidence, decision: Decision) -> Training:
-    lakehouse = evidence.lakehouse
-    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    labelled = labelled_rows(lakehouse, versions)
-    rows = evidence.rows_of(labelled)
-    return Training(evidence, decision, labelled, rows, versions, judged_rows(decision, rows), {})
 
 
 def _chosen(training: Training) -> tuple[Fitted | None, list[Mapping[str, Any]]]:
@@ -216,7 +169,7 @@ def _trained(training: Training, fitted: Fitted, tried: list[Mapping[str, Any]],
     calls[asked] = data.problem.predicted(result.outputs[asked])
     model = fit_weighted(trials[place], data, fitted.weights)
     tuned = replace(fitted, calls=calls)
-    verdict = _verdict(training, tuned, model, result)
+    verdict = verdict_on_trained(training, tuned, model, result)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     run_id, shown, outcome = _logged(training, list(zip(trials, results, strict=True)), tried)
     history = training.evidence.history
@@ -249,79 +202,6 @@ def _best(results: Sequence[CrossFit | Failed], data: TrainingSet, preference: f
     return place
 
 
-def _verdict(training: Training, fitted: Fitted, model: Pipeline, result: CrossFit) -> Verdict:
-    lakehouse, data = training.evidence.lakehouse, training.data()
-
-    def compared(*_: object) -> Verdict:
-        return _as_verdict(_judgement(training, fitted, _milliseconds(model, data)))
-
-    return verdict_on(lakehouse, model, CrossFit(result.outputs[data.judged], result.metrics), data, compared)
-
-
-def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
-    """How long it takes to score a thousand rows."""
-    rows = data.rows[data.features.names]
-    thousand = rows.iloc[np.arange(1_000) % len(rows)]
-    began = time.perf_counter()
-    data.problem.outputs(model, thousand)
-    return 1_000 * (time.perf_counter() - began)
-
-
-def _judgement(training: Training, fitted: Fitted, milliseconds: float | None) -> Judgement:
-    """The gate, on judged rows whose labels came after the champion was trained."""
-    evidence, rows, judged = training.evidence, training.rows, training.judged
-    policy, history = evidence.lakehouse.model.policy, evidence.history
-    champion = history.champion_record
-    trained = champion.as_of if champion else _legacy_as_of(evidence)
-    new = judged_at_gate(fitted, rows, judged, trained)
-    version = history.champion or 0
-    before = training.calls.get(version)
-    calls = evidence.called_by(version, training.labelled[new]) if before is None else before[new]
-    classes = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
-    slices = _slices(evidence.lakehouse, training.labelled.loc[new, evidence.lakehouse.model.key])
-    challenger = Challenger(
-        rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices
-    )
-    judgement = judge(challenger, training.decision.confidence, policy.gate)
-    return replace(judgement, evidence=judgement.evidence | _accuracies(challenger))
-
-
-def _slices(lakehouse: Lakehouse, keys: pd.Series) -> dict[str, np.ndarray]:
-    """For each slice of the settings and each value of it, which of the rows lie in it."""
-    model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    if not model.metrics.slices or not len(keys):
-        return {}
-    near = F.col(model.key).between(*keys.agg(["min", "max"]).tolist())
-    predicted, told, read = (
-        store.read(table).where(near) for table in (catalog.predictions, catalog.labels, catalog.readings)
-    )
-    primary = primary_rows(predicted, told, read, model)
-    columns = [F.expr(text).cast("string").alias(f"_{place}") for place, text in enumerate(model.metrics.slices)]
-    found = primary.select(model.key, *columns).toArrow().to_pandas().set_index(model.key).reindex(keys)
-    return {
-        f"{text}: {value}": (found[f"_{place}"] == value).to_numpy()
-        for place, text in enumerate(model.metrics.slices)
-        for value in sorted(found[f"_{place}"].dropna().unique())
-    }
-
-
-def _accuracies(challenger: Challenger) -> dict[str, float]:
-    """Of both on the rows that they were judged on."""
-    if not len(challenger.codes):
-        return {}
-    sides = (("champion", challenger.champion), ("challenger", challenger.calls))
-    return {f"{side}_accuracy": float((calls == challenger.codes).mean()) for side, calls in sides}
-
-
-def _legacy_as_of(evidence: Evidence) -> np.datetime64:
-    """When a champion without a policy record was trained."""
-    return instant(evidence.lakehouse.registry.version(str(evidence.history.champion)).record.as_of)
-
-
-def _as_verdict(judgement: Judgement) -> Verdict:
-    return Verdict(judgement.passed, judgement.reason, dict(judgement.evidence))
-
-
 def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
     """An archived version as it is, under a new record."""
     evidence, old = training.evidence, int(fitted.candidate.version or 0)
@@ -329,7 +209,7 @@ def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
     record, since = history.records[old], int(training.judged.sum())
     as_of = instant(evidence.as_of)
     version = restored(record.version, history.archive[old], training.decision, as_of, since)
-    verdict = _as_verdict(_judgement(training, fitted, None))
+    verdict = verdict_on_archived(training, fitted)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     return Judged(evidence.lakehouse.registry.version(str(old)), verdict, replace(record, version=version))
 

@@ -1,0 +1,101 @@
+"""The gate under the policy: on which rows, slices and figures a challenger is judged."""
+
+import time
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import functions as F
+from sklearn.pipeline import Pipeline
+
+from lakehouse.estimators import CrossFit, TrainingSet
+from lakehouse.stations.evidence import Evidence
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.policy_rows import Training
+from lakehouse.stations.training import verdict_on
+from lakehouse.steps.aggregate_kpis import primary_rows
+from lakehouse.steps.policy.candidates import Fitted, judged_at_gate
+from lakehouse.steps.policy.document import instant
+from lakehouse.steps.policy.gate import Challenger, judge
+from lakehouse.steps.promote import Verdict
+
+
+def verdict_on_trained(training: Training, fitted: Fitted, model: Pipeline, result: CrossFit) -> Verdict:
+    """The verdict on a model that was trained: the first one's, or the gate's between it and the champion.
+
+    Args:
+        training: whose rows it is judged on.
+        fitted: the candidate that it is of, with its own cross-fitted calls.
+        model: fitted to the candidate's rows.
+        result: its outputs for all rows of the training, cross-fitted.
+    """
+    lakehouse, data = training.evidence.lakehouse, training.data()
+
+    def compared(*_: object) -> Verdict:
+        return _compared(training, fitted, _milliseconds(model, data))
+
+    return verdict_on(lakehouse, model, CrossFit(result.outputs[data.judged], result.metrics), data, compared)
+
+
+def verdict_on_archived(training: Training, fitted: Fitted) -> Verdict:
+    """The gate's verdict on an archived version as it is, whose calls the candidate holds."""
+    return _compared(training, fitted, None)
+
+
+def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
+    """How long it takes to score a thousand rows."""
+    rows = data.rows[data.features.names]
+    thousand = rows.iloc[np.arange(1_000) % len(rows)]
+    began = time.perf_counter()
+    data.problem.outputs(model, thousand)
+    return 1_000 * (time.perf_counter() - began)
+
+
+def _compared(training: Training, fitted: Fitted, milliseconds: float | None) -> Verdict:
+    """The gate, on judged rows whose labels came after the champion was trained."""
+    evidence, rows, judged = training.evidence, training.rows, training.judged
+    policy, history = evidence.lakehouse.model.policy, evidence.history
+    champion = history.champion_record
+    trained = champion.as_of if champion else _legacy_as_of(evidence)
+    new = judged_at_gate(fitted, rows, judged, trained)
+    version = history.champion or 0
+    before = training.calls.get(version)
+    calls = evidence.called_by(version, training.labelled[new]) if before is None else before[new]
+    classes = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
+    slices = _slices(evidence.lakehouse, training.labelled.loc[new, evidence.lakehouse.model.key])
+    challenger = Challenger(
+        rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices
+    )
+    judgement = judge(challenger, training.decision.confidence, policy.gate)
+    return Verdict(judgement.passed, judgement.reason, {**judgement.evidence, **_accuracies(challenger)})
+
+
+def _slices(lakehouse: Lakehouse, keys: pd.Series) -> dict[str, np.ndarray]:
+    """For each slice of the settings and each value of it, which of the rows lie in it."""
+    model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
+    if not model.metrics.slices or not len(keys):
+        return {}
+    near = F.col(model.key).between(*keys.agg(["min", "max"]).tolist())
+    predicted, told, read = (
+        store.read(table).where(near) for table in (catalog.predictions, catalog.labels, catalog.readings)
+    )
+    primary = primary_rows(predicted, told, read, model)
+    columns = [F.expr(text).cast("string").alias(f"_{place}") for place, text in enumerate(model.metrics.slices)]
+    found = primary.select(model.key, *columns).toArrow().to_pandas().set_index(model.key).reindex(keys)
+    return {
+        f"{text}: {value}": (found[f"_{place}"] == value).to_numpy()
+        for place, text in enumerate(model.metrics.slices)
+        for value in sorted(found[f"_{place}"].dropna().unique())
+    }
+
+
+def _accuracies(challenger: Challenger) -> dict[str, float]:
+    """Of both on the rows that they were judged on."""
+    if not len(challenger.codes):
+        return {}
+    sides = (("champion", challenger.champion), ("challenger", challenger.calls))
+    return {f"{side}_accuracy": float((calls == challenger.codes).mean()) for side, calls in sides}
+
+
+def _legacy_as_of(evidence: Evidence) -> np.datetime64:
+    """When a champion without a policy record was trained."""
+    return instant(evidence.lakehouse.registry.version(str(evidence.history.champion)).record.as_of)

@@ -10,8 +10,9 @@ import pytest
 from sklearn.metrics import r2_score
 
 from lakehouse.errors import TrainingError
-from lakehouse.estimators import Failed, Features, load
+from lakehouse.estimators import Failed, Features, load, problem_of
 from lakehouse.stations import training
+from lakehouse.stations.promotion import LOOP, promotions, trained_or_refused
 from lakehouse.stations.training import baseline_of, train, verdict_of
 from lakehouse.statistics.profile import statistics_of
 from lakehouse.steps.decide import REFRESH, RETRAIN, Decision
@@ -157,6 +158,21 @@ def test_a_champion_of_another_schema_is_not_compared(copy, monkeypatch):
 
 def test_rows_that_are_too_few_give_no_version(copy):
     assert train(copy, replace(AGAIN, change_at=moment("2024-06-01T00:00:00")), AS_OF) is None
+
+
+def test_a_training_that_gives_no_challenger_is_refused_on_record_and_one_that_gives_one_is_not(copy):
+    def refused():
+        raise TrainingError("training.families: no trial could be fitted")
+
+    before = promotions(copy)
+    assert trained_or_refused(copy, AS_OF, lambda: "a challenger") == "a challenger"
+    assert promotions(copy) == before
+    for give, why in ((lambda: None, problem_of(copy.model).too_few), (refused, "no trial could be fitted")):
+        assert trained_or_refused(copy, AS_OF, give) is None
+        row = promotions(copy)[-1]
+        assert (row["as_of"], row["action"], row["who"], row["to_version"]) == (AS_OF, "refuse", LOOP, None)
+        assert row["reason"].endswith(why)
+        assert dict(row["evidence"])["training_seconds"] >= 0
 
 
 def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(copy, monkeypatch):

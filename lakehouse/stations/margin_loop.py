@@ -1,25 +1,17 @@
 """The loop of a regression: the margins of its settings say when to train and who may take over."""
 
 import datetime as dt
-import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.compute as pc
 
-from lakehouse.errors import TrainingError
-from lakehouse.estimators import problem_of
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.approval import unless_held
 from lakehouse.stations.label_batch import labelled_readings, newest_label
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import (
-    champion_of,
-    is_judged,
-    record_refusal,
-    record_verdict,
-)
+from lakehouse.stations.promotion import champion_of, is_judged, record_verdict, trained_or_refused
 from lakehouse.stations.training import train, verdict_of
 from lakehouse.statistics.quality import quality_from_row
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
@@ -96,14 +88,10 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
 
 def _trained_and_judged(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> bool:
     """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
-    began = time.monotonic()
-    try:
-        version = lakehouse.registry.trained_as_of(as_of, decision.action) or train(lakehouse, decision, as_of)
-    except TrainingError as error:
-        record_refusal(lakehouse, as_of, str(error), time.monotonic() - began)
-        return False
+    registry = lakehouse.registry
+    version = trained_or_refused(
+        lakehouse, as_of, lambda: registry.trained_as_of(as_of, decision.action) or train(lakehouse, decision, as_of)
+    )
     if version is None:
-        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few, time.monotonic() - began)
         return False
-    verdict = verdict_of(version)
-    return record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict)
+    return record_verdict(lakehouse, as_of, "; ".join(decision.reasons), version, verdict_of(version))

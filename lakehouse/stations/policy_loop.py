@@ -2,15 +2,12 @@
 
 import datetime as dt
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lakehouse.errors import TrainingError
-from lakehouse.estimators import problem_of
 from lakehouse.stations.approval import unless_held
 from lakehouse.stations.evidence import LABEL_TIME, Evidence
 from lakehouse.stations.label_batch import labelled_readings, newest_label
@@ -22,8 +19,8 @@ from lakehouse.stations.promotion import (
     VERDICTS,
     give_back,
     promotions,
-    record_refusal,
     record_verdict,
+    trained_or_refused,
 )
 from lakehouse.stations.shifts import blind_since, metric_windows, shifts_of
 from lakehouse.statistics.columns import text_of
@@ -250,16 +247,12 @@ def _decision_of(row: Mapping[str, Any]) -> Decision:
 
 def _act(evidence: Evidence, decision: Decision) -> bool:
     """Trains, or takes up what was trained before a run was cut off, and acts on the verdict."""
-    lakehouse, as_of, began = evidence.lakehouse, evidence.as_of, time.monotonic()
-    try:
-        judged = judged_before(evidence, decision) or train_by_policy(evidence, decision)
-    except TrainingError as error:
-        record_refusal(lakehouse, as_of, str(error), time.monotonic() - began)
-        return False
+    lakehouse, as_of, why = evidence.lakehouse, evidence.as_of, decision.reasons[0]
+    judged = trained_or_refused(
+        lakehouse, as_of, lambda: judged_before(evidence, decision) or train_by_policy(evidence, decision)
+    )
     if judged is None:
-        record_refusal(lakehouse, as_of, problem_of(lakehouse.model).too_few, time.monotonic() - began)
         return False
-    why = decision.reasons[0]
     return record_verdict(lakehouse, as_of, why, judged.version, judged.verdict, judged.record.to_json())
 
 

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from sklearn.pipeline import Pipeline
 
-from lakehouse.errors import RegistryError
-from lakehouse.estimators import load
+from lakehouse.errors import RegistryError, TrainingError
+from lakehouse.estimators import load, problem_of
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.policy.document import PolicyRecord
@@ -20,6 +21,8 @@ VERDICTS = (PROMOTE, PENDING, REFUSE)
 LOOP = "retrain_and_promote"
 TRAINING_SECONDS = "training_seconds"
 """Evidence of each verdict: wall-clock time from reading the rows to the verdict."""
+
+Trained = TypeVar("Trained")
 
 
 def champion_of(lakehouse: Lakehouse) -> ModelVersion | None:
@@ -68,10 +71,23 @@ def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
     return any(row["as_of"] == as_of and row["action"] in VERDICTS for row in promotions(lakehouse))
 
 
-def record_refusal(lakehouse: Lakehouse, as_of: dt.datetime, reason: str, seconds: float) -> None:
-    """Records that a training gave no challenger, and how long it took."""
-    evidence = {TRAINING_SECONDS: round(seconds, 3)}
-    _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason, "evidence": evidence})
+def trained_or_refused(lakehouse: Lakehouse, as_of: dt.datetime, train: Callable[[], Trained | None]) -> Trained | None:
+    """What the training gives; where it gives no challenger, that is put on record: why, and how long it took.
+
+    Args:
+        lakehouse: whose model is trained.
+        as_of: newest label time that had landed.
+        train: the training; it gives None where the rows are too few.
+    """
+    began = time.monotonic()
+    try:
+        trained, reason = train(), problem_of(lakehouse.model).too_few
+    except TrainingError as error:
+        trained, reason = None, str(error)
+    if trained is None:
+        evidence = {TRAINING_SECONDS: round(time.monotonic() - began, 3)}
+        _record(lakehouse, {"as_of": as_of, "action": REFUSE, "who": LOOP, "reason": reason, "evidence": evidence})
+    return trained
 
 
 def record_verdict(

@@ -11,13 +11,14 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import GateSettings, PolicySettings
 from lakehouse.simulation.gate_table import gate_table, probability_of_promotion
 from lakehouse.simulation.learner import fit_tree
-from lakehouse.simulation.loop import PROMOTE, ROLLBACK, Loop
+from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.table import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN
 from lakehouse.steps.policy.gate import Duel
+from lakehouse.steps.promote import PROMOTE, ROLLBACK
 
 SEED = 3
 DAY = np.timedelta64(1, "D")

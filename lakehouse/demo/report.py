@@ -9,8 +9,8 @@ from lakehouse.glassware.oracle import RegimeFacts, regimes
 from lakehouse.glassware.stream import Stream
 from lakehouse.stations.counterfactual import DAILY, NEVER
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import PROMOTE
 from lakehouse.steps.decide import RETRAIN
+from lakehouse.steps.promote import PROMOTE
 
 _TEN_DAYS = pd.Timedelta(days=10)
 

@@ -25,9 +25,9 @@ from lakehouse.steps.policy.evidence import BinCounts, Disputed, Pool, Rows, Ver
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge, on_probation, probation
 from lakehouse.steps.policy.rules import Record
 from lakehouse.steps.policy.version import archived, judged_rows, record_of, restored
+from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 
 FIRST_AFTER = 1150
-PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Loop:
         found = duel(rows.codes[new], before, now)
         judgement = probation(found, self.settings.probation)
         if not judgement.passed:
-            decision = Decision("rollback", "probation", (judgement.reason,))
+            decision = Decision(ROLLBACK, "probation", (judgement.reason,))
             gain = self._gain(self.models[self._before])
             self.events.append(Event(as_of, ROLLBACK, decision, judgement, f"version {self._before}", gain))
             self._champion, self._before = self._before, None

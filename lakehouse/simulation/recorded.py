@@ -10,13 +10,13 @@ import pyarrow as pa
 from lakehouse.errors import ConfigurationError, StoreError
 from lakehouse.estimators import problem_of
 from lakehouse.settings import ModelSettings
-from lakehouse.stations.promotion import PROMOTE, REFUSE, ROLLBACK
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.candidates import Model
 from lakehouse.steps.policy.decide import RETRAIN
 from lakehouse.steps.policy.document import instant
 from lakehouse.steps.policy.encoding import matrix_of, names_of
 from lakehouse.steps.policy.evidence import Rows
+from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 from lakehouse.steps.retrain import features_of
 from lakehouse.store import table_at
 from lakehouse.tables import Catalog, catalog_of

@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.estimators import MatrixLearner, grid, problem_of
 from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
-from lakehouse.simulation.loop import ROLLBACK, Loop
+from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.table import as_markdown, in_parallel
 from lakehouse.steps.policy.candidates import Learner
+from lakehouse.steps.promote import ROLLBACK
 
 AS_RECORDED, NEVER = "as recorded", "never retrained"
 

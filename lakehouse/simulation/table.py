@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lakehouse.settings import PolicySettings
-from lakehouse.simulation.loop import PROMOTE, REFUSE, ROLLBACK, Event, Loop
+from lakehouse.simulation.loop import Event, Loop
 from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.world import World, world_of
 from lakehouse.steps.policy.decide import RETRAIN, TRAIN_FIRST
+from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -15,8 +15,6 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_training import judged_before, train_by_policy
 from lakehouse.stations.promotion import (
     LOOP,
-    REFUSE,
-    VERDICTS,
     give_back,
     promotions,
     record_verdict,
@@ -32,6 +30,7 @@ from lakehouse.steps.policy.evidence import BinCounts, Disputed, Region
 from lakehouse.steps.policy.gate import duel, on_probation, probation
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.policy.rules import Record
+from lakehouse.steps.promote import REFUSE, VERDICTS
 from lakehouse.store import Row
 
 BLIND = "blind"

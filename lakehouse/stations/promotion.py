@@ -13,11 +13,9 @@ from lakehouse.estimators import load, problem_of
 from lakehouse.registry import ModelVersion
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.policy.document import PolicyRecord
-from lakehouse.steps.promote import Verdict
+from lakehouse.steps.promote import PENDING, PROMOTE, REFUSE, ROLLBACK, VERDICTS, Verdict
 from lakehouse.store import Row
 
-PROMOTE, PENDING, REFUSE, ROLLBACK = "promote", "pending", "refuse", "rollback"
-VERDICTS = (PROMOTE, PENDING, REFUSE)
 LOOP = "retrain_and_promote"
 TRAINING_SECONDS = "training_seconds"
 """Evidence of each verdict: wall-clock time from reading the rows to the verdict."""

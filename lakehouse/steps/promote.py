@@ -10,6 +10,10 @@ from lakehouse.estimators import Problem
 from lakehouse.settings import MarginSettings
 from lakehouse.steps.decide import REFRESH
 
+PROMOTE, PENDING, REFUSE, ROLLBACK = "promote", "pending", "refuse", "rollback"
+"""Actions in the ledger of promotions."""
+VERDICTS = (PROMOTE, PENDING, REFUSE)
+
 
 @dataclass(frozen=True)
 class Verdict:

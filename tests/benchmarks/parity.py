@@ -34,11 +34,12 @@ from lakehouse.simulation.loop import Event, Loop
 from lakehouse.simulation.world import world_of
 from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
 from lakehouse.stations.policy_loop import BLIND
-from lakehouse.stations.promotion import PROMOTE, promotions
+from lakehouse.stations.promotion import promotions
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.decide import Decision
 from lakehouse.steps.policy.detect import RETURNED
 from lakehouse.steps.policy.document import PolicyRecord, instant
+from lakehouse.steps.promote import PROMOTE
 from lakehouse.store import Row
 
 FAMILIES = {"decision_tree": {"ccp_alpha": [0.005]}}

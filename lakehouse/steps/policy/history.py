@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST
 from lakehouse.steps.policy.document import PolicyRecord, instant
 from lakehouse.steps.policy.evidence import Pool, VersionRecord
 from lakehouse.steps.policy.version import archived
-
-_PROMOTE, _REFUSE, _ROLLBACK = "promote", "refuse", "rollback"
-_RETRAIN = "retrain"
+from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def history_of(promotions: Sequence[Mapping[str, Any]], decisions: Sequence[Mapp
     state = History()
     for row in promotions:
         state = _after(state, row)
-    judged = [row for row in promotions if row["action"] != _ROLLBACK and row["to_version"]]
+    judged = [row for row in promotions if row["action"] != ROLLBACK and row["to_version"]]
     trainings = dict.fromkeys((row["as_of"], row["to_version"]) for row in judged)  # a person's verdict is no training
     tried, refused = _tried(promotions, decisions), _refused(state.champion_record, promotions, decisions)
     moments = tuple(instant(as_of) for as_of, _ in trainings)
@@ -88,12 +87,12 @@ def history_of(promotions: Sequence[Mapping[str, Any]], decisions: Sequence[Mapp
 
 
 def _after(state: History, row: Mapping[str, Any]) -> History:
-    if row["action"] not in (_PROMOTE, _ROLLBACK):
+    if row["action"] not in (PROMOTE, ROLLBACK):
         return state
     as_of, version = instant(row["as_of"]), int(row["to_version"])
     begins = max([as_of, *(begin for begin, _ in state.reigns[-1:])])  # approved after another change: from then on
     reigns = (*state.reigns, (begins, version))
-    if row["action"] == _ROLLBACK or not row["policy_record"]:
+    if row["action"] == ROLLBACK or not row["policy_record"]:
         return History(**{**vars(state), "champion": version, "before": None, "reigns": reigns})
     record, archive, old = PolicyRecord.from_json(row["policy_record"]), state.archive, state.champion_record
     answers = record.version.epoch == as_of
@@ -114,12 +113,12 @@ def _tried(promotions: Sequence[Mapping[str, Any]], decisions: Sequence[Mapping[
     found = [
         (row["as_of"], 1, int(dict(row["evidence"])["labelled"]))
         for row in decisions
-        if row["action"] in ("train_first", "refresh") and "labelled" in dict(row["evidence"])
+        if row["action"] in (TRAIN_FIRST, REFRESH) and "labelled" in dict(row["evidence"])
     ]
     answered = {
         row["as_of"]: PolicyRecord.from_json(row["policy_record"]).version
         for row in promotions
-        if row["action"] == _PROMOTE and row["policy_record"]
+        if row["action"] == PROMOTE and row["policy_record"]
     }
     found += [(as_of, 0, record.since_change) for as_of, record in answered.items() if record.epoch == instant(as_of)]
     return max(found)[2] if found else 0
@@ -131,12 +130,12 @@ def _refused(
     """An alarm that training gave no challenger for was not refused: it comes again with the next labels."""
     verdicts: dict[Any, Mapping[str, Any]] = {}
     for row in promotions:
-        if row["action"] in (_PROMOTE, _REFUSE):
+        if row["action"] in (PROMOTE, REFUSE):
             verdicts.setdefault(row["as_of"], row)  # the first of a night is on its alarm, if there was one
-    refused = {as_of for as_of, row in verdicts.items() if row["action"] == _REFUSE and row["to_version"]}
+    refused = {as_of for as_of, row in verdicts.items() if row["action"] == REFUSE and row["to_version"]}
     found = [
         dict(row["evidence"]).get("log_statistic", -np.inf)
         for row in decisions
-        if row["action"] == _RETRAIN and row["as_of"] in refused and champion and instant(row["as_of"]) > champion.epoch
+        if row["action"] == RETRAIN and row["as_of"] in refused and champion and instant(row["as_of"]) > champion.epoch
     ]
     return max(found, default=-np.inf)

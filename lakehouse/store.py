@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ from lakehouse.tables.declaration import VERSION_PROPERTY
 from lakehouse.tables.migration import AddedColumn, migration_of
 
 Row = Mapping[str, Any]
+NO_DAY = "window_date IS NULL"
+"""Partitions of the rows that belong to no window: baselines."""
 _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
 
 
@@ -152,8 +154,9 @@ class Store:
             table: which one.
             where: which rows; files are skipped by partition and statistics.
             columns: which columns or expressions; all columns without it.
-            partitions: an SQL predicate on the partition columns alone. Other files are not even listed, so that a
-                look at a few days costs the same however many the table has.
+            partitions: an SQL predicate on the partition columns alone, such as `since_day`, `on_days` and `NO_DAY`
+                give. Other files are not even listed, so that a look at a few days costs the same however many the
+                table has.
         """
         dataset = self._delta(table).to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
@@ -291,6 +294,17 @@ def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
     if not DeltaTable.is_deltatable(path):
         raise StoreError(f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file")
     return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
+
+
+def since_day(moment: dt.datetime) -> str:
+    """Partitions of the windows that start on the moment's day or later, for `Store.rows` and `Store.arrow`."""
+    return f"window_date >= '{moment.date()}'"
+
+
+def on_days(days: Iterable[dt.date]) -> str:
+    """Partitions of the windows that start on one of the days, for `Store.rows` and `Store.arrow`."""
+    dates = ", ".join(f"'{day}'" for day in sorted(days))
+    return f"window_date IN ({dates})"
 
 
 def covering_keys_of(rows: DataFrame, key: str) -> Column:

@@ -17,7 +17,7 @@ from lakehouse.estimators import load
 from lakehouse.stations.aggregate_kpis import QUERY, aggregate_kpis, backfill
 from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
 from lakehouse.steps.policy.evidence import Rows
-from lakehouse.store import Store, Transaction
+from lakehouse.store import Store, Transaction, on_days
 from lakehouse.stream import AVAILABLE_NOW
 from tests.rows import glassware_plant, moment, parcel_depot, repair_shop
 
@@ -187,8 +187,7 @@ def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_
         dt.date(2019, 7, 11),
         dt.date(2019, 7, 11),
     )
-    days = f"window_date = '{dt.date(2019, 7, 11)}'"
-    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=days)
+    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days([dt.date(2019, 7, 11)]))
     found = {row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows}
     assert found == {"never": (False, 0), "daily": (True, 0)}
 

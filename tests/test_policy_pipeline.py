@@ -34,6 +34,7 @@ from lakehouse.steps.policy.detect import detect
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
+from lakehouse.store import NO_DAY
 from lakehouse.stream import AVAILABLE_NOW
 from tests.benchmarks import parity
 from tests.rows import WITHHELD, glassware_plant, moment, parcel_depot, parcels
@@ -304,7 +305,7 @@ def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, t
     evidence = Evidence(lakehouse, history(lakehouse), moment("2019-07-15T00:00:00"))
     version = lakehouse.registry.champion()
     run_pipeline(lakehouse)  # rows that the champion has called
-    baselines = store.rows(table, partitions="window_date IS NULL")
+    baselines = store.rows(table, partitions=NO_DAY)
     narrow = [
         row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row
         for row in baselines

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.errors import ConfigurationError, LockedError, StoreError
 from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
 from lakehouse.stations.lakehouse import open_lakehouse
-from lakehouse.store import Store, Transaction
+from lakehouse.store import NO_DAY, Store, Transaction, on_days, since_day
 from lakehouse.stream import AVAILABLE_NOW as NOW
 from lakehouse.stream import run, run_all
 from lakehouse.tables import QUARANTINE, SCORING_LEDGER, WINDOW_FACTS, catalog_of
@@ -112,10 +112,12 @@ def test_partitions_are_replaced_whole_and_the_others_stay(store: Store) -> None
         (row["window_start"].day, row["window_start"].hour, row["model_version"]) for row in store.rows(WINDOW_FACTS)
     }
     assert found == {(1, 0, "new"), (2, 0, "old"), (3, 0, "new"), (3, 5, "new")}
-    of_days = store.rows(
-        WINDOW_FACTS, columns=["window_date"], partitions="window_date IN ('2019-07-02', '2019-07-03')"
-    )
-    assert sorted(row["window_date"].day for row in of_days) == [2, 3, 3]
+
+    def days(partitions: str) -> list[int]:
+        return sorted(row["window_date"].day for row in store.rows(WINDOW_FACTS, None, ["window_date"], partitions))
+
+    assert days(on_days({dt.date(2019, 7, 3), dt.date(2019, 7, 1)})) == [1, 3, 3]
+    assert days(since_day(moment("2019-07-02T23:59:00"))) == [2, 3, 3]
     assert store.version(WINDOW_FACTS) == version + 1  # in one commit
     with pytest.raises(StoreError, match=r"gold\.window_facts: no rows, so no partitions"):
         store.replace_partitions([], WINDOW_FACTS)
@@ -170,7 +172,7 @@ def test_partitions_without_a_value_are_replaced_too(store: Store) -> None:
         ("BASELINE", 3),
         ("INPUT", 0),
     ]
-    assert {row["log_type"] for row in store.rows(table, partitions="window_date IS NULL")} == {"BASELINE"}
+    assert {row["log_type"] for row in store.rows(table, partitions=NO_DAY)} == {"BASELINE"}
 
 
 def test_a_column_that_the_settings_named_once_stays_and_is_null_from_then_on(

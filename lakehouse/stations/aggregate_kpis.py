@@ -31,7 +31,7 @@ from lakehouse.steps.metric_rows import CustomRows, rows_of
 from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
 from lakehouse.steps.monitor import Monitor
 from lakehouse.steps.score import ScoringModel, with_other_prediction
-from lakehouse.store import Row
+from lakehouse.store import NO_DAY, Row, on_days
 from lakehouse.stream import Batch
 from lakehouse.tables import Table
 
@@ -176,9 +176,8 @@ class Aggregator:
         """
         if not days:
             return [], touched
-        dates = ", ".join(f"'{day}'" for day in sorted(days))
         columns = (*_FACT_COLUMNS, "window_date", "monitor_version")
-        stored = self._store.rows(self._catalog.window_facts, None, columns, f"window_date IN ({dates})")
+        stored = self._store.rows(self._catalog.window_facts, None, columns, on_days(days))
         outdated = {row["window_date"] for row in stored if row["monitor_version"] != monitor.version}
         touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
         return [WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])], touched
@@ -298,7 +297,7 @@ class Aggregator:
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
-        stored = self._store.rows(table, partitions="window_date IS NULL")
+        stored = self._store.rows(table, partitions=NO_DAY)
         kept = [
             row for row in stored if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
         ]

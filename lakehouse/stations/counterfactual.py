@@ -19,7 +19,7 @@ from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
 from lakehouse.steps.policy.document import instant
 from lakehouse.steps.policy.history import History
-from lakehouse.store import Row
+from lakehouse.store import Row, on_days
 
 NEVER, DAILY = "never", "daily"
 
@@ -81,8 +81,7 @@ def compare_with_alternatives(
 
 def _recorded(lakehouse: Lakehouse, days: Iterable[dt.date]) -> dict[dt.date, tuple[set[int], int | None]]:
     """Of each day, how many labelled predictions its rows count (all the same), and what the first model got right."""
-    dates = ", ".join(f"'{day}'" for day in sorted(days))
-    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=f"window_date IN ({dates})")
+    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days(days))
     labelled: dict[dt.date, set[int]] = {}
     for row in rows:
         labelled.setdefault(row["window_date"], set()).add(row["n_labelled"])

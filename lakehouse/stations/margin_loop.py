@@ -15,7 +15,7 @@ from lakehouse.stations.promotion import champion_of, is_judged, record_verdict,
 from lakehouse.stations.training import train, verdict_of
 from lakehouse.statistics.quality import quality_from_row
 from lakehouse.steps.decide import Champion, Decision, LabelledHour, decide
-from lakehouse.store import Row
+from lakehouse.store import Row, since_day
 
 
 def step_by_margins(lakehouse: Lakehouse) -> bool:
@@ -71,9 +71,8 @@ def _labelled_hours(lakehouse: Lakehouse, champion: ModelVersion) -> list[Labell
     """The labelled hours since the champion's change point (without one, since its first row), in order of time."""
     since = champion.record.changed_at or champion.record.trained_from
     where = (pc.field("n_in_training") == 0) & pc.field("slice_key").is_null()
-    days = f"window_date >= '{since.date()}'"
     columns = ["window_start", "model_version", "quality"]
-    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, columns, days)
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, where, columns, since_day(since))
     counted: dict[tuple[dt.datetime, str], Counter[str]] = defaultdict(Counter)
     for row in rows:  # facts may be of finer windows, and what is watched must not change when to retrain
         quality, hour = quality_from_row(row["quality"]), row["window_start"].replace(minute=0)

@@ -18,7 +18,7 @@ from lakehouse.steps.metrics import BASELINE
 from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage, share_outside
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.rules import Window
-from lakehouse.store import Row
+from lakehouse.store import NO_DAY, Row, since_day
 
 
 def shifts_of(evidence: Evidence) -> Shifts:
@@ -75,17 +75,15 @@ def _newest_days(evidence: Evidence) -> str:
     """The partitions of the windows that are looked at: the newest ones of about a day."""
     model = evidence.lakehouse.model
     granularity = min(model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
-    since = (evidence.as_of - model.labels.horizon - LOOK_BACK).date()
-    return f"granularity = '{granularity}' AND window_date >= '{since}'"
+    since = since_day(evidence.as_of - model.labels.horizon - LOOK_BACK)
+    return f"granularity = '{granularity}' AND {since}"
 
 
 def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
     """By feature and start of a window, the share of numbers that the champion was not trained on the like of."""
     store, table = evidence.lakehouse.store, evidence.lakehouse.catalog.profile_metrics
     ours, log_type = _of_champion(evidence), pc.field("log_type")
-    trained = store.rows(
-        table, ours & (log_type == BASELINE), ["column_name", "min", "max"], partitions="window_date IS NULL"
-    )
+    trained = store.rows(table, ours & (log_type == BASELINE), ["column_name", "min", "max"], partitions=NO_DAY)
     bounds = {row["column_name"]: (row["min"], row["max"]) for row in trained if row["min"] is not None}
     if not bounds:
         return {}

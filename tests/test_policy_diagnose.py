@@ -18,9 +18,9 @@ STILL = ColumnDrift("temp", 0.01, 0.7)
 MOVED = ColumnDrift("temp", 0.9, 1e-9, outside=0.19, since=START)
 
 
-def diagnosed(log_statistic: float, *features: ColumnDrift, regions=(REGION,), **shares: ColumnDrift):
+def diagnosed(log_statistic: float, *features: ColumnDrift, is_dated: bool = False, **shares: ColumnDrift):
     shifts = Shifts(features or (STILL,), **shares)
-    return diagnose(quiet(log_statistic), ALARM, shifts, regions, ("0", "1"))
+    return diagnose(quiet(log_statistic), ALARM, shifts, (REGION,), ("0", "1"), is_dated)
 
 
 def test_a_changed_rule_is_a_concept_drift_with_time_place_and_certainty():
@@ -32,6 +32,12 @@ def test_a_changed_rule_is_a_concept_drift_with_time_place_and_certainty():
     )
     assert found.confidence > 0.99
     assert found.advice == "retrain"
+
+
+def test_what_the_decision_has_dated_is_not_dated_again():
+    said, again = diagnosed(20.0, is_dated=True), diagnosed(20.0)
+    assert said.sentences == ("the rule has changed", "temp between 351 and 354 is no longer 1")
+    assert (said.since, said.between, said.confidence) == (again.since, again.between, again.confidence)
 
 
 def test_moved_sensors_without_errors_are_a_feature_drift_that_is_watched():

@@ -54,6 +54,10 @@ def test_each_label_batch_is_decided_once_and_the_drift_is_seen(newest):
     assert [region.split(" up to ")[0] for region in decisions[1]["region"]] == ["temp"]
     assert decisions[1]["region"][0].endswith("is no longer 1")
     assert decisions[1]["advice"] == "retrain"
+    dated = ["; ".join(row["reasons"]).count("most probably ") for row in decisions]
+    assert dated == [0, 1, 1, 1]  # a change is dated once in each row: by the alarm, else by what is said of the drift
+    assert f"most probably since {change:%Y-%m-%d}" in decisions[1]["reasons"][0]
+    assert f"(90 %: {between['from']:%Y-%m-%d %H:%M} to {between['to']:%Y-%m-%d %H:%M})" in decisions[1]["reasons"][0]
 
 
 def test_the_promotions_are_on_record_with_what_they_rest_on(newest):

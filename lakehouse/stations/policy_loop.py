@@ -175,8 +175,9 @@ def _diagnosis(evidence: Evidence, record: Record, decision: Decision) -> Diagno
     if decision.action == RETRAIN and decision.change_at is not None:
         rows = evidence.calls(moment_of(decision.change_at), None)
         regions = where_contradicted(evidence.rows_of(rows), evidence.called_by(champion, rows), decision.change_at)
-    log_alarm = math.log(model.policy.detector.alarm)
-    return diagnose(record.detection, log_alarm, shifts_of(evidence), regions, list(map(text_of, model.classes)))
+    log_alarm, classes = math.log(model.policy.detector.alarm), list(map(text_of, model.classes))
+    is_dated = decision.change_between is not None
+    return diagnose(record.detection, log_alarm, shifts_of(evidence), regions, classes, is_dated)
 
 
 def _record(evidence: Evidence, decision: Decision, diagnosis: Diagnosis | None) -> None:

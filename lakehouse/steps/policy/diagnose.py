@@ -91,6 +91,7 @@ def diagnose(
     shifts: Shifts,
     regions: Sequence[Region],
     classes: Sequence[str],
+    is_dated: bool = False,
 ) -> Diagnosis:
     """Tells the kinds of drift apart by which evidence moved.
 
@@ -104,6 +105,7 @@ def diagnose(
         shifts: of features, label and prediction.
         regions: where new labels contradict the champion.
         classes: the label's classes in words, by code.
+        is_dated: whether the decision's own words say since when the rule has changed; then no sentence says it again.
     """
     label, prediction = shifts.label, shifts.prediction
     moved = [column for column in shifts.features if column.drifted or column.suspect]
@@ -120,7 +122,8 @@ def diagnose(
     )
     where = tuple(in_words(region, classes) for region in regions) if is_concept else ()
     since = detection.change_at if is_concept else _first([*moved, *filter(None, (label, prediction))])
-    sentences = [*_of_concept(detection, where, is_concept), *map(_of_column, moved)]
+    sentences = [_of_concept(detection, is_dated), *where] if is_concept else []
+    sentences += map(_of_column, moved)
     sentences += [_of_shares("label", label)] if label and label.drifted else []
     sentences += [_of_shares("prediction", prediction)] if prediction and prediction.drifted else []
     return Diagnosis(
@@ -189,13 +192,12 @@ def label_outage(
     return blind
 
 
-def _of_concept(detection: Detection, where: Sequence[str], is_concept: bool) -> list[str]:
-    if not is_concept:
-        return []
+def _of_concept(detection: Detection, is_dated: bool) -> str:
+    if is_dated:
+        return "the rule has changed"
     between = detection.interval()
     span = f" (90 %: {_minute(between[0])} to {_minute(between[1])})" if between else ""
-    since = f"the rule has changed, most probably at {_minute(detection.change_at)}{span}"
-    return [since, *where]
+    return f"the rule has changed, most probably at {_minute(detection.change_at)}{span}"
 
 
 def _of_column(column: ColumnDrift) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -148,6 +150,12 @@ def fitted(name: str, right: int) -> Fitted:
 def test_a_later_candidate_must_be_credibly_better(second: int, chosen: str):
     found = choose([fitted("first", 90), fitted("second", second)], ROWS, JUDGED, SETTINGS)
     assert found.candidate.name == chosen
+
+
+def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
+    single = replace(fitted("single class", 100), calls=np.full(1_000, ROWS.codes[CHANGE:].max()))
+    assert choose([single, fitted("worse", 20)], ROWS, JUDGED, SETTINGS).candidate.name == "worse"
+    assert choose([single], ROWS, JUDGED, SETTINGS) is single
 
 
 def test_a_pool_is_cut_at_a_change_and_keeps_its_exclusions():

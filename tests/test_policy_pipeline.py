@@ -21,6 +21,7 @@ from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.world import World, world_of
 from lakehouse.stations import policy_gate, policy_loop, policy_training
 from lakehouse.stations.evidence import Evidence
+from lakehouse.stations.label_batch import start_of_trainable
 from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.policy_loop import BLIND
 from lakehouse.stations.policy_training import train_by_policy
@@ -28,6 +29,7 @@ from lakehouse.stations.promotion import policy_records, promotions, record_verd
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.shifts import shifts_of
+from lakehouse.stations.training import labelled_rows
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.steps.policy.detect import detect
@@ -254,6 +256,30 @@ def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are
     assert len(by_hour.counts.hour) > 100
     for name in ("hour", "version", "bin", "labelled", "wrong"):
         assert (getattr(finer.counts, name) == getattr(by_hour.counts, name)).all()
+
+
+def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant):
+    lakehouse, most = plant.at("newest"), 300
+    training = lakehouse.model.training.model_copy(update={"max_rows": most})
+    bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
+    state, as_of = history(plant.at("drifted")), moment("2019-07-18T00:00:00")
+    whole, part = Evidence(lakehouse, state, as_of), Evidence(bounded, state, as_of)
+    since, until = moment("2019-07-10T00:00:00"), moment("2019-07-14T00:00:00")
+    for end in (None, until):
+        found, expected = part.newest_calls(since, end), whole.newest_calls(since, end)
+        assert most <= len(found) < most + 20 < len(expected)
+        assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
+    by_hour, dated = whole.counts, part.dated_counts(instant(since))
+    first = dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
+    assert most - 20 <= (dated.hour >= first).sum() < most + 20
+    assert dated.labelled.sum() == by_hour.labelled.sum()
+    assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
+    assert set(part.disputed(instant(since))[1].counts.hour) <= set(dated.hour)
+    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
+    assert start_of_trainable(lakehouse) is None
+    assert start_of_trainable(bounded) > until
+    newest = labelled_rows(lakehouse, versions).tail(most).reset_index(drop=True)
+    pd.testing.assert_frame_equal(labelled_rows(bounded, versions), newest)
 
 
 def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):

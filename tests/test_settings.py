@@ -13,7 +13,7 @@ from lakehouse.settings import load_environment_settings, load_model_settings
 from tests.rows import REPAIR
 
 GLASSWARE = Path("conf/glassware.yaml")
-ABSENT = object()
+ABSENT = "<absent>"
 
 
 def changed(path: str, value: Any, text: str = GLASSWARE.read_text()) -> dict[str, Any]:

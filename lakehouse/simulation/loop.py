@@ -15,6 +15,7 @@ from lakehouse.steps.policy.candidates import (
     Model,
     candidates_of,
     choose,
+    classes_called,
     cross_fit,
     judged_at_gate,
     recalled,
@@ -245,7 +246,7 @@ class Loop:
             return Judgement(True, "the first model")
         new = judged_at_gate(fitted, rows, judged, champion.as_of)
         calls = self.models[champion.version].predict(rows.features[new]) if new.any() else np.empty(0, int)
-        called = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
+        called = classes_called(fitted, judged)
         challenger = Challenger(rows.codes[new], calls, fitted.calls[new], classes=called)
         return judge(challenger, decision.confidence, self.settings.gate)
 

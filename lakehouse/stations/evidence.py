@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
 from lakehouse.estimators import ModelCache, problem_of
+from lakehouse.stations.label_batch import start_of_newest
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
 from lakehouse.statistics.difficulty import N_BINS
@@ -22,6 +23,7 @@ from lakehouse.steps.policy.encoding import matrix_of, names_of
 from lakehouse.steps.policy.evidence import BinCounts, Disputed, Rows
 from lakehouse.steps.policy.history import History
 from lakehouse.steps.retrain import features_of
+from lakehouse.store import since_day
 
 LABEL_TIME = "_label_time"  # no model's column begins with an underscore
 _MODELS = ModelCache()
@@ -48,10 +50,10 @@ class Evidence:
         champion, catalog = self.history.champion_record, self.lakehouse.catalog
         where, days = pc.field("slice_key").is_null(), None
         if champion is not None and champion.changed_at is not None:
-            since = (
-                moment_of(min(champion.changed_at, champion.epoch, self._began)) - self.lakehouse.model.labels.horizon
-            )
-            days = f"window_date >= '{since.date()}'"
+            model, recall = self.lakehouse.model, self.lakehouse.model.policy.detector.recall
+            since = moment_of(min(champion.changed_at, champion.epoch, self._began))
+            since = min(since, self.as_of - (recall or dt.timedelta())) - model.labels.horizon
+            days = since_day(since)
         columns = {name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")}
         columns |= {"labelled": pc.field("quality", "n_labelled"), "rows": pc.field("quality", "n_rows")}
         return self.lakehouse.store.arrow(catalog.window_facts, where, columns, days)
@@ -74,8 +76,9 @@ class Evidence:
         return _floored(joined(self._of_epoch, self.row_counts(self._old_rows)))
 
     def dated_counts(self, since: np.datetime64) -> BinCounts:
-        """The same, but by row from that hour on."""
-        counts, rows = self.counts, self.calls(moment_of(since), None)
+        """The same, but by row from that hour on; at a high rate of the stream, of the newest hours alone."""
+        since = self._read_from(since)
+        counts, rows = self.counts, self.newest_calls(moment_of(since))
         return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)]))
 
     def disputed(self, since: np.datetime64 | None = None) -> dict[int, Disputed]:
@@ -85,6 +88,7 @@ class Evidence:
             since: hour from which on they are by row, as `dated_counts` are; None where all are by hour.
         """
         found = {}
+        since = None if since is None else self._read_from(since)
         for version, part in self._disputed.items():
             by_hour = _floored(part.counts)
             hours = (
@@ -111,6 +115,13 @@ class Evidence:
         labels = labels.rename(columns={model.labels.time: LABEL_TIME})
         both = found.merge(labels[labels[LABEL_TIME] <= self.as_of], on=key)
         return both.sort_values([model.event_time, key], ignore_index=True)
+
+    def newest_calls(self, start: dt.datetime, end: dt.datetime | None = None) -> pd.DataFrame:
+        """The newest of them, as many as a training takes (`training.max_rows`, and what is left of a base window).
+
+        So what a decision reads is bounded, whatever the rate of the stream.
+        """
+        return self.calls(max(start, self._start_of_newest(end) or start), end)
 
     def row_counts(self, calls: pd.DataFrame) -> BinCounts:
         """A count per labelled prediction.
@@ -168,7 +179,7 @@ class Evidence:
         if not versions:
             return {}
         recall = np.timedelta64(policy.detector.recall)
-        rows = self.calls(moment_of(labelled.max() - recall), None)
+        rows = self.newest_calls(moment_of(labelled.max() - recall))
         rows = rows[self._is_new(rows)]
         counts = self.row_counts(rows)
         late = counts.hour > counts.hour.max() - recall
@@ -180,6 +191,21 @@ class Evidence:
             bins = self._bins(version, rows[differs], calls[differs])
             found[version] = Disputed(counts.take(differs), bins)
         return found
+
+    def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
+        """When the newest labelled rows before the end begin, as many as may be read; None where all may be."""
+        starts, labelled = _moments(self.hours["window_start"]), self.hours["labelled"].to_numpy()
+        before = np.ones(len(starts), dtype=bool) if end is None else starts < instant(end)
+        found = start_of_newest(starts[before], labelled[before], self.lakehouse.model.training.max_rows)
+        return None if found is None else moment_of(found)
+
+    def _read_from(self, since: np.datetime64) -> np.datetime64:
+        """The first full hour since then of which all rows may be read."""
+        start = self._start_of_newest(None)
+        if start is None:
+            return since
+        hour = instant(start).astype("datetime64[h]")
+        return max(since, (hour + (hour < instant(start))).astype("datetime64[us]"))
 
     def _bins(self, version: int, rows: pd.DataFrame, calls: np.ndarray) -> np.ndarray:
         """In which bins the calls of a version are."""
@@ -227,7 +253,7 @@ class Evidence:
         starts = _moments(self.hours["window_start"])
         late = starts[~self._is_epochs & (self.hours["labelled"].to_numpy() > 0) & (starts >= self._first_hour)]
         end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
-        calls = self.calls(moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour)))
+        calls = self.newest_calls(moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour)))
         own = np.isin(calls["model_version"].astype(int).to_numpy(), sorted(self.history.epoch))
         counted = own & (_moments(calls[model.event_time]) >= self._first_hour)
         return calls[self._is_new(calls) & ~counted]

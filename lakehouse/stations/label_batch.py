@@ -2,9 +2,13 @@
 
 import datetime as dt
 
+import numpy as np
+import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.steps.policy.document import moment_of
+from lakehouse.store import since_day
 
 LOOK_BACK = dt.timedelta(days=14)
 """How far back, beyond the label horizon, one looks for what the newest labels have touched."""
@@ -23,9 +27,31 @@ def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
     """The newest label time that the facts have taken in; those of the weeks before `near` alone, if it is given."""
     since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
-    days = f"window_date >= '{since.date()}'" if since else None
+    days = since_day(since) if since else None
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
     return max((row["as_of"] for row in rows if row["as_of"]), default=None)
+
+
+def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.datetime64 | None:
+    """The newest of the windows from which on there are at least so many labelled rows; None where all have fewer.
+
+    Args:
+        starts: of the windows; one may come more than once.
+        labelled: rows with a label in each.
+        rows: how many are wanted.
+    """
+    windows, place = np.unique(starts, return_inverse=True)
+    from_each_on = np.bincount(place, labelled, len(windows))[::-1].cumsum()[::-1]
+    return max(windows[from_each_on >= rows], default=None)
+
+
+def start_of_trainable(lakehouse: Lakehouse) -> dt.datetime | None:
+    """When the newest rows began of which a training takes no more; None where there are not so many."""
+    columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
+    facts = lakehouse.store.arrow(lakehouse.catalog.window_facts, pc.field("slice_key").is_null(), columns)
+    starts = facts["start"].cast("timestamp[us]").to_numpy()
+    found = start_of_newest(starts, facts["labelled"].to_numpy(), lakehouse.model.training.max_rows)
+    return None if found is None else moment_of(found)
 
 
 def labelled_readings(lakehouse: Lakehouse) -> int:

@@ -13,7 +13,7 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_rows import Training
 from lakehouse.stations.training import verdict_on
 from lakehouse.steps.aggregate_kpis import primary_rows
-from lakehouse.steps.policy.candidates import Fitted, judged_at_gate
+from lakehouse.steps.policy.candidates import Fitted, classes_called, judged_at_gate
 from lakehouse.steps.policy.document import instant
 from lakehouse.steps.policy.gate import Challenger, judge
 from lakehouse.steps.promote import Verdict
@@ -60,7 +60,7 @@ def _compared(training: Training, fitted: Fitted, milliseconds: float | None) ->
     version = history.champion or 0
     before = training.calls.get(version)
     calls = evidence.called_by(version, training.labelled[new]) if before is None else before[new]
-    classes = len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
+    classes = classes_called(fitted, judged)
     slices = _slices(evidence.lakehouse, training.labelled.loc[new, evidence.lakehouse.model.key])
     challenger = Challenger(
         rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices

@@ -91,7 +91,7 @@ def _watch(evidence: Evidence) -> bool:
     later = np.array([start >= promoted for start in evidence.hours["window_start"].to_pylist()], dtype=bool)
     if not on_probation(int(evidence.hours["labelled"].to_numpy()[later].sum()), settings):
         return False
-    rows = evidence.calls(promoted - lakehouse.model.labels.horizon, None)
+    rows = evidence.newest_calls(promoted - lakehouse.model.labels.horizon)
     rows = rows[rows[LABEL_TIME] > promoted]
     if not len(rows) or not on_probation(len(rows), settings):
         return False
@@ -173,7 +173,7 @@ def _diagnosis(evidence: Evidence, record: Record, decision: Decision) -> Diagno
     model, champion = evidence.lakehouse.model, int(evidence.history.champion or 0)
     regions: tuple[Region, ...] = ()
     if decision.action == RETRAIN and decision.change_at is not None:
-        rows = evidence.calls(moment_of(decision.change_at), None)
+        rows = evidence.newest_calls(moment_of(decision.change_at))
         regions = where_contradicted(evidence.rows_of(rows), evidence.called_by(champion, rows), decision.change_at)
     log_alarm, classes = math.log(model.policy.detector.alarm), list(map(text_of, model.classes))
     is_dated = decision.change_between is not None

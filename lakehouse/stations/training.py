@@ -27,6 +27,7 @@ from lakehouse.estimators import (
 )
 from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import LABEL_TIME
+from lakehouse.stations.label_batch import start_of_trainable
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
@@ -37,6 +38,7 @@ from lakehouse.steps.decide import Decision
 from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.promote import Verdict, judge, judge_first
 from lakehouse.steps.retrain import best, example_places, training_set, trials_of
+from lakehouse.store import covering_keys_of
 
 EXAMPLE_ROWS = 5
 
@@ -155,10 +157,17 @@ def verdict_on(
 
 
 def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.DataFrame:
-    """The newest labelled readings, in order of event time, at the given Delta versions."""
+    """The newest labelled readings, in order of event time, at the given Delta versions.
+
+    What is read grows with `training.max_rows`, not with history: gold tells where so many rows begin.
+    """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
     labels = store.read(catalog.labels, versions[catalog.labels.full_name])
+    since = start_of_trainable(lakehouse)
+    if since is not None:
+        readings = readings.where(F.col(model.event_time) >= F.lit(since))
+        labels = labels.where(covering_keys_of(readings, model.key))
     wanted = dict.fromkeys([model.key, model.event_time, *model.predictions.features, *model.metrics.columns])
     told = F.col(model.labels.time).alias(LABEL_TIME)
     joined = readings.select(*wanted).join(labels.select(model.key, told, model.labels.label), model.key)

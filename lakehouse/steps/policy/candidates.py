@@ -245,14 +245,20 @@ def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.d
     return found if newest is None else found & (rows.made >= newest)
 
 
+def classes_called(fitted: Fitted, judged: np.ndarray) -> int:
+    """How many classes it calls on the judged rows, cross-fitted."""
+    return len(np.unique(fitted.calls[judged & (fitted.calls >= 0)]))
+
+
 def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings) -> Fitted:
     """The first, unless a later one is better on the judged rows with the preference's probability, and so on.
 
     The order is by what usually is best, so that few rows do not choose by chance: with an even choice of five, the
-    luckiest is taken, which costs more than it gains.
+    luckiest is taken, which costs more than it gains. One that calls a single class is taken only where all do: the
+    gate would refuse it.
     """
-    chosen = fitted[0]
-    for other in fitted[1:]:
+    chosen, *others = [each for each in fitted if classes_called(each, judged) > 1] or list(fitted)
+    for other in others:
         starts = [start for each in (chosen, other) if (start := each.candidate.comparable) is not None]
         on = judged & (rows.made >= max(starts)) if starts else judged
         found = duel(rows.codes[on], chosen.calls[on], other.calls[on])

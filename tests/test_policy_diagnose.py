@@ -8,6 +8,7 @@ from lakehouse.steps.policy.diagnose import (
     in_words,
     label_outage,
     probability_of_change,
+    share_unseen,
 )
 from lakehouse.steps.policy.evidence import Region
 from tests.policy_rows import DAY, HOUR, START, quiet
@@ -45,6 +46,19 @@ def test_moved_sensors_without_errors_are_a_feature_drift_that_is_watched():
     assert (found.kinds, found.where, found.since) == (("feature",), (), START)
     assert found.advice.startswith("watch: accuracy holds, but temp leaves what the model has seen")
     assert "temp has drifted since 2024-03-01 00:00 (index 0.90, p 1e-09, 19.0% outside" in found.sentences[0]
+
+
+def test_values_of_a_new_kind_are_told_though_the_distribution_holds():
+    found = diagnosed(2.0, ColumnDrift("shift", 0.03, 0.4, outside=0.03, since=START))
+    assert (found.kinds, found.since) == (("feature",), START)
+    assert found.sentences[0].startswith("shift has values of a new kind since 2024-03-01 00:00 (index 0.03")
+    assert found.advice.startswith("watch: accuracy holds, but shift leaves what the model has seen")
+    assert diagnosed(2.0, ColumnDrift("shift", 0.03, 0.4, outside=0.009)).kinds == ()
+
+
+def test_a_category_is_unseen_where_no_row_of_the_training_had_it():
+    assert share_unseen({"early": 90, "late": 7, "night": 3}, ["early", "late"]) == 0.03
+    assert share_unseen({}, ["early"]) == 0.0
 
 
 def test_missing_values_point_at_the_sensor():

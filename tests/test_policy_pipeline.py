@@ -342,7 +342,29 @@ def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, t
     found = {each.column: each.outside for each in shifts_of(evidence).features}
     assert found["temp"] == pytest.approx((newest["temp"] > 355).mean(), abs=0.01)
     assert found["temp"] > 0.2
-    assert found["duration"] < 0.05
+    assert found["duration"] == 0
+
+
+def test_categories_that_the_champion_was_not_trained_on_are_told(spark, tmp_path):
+    depot = parcel_depot(spark)
+    shutil.copytree(depot.store.root, tmp_path / "depot")
+    store, table = replace(depot.store, root=str(tmp_path / "depot")), depot.catalog.profile_metrics
+    lakehouse = replace(depot, store=store)
+    champion = lakehouse.registry.champion()
+
+    def without_lane_a(row):
+        if (row["model_version"], row["column_name"]) != (champion, "lane"):
+            return row
+        return row | {"frequent_items": [each for each in row["frequent_items"] if each["item"] != "a"]}
+
+    store.replace_partitions([without_lane_a(row) for row in store.rows(table, partitions=NO_DAY)], table)
+    evidence = Evidence(lakehouse, history(lakehouse), promotions(lakehouse)[-1]["as_of"])
+    found = {each.column: each.outside for each in shifts_of(evidence).features}
+    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{champion}'").toPandas()
+    newest = rows[rows["weighed_at"].dt.date == rows["weighed_at"].dt.date.max()]
+    assert found["lane"] == pytest.approx((newest["lane"].dropna() == "a").mean())
+    assert found["lane"] > 0.2
+    assert found["fragile"] == 0
 
 
 def test_overdue_labels_are_an_alarm_of_their_own_and_told_once(plant, tmp_path):

@@ -13,12 +13,15 @@ from lakehouse.calendar import DAY, Granularity, parse_span
 from lakehouse.settings import ThresholdRule
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.label_batch import LOOK_BACK
+from lakehouse.statistics.profile import MAX_FREQUENT_ITEMS
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.metrics import BASELINE
-from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage, share_outside
+from lakehouse.steps.policy.diagnose import ColumnDrift, Shifts, label_outage, share_outside, share_unseen
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.rules import Window
 from lakehouse.store import NO_DAY, Row, since_day
+
+_LEAST_OUTSIDE = 5
 
 
 def shifts_of(evidence: Evidence) -> Shifts:
@@ -80,20 +83,33 @@ def _newest_days(evidence: Evidence) -> str:
 
 
 def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
-    """By feature and start of a window, the share of numbers that the champion was not trained on the like of."""
+    """By feature and start of a window, the share of values that the champion was not trained on the like of.
+
+    Fewer than five of them are chance: of a thousand numbers that were trained on, two are the outermost.
+    """
     store, table = evidence.lakehouse.store, evidence.lakehouse.catalog.profile_metrics
     ours, log_type = _of_champion(evidence), pc.field("log_type")
-    trained = store.rows(table, ours & (log_type == BASELINE), ["column_name", "min", "max"], partitions=NO_DAY)
-    bounds = {row["column_name"]: (row["min"], row["max"]) for row in trained if row["min"] is not None}
-    if not bounds:
-        return {}
-    where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(bounds))
-    seen = store.rows(table, where, ["window", "column_name", "quantiles"], _newest_days(evidence))
-    return {
-        (row["column_name"], row["window"]["start"]): share_outside(row["quantiles"], *bounds[row["column_name"]])
-        for row in seen
-        if row["quantiles"]
+    columns = ["column_name", "min", "max", "frequent_items"]
+    trained = store.rows(table, ours & (log_type == BASELINE), columns, NO_DAY)
+    known = {row["column_name"]: row for row in trained}
+    where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(known))
+    columns = ["window", "column_name", "count", "quantiles", "frequent_items"]
+    seen = store.rows(table, where, columns, _newest_days(evidence))
+    found = {
+        (row["column_name"], row["window"]["start"]): _share_outside(row, known[row["column_name"]]) for row in seen
     }
+    counts = {(row["column_name"], row["window"]["start"]): row["count"] for row in seen}
+    return {key: share for key, share in found.items() if share * counts[key] >= _LEAST_OUTSIDE}
+
+
+def _share_outside(seen: Row, trained: Row) -> float:
+    """Of a window's values; 0 where gold does not hold all categories that were trained on."""
+    if seen["quantiles"] and trained["min"] is not None:
+        return share_outside(seen["quantiles"], trained["min"], trained["max"])
+    known = [each["item"] for each in trained["frequent_items"] or []]
+    if not known or len(known) >= MAX_FREQUENT_ITEMS:
+        return 0.0
+    return share_unseen({each["item"]: each["count"] for each in seen["frequent_items"] or []}, known)
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -110,7 +126,7 @@ def _column_drift(
         return ColumnDrift(name, 0.0, 1.0)
     newest, since = found[-1], None
     for each in reversed(found):
-        if not (each.drifted or each.suspect):
+        if not each.moved:
             break
         since = each.since
     return replace(newest, since=since)

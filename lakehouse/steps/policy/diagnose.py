@@ -1,6 +1,6 @@
 """Which kind of drift is it, since when, where, how sure, and what to do about it? In words for a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ class ColumnDrift:
         index: population stability index (numeric) or total variation distance (categorical); 0 is no drift.
         pvalue: of the test that goes with it, adjusted for the number of columns and windows.
         nulls: share of missing values beyond the baseline's, 0–1.
-        outside: share of numbers outside the range that the champion was trained on, 0–1.
+        outside: share of values that the champion was trained on none like: numbers outside its range, new categories.
         since: start of the first window of the present stretch of drift; None if there is none.
     """
 
@@ -45,6 +45,16 @@ class ColumnDrift:
     def suspect(self) -> bool:
         """Whether it looks like a fault of the sensor: values go missing."""
         return self.nulls > _NULL_SHARE
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it leaves what the champion was trained on."""
+        return self.outside > _OUTSIDE_SHARE
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is anything to tell of it."""
+        return self.drifted or self.suspect or self.beyond
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ def diagnose(
         is_dated: whether the decision's own words say since when the rule has changed; then no sentence says it again.
     """
     label, prediction = shifts.label, shifts.prediction
-    moved = [column for column in shifts.features if column.drifted or column.suspect]
+    moved = [column for column in shifts.features if column.moved]
     is_concept = detection.log_statistic > log_alarm
     kinds = tuple(
         kind
@@ -141,6 +151,12 @@ def share_outside(quantiles: Sequence[float], least: float, greatest: float) -> 
     """Share of values below `least` or above `greatest`, told by equidistant quantiles: to a thousandth with 1000."""
     values = np.asarray(quantiles)
     return float(((values < least) | (values > greatest)).mean())
+
+
+def share_unseen(counts: Mapping[str, int], known: Collection[str]) -> float:
+    """Share of values that are none of the known categories; 0 without values."""
+    values = sum(counts.values())
+    return sum(count for value, count in counts.items() if value not in known) / values if values else 0.0
 
 
 def probability_of_change(detection: Detection, expected_every: float = 10_000.0) -> float:
@@ -201,12 +217,13 @@ def _of_concept(detection: Detection, is_dated: bool) -> str:
 
 
 def _of_column(column: ColumnDrift) -> str:
-    words = [f"{column.column} has drifted" if column.drifted else f"{column.column} looks faulty"]
+    what = "has drifted" if column.drifted else "looks faulty" if column.suspect else "has values of a new kind"
+    words = [f"{column.column} {what}"]
     if column.since is not None:
         words.append(f"since {_minute(column.since)}")
     words.append(f"(index {column.index:.2f}, p {column.pvalue:.2g}")
     words[-1] += f", {column.nulls:.1%} more values missing" if column.suspect else ""
-    words[-1] += f", {column.outside:.1%} outside what the model has seen)" if column.outside > _OUTSIDE_SHARE else ")"
+    words[-1] += f", {column.outside:.1%} outside what the model has seen)" if column.beyond else ")"
     return " ".join(words)
 
 
@@ -216,7 +233,7 @@ def _of_shares(name: str, column: ColumnDrift) -> str:
 
 def _advice(is_concept: bool, moved: Sequence[ColumnDrift], kinds: Sequence[str]) -> str:
     faulty = [column.column for column in moved if column.suspect]
-    beyond = [column.column for column in moved if column.outside > _OUTSIDE_SHARE]
+    beyond = [column.column for column in moved if column.beyond]
     if faulty:
         return f"investigate the sensor of {', '.join(faulty)}" + ("; a retraining bridges it" if is_concept else "")
     if is_concept and moved:
@@ -229,7 +246,10 @@ def _advice(is_concept: bool, moved: Sequence[ColumnDrift], kinds: Sequence[str]
 
 
 def _first(columns: Sequence[ColumnDrift]) -> np.datetime64 | None:
-    return min((column.since for column in columns if column.drifted and column.since is not None), default=None)
+    return min(
+        (column.since for column in columns if (column.drifted or column.beyond) and column.since is not None),
+        default=None,
+    )
 
 
 def _side(name: str, low: float, high: float) -> str:

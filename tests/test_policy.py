@@ -174,6 +174,12 @@ def test_policies_and_scenarios_keep_their_rows():
     ]
 
 
+def test_runs_that_retraining_made_worse_are_told_stream_by_stream():
+    idle = [result(policy="never", seed=seed, regret=errors) for seed, errors in enumerate((120.0, 140.0, 500.0))]
+    table = summary([*idle, result(), result(seed=1), result(seed=3, regret=900.0), result(scenario="gradual")])
+    assert table["worse than never, %"].tolist() == ["0", "50", ""]
+
+
 def test_the_command_line_refuses_an_unknown_policy():
     assert parse(["--policies", "default", "yaml"]).policies == ["default", "yaml"]
     with pytest.raises(SystemExit):

@@ -7,7 +7,7 @@ from typing import Any
 
 from lakehouse.settings import PolicySettings, load_model_settings, load_policy_settings
 
-OF_MODEL = "yaml"
+OF_MODEL, NEVER = "yaml", "never"
 
 _UNGUARDED = {"confidence": 0.0, "suspicion_confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0}
 _NO_PROBATION = {"rows": 0}
@@ -31,7 +31,7 @@ _FIVE_POINTS = {"rule": "threshold", "change": 0.05}
 
 POLICIES: Mapping[str, PolicySettings] = {
     "default": PolicySettings(),
-    "never": _simple([{"rule": "scheduled", "every": "99999 days"}], "everything"),
+    NEVER: _simple([{"rule": "scheduled", "every": "99999 days"}], "everything"),
     "daily, all rows": _simple(_DAILY, "everything"),
     "daily, last 3 days": _simple(_DAILY, "newest", "3 days"),
     "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest", "7 days"),

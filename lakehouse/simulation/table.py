@@ -14,6 +14,7 @@ from tqdm import tqdm
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.loop import Event, Loop
 from lakehouse.simulation.oracle import oracle_regret, regret
+from lakehouse.simulation.policies import NEVER
 from lakehouse.simulation.world import World, world_of
 from lakehouse.steps.policy.decide import RETRAIN, TRAIN_FIRST
 from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
@@ -116,7 +117,8 @@ def summary(results: Iterable[Result]) -> pd.DataFrame:
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((result.scenario, result.policy), []).append(result)
-    return pd.DataFrame([_row(*key, group) for key, group in groups.items()])
+    idle = {scenario: groups.get((scenario, NEVER), []) for scenario, _ in groups}
+    return pd.DataFrame([_row(*key, group, idle[key[0]]) for key, group in groups.items()])
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -131,10 +133,16 @@ def excesses(results: Iterable[Result]) -> np.ndarray:
     return np.array([100 * (each.regret / each.oracle - 1) for each in results if each.oracle > 0])
 
 
-def _row(scenario: str, policy: str, results: Sequence[Result]) -> Mapping[str, object]:
+def worse_than_idle(results: Iterable[Result], idle: Iterable[Result]) -> np.ndarray:
+    """Whether each run made more errors than one of the same stream that never retrained."""
+    errors = {each.seed: each.regret for each in idle}
+    return np.array([each.regret > errors[each.seed] for each in results if each.seed in errors and each.oracle > 0])
+
+
+def _row(scenario: str, policy: str, results: Sequence[Result], idle: Sequence[Result]) -> Mapping[str, object]:
     years = sum(each.days for each in results) / 365
     gains = np.array([gain for each in results for gain in each.gains])
-    above = excesses(results)
+    above, worse = excesses(results), worse_than_idle(results, idle)
     harm = [(gains < least).sum() / years for least in (HALF_A_POINT, A_POINT)]
     return {
         "scenario": scenario,
@@ -145,6 +153,7 @@ def _row(scenario: str, policy: str, results: Sequence[Result]) -> Mapping[str, 
         if len(above)
         else "",
         "excess %, median / p90": _spread(above),
+        "worse than never, %": f"{100 * worse.mean():.0f}" if len(worse) else "",
         "noticed in batch 1, 2 %": _noticed(results),
         "false alarms a year": f"{sum(each.false_alarms for each in results) / years:.2f}",
         "harmful > .5, > 1 point a year": f"{harm[0]:.2f}, {harm[1]:.2f}",

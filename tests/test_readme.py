@@ -4,20 +4,18 @@ from pathlib import Path
 import yaml
 
 from lakehouse.settings import load_model_settings
-from lakehouse.steps.catalogue import as_markdown, as_spark_sql
-from lakehouse.tables import catalog_of, views_of
+from lakehouse.steps.catalogue import as_spark_sql
+from lakehouse.tables import catalog_of
+from tests import tables_doc
 
 README = Path("README.md").read_text(encoding="utf-8")
 MODEL = load_model_settings("conf/glassware.yaml")
 CATALOG = catalog_of(MODEL)
 
 
-def test_the_readmes_table_catalogue_is_what_the_declarations_say() -> None:
-    shown = re.search(r"<!-- tables: .*? -->\n(.*?)\n<!-- end of tables -->", README, re.DOTALL)
-    assert shown is not None
-    assert shown[1] == as_markdown(CATALOG, views_of(MODEL, CATALOG)), (
-        "write it anew: python -m lakehouse.steps.catalogue"
-    )
+def test_the_catalogue_and_its_list_are_what_the_declarations_say() -> None:
+    for path, text in tables_doc.made().items():
+        assert path.read_text(encoding="utf-8") == text, "write it anew: python -m tests.tables_doc"
 
 
 def test_every_job_is_in_the_readmes_table_of_jobs() -> None:

@@ -1,4 +1,4 @@
-"""What is derived from the declarations: the README's catalogue, and the SQL that gives tables and views names."""
+"""What is derived from the declarations: docs/tables.md, and the SQL that gives tables and views names."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,8 +7,8 @@ import sqlglot
 from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import load_model_settings
-from lakehouse.tables import Catalog, Table, View, catalog_of, views_of
+from lakehouse.tables import Catalog, Table, View
+from lakehouse.tables.declaration import Column
 
 _LAYERS = {
     "bronze": "Lines as they came; nothing is dropped",
@@ -16,11 +16,24 @@ _LAYERS = {
     "gold": "Facts, metrics, decisions and promotions, and views of them",
 }
 _MARK = "-- Root: "
+_PAGE = """# Tables and views
+
+As for `conf/glassware.yaml`: a model's YAML file names the columns of readings and labels, and metrics of its own.
+Made by `python -m tests.tables_doc`, from `lakehouse/tables`.
+"""
 
 
-def as_markdown(catalog: Catalog, views: Iterable[View] = ()) -> str:
-    """A section for each table (what a row is, its keys, its columns), and one for each view."""
-    return "\n".join([*map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)])
+def as_list(catalog: Catalog, views: Iterable[View]) -> str:
+    """A line for each table and view: what a row is."""
+    tables = [f"| `{table.full_name}` | {table.grain} |" for table in catalog.tables]
+    return "\n".join(
+        ["| | |", "|---|---|", *tables, *(f"| `{view.full_name}` (view) | {view.grain} |" for view in views)]
+    )
+
+
+def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
+    """A page with a section for each table (what a row is, its keys, its columns), and one for each view."""
+    return "\n".join([_PAGE, *map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)])
 
 
 def as_spark_sql(catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]) -> str:
@@ -98,23 +111,17 @@ def _duckdb(text: str) -> str:
 
 def _table_as_markdown(table: Table) -> str:
     keys = ", ".join(f"`{key}`" for key in table.keys)
-    columns = [f"| `{column.name}` | {_short(column.ddl)} | {column.comment} |" for column in table.columns]
-    head = f"<details><summary><b>{table.full_name}</b>: {table.grain}</summary>"
-    return "\n".join(
-        [head, "", f"One row per {keys}.", "", "| column | type | |", "|---|---|---|", *columns, "", "</details>"]
-    )
+    return _section(table.full_name, f"{table.grain}. One row per {keys}.", table.columns)
 
 
 def _view_as_markdown(view: View) -> str:
-    columns = [f"| `{column.name}` | {_short(column.ddl)} | {column.comment} |" for column in view.columns]
-    head = f"<details><summary><b>{view.full_name}</b> (view): {view.grain}</summary>"
-    return "\n".join([head, "", "| column | type | |", "|---|---|---|", *columns, "", "</details>"])
+    return _section(f"{view.full_name} (view)", f"{view.grain}.", view.columns)
+
+
+def _section(name: str, words: str, columns: Iterable[Column]) -> str:
+    rows = [f"| `{column.name}` | {_short(column.ddl)} | {column.comment} |" for column in columns]
+    return "\n".join([f"## {name}", "", words, "", "| column | type | |", "|---|---|---|", *rows, ""])
 
 
 def _short(ddl: str) -> str:
     return f"`{ddl}`" if len(ddl) <= 60 else f"`{ddl.split('<', maxsplit=1)[0]}<...>`"
-
-
-if __name__ == "__main__":
-    _model = load_model_settings("conf/glassware.yaml")
-    print(as_markdown(catalog_of(_model), views_of(_model, catalog_of(_model))))

@@ -258,7 +258,7 @@ def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are
         assert (getattr(finer.counts, name) == getattr(by_hour.counts, name)).all()
 
 
-def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant):
+def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant, monkeypatch):
     lakehouse, most = plant.at("newest"), 300
     training = lakehouse.model.training.model_copy(update={"max_rows": most})
     bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
@@ -280,6 +280,8 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     assert start_of_trainable(bounded) > until
     newest = labelled_rows(lakehouse, versions).tail(most).reset_index(drop=True)
     pd.testing.assert_frame_equal(labelled_rows(bounded, versions), newest)
+    monkeypatch.setattr("lakehouse.stations.training.start_of_trainable", lambda _: until)
+    assert labelled_rows(lakehouse, versions)["process_time"].min() >= until
 
 
 def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):

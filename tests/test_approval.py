@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LockedError, RegistryError
@@ -48,7 +49,7 @@ def asked(waiting):
     store, table = waiting.store, waiting.catalog.promotion
     version, champion = store.version(table), waiting.registry.champion()
     yield waiting
-    waiting.spark.sql(f"RESTORE TABLE delta.`{store.path(table)}` TO VERSION AS OF {version}")
+    DeltaTable(store.path(table)).restore(version)
     waiting.registry.promote(champion)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LockedError, RegistryError
@@ -14,7 +15,6 @@ from lakehouse.stations.approval import decide_on_waiting, unless_held
 from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.promotion import promotions, record_verdict, waiting_for_approval
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
-from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.steps import decide as margins
 from lakehouse.steps.policy import decide as policy
 from lakehouse.steps.policy.history import history_of
@@ -23,7 +23,7 @@ from lakehouse.stream import AVAILABLE_NOW
 from tests.engines import Engines, duckdb_of, known_to_spark
 from tests.rows import glassware_plant, moment, repair_shop
 
-VERSIONS_OF_DRIFTED = 2
+VERSIONS_UNTIL_THEN = 2
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def with_approval(lakehouse: Any, approval: str) -> Any:
 @pytest.fixture(scope="module")
 def waiting(plant, tmp_path_factory):
     """The night on which v3 is refused, and v4 would take over; not to be written to."""
-    lakehouse = with_approval(plant.copy("drifted", tmp_path_factory.mktemp("waiting")), "manual")
-    run_pipeline(lakehouse)
+    lakehouse = with_approval(plant.copy("told", tmp_path_factory.mktemp("waiting")), "manual")
+    retrain_and_promote(lakehouse, AVAILABLE_NOW)
     return lakehouse
 
 
@@ -49,7 +49,7 @@ def asked(waiting):
     store, table = waiting.store, waiting.catalog.promotion
     version, champion = store.version(table), waiting.registry.champion()
     yield waiting
-    waiting.spark.sql(f"RESTORE TABLE delta.`{store.path(table)}` TO VERSION AS OF {version}")
+    DeltaTable(store.path(table)).restore(version)
     waiting.registry.promote(champion)
 
 
@@ -106,28 +106,28 @@ def test_nothing_is_decided_where_none_waits_or_another_one_does(asked):
         decide_on_waiting(asked, True, "ada", "good")
 
 
-def held_at_drifted(plant, folder, approval: str) -> Any:
-    """A challenger waits when the labels come that raise a (false) alarm and let the rows grow."""
-    lakehouse = with_approval(plant.copy("drifted", folder), "manual")
+def held(plant, folder, approval: str) -> Any:
+    """A challenger waits when the labels have come that raise a (false) alarm and let the rows grow."""
+    lakehouse = with_approval(plant.copy("told", folder), "manual")
     version = lakehouse.registry.version("2")
     record_verdict(lakehouse, moment("2019-07-15T00:00:00"), "it is better", version, Verdict(True, ""))
     return with_approval(lakehouse, approval)
 
 
 def test_while_one_waits_none_is_trained_and_the_decision_says_why(plant, tmp_path):
-    lakehouse = held_at_drifted(plant, tmp_path, "manual")
-    run_pipeline(lakehouse)
+    lakehouse = held(plant, tmp_path, "manual")
+    retrain_and_promote(lakehouse, AVAILABLE_NOW)
     decision = max(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
     assert (decision["action"], decision["retrain"], decision["rule"]) == ("keep", False, "approval")
     assert decision["reasons"][0] == "version 2 waits for approval since 2019-07-15 00:00"
     assert len(decision["reasons"]) > 1  # what was asked for is told
     assert waiting_for_approval(lakehouse) is not None
-    assert len(lakehouse.registry.trained_spans()) == VERSIONS_OF_DRIFTED
+    assert len(lakehouse.registry.trained_spans()) == VERSIONS_UNTIL_THEN
 
 
 def test_once_approval_is_automatic_again_a_later_verdict_overtakes_what_waits(plant, tmp_path):
-    lakehouse = held_at_drifted(plant, tmp_path, "automatic")
-    run_pipeline(lakehouse)
+    lakehouse = held(plant, tmp_path, "automatic")
+    retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert waiting_for_approval(lakehouse) is None
     assert lakehouse.registry.champion() == "4"
 

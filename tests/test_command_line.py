@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import environment_of
+
 JOBS = sorted(path for path in Path("jobs").glob("*.py") if path.stem != "__init__")
 
 
@@ -61,7 +63,7 @@ def test_a_wrong_trigger_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_way_by_spark_submit_ends_well_and_the_account_balances(tmp_path: Path) -> None:
     submit = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", "conf/spark-local.properties"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = environment_of(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     landing = str(tmp_path / "landing")
     assert run("jobs/simulate.py", "--landing", landing, "--until", "2019-07-04").returncode == 0
     for job in ("run_pipeline", "account"):

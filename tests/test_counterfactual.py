@@ -15,6 +15,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.estimators import load
 from lakehouse.stations.aggregate_kpis import QUERY, aggregate_kpis, backfill
+from lakehouse.stations.counterfactual import compare_with_alternatives
+from lakehouse.stations.label_batch import recorded_as_of
+from lakehouse.statistics.windows import WindowFacts
 from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
 from lakehouse.steps.policy.evidence import Rows
 from lakehouse.store import Store, Transaction, on_days
@@ -158,13 +161,20 @@ def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_a
     lakehouse = plant.copy("newest", tmp_path)
     training = lakehouse.model.training.model_copy(update={"first_after": 4_000})  # known at the midnight of the 16th
     later = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    backfill(later, dt.date(2019, 7, 1), dt.date(2019, 7, 17))
+    compare(later, [dt.date(2019, 7, day) for day in range(1, 18)])
     found = without_clocks(counterfactual(later))
     never, daily = (found.xs(name, level="alternative") for name in ("never", "daily"))
     waits = daily["trainings"] == 0
     pd.testing.assert_frame_equal(daily[waits], never[waits])
     assert [f"{day:%d}" for day in daily.index[~waits]] == ["16"]
     assert daily.loc[dt.date(2019, 7, 16), "trained_rows"] == 4_000  # seven days are fewer
+
+
+def compare(lakehouse, days: list[dt.date]) -> None:
+    """Compares days anew, by the facts that are on record; a backfill would compute those anew as well."""
+    stored = lakehouse.store.rows(lakehouse.catalog.window_facts, partitions=on_days(days))
+    facts = {day: [WindowFacts.from_row(row) for row in stored if row["window_date"] == day] for day in days}
+    compare_with_alternatives(lakehouse, facts, recorded_as_of(lakehouse, None), anew=True)
 
 
 def tell(lakehouse, transaction: int, count: int) -> None:
@@ -254,7 +264,7 @@ def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_wa
     store = replace(depot.store, root=str(tmp_path / "depot"))
     lakehouse = replace(depot, model=depot.model.model_copy(update={"training": training}), store=store)
     days = [dt.date(2024, 3, 2), dt.date(2024, 3, 3)]
-    backfill(lakehouse, *days)
+    compare(lakehouse, days)
     found = counterfactual(lakehouse)
     never, daily = (found.xs(name, level="alternative").loc[days] for name in ("never", "daily"))
     assert (daily["trainings"] == 1).all()

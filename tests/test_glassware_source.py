@@ -55,7 +55,7 @@ def test_a_batch_read_gives_the_rows_of_the_stream(glassware: SparkSession, kind
 def run(spark: SparkSession, folder: Path, rows_per_batch: int, pieces: int = 3600) -> list[int]:
     """Reads all that is available into Parquet; gives the sizes of the micro-batches of this run."""
     source = spark.readStream.format("glassware").options(**OPTIONS | {"pieces": str(pieces)})
-    frame = source.options(rows_per_batch=rows_per_batch, rows_per_partition=70).load()
+    frame = source.options(rows_per_batch=rows_per_batch, rows_per_partition=300).load()
     sink = frame.writeStream.format("parquet").option("checkpointLocation", str(folder / "checkpoint"))
     query: StreamingQuery = sink.trigger(availableNow=True).start(str(folder / "rows"))
     assert query.awaitTermination(120)

@@ -112,9 +112,9 @@ def test_every_verdict_says_how_long_its_training_took(newest):
 
 
 def test_a_training_that_gives_no_challenger_has_its_seconds_on_record(plant, tmp_path, monkeypatch):
-    lakehouse = plant.copy("drifted", tmp_path)
+    lakehouse = plant.copy("told", tmp_path)
     monkeypatch.setattr(policy_loop, "train_by_policy", lambda *_: None)
-    run_pipeline(lakehouse)
+    retrain_and_promote(lakehouse, AVAILABLE_NOW)
     refusals = [row for row in promotions(lakehouse) if row["action"] == "refuse" and row["to_version"] is None]
     assert refusals
     assert all(dict(row["evidence"])["training_seconds"] >= 0 for row in refusals)
@@ -328,11 +328,10 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
 
 
 def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, tmp_path):
-    lakehouse = plant.copy("drifted", tmp_path)
+    lakehouse = plant.copy("told", tmp_path)  # with rows that the champion has called
     table, store = lakehouse.catalog.profile_metrics, lakehouse.store
     evidence = Evidence(lakehouse, history(lakehouse), moment("2019-07-15T00:00:00"))
     version = lakehouse.registry.champion()
-    run_pipeline(lakehouse)  # rows that the champion has called
     baselines = store.rows(table, partitions=NO_DAY)
     narrow = [
         row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row

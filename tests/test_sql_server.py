@@ -1,4 +1,3 @@
-import os
 import signal
 import socket
 import stat
@@ -19,6 +18,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
 from lakehouse.stations.sql_server import PASSWORD_VARIABLE, USER_VARIABLE, login_of, serve
+from tests.processes import environment_of
 from tests.rows import moment
 from tests.sql_doc import DOCUMENT, programs
 
@@ -63,7 +63,7 @@ def server(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "--port",
         str(port),
     ]
-    environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(Path.cwd())}
+    environment = environment_of(TMPDIR=str(scratch), PYTHONPATH=str(Path.cwd()))
     environment |= {USER_VARIABLE: USER, PASSWORD_VARIABLE: PASSWORD}
     log = (folder / "log").open("w+")
     process = subprocess.Popen(words, cwd=workplace, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)

@@ -92,6 +92,8 @@ def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
     columns = ["column_name", "min", "max", "frequent_items"]
     trained = store.rows(table, ours & (log_type == BASELINE), columns, NO_DAY)
     known = {row["column_name"]: row for row in trained}
+    if not known:
+        return {}
     where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(known))
     columns = ["window", "column_name", "count", "quantiles", "frequent_items"]
     seen = store.rows(table, where, columns, _newest_days(evidence))

@@ -59,10 +59,15 @@ class Evidence:
         return self.lakehouse.store.arrow(catalog.window_facts, where, columns, days)
 
     @cached_property
+    def _starts(self) -> np.ndarray:
+        """When each of the base windows begins."""
+        return _moments(self.hours["window_start"])
+
+    @cached_property
     def labelled(self) -> int:
         """Labelled predictions since the champion's change; all of them, where there was none."""
         champion = self.history.champion_record
-        starts, labelled = _moments(self.hours["window_start"]), self.hours["labelled"].to_numpy()
+        starts, labelled = self._starts, self.hours["labelled"].to_numpy()
         if champion is None or champion.changed_at is None:
             return int(labelled.sum())
         width = np.timedelta64(self.lakehouse.model.metrics.base_window)
@@ -78,7 +83,7 @@ class Evidence:
     def dated_counts(self, since: np.datetime64) -> BinCounts:
         """The same, but by row from that hour on; at a high rate of the stream, of the newest hours alone."""
         since = self._read_from(since)
-        counts, rows = self.counts, self.newest_calls(moment_of(since))
+        counts, rows = self.counts, self.calls(moment_of(since), None)
         return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)]))
 
     def disputed(self, since: np.datetime64 | None = None) -> dict[int, Disputed]:
@@ -194,7 +199,7 @@ class Evidence:
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
         """When the newest labelled rows before the end begin, as many as may be read; None where all may be."""
-        starts, labelled = _moments(self.hours["window_start"]), self.hours["labelled"].to_numpy()
+        starts, labelled = self._starts, self.hours["labelled"].to_numpy()
         before = np.ones(len(starts), dtype=bool) if end is None else starts < instant(end)
         found = start_of_newest(starts[before], labelled[before], self.lakehouse.model.training.max_rows)
         return None if found is None else moment_of(found)
@@ -230,7 +235,7 @@ class Evidence:
     def _is_epochs(self) -> np.ndarray:
         """Which of the hours are counts of the epoch's versions since it began."""
         own = np.isin(self.hours["model_version"].to_numpy().astype(int), sorted(self.history.epoch))
-        return own & (_moments(self.hours["window_start"]) >= self._first_hour)
+        return own & (self._starts >= self._first_hour)
 
     @property
     def _of_epoch(self) -> BinCounts:
@@ -250,7 +255,7 @@ class Evidence:
         They are as many as a label horizon holds, however long the epoch.
         """
         model = self.lakehouse.model
-        starts = _moments(self.hours["window_start"])
+        starts = self._starts
         late = starts[~self._is_epochs & (self.hours["labelled"].to_numpy() > 0) & (starts >= self._first_hour)]
         end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
         calls = self.newest_calls(moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour)))

@@ -11,6 +11,7 @@ from lakehouse.estimators import CrossFit, TrainingSet
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_rows import Training
+from lakehouse.stations.promotion import champion_of
 from lakehouse.stations.training import verdict_on
 from lakehouse.steps.aggregate_kpis import primary_rows
 from lakehouse.steps.policy.candidates import Fitted, classes_called, judged_at_gate
@@ -33,7 +34,8 @@ def verdict_on_trained(training: Training, fitted: Fitted, model: Pipeline, resu
     def compared(*_: object) -> Verdict:
         return _compared(training, fitted, _milliseconds(model, data))
 
-    return verdict_on(lakehouse, model, CrossFit(result.outputs[data.judged], result.metrics), data, compared)
+    judged = CrossFit(result.outputs[data.judged], result.metrics)
+    return verdict_on(lakehouse, champion_of(lakehouse), model, judged, data, compared)
 
 
 def verdict_on_archived(training: Training, fitted: Fitted) -> Verdict:

@@ -97,11 +97,12 @@ def _outside(evidence: Evidence) -> dict[tuple[str, dt.datetime], float]:
     where = ours & (log_type == "INPUT") & pc.field("column_name").isin(sorted(known))
     columns = ["window", "column_name", "count", "quantiles", "frequent_items"]
     seen = store.rows(table, where, columns, _newest_days(evidence))
-    found = {
-        (row["column_name"], row["window"]["start"]): _share_outside(row, known[row["column_name"]]) for row in seen
+    shares = [(row, _share_outside(row, known[row["column_name"]])) for row in seen]
+    return {
+        (row["column_name"], row["window"]["start"]): share
+        for row, share in shares
+        if share * row["count"] >= _LEAST_OUTSIDE
     }
-    counts = {(row["column_name"], row["window"]["start"]): row["count"] for row in seen}
-    return {key: share for key, share in found.items() if share * counts[key] >= _LEAST_OUTSIDE}
 
 
 def _share_outside(seen: Row, trained: Row) -> float:

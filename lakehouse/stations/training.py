@@ -110,11 +110,11 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     challenger = _challenger(trials, results, data, labelled)
     if challenger is None:
         return None
-    compared = partial(_compared, lakehouse, decision, challenger)
-    verdict = verdict_on(lakehouse, challenger.model, challenger.result, data, compared)
+    champion, compared = champion_of(lakehouse), partial(_compared, lakehouse, decision, challenger)
+    verdict = verdict_on(lakehouse, champion, challenger.model, challenger.result, data, compared)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
-    baseline = _baseline(lakehouse, challenger, champion_of(lakehouse))
+    baseline = _baseline(lakehouse, challenger, champion)
     return lakehouse.registry.register(run_id, challenger.model, record, baseline, example, outcome)
 
 
@@ -130,6 +130,7 @@ def verdict_of(version: ModelVersion) -> Verdict:
 
 def verdict_on(
     lakehouse: Lakehouse,
+    champion: ModelVersion | None,
     model: Pipeline,
     result: CrossFit,
     data: TrainingSet,
@@ -139,6 +140,7 @@ def verdict_on(
 
     Args:
         lakehouse: whose champion it may become.
+        champion: the one that is; None before the first.
         model: the challenger.
         result: its outputs for the judged rows, cross-fitted.
         data: the rows that it was fitted to and judged on.
@@ -146,7 +148,6 @@ def verdict_on(
     """
     if flaw := flaw_of(model, result, data):
         return Verdict(False, f"the challenger may not take over: {flaw}")
-    champion = champion_of(lakehouse)
     if champion is None:
         predicted = data.problem.predicted(result.outputs)
         return judge_first(data.problem, data.targets[data.judged], predicted, lakehouse.model.margins)

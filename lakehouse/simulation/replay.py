@@ -12,13 +12,13 @@ from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.estimators import MatrixLearner, grid, problem_of
 from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
 from lakehouse.simulation.loop import Loop
-from lakehouse.simulation.policies import POLICIES
+from lakehouse.simulation.policies import NEVER, POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.table import as_markdown, in_parallel
 from lakehouse.steps.policy.candidates import Learner
 from lakehouse.steps.promote import ROLLBACK
 
-AS_RECORDED, NEVER = "as recorded", "never retrained"
+AS_RECORDED, NEVER_RETRAINED = "as recorded", "never retrained"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def report_of(root: str, model: ModelSettings, asked: Mapping[str, PolicySetting
     Raises:
         ConfigurationError, StoreError, TrainingError: see `recorded` and `replay_all`.
     """
-    policies = {NEVER: POLICIES["never"]} | {name: each for name, each in asked.items() if name != "never"}
+    policies = {NEVER_RETRAINED: POLICIES[NEVER]} | {name: each for name, each in asked.items() if name != NEVER}
     history = recorded(root, model)
     replays = replay_all(history, policies, model, cores)
     trial, made = learner_of(model).trial, history.rows.made[judged_rows(history, replays)]

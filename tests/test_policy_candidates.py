@@ -6,6 +6,7 @@ import pytest
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.steps.policy import candidates
+from lakehouse.steps.policy.borders import borders_of
 from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, choose, cross_fit, pool_of, recalled
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.steps.policy.detect import RETURNED
@@ -174,6 +175,16 @@ def test_a_version_keeps_what_it_was_fit_on_and_how_often_it_erred():
     assert made.wrong.sum() == (found.calls != ROWS.codes)[found.weights > 0].sum()
     again = record_of(3, found, alarm(REFRESH), ROWS.told[-1] + DAY, ROWS, made)
     assert (again.epoch, again.reference) == (made.epoch, 1)
+
+
+def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins():
+    found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
+    taken = (found.weights > 0) & (found.calls >= 0)
+    known = record(borders=(Region((("temp", -np.inf, 1.0),), 0),))
+    answer = record_of(2, found, alarm(), ROWS.told[-1], ROWS, known)
+    assert answer.borders == borders_of(ROWS.take(taken), found.calls[taken])
+    assert record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, known).borders == known.borders
+    assert record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, record()).borders == answer.borders
 
 
 def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lakehouse.errors import RegistryError
 from lakehouse.estimators import Features
 from lakehouse.statistics.difficulty import N_BINS, fit_difficulty
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
@@ -65,6 +66,7 @@ def rich(version: int = 2, **given) -> PolicyRecord:
         pool=pool,
         reference=1,
         difficulty=fit_difficulty(features, (features[:, 0] > 0).astype(int), 2),
+        borders=(region, Region((("grams", 1.25, np.inf),), 0)),
         **given,
     )
     return PolicyRecord(kept, ("grams", "lane=a"), "transfer from 1", 3.0)
@@ -82,6 +84,18 @@ def test_a_record_survives_its_json(kept):
     assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert kept.numbered("7").version.version == 7
+
+
+def test_a_record_of_the_first_format_has_no_borders():
+    document = json.loads(rich().to_json())
+    del document["format"], document["borders"]
+    assert PolicyRecord.from_json(json.dumps(document)).version.borders == ()
+
+
+def test_a_record_of_a_later_release_is_refused():
+    later = json.dumps(json.loads(rich().to_json()) | {"format": 3})
+    with pytest.raises(RegistryError, match=r"version 2 has format 3, .* this one reads up to 2: update it"):
+        PolicyRecord.from_json(later)
 
 
 def test_calls_are_binned_by_class_and_by_difficulty():

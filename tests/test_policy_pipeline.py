@@ -146,53 +146,53 @@ def test_both_drifts_of_the_demo_are_answered_as_the_simulation_answers_them(spa
     assert abs(second - DRIFTS[1]) < np.timedelta64(1, "h")
 
 
-def test_what_an_archived_version_calls_otherwise_is_by_hour_and_by_row_from_the_moment_asked_for(plant):
+def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):
     lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
     evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
-    [(version, by_hour)] = evidence.disputed().items()
+    by_hour = evidence.recent()
+    [(version, bins)] = by_hour.archived.items()
     rows = evidence.calls(moment("2019-07-09T00:00:00"), None)
     rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
     counts, old = evidence.row_counts(rows), evidence.called_by(1, rows)
-    otherwise = old != counts.bin // N_BINS
     assert version == 1
-    assert 50 < otherwise.sum() < len(rows) / 2
-    assert (by_hour.bin // N_BINS == old[otherwise]).all()
-    assert len(np.unique(by_hour.bin % N_BINS)) > 2
-    assert (by_hour.counts.wrong == counts.wrong[otherwise]).all()
+    assert (bins // N_BINS == old).all()
+    assert len(np.unique(bins % N_BINS)) > 2
+    assert (by_hour.counts.wrong == counts.wrong).all()
+    np.testing.assert_array_equal(by_hour.rows.features, evidence.rows_of(rows).features)
     assert set(by_hour.counts.hour) <= set(evidence.counts.hour)
-    by_row, dated = evidence.disputed(since)[1].counts, evidence.dated_counts(since)
-    late = counts.hour[otherwise] >= since
-    assert (by_row.hour[late] == counts.hour[otherwise][late]).all()
+    by_row, dated = evidence.recent(since).counts, evidence.dated_counts(since)
+    late = counts.hour >= since
+    assert (by_row.hour[late] == counts.hour[late]).all()
     assert (by_row.hour[~late] == by_hour.counts.hour[~late]).all()
     assert 0 < late.sum() < len(late)
     assert set(by_row.hour) <= set(dated.hour)
 
 
-def test_the_return_of_a_rule_is_looked_for_in_the_newest_stretch_alone(plant, monkeypatch):
+def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatch):
     rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
     lakehouse = with_policy(plant.at("newest"), rules=(rule,))
     evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
     newest, reads, calls = evidence.counts.hour.max(), [], Evidence.calls
     monkeypatch.setattr(Evidence, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1])
-    found = evidence.disputed()[1].counts
+    found = evidence.recent().counts
     assert reads == [(moment_of(newest) - rule.recall, None)]
     assert len(found.hour)
     assert found.hour.min() >= newest - np.timedelta64(12, "h")
     last = evidence.dated_counts(newest).hour.max()
-    by_row = evidence.disputed(newest - np.timedelta64(1, "D"))[1].counts.hour
+    by_row = evidence.recent(newest - np.timedelta64(1, "D")).counts.hour
     assert last - np.timedelta64(12, "h") < by_row.min() < newest
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
-    assert Evidence(forgetful, evidence.history, evidence.as_of).disputed() == {}
-    assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).disputed() == {}
+    assert Evidence(forgetful, evidence.history, evidence.as_of).recent() is None
+    assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).recent().archived == {}
 
 
-def test_an_alarm_is_dated_with_what_archived_versions_call_otherwise_by_row(plant, monkeypatch):
+def test_an_alarm_is_dated_with_the_newest_rows_one_by_one(plant, monkeypatch):
     evidence = Evidence(plant.at("newest"), history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
     record, seen = policy_loop._facts(evidence), []
     monkeypatch.setattr(policy_loop, "detect", lambda *given: (seen.append(given), detect(*given))[1])
     policy_loop._dated(evidence, record, Decision(RETRAIN, "", (), change_at=record.detection.change_at))
-    [(counts, _, _, _, disputed)] = seen
-    hours = disputed[1].counts.hour
+    [(counts, _, _, _, recent)] = seen
+    hours = recent.counts.hour
     assert set(hours) <= set(counts.hour)
     assert (hours != hours.astype("datetime64[h]")).any()
 
@@ -274,7 +274,7 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     assert most - 20 <= (dated.hour >= first).sum() < most + 20
     assert dated.labelled.sum() == by_hour.labelled.sum()
     assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
-    assert set(part.disputed(instant(since))[1].counts.hour) <= set(dated.hour)
+    assert set(part.recent(instant(since)).counts.hour) <= set(dated.hour)
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
     assert start_of_trainable(lakehouse) is None
     assert start_of_trainable(bounded) > until

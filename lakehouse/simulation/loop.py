@@ -22,7 +22,7 @@ from lakehouse.steps.policy.candidates import (
 )
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
 from lakehouse.steps.policy.detect import Detection, detect
-from lakehouse.steps.policy.evidence import BinCounts, Disputed, Pool, Rows, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Pool, Recent, Rows, VersionRecord
 from lakehouse.steps.policy.gate import Challenger, Judgement, duel, judge, on_probation, probation
 from lakehouse.steps.policy.rules import Record
 from lakehouse.steps.policy.version import archived, judged_rows, record_of, restored
@@ -167,21 +167,18 @@ class Loop:
         wrong = self._wrong[new].astype(int)
         ones = np.ones(len(wrong), dtype=int)
         counts = BinCounts(moments[new], self.judged_by[new], self._bin[new], ones, wrong)
-        return detect(counts, self.records, champion.version, self._memory, self._disputed(champion, counts, new))
+        return detect(counts, self.records, champion.version, self._memory, self._recent(champion, counts, new))
 
-    def _disputed(self, champion: VersionRecord, counts: BinCounts, new: np.ndarray) -> dict[int, Disputed]:
-        """Of the newest counts, those that archived versions call otherwise; `new` is the mask of the counted rows."""
+    def _recent(self, champion: VersionRecord, counts: BinCounts, new: np.ndarray) -> Recent | None:
+        """The newest of the counts with their rows; `new` is the mask of the counted rows."""
         recall, made = self.settings.detector.recall, self.rows.made[new]
         if recall is None or not len(made):
-            return {}
+            return None
         late = np.flatnonzero(made > made.max() - np.timedelta64(recall))
-        called = self._bin[new][late] // N_BINS
-        found = {}
-        for version in recalled(self._archive, champion, self.records, self.settings.candidates):
-            calls, bins = self._calls(self.records[version], self.rows.features[new][late])
-            differs = calls != called
-            found[version] = Disputed(counts.take(late[differs]), bins[differs])
-        return found
+        rows = self.rows.take(np.flatnonzero(new)[late])
+        versions = recalled(self._archive, champion, self.records, self.settings.candidates)
+        archived = {version: self._calls(self.records[version], rows.features)[1] for version in versions}
+        return Recent(counts.take(late), rows, archived)
 
     def _record(self, as_of: np.datetime64, champion: VersionRecord) -> Record:
         new = self._epoch()

@@ -15,12 +15,11 @@ from lakehouse.estimators import ModelCache, problem_of
 from lakehouse.stations.label_batch import start_of_newest
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import recorded_sha256
-from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.candidates import recalled
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.encoding import matrix_of, names_of
-from lakehouse.steps.policy.evidence import BinCounts, Disputed, Rows
+from lakehouse.steps.policy.evidence import BinCounts, Recent, Rows
 from lakehouse.steps.policy.history import History
 from lakehouse.steps.retrain import features_of
 from lakehouse.store import since_day
@@ -86,21 +85,20 @@ class Evidence:
         counts, rows = self.counts, self.calls(moment_of(since), None)
         return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)]))
 
-    def disputed(self, since: np.datetime64 | None = None) -> dict[int, Disputed]:
-        """By archived version whose rule may be back: the newest counts of the epoch that it calls otherwise.
+    def recent(self, since: np.datetime64 | None = None) -> Recent | None:
+        """The epoch's newest labelled predictions with their features; None where nothing is looked for in them.
 
         Args:
             since: hour from which on they are by row, as `dated_counts` are; None where all are by hour.
         """
-        found = {}
-        since = None if since is None else self._read_from(since)
-        for version, part in self._disputed.items():
-            by_hour = _floored(part.counts)
-            hours = (
-                by_hour.hour if since is None else np.where(part.counts.hour < since, by_hour.hour, part.counts.hour)
-            )
-            found[version] = Disputed(replace(by_hour, hour=hours), part.bin)
-        return found
+        found = self._recent
+        if found is None:
+            return None
+        by_hour = _floored(found.counts)
+        if since is None:
+            return replace(found, counts=by_hour)
+        hours = np.where(found.counts.hour < self._read_from(since), by_hour.hour, found.counts.hour)
+        return replace(found, counts=replace(by_hour, hour=hours))
 
     def calls(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
         """The predictions of a stretch of time (without its end) whose label has come, with it, in order of time."""
@@ -174,28 +172,21 @@ class Evidence:
         return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
 
     @cached_property
-    def _disputed(self) -> dict[int, Disputed]:
-        """See `disputed`; all by row. What is read is the newest stretch alone, however long the epoch."""
+    def _recent(self) -> Recent | None:
+        """See `recent`; all by row. What is read is the newest stretch alone, however long the epoch."""
         champion, policy = self.history.champion_record, self.lakehouse.model.policy
         labelled = self.counts.hour[self.counts.labelled > 0]
         if champion is None or policy.detector.recall is None or not len(labelled):
-            return {}
+            return None
         versions = recalled(self.history.archive, champion, self.history.versions, policy.candidates)
-        if not versions:
-            return {}
         recall = np.timedelta64(policy.detector.recall)
         rows = self.newest_calls(moment_of(labelled.max() - recall))
         rows = rows[self._is_new(rows)]
         counts = self.row_counts(rows)
         late = counts.hour > counts.hour.max() - recall
-        rows, counts = rows[late], counts.take(late)
-        found = {}
-        for version in versions:
-            calls = self.called_by(version, rows)
-            differs = calls != counts.bin // N_BINS
-            bins = self._bins(version, rows[differs], calls[differs])
-            found[version] = Disputed(counts.take(differs), bins)
-        return found
+        rows = rows[late]
+        archived = {version: self._bins(version, rows, self.called_by(version, rows)) for version in versions}
+        return Recent(counts.take(late), self.rows_of(rows), archived)
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
         """When the newest labelled rows before the end begin, as many as may be read; None where all may be."""

@@ -26,7 +26,7 @@ from lakehouse.steps.policy.decide import REFRESH, RETRAIN, Decision, Situation,
 from lakehouse.steps.policy.detect import Detection, detect
 from lakehouse.steps.policy.diagnose import Diagnosis, diagnose, where_contradicted
 from lakehouse.steps.policy.document import instant, moment_of
-from lakehouse.steps.policy.evidence import BinCounts, Disputed, Region
+from lakehouse.steps.policy.evidence import BinCounts, Recent, Region
 from lakehouse.steps.policy.gate import duel, on_probation, probation
 from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.policy.rules import Record
@@ -144,15 +144,15 @@ def _facts(evidence: Evidence) -> Record:
     counts, history = evidence.counts, evidence.history
     hours, place = np.unique(counts.hour, return_inverse=True)
     labelled, wrong = (np.bincount(place, each, len(hours)).astype(float) for each in (counts.labelled, counts.wrong))
-    detection = _detected(evidence, counts, evidence.disputed())
+    detection = _detected(evidence, counts, evidence.recent())
     metrics = metric_windows(evidence)
     as_of = instant(evidence.as_of)
     return Record(as_of, detection, hours, labelled, wrong, metrics, history.trainings, history.refused)
 
 
-def _detected(evidence: Evidence, counts: BinCounts, disputed: Mapping[int, Disputed]) -> Detection:
+def _detected(evidence: Evidence, counts: BinCounts, recent: Recent | None) -> Detection:
     memory = np.timedelta64(evidence.lakehouse.model.policy.detector.memory)
-    return detect(counts, evidence.history.versions, int(evidence.history.champion or 0), memory, disputed)
+    return detect(counts, evidence.history.versions, int(evidence.history.champion or 0), memory, recent)
 
 
 def _dated(evidence: Evidence, record: Record, decision: Decision) -> Decision:
@@ -164,7 +164,7 @@ def _dated(evidence: Evidence, record: Record, decision: Decision) -> Decision:
     if between is None:
         return decision
     since = between[0]
-    exact = _detected(evidence, evidence.dated_counts(since), evidence.disputed(since))
+    exact = _detected(evidence, evidence.dated_counts(since), evidence.recent(since))
     return replace(decision, change_at=exact.change_at)
 
 

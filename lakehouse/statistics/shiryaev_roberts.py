@@ -56,7 +56,9 @@ def log_likelihood_ratios(
     return wrong * np.log(risen / expected) + (labelled - wrong) * np.log((1 - risen) / (1 - expected))
 
 
-def shiryaev_roberts(ratios: np.ndarray, rows: Sequence[int] | np.ndarray) -> ChangeEvidence:
+def shiryaev_roberts(
+    ratios: np.ndarray, rows: Sequence[int] | np.ndarray, prior: np.ndarray | None = None
+) -> ChangeEvidence:
     """Mean over the effects of the Shiryaev-Roberts statistic, M <- (M + rows) * likelihood ratio, hour by hour.
 
     Each row may be the first of the change, so an hour of n rows weighs n; that a change may begin within an hour is
@@ -69,12 +71,14 @@ def shiryaev_roberts(ratios: np.ndarray, rows: Sequence[int] | np.ndarray) -> Ch
     Args:
         ratios: log likelihood ratios, effects × hours, in order of time.
         rows: labelled rows of each hour.
+        prior: weight of each effect in the mean; they add up to one. None for even ones.
     """
     if ratios.shape[1] == 0:
         return ChangeEvidence(-np.inf, np.empty(0), np.zeros(len(ratios)))
     since = np.cumsum(ratios[:, ::-1], axis=1)[:, ::-1]
+    weights = np.full(len(since), 1 / len(since)) if prior is None else prior
     with np.errstate(divide="ignore"):
-        parts = np.log(np.asarray(rows, dtype=float)) + since - np.log(len(since))
+        parts = np.log(np.asarray(rows, dtype=float)) + since + np.log(weights)[:, np.newaxis]
     summands = logsumexp(parts, axis=0)
     total = float(logsumexp(summands))
     return ChangeEvidence(total, np.exp(summands - total), np.exp(logsumexp(parts, axis=1) - total))

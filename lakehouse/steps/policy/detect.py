@@ -1,17 +1,18 @@
 """Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
-from lakehouse.steps.policy.evidence import BinCounts, Disputed, Records, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Recent, Records, VersionRecord
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5
-_NONE: Mapping[int, Disputed] = {}
+_MOVED = 0.7
+_BACK_WEIGHT, _MOVED_WEIGHT = 0.3, 0.2
 RETURNED = "returned_version"
 """Evidence of an alarm: the archived version whose rule is back."""
 
@@ -52,15 +53,16 @@ def detect(
     records: Records,
     champion: int,
     memory: np.timedelta64,
-    disputed: Mapping[int, Disputed] = _NONE,
+    recent: Recent | None = None,
 ) -> Detection:
     """The evidence as of now that the error rate of the champion's epoch has risen.
 
     Each version of the epoch is held against its own expected rates: the bounds of its cross-fitted errors by call and
     difficulty, and of what it did on the days before. The effects looked for concern all calls, or those of one class,
-    since a rule often changes on one side; or, for each archived version, the rows that it calls otherwise: that its
-    rule is back is a sharp hypothesis, which few rows decide. Depends on the counts alone, not on the order in which
-    the labels came; with moments in place of hours it dates the change to the row.
+    since a rule often changes on one side; or those of one class in one outer part of a feature, of which most are
+    wrong where a border moves; or, for each archived version, the rows that it calls otherwise: that its rule is back
+    is a sharp hypothesis, which few rows decide. Depends on what was labelled alone, not on the order in which the
+    labels came; with moments in place of hours it dates the change to the row.
 
     Args:
         counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had called count as
@@ -68,7 +70,7 @@ def detect(
         records: of at least the versions of the epoch, and those disputed.
         champion: the version in production.
         memory: how far back from the newest labelled hour a change is looked for.
-        disputed: by archived version, the part of the counts that it calls otherwise.
+        recent: the newest of the counts by row, which the last two hypotheses need; without, they are not looked at.
     """
     epoch = records[champion].epoch
     versions = sorted(version for version, record in records.items() if record.epoch == epoch)
@@ -82,10 +84,12 @@ def detect(
     effects = _effects(kept.bin, records[champion])
     ratios = log_likelihood_ratios(kept.wrong, kept.labelled, rates.expected(kept), effects)
     summed = [np.bincount(at, row, len(times)) for row in ratios]
-    summed += [_returns(part, rates, records[version], times) for version, part in disputed.items()]
-    evidence = shiryaev_roberts(np.stack(summed), np.bincount(at, kept.labelled, len(times)))
-    likely = evidence.shares[len(ratios) :] > _EVEN
-    returned = next((version for version, is_likely in zip(disputed, likely, strict=True) if is_likely), None)
+    back, moved = _of_rows(recent, rates, records, champion, times)
+    prior = _prior(len(summed), len(back), len(moved))
+    every = np.stack([*summed, *back.values(), *moved])
+    evidence = shiryaev_roberts(every, np.bincount(at, kept.labelled, len(times)), prior)
+    shares = evidence.shares[len(summed) :]
+    returned = next((version for version, share in zip(back, shares, strict=False) if share > _EVEN), None)
     return Detection(evidence.log_statistic, times, evidence.posterior, returned)
 
 
@@ -97,19 +101,42 @@ def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
     return np.concatenate([effect * np.stack(on) for effect in EFFECTS])
 
 
-def _returns(part: Disputed, rates: "_Rates", archived: VersionRecord, times: np.ndarray) -> np.ndarray:
-    """Log likelihood ratios, by time, of "the archived version is right" to no change, where both call otherwise.
+def _prior(general: int, back: int, moved: int) -> np.ndarray:
+    """Weights of the hypotheses: by kind, and even within a kind, however many archived versions or features."""
+    of_back, of_moved = _BACK_WEIGHT * bool(back), _MOVED_WEIGHT * bool(moved)
+    kinds = ((general, 1 - of_back - of_moved), (back, of_back), (moved, of_moved))
+    return np.concatenate([np.full(count, weight / max(count, 1)) for count, weight in kinds])
+
+
+def _of_rows(
+    recent: Recent | None, rates: "_Rates", records: Records, champion: int, times: np.ndarray
+) -> tuple[dict[int, np.ndarray], list[np.ndarray]]:
+    """Log likelihood ratios, by time, of the hypotheses on single rows: by archived version, and by moved border."""
+    if recent is None:
+        return {}, []
+    recent = recent.take(np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times))
+    expected, at = rates.expected(recent.counts), np.searchsorted(times, recent.counts.hour)
+    back = {
+        version: np.bincount(at, _returns(recent.counts, expected, bins, records[version]), len(times))
+        for version, bins in recent.archived.items()
+    }
+    effect = np.full((1, len(expected)), _MOVED)
+    [wrongly] = log_likelihood_ratios(recent.counts.wrong, recent.counts.labelled, expected, effect)
+    call = recent.counts.bin // N_BINS
+    inside = (region.box(recent.rows) & (call == region.code) for region in records[champion].borders)
+    return back, [np.bincount(at[each], wrongly[each], len(times)) for each in inside]
+
+
+def _returns(counts: BinCounts, expected: np.ndarray, bins: np.ndarray, archived: VersionRecord) -> np.ndarray:
+    """Log likelihood ratios of "the archived version is right" to no change, where both call otherwise; zero elsewhere.
 
     A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate. A
     ratio of one where the two agree keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
-    known = np.isin(part.counts.version, rates.versions) & np.isin(part.counts.hour, times)
-    part = part.take(known)
-    expected = rates.expected(part.counts)
-    risen = np.maximum(expected, 1 - upper_rates(archived.wrong, archived.judged)[part.bin])
-    wrong, right = part.counts.wrong, part.counts.labelled - part.counts.wrong
+    risen = np.maximum(expected, 1 - upper_rates(archived.wrong, archived.judged)[bins])
+    wrong, right = counts.wrong, counts.labelled - counts.wrong
     ratios = wrong * np.log(risen / expected) + right * np.log((1 - risen) / (1 - expected))
-    return np.bincount(np.searchsorted(times, part.counts.hour), ratios, len(times))
+    return np.where(bins // N_BINS == counts.bin // N_BINS, 0.0, ratios)
 
 
 class _Rates:

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lakehouse.errors import RegistryError
 from lakehouse.statistics.difficulty import Difficulty
 from lakehouse.steps.policy.encoding import CallBins
 from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment, VersionRecord
+
+FORMAT = 2
+"""Of the JSON. Format 1 had neither this number nor borders."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class PolicyRecord:
         """As it is kept."""
         record = self.version
         document = {
+            "format": FORMAT,
             "version": record.version,
             "as_of": str(record.as_of),
             "epoch": str(record.epoch),
@@ -52,6 +57,7 @@ class PolicyRecord:
             "judged": record.judged.tolist(),
             "wrong": record.wrong.tolist(),
             "difficulty": record.difficulty.to_json(),
+            "borders": [_region_to(each) for each in record.borders],
             "names": self.names,
             "candidate": self.candidate,
             "new_weight": self.new_weight,
@@ -60,8 +66,17 @@ class PolicyRecord:
 
     @classmethod
     def from_json(cls, text: str) -> "PolicyRecord":
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; reads what earlier releases have written, too.
+
+        Raises:
+            RegistryError: a later release has written it.
+        """
         value = json.loads(text)
+        if value.get("format", 1) > FORMAT:
+            raise RegistryError(
+                f"the policy record of version {value['version']} has format {value['format']}, "
+                f"which a later release has written; this one reads up to {FORMAT}: update it"
+            )
         record = VersionRecord(
             version=value["version"],
             as_of=_moment(value["as_of"]),
@@ -73,6 +88,7 @@ class PolicyRecord:
             judged=np.array(value["judged"], dtype=float),
             wrong=np.array(value["wrong"], dtype=float),
             difficulty=Difficulty.from_json(value["difficulty"]),
+            borders=tuple(map(_box_from, value.get("borders", ()))),
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
 
@@ -108,6 +124,10 @@ def _region_to(region: Region | Moving) -> dict[str, Any]:
 def _region_from(value: Mapping[str, Any]) -> Region | Moving:
     if "wrong" in value:
         return Moving(tuple(value["names"]), Difficulty.from_json(value["wrong"]), value["code"])
+    return _box_from(value)
+
+
+def _box_from(value: Mapping[str, Any]) -> Region:
     sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
     return Region(tuple(sides), value["code"])
 

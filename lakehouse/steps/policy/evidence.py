@@ -35,23 +35,6 @@ class BinCounts:
 
 
 @dataclass(frozen=True)
-class Disputed:
-    """Labelled predictions that an archived version would have made otherwise.
-
-    Attributes:
-        counts: of the predictions that were made.
-        bin: class code of the archived version's call × number of difficulty bins + its bin under that version.
-    """
-
-    counts: BinCounts
-    bin: np.ndarray
-
-    def take(self, where: np.ndarray) -> "Disputed":
-        """The places of this mask."""
-        return Disputed(self.counts.take(where), self.bin[where])
-
-
-@dataclass(frozen=True)
 class Rows:
     """Labelled rows, in order of event time.
 
@@ -104,6 +87,27 @@ class Region:
     def contradicts(self, rows: "Rows") -> np.ndarray:
         """Which rows lie in the box and have the label."""
         return self.box(rows) & (rows.codes == self.code)
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest of an epoch's labelled predictions row by row, with what counts do not tell.
+
+    Attributes:
+        counts: a place per row.
+        rows: their features.
+        archived: by archived version whose rule may be back, class code of its call × number of difficulty bins +
+            difficulty bin of that call under it, by row.
+    """
+
+    counts: BinCounts
+    rows: Rows
+    archived: Mapping[int, np.ndarray]
+
+    def take(self, where: np.ndarray) -> "Recent":
+        """The rows of this mask."""
+        archived = {version: bins[where] for version, bins in self.archived.items()}
+        return Recent(self.counts.take(where), self.rows.take(where), archived)
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,7 @@ class VersionRecord:
         judged: by call and difficulty bin, rows that it was cross-fitted on.
         wrong: by call and difficulty bin, how many of them it got wrong.
         difficulty: model of what is hard for it.
+        borders: where the calls of a class may go wrong if a border of the rule moves; fixed when the epoch begins.
     """
 
     version: int
@@ -216,6 +221,7 @@ class VersionRecord:
     judged: np.ndarray
     wrong: np.ndarray
     difficulty: Difficulty
+    borders: tuple[Region, ...] = ()
 
 
 Records = Mapping[int, VersionRecord]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS, Difficulty, fit_difficulty
+from lakehouse.steps.policy.borders import borders_of
 from lakehouse.steps.policy.candidates import Fitted
 from lakehouse.steps.policy.decide import REFRESH, Decision
 from lakehouse.steps.policy.evidence import Pool, Rows, Segment, VersionRecord
@@ -50,6 +51,7 @@ def record_of(
         judged=judged,
         wrong=wrong,
         difficulty=difficulty,
+        borders=(refreshed.borders if refreshed else ()) or borders_of(kept, calls),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS, Difficulty
 from lakehouse.steps.policy.detect import Detection
-from lakehouse.steps.policy.evidence import BinCounts, Pool, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Border, Pool, Region, Rows, Segment, VersionRecord
 from lakehouse.steps.policy.rules import Record
 
 START = np.datetime64("2024-03-01T00:00:00", "us")
@@ -38,6 +38,12 @@ def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: obje
         difficulty=NO_DIFFICULTY,
     )
     return replace(plain, **given)
+
+
+def border(region: Region, judged: float = 0, wrong: float = 0) -> Border:
+    """Every bin has the same errors."""
+    full = np.ones(2 * N_BINS)
+    return Border(region, full * judged, full * wrong)
 
 
 def counts(wrong: list[int], labelled: int = 8, version: int = 1, bins: int = EASY) -> BinCounts:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lakehouse.steps.policy.borders import PARTS, borders_of
+from lakehouse.steps.policy.borders import PARTS, outer_parts
 from lakehouse.steps.policy.evidence import Region
 from tests.policy_rows import rows
 
@@ -16,7 +16,7 @@ def test_parts_are_the_lowest_and_highest_shares_of_each_feature_among_the_rows_
     calls = np.arange(2_000) % 2
     features = rng.normal(0, 1, (2_000, 2)) + 9 * calls[:, None]
     given = rows(features, 1 - calls)
-    found = borders_of(given, calls)
+    found = outer_parts(given, calls)
     assert len(found) == 8 * len(PARTS)
     assert shares(found, given, calls) == pytest.approx([*PARTS, *PARTS] * 4, abs=0.002)
     for code in (0, 1):
@@ -28,15 +28,15 @@ def test_parts_are_the_lowest_and_highest_shares_of_each_feature_among_the_rows_
 def test_parts_that_are_empty_or_hold_most_rows_or_are_the_same_are_left_out():
     calls = np.zeros(100, int)
     features = np.column_stack([np.full(100, 3.0), np.repeat([0.0, 1.0], [70, 30])])
-    assert borders_of(rows(features, calls), calls) == (Region((("pressure", 0.0, np.inf),), 0),)
+    assert outer_parts(rows(features, calls), calls) == (Region((("pressure", 0.0, np.inf),), 0),)
     three = np.repeat([0.0, 1.0, 2.0], [30, 40, 30])[:, np.newaxis]
     ends = (Region((("x", -np.inf, 0.0),), 0), Region((("x", 1.0, np.inf),), 0))
-    assert borders_of(rows(three, calls, ("x",)), calls) == ends
+    assert outer_parts(rows(three, calls, ("x",)), calls) == ends
 
 
 def test_missing_values_lie_in_no_part():
     features = np.column_stack([np.full(400, np.nan), np.where(np.arange(400) % 2, np.arange(400.0), np.nan)])
     given, calls = rows(features, np.zeros(400, int)), np.zeros(400, int)
-    found = borders_of(given, calls)
+    found = outer_parts(given, calls)
     assert {name for region in found for name, *_ in region.sides} == {"pressure"}
     assert max(shares(found, given, calls)) == pytest.approx(0.25, abs=0.01)

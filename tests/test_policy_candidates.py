@@ -5,15 +5,16 @@ import pytest
 
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
+from lakehouse.statistics.difficulty import fit_difficulty
 from lakehouse.steps.policy import candidates
-from lakehouse.steps.policy.borders import borders_of
+from lakehouse.steps.policy.borders import outer_parts
 from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, choose, cross_fit, pool_of, recalled
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.steps.policy.detect import RETURNED
 from lakehouse.steps.policy.evidence import Pool, Region, Segment
 from lakehouse.steps.policy.regions import contradicted
 from lakehouse.steps.policy.version import archived, record_of, restored
-from tests.policy_rows import DAY, START, record, rows
+from tests.policy_rows import DAY, START, border, record, rows
 
 SETTINGS = CandidateSettings()
 RNG = np.random.default_rng(0)
@@ -26,6 +27,7 @@ CHANGED_AT = ROWS.made[CHANGE]
 EVERYTHING = Pool((Segment(None),))
 TRANSFER = Candidate("transfer", EVERYTHING.until(CHANGED_AT), 1, CHANGED_AT)
 JUDGED = ROWS.made >= CHANGED_AT
+DIFFICULTY = fit_difficulty(VALUES, OLD_RULE, 2)
 
 
 def alarm(action: str = RETRAIN, change_at=CHANGED_AT) -> Decision:
@@ -177,20 +179,45 @@ def test_a_version_keeps_what_it_was_fit_on_and_how_often_it_erred():
     assert (again.epoch, again.reference) == (made.epoch, 1)
 
 
-def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins():
+def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measured_for_each_version():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     taken = (found.weights > 0) & (found.calls >= 0)
-    known = record(borders=(Region((("temp", -np.inf, 1.0),), 0),))
+    kept, calls = ROWS.take(taken), found.calls[taken]
+    low = next(each for each in outer_parts(kept, calls) if each.code == 0)
+    known = record(borders=(border(low, 5, 5),))
     answer = record_of(2, found, alarm(), ROWS.told[-1], ROWS, known)
-    assert answer.borders == borders_of(ROWS.take(taken), found.calls[taken])
-    assert record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, known).borders == known.borders
-    assert record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, record()).borders == answer.borders
+    assert tuple(each.region for each in answer.borders) == outer_parts(kept, calls)
+    assert [each.region for each in record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, record()).borders] == [
+        each.region for each in answer.borders
+    ]
+    [again] = record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, known).borders
+    inside = low.box(kept) & (calls == 0)
+    assert again.region == low
+    assert 0 < again.judged.sum() == inside.sum() < (calls == 0).sum()
+    assert again.wrong.sum() == (inside & (calls != kept.codes)).sum()
+
+
+def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its_record():
+    found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
+    differs = JUDGED & (found.calls != OLD_RULE)
+    wrong = differs & (found.calls != ROWS.codes)
+    kept = record_of(2, found, alarm(), ROWS.told[-1], ROWS, record())
+    assert [(version, *map(np.sum, each)) for version, each in kept.disputes.items()] == [
+        (1, differs.sum(), wrong.sum())
+    ]
+    assert wrong.sum() < differs.sum() / 2
+    archived_one = cross_fit(Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree)
+    other = replace(archived_one, told={4: OLD_RULE, 1: 1 - OLD_RULE})
+    back = restored(record(4, difficulty=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.told[-1], ROWS)
+    assert {version: each[0].sum() for version, each in back.disputes.items()} == {4: 0, 1: JUDGED.sum()}
+    assert back.disputes[1][1].sum() == (JUDGED & (ROWS.codes != OLD_RULE)).sum()
 
 
 def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():
     archive = archived({5: EVERYTHING}, record(1), CHANGED_AT)
     assert list(archive) == [5, 1]
-    back = restored(record(1), archive[1], alarm(), ROWS.told[-1], 100)
+    same = cross_fit(Candidate("version 1", start=CHANGED_AT, version=1), ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
+    back = restored(record(1, difficulty=DIFFICULTY), archive[1], same, alarm(), ROWS.told[-1], ROWS)
     assert (back.version, back.epoch, back.reference, back.since_change) == (1, ROWS.told[-1], 1, 100)
     assert back.pool.mask(ROWS).all()
     assert list(archived(archive, record(5), CHANGED_AT)) == [1, 5]

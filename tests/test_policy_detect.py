@@ -7,7 +7,7 @@ from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
 from lakehouse.steps.policy.detect import detect
 from lakehouse.steps.policy.evidence import BinCounts, Recent, Region
-from tests.policy_rows import DAY, EASY, HOUR, START, counts, record, rows
+from tests.policy_rows import DAY, EASY, HOUR, START, border, counts, record, rows
 
 MEMORY = 56 * DAY
 ALARM = np.log(10_000)
@@ -187,7 +187,7 @@ def test_a_part_of_another_epoch_or_beyond_the_memory_does_not_count():
         assert with_part == pytest.approx(detect(given, archive(), 1, memory, recent([], [])).log_statistic)
 
 
-LOW, HIGH = Region((("temp", -np.inf, 0.1),), 0), Region((("temp", 0.9, np.inf),), 0)
+LOW, HIGH = border(Region((("temp", -np.inf, 0.1),), 0)), border(Region((("temp", 0.9, np.inf),), 0))
 
 
 def by_row(wrong: np.ndarray, features: np.ndarray, code: int = 0) -> tuple[BinCounts, Recent]:
@@ -211,9 +211,34 @@ def test_a_border_that_moves_is_seen_in_a_few_rows_of_one_part_of_a_feature():
     assert abs(found.change_at - (START + 23 * 3 * HOUR)) <= HOUR
     others = (
         detect(single, {1: record(borders=(HIGH, HIGH))}, 1, MEMORY, newest),
-        detect(single, {1: record(borders=tuple(replace(each, code=1) for each in (LOW, HIGH)))}, 1, MEMORY, newest),
+        detect(single, {1: record(borders=(border(replace(LOW.region, code=1)),))}, 1, MEMORY, newest),
     )
     assert all(each.log_statistic < found.log_statistic - 2 for each in others)
+
+
+def test_a_border_at_which_a_version_always_erred_is_no_evidence():
+    """Nor one at which the row's own version did, where another of the epoch did not."""
+    temp = np.tile(np.linspace(0, 1, 21), 24)
+    single, newest = by_row((temp <= 0.1) & (np.arange(len(temp)) % 2 == 0), np.column_stack([temp, temp]))
+    unmeasured, good, bad = LOW, border(LOW.region, 400, 4), border(LOW.region, 400, 200)
+    found = {
+        name: detect(single, {1: record(borders=(each,))}, 1, MEMORY, newest).log_statistic
+        for name, each in {"unmeasured": unmeasured, "good": good, "bad": bad}.items()
+    }
+    assert found["unmeasured"] == pytest.approx(found["good"])
+    assert found["bad"] < found["good"] - 5
+    both = {1: record(borders=(bad,)), 2: record(2, borders=(good,))}
+    assert detect(single, both, 2, MEMORY, newest).log_statistic == pytest.approx(found["bad"])
+
+
+def test_a_rule_is_not_back_where_the_champion_is_at_a_loss_as_it_always_was():
+    given, part = counts(CALM + [1] * 4), recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4)
+    measured = np.full(2 * N_BINS, 20.0), np.full(2 * N_BINS, 10.0)
+    sure = detect(given, archive(), 1, MEMORY, part)
+    unsure = detect(given, archive() | {1: record(disputes={7: measured})}, 1, MEMORY, part)
+    of_another = detect(given, archive() | {1: record(disputes={6: measured})}, 1, MEMORY, part)
+    assert unsure.log_statistic < sure.log_statistic - 3
+    assert of_another.log_statistic == pytest.approx(sure.log_statistic)
 
 
 def test_borders_of_many_features_take_no_more_than_a_fifth_of_the_weight():

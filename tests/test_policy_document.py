@@ -15,7 +15,7 @@ from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
 from lakehouse.steps.policy.encoding import CallBins, matrix_of, names_of
 from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment
 from lakehouse.steps.policy.history import History, history_of
-from tests.policy_rows import DAY, HOUR, START, record
+from tests.policy_rows import DAY, HOUR, START, border, record
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
 PARCELS = pa.table(
@@ -66,7 +66,8 @@ def rich(version: int = 2, **given) -> PolicyRecord:
         pool=pool,
         reference=1,
         difficulty=fit_difficulty(features, (features[:, 0] > 0).astype(int), 2),
-        borders=(region, Region((("grams", 1.25, np.inf),), 0)),
+        borders=(border(region, 40, 3), border(Region((("grams", 1.25, np.inf),), 0))),
+        disputes={1: (np.arange(4.0), np.ones(4)), 5: (np.ones(4), np.zeros(4))},
         **given,
     )
     return PolicyRecord(kept, ("grams", "lane=a"), "transfer from 1", 3.0)
@@ -77,19 +78,21 @@ def test_a_record_survives_its_json(kept):
     text = kept.to_json()
     again = PolicyRecord.from_json(text)
     assert again.to_json() == text
-    plain = ("judged", "wrong")
-    assert replace(again.version, judged=None, wrong=None) == replace(kept.version, judged=None, wrong=None)
-    for name in plain:
+    counted = dict.fromkeys(("judged", "wrong", "borders", "disputes"))
+    assert replace(again.version, **counted) == replace(kept.version, **counted)
+    for name in ("judged", "wrong"):
         np.testing.assert_array_equal(getattr(again.version, name), getattr(kept.version, name))
+    assert [each.region for each in again.version.borders] == [each.region for each in kept.version.borders]
     assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert kept.numbered("7").version.version == 7
 
 
-def test_a_record_of_the_first_format_has_no_borders():
+def test_a_record_of_the_first_format_has_neither_borders_nor_disputes():
     document = json.loads(rich().to_json())
-    del document["format"], document["borders"]
-    assert PolicyRecord.from_json(json.dumps(document)).version.borders == ()
+    del document["format"], document["borders"], document["disputes"]
+    old = PolicyRecord.from_json(json.dumps(document)).version
+    assert (old.borders, old.disputes) == ((), {})
 
 
 def test_a_record_of_a_later_release_is_refused():

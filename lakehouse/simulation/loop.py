@@ -252,8 +252,7 @@ class Loop:
     ) -> tuple[VersionRecord, Model]:
         old = fitted.candidate.version
         if old is not None:
-            since = int(judged_rows(decision, rows).sum())
-            return restored(self.records[old], self._archive[old], decision, as_of, since), self.models[old]
+            return restored(self.records[old], self._archive[old], fitted, decision, as_of, rows), self.models[old]
         taken = fitted.weights > 0
         model = self.learner(rows.features[taken], rows.codes[taken], fitted.weights[taken])
         version = max(self.models, default=0) + 1

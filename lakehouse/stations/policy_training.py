@@ -206,9 +206,8 @@ def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
     """An archived version as it is, under a new record."""
     evidence, old = training.evidence, int(fitted.candidate.version or 0)
     history = evidence.history
-    record, since = history.records[old], int(training.judged.sum())
-    as_of = instant(evidence.as_of)
-    version = restored(record.version, history.archive[old], training.decision, as_of, since)
+    record, as_of = history.records[old], instant(evidence.as_of)
+    version = restored(record.version, history.archive[old], fitted, training.decision, as_of, training.rows)
     verdict = verdict_on_archived(training, fitted)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     return Judged(evidence.lakehouse.registry.version(str(old)), verdict, replace(record, version=version))

@@ -11,7 +11,7 @@ EFFECTS = (0.03, 0.08, 0.2, 0.4)
 
 _BOUND = 0.8
 _PRIOR_WRONG, _PRIOR_RIGHT = 0.5, 4.5
-_LEAST_RATE, _MOST_RATE = 1e-4, 0.45
+_LEAST_RATE, MOST_RATE = 1e-4, 0.45
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def upper_rates(wrong: np.ndarray, judged: np.ndarray) -> np.ndarray:
     It covers rates below .1 in 80 % of samples or more, higher ones slightly less often (.78 for .2 and 300 rows).
     """
     bound = betaincinv(wrong + _PRIOR_WRONG, judged - wrong + _PRIOR_RIGHT, _BOUND)
-    return np.clip(bound, _LEAST_RATE, _MOST_RATE)
+    return np.clip(bound, _LEAST_RATE, MOST_RATE)
 
 
 def log_likelihood_ratios(

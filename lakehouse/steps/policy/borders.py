@@ -10,7 +10,7 @@ PARTS = (0.1, 0.2, 0.35, 0.5)
 _MOST = 0.6
 
 
-def borders_of(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
+def outer_parts(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
     """The lowest and the highest tenth, fifth, third and half of each feature, class by class of the calls.
 
     A rule that changes by a border that moves is wrong in one of them alone, where a model's errors by difficulty are

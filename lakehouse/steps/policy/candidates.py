@@ -1,7 +1,7 @@
 """On which rows may the next model be trained? Candidates, and the choice among them by cross-fitting."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -69,12 +69,14 @@ class Fitted:
         pool: the rows that it takes, as a rule.
         weights: of all rows; zero for those not taken.
         calls: out-of-fold class code of each row that it takes and of each judged row; -1 for the others.
+        told: by version that a candidate names, class code that it gives each row.
     """
 
     candidate: Candidate
     pool: Pool
     weights: np.ndarray
     calls: np.ndarray
+    told: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 def candidates_of(
@@ -208,7 +210,7 @@ def cross_fit(
     everything = np.ones(len(rows), dtype=bool)
     if candidate.version is not None:
         own = calls[candidate.version]
-        return Fitted(candidate, EVERYTHING, everything.astype(float), np.where(judged, own, -1))
+        return Fitted(candidate, EVERYTHING, everything.astype(float), np.where(judged, own, -1), calls)
     told = None if candidate.reference is None else calls[candidate.reference]
     if candidate.moving is not None and told is not None:
         new = Segment(candidate.start).mask(rows)
@@ -226,7 +228,7 @@ def cross_fit(
         if asked.any():
             model = learner(rows.features[fit_on], rows.codes[fit_on], kept[fit_on])
             found[asked] = model.predict(rows.features[asked])
-    return Fitted(candidate, pool, weights, found)
+    return Fitted(candidate, pool, weights, found, calls)
 
 
 def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.datetime64) -> np.ndarray:

@@ -1,17 +1,23 @@
 """Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS
-from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
+from lakehouse.statistics.shiryaev_roberts import (
+    EFFECTS,
+    MOST_RATE,
+    log_likelihood_ratios,
+    shiryaev_roberts,
+    upper_rates,
+)
 from lakehouse.steps.policy.evidence import BinCounts, Recent, Records, VersionRecord
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5
-_MOVED = 0.7
+_MOVED, _PRIOR_ROWS = 0.7, 5
 _BACK_WEIGHT, _MOVED_WEIGHT = 0.3, 0.2
 RETURNED = "returned_version"
 """Evidence of an alarm: the archived version whose rule is back."""
@@ -116,27 +122,60 @@ def _of_rows(
         return {}, []
     recent = recent.take(np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times))
     expected, at = rates.expected(recent.counts), np.searchsorted(times, recent.counts.hour)
-    back = {
-        version: np.bincount(at, _returns(recent.counts, expected, bins, records[version]), len(times))
-        for version, bins in recent.archived.items()
-    }
-    effect = np.full((1, len(expected)), _MOVED)
-    [wrongly] = log_likelihood_ratios(recent.counts.wrong, recent.counts.labelled, expected, effect)
+    given = (recent, expected, records)
+    of_rows = {version: _returns(*given, version) for version in recent.archived}
+    back = {version: np.bincount(at, ratios, len(times)) for version, ratios in of_rows.items()}
+    moved = [np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(*given, champion)]
+    return back, moved
+
+
+def _moved(
+    recent: Recent, expected: np.ndarray, records: Records, champion: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each border that may move: the rows at it, and their log likelihood ratios of "it has moved" to no change.
+
+    Most of the calls there are wrong then. Without a change they are as often as in cross-fitting, where that is more
+    than their difficulty says: it is smooth, and says too little where a rule ends within a narrow strip.
+    """
     call = recent.counts.bin // N_BINS
-    inside = (region.box(recent.rows) & (call == region.code) for region in records[champion].borders)
-    return back, [np.bincount(at[each], wrongly[each], len(times)) for each in inside]
+    known = {version: {each.region: each for each in record.borders} for version, record in records.items()}
+    for border in records[champion].borders:
+        near = np.flatnonzero(border.region.box(recent.rows) & (call == border.region.code))
+        counts = recent.counts.take(near)
+        measured = {
+            version: (each.judged, each.wrong) for version in known if (each := known[version].get(border.region))
+        }
+        usual = _at_least(expected[near], counts, measured)
+        yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.full((1, len(near)), _MOVED))[0]
 
 
-def _returns(counts: BinCounts, expected: np.ndarray, bins: np.ndarray, archived: VersionRecord) -> np.ndarray:
+def _returns(recent: Recent, expected: np.ndarray, records: Records, archived: int) -> np.ndarray:
     """Log likelihood ratios of "the archived version is right" to no change, where both call otherwise; zero elsewhere.
 
-    A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate. A
-    ratio of one where the two agree keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
+    A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate.
+    Without a change it is as often as where the two differed in cross-fitting, where that is more than its difficulty
+    says: two models that learned the same rule differ where both are at a loss. A ratio of one where the two agree
+    keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
-    risen = np.maximum(expected, 1 - upper_rates(archived.wrong, archived.judged)[bins])
+    counts, bins, past = recent.counts, recent.archived[archived], records[archived]
+    measured = {version: found for version, each in records.items() if (found := each.disputes.get(archived))}
+    usual = _at_least(expected, counts, measured)
+    risen = np.maximum(usual, 1 - upper_rates(past.wrong, past.judged)[bins])
     wrong, right = counts.wrong, counts.labelled - counts.wrong
-    ratios = wrong * np.log(risen / expected) + right * np.log((1 - risen) / (1 - expected))
+    ratios = wrong * np.log(risen / usual) + right * np.log((1 - risen) / (1 - usual))
     return np.where(bins // N_BINS == counts.bin // N_BINS, 0.0, ratios)
+
+
+def _at_least(
+    expected: np.ndarray, counts: BinCounts, measured: Mapping[int, tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """The expected rates, raised to what was measured of just such rows, on which they count as five rows."""
+    raised = expected.copy()
+    for version, (judged, wrong) in measured.items():
+        own = np.flatnonzero(counts.version == version)
+        bins, usual = counts.bin[own], expected[own]
+        raised[own] = np.maximum(usual, (wrong[bins] + _PRIOR_ROWS * usual) / (judged[bins] + _PRIOR_ROWS))
+    return np.minimum(raised, MOST_RATE)
 
 
 class _Rates:

@@ -11,10 +11,10 @@ import numpy as np
 from lakehouse.errors import RegistryError
 from lakehouse.statistics.difficulty import Difficulty
 from lakehouse.steps.policy.encoding import CallBins
-from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import Border, Moving, Pool, Region, Segment, VersionRecord
 
 FORMAT = 2
-"""Of the JSON. Format 1 had neither this number nor borders."""
+"""Of the JSON. Format 1 had neither this number nor borders and disputes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class PolicyRecord:
             "judged": record.judged.tolist(),
             "wrong": record.wrong.tolist(),
             "difficulty": record.difficulty.to_json(),
-            "borders": [_region_to(each) for each in record.borders],
+            "borders": list(map(_border_to, record.borders)),
+            "disputes": [[version, *map(np.ndarray.tolist, each)] for version, each in record.disputes.items()],
             "names": self.names,
             "candidate": self.candidate,
             "new_weight": self.new_weight,
@@ -88,7 +89,8 @@ class PolicyRecord:
             judged=np.array(value["judged"], dtype=float),
             wrong=np.array(value["wrong"], dtype=float),
             difficulty=Difficulty.from_json(value["difficulty"]),
-            borders=tuple(map(_box_from, value.get("borders", ()))),
+            borders=tuple(map(_border_from, value.get("borders", ()))),
+            disputes={each: (np.array(judged), np.array(wrong)) for each, judged, wrong in value.get("disputes", ())},
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
 
@@ -130,6 +132,14 @@ def _region_from(value: Mapping[str, Any]) -> Region | Moving:
 def _box_from(value: Mapping[str, Any]) -> Region:
     sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
     return Region(tuple(sides), value["code"])
+
+
+def _border_to(border: Border) -> dict[str, Any]:
+    return _region_to(border.region) | {"judged": border.judged.tolist(), "wrong": border.wrong.tolist()}
+
+
+def _border_from(value: Mapping[str, Any]) -> Border:
+    return Border(_box_from(value), np.array(value["judged"]), np.array(value["wrong"]))
 
 
 def _open(side: float) -> float | None:

@@ -1,7 +1,7 @@
 """What the policy knows: counts from gold, labelled rows, each version's record, and which rows a model is fit on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -87,6 +87,21 @@ class Region:
     def contradicts(self, rows: "Rows") -> np.ndarray:
         """Which rows lie in the box and have the label."""
         return self.box(rows) & (rows.codes == self.code)
+
+
+@dataclass(frozen=True)
+class Border:
+    """An outer part of a feature, in which the calls of a class go wrong if a border of the rule moves.
+
+    Attributes:
+        region: where, and the class that is called.
+        judged: by call and difficulty bin, rows in it that a version was cross-fitted on.
+        wrong: by call and difficulty bin, how many of them it got wrong.
+    """
+
+    region: Region
+    judged: np.ndarray
+    wrong: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -208,7 +223,9 @@ class VersionRecord:
         judged: by call and difficulty bin, rows that it was cross-fitted on.
         wrong: by call and difficulty bin, how many of them it got wrong.
         difficulty: model of what is hard for it.
-        borders: where the calls of a class may go wrong if a border of the rule moves; fixed when the epoch begins.
+        borders: where a border of the rule may move; the same regions for all versions of an epoch.
+        disputes: by earlier version, the rows since the change that it calls otherwise, and how many of them this one
+            got wrong, cross-fitted: both by call and difficulty bin.
     """
 
     version: int
@@ -221,7 +238,8 @@ class VersionRecord:
     judged: np.ndarray
     wrong: np.ndarray
     difficulty: Difficulty
-    borders: tuple[Region, ...] = ()
+    borders: tuple[Border, ...] = ()
+    disputes: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 Records = Mapping[int, VersionRecord]

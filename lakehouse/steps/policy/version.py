@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS, Difficulty, fit_difficulty
-from lakehouse.steps.policy.borders import borders_of
+from lakehouse.steps.policy.borders import outer_parts
 from lakehouse.steps.policy.candidates import Fitted
 from lakehouse.steps.policy.decide import REFRESH, Decision
-from lakehouse.steps.policy.evidence import Pool, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import Border, Pool, Region, Rows, Segment, VersionRecord
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
@@ -40,6 +40,8 @@ def record_of(
     difficulty = fit_difficulty(kept.features, kept.codes, rows.n_classes)
     judged, wrong = _errors(difficulty, kept, calls)
     refreshed = champion if decision.action == REFRESH else None
+    watched = tuple(border.region for border in refreshed.borders) if refreshed else ()
+    regions = watched or outer_parts(kept, calls)
     return VersionRecord(
         version=version,
         as_of=as_of,
@@ -51,8 +53,25 @@ def record_of(
         judged=judged,
         wrong=wrong,
         difficulty=difficulty,
-        borders=(refreshed.borders if refreshed else ()) or borders_of(kept, calls),
+        borders=tuple(_measured(region, difficulty, kept, calls) for region in regions),
+        disputes=_disputes(difficulty, fitted, rows, judged_rows(decision, rows)),
     )
+
+
+def _measured(region: Region, difficulty: Difficulty, rows: Rows, calls: np.ndarray) -> Border:
+    """How often a version errs at a border: difficulty is smooth, and says too little of a narrow strip."""
+    inside = region.box(rows) & (calls == region.code)
+    return Border(region, *_errors(difficulty, rows.take(inside), calls[inside]))
+
+
+def _disputes(
+    difficulty: Difficulty, fitted: Fitted, rows: Rows, judged: np.ndarray
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Where two models call otherwise, either is wrong more often than its difficulty says: how often, this one?"""
+    differs = {
+        version: judged & (fitted.calls >= 0) & (fitted.calls != calls) for version, calls in fitted.told.items()
+    }
+    return {version: _errors(difficulty, rows.take(on), fitted.calls[on]) for version, on in differs.items()}
 
 
 def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None) -> int | None:
@@ -64,7 +83,9 @@ def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: Versio
     return champion.version if champion else None
 
 
-def restored(record: VersionRecord, pool: Pool, decision: Decision, as_of: np.datetime64, since: int) -> VersionRecord:
+def restored(
+    record: VersionRecord, pool: Pool, fitted: Fitted, decision: Decision, as_of: np.datetime64, rows: Rows
+) -> VersionRecord:
     """The record of an archived version that is brought back as it is.
 
     It is held against its own expected errors again; what it is refreshed from is its own pool and the rows since.
@@ -72,10 +93,12 @@ def restored(record: VersionRecord, pool: Pool, decision: Decision, as_of: np.da
     Args:
         record: as it was.
         pool: its rows up to the change that ended its epoch.
+        fitted: the chosen candidate: itself.
         decision: that asked for a training.
         as_of: newest label time that had landed.
-        since: labelled rows since the change.
+        rows: those that it was compared on.
     """
+    judged = judged_rows(decision, rows)
     return replace(
         record,
         as_of=as_of,
@@ -83,7 +106,8 @@ def restored(record: VersionRecord, pool: Pool, decision: Decision, as_of: np.da
         changed_at=decision.change_at,
         reference=record.version,
         pool=pool.plus(Segment(decision.change_at)),
-        since_change=since,
+        since_change=int(judged.sum()),
+        disputes=_disputes(record.difficulty, fitted, rows, judged),
     )
 
 

@@ -257,7 +257,7 @@ def glassware_plant(spark: SparkSession) -> Plant:
     glassware = load_model_settings("conf/glassware.yaml")
     families = {"decision_tree": {"ccp_alpha": [0.005]}, "logistic_regression": {"C": [1.0]}}
     few = {"families": families, "folds": 3, "first_after": 1000}
-    strict = {"rules": (ShiryaevRobertsRule(alarm=10_000),), "gate": GateSettings(confidence=0.8)}
+    strict = {"rules": (ShiryaevRobertsRule(alarm=1_000),), "gate": GateSettings(confidence=0.8)}
     policy = glassware.policy.model_copy(update=strict)
     model = glassware.model_copy(update={"training": glassware.training.model_copy(update=few), "policy": policy})
     plant, stream = Plant(spark, model, folder), Stream("demo", seed=0, pieces=6000, period=300.0)

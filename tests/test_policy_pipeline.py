@@ -137,7 +137,7 @@ def test_both_drifts_of_the_demo_are_answered_as_the_simulation_answers_them(spa
         figures, differences = parity.compared(lakehouse, loop)
         _, others = parity.compared(lakehouse, parity.simulated(without_recall(model), 0, "demo", DEMO_NIGHTS))
     assert differences == []
-    assert {each.split()[3] for each in others if each.startswith("decision")} == {"log_statistic"}
+    assert {each.split()[3] for each in others if each.startswith("decision")} == {"between", "log_statistic"}
     assert figures == {"decisions": 5, "verdicts": 5, "calls": int((loop.called >= 0).sum())}
     assert [decision.action for _, decision in loop.decisions] == [TRAIN_FIRST, RETRAIN, REFRESH, RETRAIN, RETRAIN]
     assert loop.events[-1].candidate == "moving from 3"

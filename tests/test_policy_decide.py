@@ -78,6 +78,9 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
     decision = decided(policy, labelled=labelled, record=history(CALM, detection=LOUD))
     assert (decision.action, decision.rule) == (KEEP, "held_back")
     assert decision.reasons[0].startswith("cooling down: 48 h since the last training; accuracy fell")
+    told = "; ".join(decision.reasons)
+    assert (told.count("accuracy fell"), told.count("most probably since")) == (1, 1)
+    assert decision.change_between == (START, START + 2 * HOUR)  # lest what is said of the drift says it again
 
 
 def test_the_safety_net_trains_without_any_reason():

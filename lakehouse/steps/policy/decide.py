@@ -82,7 +82,9 @@ def decide(situation: Situation, first_after: int, settings: PolicySettings) -> 
     words = tuple(each.words for each in found)
     evidence = {key: value for each in reversed(found) for key, value in each.evidence.items()}
     if decision:
-        return Decision(KEEP, "held_back", (f"{held}; {decision.reasons[0]}", *words), evidence, decision.change_at)
+        why, since, between = decision.reasons[0], decision.change_at, decision.change_between
+        others = (each for each in words if each not in why)
+        return Decision(KEEP, "held_back", (f"{held}; {why}", *others), evidence, since, between)
     return Decision(KEEP, "+".join(each.rule for each in found), words, evidence)
 
 

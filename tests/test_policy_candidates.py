@@ -183,7 +183,7 @@ def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measure
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     taken = (found.weights > 0) & (found.calls >= 0)
     kept, calls = ROWS.take(taken), found.calls[taken]
-    low = next(each for each in outer_parts(kept, calls) if each.code == 0)
+    low = next(each for each in outer_parts(kept, calls) if (each.code, each.sides[0][0]) == (0, "pressure"))
     known = record(borders=(border(low, 5, 5),))
     answer = record_of(2, found, alarm(), ROWS.told[-1], ROWS, known)
     assert tuple(each.region for each in answer.borders) == outer_parts(kept, calls)
@@ -201,9 +201,14 @@ def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     differs = JUDGED & (found.calls != OLD_RULE)
     wrong = differs & (found.calls != ROWS.codes)
-    kept = record_of(2, found, alarm(), ROWS.told[-1], ROWS, record())
+    kept = record_of(2, replace(found, told={1: OLD_RULE, 6: 1 - OLD_RULE}), alarm(), ROWS.told[-1], ROWS, record())
     assert [(version, *map(np.sum, each)) for version, each in kept.disputes.items()] == [
-        (1, differs.sum(), wrong.sum())
+        (1, differs.sum(), wrong.sum()),
+        (
+            6,
+            (JUDGED & (found.calls == OLD_RULE)).sum(),
+            (JUDGED & (found.calls == OLD_RULE) & (ROWS.codes != OLD_RULE)).sum(),
+        ),
     ]
     assert wrong.sum() < differs.sum() / 2
     archived_one = cross_fit(Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree)

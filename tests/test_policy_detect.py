@@ -151,6 +151,14 @@ def test_an_archived_version_that_is_wrong_where_the_two_differ_is_no_evidence()
     assert found.log_statistic == pytest.approx(evidence(given) + np.log(0.7))
 
 
+def test_an_archived_version_that_calls_the_same_is_no_evidence():
+    part = recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4, archived_bin=EASY)
+    given = counts([*CALM, 1, 1, 1, 1])
+    found = detect(given, archive(), 1, MEMORY, part)
+    rows_alone = np.log(0.7 * np.exp(evidence(given)) + 0.3 * given.labelled.sum())
+    assert found.log_statistic == pytest.approx(rows_alone)
+
+
 def test_an_archived_version_that_is_unsure_says_less():
     """Unsure in all its bins, or in the one that its call is in."""
     given, part = counts(CALM + [1] * 4), recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4)

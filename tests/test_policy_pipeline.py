@@ -184,6 +184,8 @@ def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatc
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
     assert Evidence(forgetful, evidence.history, evidence.as_of).recent() is None
     assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).recent().archived == {}
+    monkeypatch.setattr(Evidence, "newest_calls", lambda self, start, _=None: calls(self, start, None).head(0))
+    assert Evidence(lakehouse, evidence.history, evidence.as_of).recent() is None
 
 
 def test_an_alarm_is_dated_with_the_newest_rows_one_by_one(plant, monkeypatch):

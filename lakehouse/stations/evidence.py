@@ -182,6 +182,8 @@ class Evidence:
         recall = np.timedelta64(policy.detector.recall)
         rows = self.newest_calls(moment_of(labelled.max() - recall))
         rows = rows[self._is_new(rows)]
+        if not len(rows):
+            return None
         counts = self.row_counts(rows)
         late = counts.hour > counts.hour.max() - recall
         rows = rows[late]

@@ -50,9 +50,13 @@ def log_likelihood_ratios(
         wrong: errors of each count.
         labelled: rows of each count.
         expected: error rate of each count under no change, below a half.
-        effects: effects × counts, 0–1; zero where an effect does not concern a count.
+        effects: effects × counts, 0–1; zero where an effect does not concern a count. One alone gives a row of counts.
     """
-    risen = expected + effects * (1 - 2 * expected)
+    return log_ratios_of_rates(wrong, labelled, expected, expected + effects * (1 - 2 * expected))
+
+
+def log_ratios_of_rates(wrong: np.ndarray, labelled: np.ndarray, expected: np.ndarray, risen: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio of the risen error rates to the expected ones, nats, by count."""
     return wrong * np.log(risen / expected) + (labelled - wrong) * np.log((1 - risen) / (1 - expected))
 
 

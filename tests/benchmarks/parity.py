@@ -9,7 +9,7 @@ called. Versions are compared by the order of their promotion: the registry numb
 
 Exit code 1 where anything differs. Of 2026-11-22, seed 0, all 43 nights, on 2 cores that others used too:
 
-    simulation: 4 s, 25 verdicts
+    simulation: 6 s, 25 verdicts
     pipeline: 317 s
     compared: 43 decisions, 25 verdicts, 6656 calls; 0 differences
 """

@@ -10,6 +10,7 @@ from lakehouse.statistics.shiryaev_roberts import (
     EFFECTS,
     MOST_RATE,
     log_likelihood_ratios,
+    log_ratios_of_rates,
     shiryaev_roberts,
     upper_rates,
 )
@@ -122,15 +123,15 @@ def _of_rows(
         return {}, []
     recent = recent.take(np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times))
     expected, at = rates.expected(recent.counts), np.searchsorted(times, recent.counts.hour)
-    given = (recent, expected, records)
-    of_rows = {version: _returns(*given, version) for version in recent.archived}
+    epoch = {version: records[version] for version in rates.versions}
+    of_rows = {version: _returns(recent, expected, epoch, records[version]) for version in recent.archived}
     back = {version: np.bincount(at, ratios, len(times)) for version, ratios in of_rows.items()}
-    moved = [np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(*given, champion)]
+    moved = [np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(recent, expected, epoch, champion)]
     return back, moved
 
 
 def _moved(
-    recent: Recent, expected: np.ndarray, records: Records, champion: int
+    recent: Recent, expected: np.ndarray, epoch: Records, champion: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each border that may move: the rows at it, and their log likelihood ratios of "it has moved" to no change.
 
@@ -138,18 +139,18 @@ def _moved(
     than their difficulty says: it is smooth, and says too little where a rule ends within a narrow strip.
     """
     call = recent.counts.bin // N_BINS
-    known = {version: {each.region: each for each in record.borders} for version, record in records.items()}
-    for border in records[champion].borders:
+    known = {version: {each.region: each for each in record.borders} for version, record in epoch.items()}
+    for border in epoch[champion].borders:
         near = np.flatnonzero(border.region.box(recent.rows) & (call == border.region.code))
         counts = recent.counts.take(near)
         measured = {
             version: (each.judged, each.wrong) for version in known if (each := known[version].get(border.region))
         }
         usual = _at_least(expected[near], counts, measured)
-        yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.full((1, len(near)), _MOVED))[0]
+        yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.array(_MOVED))
 
 
-def _returns(recent: Recent, expected: np.ndarray, records: Records, archived: int) -> np.ndarray:
+def _returns(recent: Recent, expected: np.ndarray, epoch: Records, archived: VersionRecord) -> np.ndarray:
     """Log likelihood ratios of "the archived version is right" to no change, where both call otherwise; zero elsewhere.
 
     A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate.
@@ -157,12 +158,11 @@ def _returns(recent: Recent, expected: np.ndarray, records: Records, archived: i
     says: two models that learned the same rule differ where both are at a loss. A ratio of one where the two agree
     keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
-    counts, bins, past = recent.counts, recent.archived[archived], records[archived]
-    measured = {version: found for version, each in records.items() if (found := each.disputes.get(archived))}
+    counts, bins = recent.counts, recent.archived[archived.version]
+    measured = {version: found for version, each in epoch.items() if (found := each.disputes.get(archived.version))}
     usual = _at_least(expected, counts, measured)
-    risen = np.maximum(usual, 1 - upper_rates(past.wrong, past.judged)[bins])
-    wrong, right = counts.wrong, counts.labelled - counts.wrong
-    ratios = wrong * np.log(risen / usual) + right * np.log((1 - risen) / (1 - usual))
+    risen = np.maximum(usual, 1 - upper_rates(archived.wrong, archived.judged)[bins])
+    ratios = log_ratios_of_rates(counts.wrong, counts.labelled, usual, risen)
     return np.where(bins // N_BINS == counts.bin // N_BINS, 0.0, ratios)
 
 

@@ -41,7 +41,7 @@ def record_of(
     judged, wrong = _errors(difficulty, kept, calls)
     refreshed = champion if decision.action == REFRESH else None
     watched = tuple(border.region for border in refreshed.borders) if refreshed else ()
-    regions = watched or outer_parts(kept, calls)
+    regions, compared = watched or outer_parts(kept, calls), judged_rows(decision, rows)
     return VersionRecord(
         version=version,
         as_of=as_of,
@@ -49,12 +49,12 @@ def record_of(
         changed_at=decision.change_at,
         pool=fitted.pool,
         reference=_reference(fitted, refreshed, champion),
-        since_change=int(judged_rows(decision, rows).sum()),
+        since_change=int(compared.sum()),
         judged=judged,
         wrong=wrong,
         difficulty=difficulty,
         borders=tuple(_measured(region, difficulty, kept, calls) for region in regions),
-        disputes=_disputes(difficulty, fitted, rows, judged_rows(decision, rows)),
+        disputes=_disputes(difficulty, fitted, rows, compared),
     )
 
 

@@ -162,6 +162,11 @@ class Store:
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
 
+    def first_day(self, table: Table) -> dt.date | None:
+        """The oldest day of a window that the table has, by its partitions; None where it has none."""
+        days = [each["window_date"] for each in self._delta(table).partitions()]
+        return min((dt.date.fromisoformat(day) for day in days if day), default=None)
+
     def rows_appended(self, table: Table) -> int:
         """How many rows the newest write to the table added; 0 where there was none. A compaction is no write."""
         writes = (each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE")

@@ -278,12 +278,16 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
     assert set(part.recent(instant(since)).counts.hour) <= set(dated.hour)
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    assert start_of_trainable(lakehouse) is None
-    assert start_of_trainable(bounded) > until
-    newest = labelled_rows(lakehouse, versions).tail(most).reset_index(drop=True)
-    pd.testing.assert_frame_equal(labelled_rows(bounded, versions), newest)
-    monkeypatch.setattr("lakehouse.stations.training.start_of_trainable", lambda _: until)
-    assert labelled_rows(lakehouse, versions)["process_time"].min() >= until
+    assert start_of_trainable(lakehouse, as_of) is None
+    start = start_of_trainable(bounded, as_of)
+    assert start > until
+    monkeypatch.setattr("lakehouse.stations.label_batch._FIRST_STRETCH", dt.timedelta(hours=1))
+    assert start_of_trainable(bounded, as_of) == start
+    assert start_of_trainable(lakehouse, as_of) is None
+    newest = labelled_rows(lakehouse, versions, as_of).tail(most).reset_index(drop=True)
+    pd.testing.assert_frame_equal(labelled_rows(bounded, versions, as_of), newest)
+    monkeypatch.setattr("lakehouse.stations.training.start_of_trainable", lambda *_: until)
+    assert labelled_rows(lakehouse, versions, as_of)["process_time"].min() >= until
 
 
 def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):

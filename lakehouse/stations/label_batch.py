@@ -13,6 +13,8 @@ from lakehouse.store import since_day
 LOOK_BACK = dt.timedelta(days=14)
 """How far back, beyond the label horizon, one looks for what the newest labels have touched."""
 
+_FIRST_STRETCH = dt.timedelta(days=32)
+
 
 def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
     """The newest label time: with a champion, the one that the facts have taken in.
@@ -45,13 +47,26 @@ def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.d
     return max(windows[from_each_on >= rows], default=None)
 
 
-def start_of_trainable(lakehouse: Lakehouse) -> dt.datetime | None:
-    """When the newest rows began of which a training takes no more; None where there are not so many."""
+def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime | None:
+    """When the newest rows began of which a training takes no more; None where there are not so many.
+
+    Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from history.
+
+    Args:
+        lakehouse: whose labelled rows they are.
+        as_of: newest label time that had landed.
+    """
+    store, facts, stretch = lakehouse.store, lakehouse.catalog.window_facts, _FIRST_STRETCH
     columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
-    facts = lakehouse.store.arrow(lakehouse.catalog.window_facts, pc.field("slice_key").is_null(), columns)
-    starts = facts["start"].cast("timestamp[us]").to_numpy()
-    found = start_of_newest(starts, facts["labelled"].to_numpy(), lakehouse.model.training.max_rows)
-    return None if found is None else moment_of(found)
+    first_day = store.first_day(facts) or as_of.date()
+    while True:
+        since = as_of - stretch
+        newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))
+        starts = newest["start"].cast("timestamp[us]").to_numpy()
+        found = start_of_newest(starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows)
+        if found is not None or since.date() <= first_day:
+            return None if found is None else moment_of(found)
+        stretch *= 2
 
 
 def labelled_readings(lakehouse: Lakehouse) -> int:

@@ -43,7 +43,7 @@ class Training:
         """The newest labelled rows, at the Delta versions of now."""
         lakehouse = evidence.lakehouse
         versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-        labelled = labelled_rows(lakehouse, versions)
+        labelled = labelled_rows(lakehouse, versions, evidence.as_of)
         rows = evidence.rows_of(labelled)
         return cls(evidence, decision, labelled, rows, versions, judged_rows(decision, rows), {})
 

@@ -93,7 +93,7 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     """
     began = time.monotonic()
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    labelled = labelled_rows(lakehouse, versions)
+    labelled = labelled_rows(lakehouse, versions, as_of)
     data = training_set(labelled, lakehouse.model, decision.change_at)
     trials = trials_of(data, lakehouse.model.training.families)
     results = _run(lakehouse, trials, data)
@@ -157,15 +157,15 @@ def verdict_on(
     return compared(champion, old)
 
 
-def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int]) -> pd.DataFrame:
-    """The newest labelled readings, in order of event time, at the given Delta versions.
+def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int], as_of: dt.datetime) -> pd.DataFrame:
+    """The newest labelled readings, in order of event time, at the given Delta versions (of that label time).
 
     What is read grows with `training.max_rows`, not with history: gold tells where so many rows begin.
     """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
     labels = store.read(catalog.labels, versions[catalog.labels.full_name])
-    since = start_of_trainable(lakehouse)
+    since = start_of_trainable(lakehouse, as_of)
     if since is not None:
         readings = readings.where(F.col(model.event_time) >= F.lit(since))
         labels = labels.where(covering_keys_of(readings, model.key))

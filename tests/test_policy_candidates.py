@@ -155,6 +155,15 @@ def test_a_later_candidate_must_be_credibly_better(second: int, chosen: str):
     assert found.candidate.name == chosen
 
 
+@pytest.mark.parametrize(
+    ("goes_on", "second", "chosen"), [(False, 93, "second"), (True, 93, "first"), (True, 96, "second")]
+)
+def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(goes_on: bool, second: int, chosen: str):
+    first = fitted("first", 90)
+    first = replace(first, candidate=replace(first.candidate, goes_on=goes_on))
+    assert choose([first, fitted("second", second)], ROWS, JUDGED, SETTINGS).candidate.name == chosen
+
+
 def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
     single = replace(fitted("single class", 100), calls=np.full(1_000, ROWS.codes[CHANGE:].max()))
     assert choose([single, fitted("worse", 20)], ROWS, JUDGED, SETTINGS).candidate.name == "worse"

@@ -7,7 +7,15 @@ import pytest
 
 from lakehouse.settings import CandidateSettings, PolicySettings
 from lakehouse.simulation.learner import fit_tree
-from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, cross_fit, judged_at_gate, pool_of
+from lakehouse.steps.policy.candidates import (
+    Candidate,
+    Fitted,
+    candidates_of,
+    cross_fit,
+    judged_at_gate,
+    pool_of,
+    weights_by_fold,
+)
 from lakehouse.steps.policy.decide import KEEP, REFRESH, RETRAIN, Decision, Situation, decide
 from lakehouse.steps.policy.evidence import Moving, Pool, Rows, Segment
 from lakehouse.steps.policy.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
@@ -89,6 +97,20 @@ def test_old_rows_and_new_ones_that_it_has_passed_are_left_out():
     assert np.array_equal(pool.mask(CREEPING), weights > 0)
 
 
+def test_one_that_begins_to_follow_has_to_prove_its_forecast_and_one_that_goes_on_is_judged_as_of_now():
+    goes_on = replace(FOLLOWING, goes_on=True)
+    near = (VALUES[:, 0] > 352.2) & (VALUES[:, 0] < 352.5) & (CREEPING.codes == 1)
+    taken = []
+    for each in (FOLLOWING, goes_on):
+        fold, by_fold = weights_by_fold(each, CREEPING, OLD_RULE)
+        assert all((weights[fold == out] == 0).all() for out, weights in enumerate(by_fold))
+        taken.append(np.mean([weights[near & (fold != out)].mean() for out, weights in enumerate(by_fold)]))
+    begun, gone_on = taken
+    assert gone_on > begun + 0.1
+    pools = [pool_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))[0] for each in (FOLLOWING, goes_on)]
+    assert pools[0] == pools[1]
+
+
 def test_it_beats_what_holds_the_change_for_over():
     static = Candidate("transfer", EVERYTHING.until(CHANGED_AT), 1, CHANGED_AT, 3.0)
     late = CREEPING.made >= NEWEST - DAY
@@ -132,7 +154,8 @@ def test_a_champion_that_follows_goes_on_by_the_same_reference_on_less_evidence(
     archive = {1: EVERYTHING.until(CHANGED_AT - 9 * DAY), 4: EVERYTHING.until(CHANGED_AT)}
     for action in (RETRAIN, REFRESH):
         found = offered(action, follower, archive)
-        assert (found.reference, found.start, found.moving) == (1, NEWEST - 6 * DAY, GOES_ON)
+        assert (found.reference, found.start, found.moving, found.goes_on) == (1, NEWEST - 6 * DAY, GOES_ON, True)
+    assert not offered().goes_on
 
 
 def test_a_version_that_follows_remembers_who_tells_the_change():

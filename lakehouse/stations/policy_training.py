@@ -35,13 +35,12 @@ from lakehouse.statistics.baseline import to_document
 from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
 from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.policy.candidates import (
-    FOLDS,
     Candidate,
     Fitted,
     candidates_of,
     choose,
     cross_fit,
-    pool_of,
+    weights_by_fold,
 )
 from lakehouse.steps.policy.decide import Decision
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
@@ -143,11 +142,9 @@ def _trials(training: Training, window: str = "") -> list[Trial]:
 
 
 def _weighting(training: Training, fitted: Fitted) -> Weighting:
-    """The candidate's weights, and those of each fold: what is contradicted is found without the fold's rows."""
+    """The candidate's weights, and those of each fold."""
     told = None if fitted.candidate.reference is None else training.calls[fitted.candidate.reference]
-    fold = np.arange(len(training.rows)) % FOLDS
-    found = [pool_of(fitted.candidate, training.rows, told, fold != out)[1] for out in range(FOLDS)]
-    by_fold = tuple(np.where(fold == out, 0.0, weights) for out, weights in enumerate(found))
+    fold, by_fold = weights_by_fold(fitted.candidate, training.rows, told)
     return Weighting(fitted.weights, by_fold, fold)
 
 

@@ -11,7 +11,7 @@ from lakehouse.steps.policy.decide import REFRESH, Decision
 from lakehouse.steps.policy.detect import RETURNED
 from lakehouse.steps.policy.evidence import Pool, Records, Rows, Segment, VersionRecord
 from lakehouse.steps.policy.gate import duel
-from lakehouse.steps.policy.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
+from lakehouse.steps.policy.moving import AGAIN, BEGINS, GIVES_UP, GOES_ON, motion, moving_regions
 from lakehouse.steps.policy.regions import contradicted
 
 FOLDS = 5
@@ -42,6 +42,7 @@ class Candidate:
         weight: of a new row; an old one weighs one.
         version: the archived version that comes back without training; None for a training.
         moving: how sure it must be that the change goes on (z of `motion`); None for a change that is over.
+        goes_on: whether the champion follows that change already.
         compared_from: event time from which on it is compared with others; None for `start`.
     """
 
@@ -52,6 +53,7 @@ class Candidate:
     weight: float = 1.0
     version: int | None = None
     moving: float | None = None
+    goes_on: bool = False
     compared_from: np.datetime64 | None = None
 
     @property
@@ -154,17 +156,22 @@ def _moving(
         return []
     span = np.timedelta64(settings.moving)
     version = next((each for each, pool in pools.items() if pool.end > newest - span), reference)
-    if champion.pool.is_moving and champion.reference in pools:
+    goes_on = champion.pool.is_moving
+    if goes_on and champion.reference in pools:
         version = champion.reference or version
     start = max(pools[version].end, newest - span)
     if newest - start < span / _THIRD:
         return []
-    least = GOES_ON if champion.pool.is_moving else (BEGINS if version == reference else AGAIN)
+    least = GOES_ON if goes_on else (BEGINS if version == reference else AGAIN)
+    compared_from = max(start, newest - span / _QUARTER)
     name = f"moving from {version}"
-    return [Candidate(name, pools[version], version, start, 1.0, None, least, max(start, newest - span / _QUARTER))]
+    old = pools[version]
+    return [Candidate(name, old, version, start, moving=least, goes_on=goes_on, compared_from=compared_from)]
 
 
-def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np.ndarray) -> tuple[Pool, np.ndarray]:
+def pool_of(
+    candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np.ndarray, forecast: bool = True
+) -> tuple[Pool, np.ndarray]:
     """The candidate's pool and the rows' weights, where only the kept rows may say what is contradicted.
 
     Args:
@@ -172,6 +179,7 @@ def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np
         rows: all that may be taken.
         calls: what the reference calls them; None without one.
         kept: mask of rows.
+        forecast: whether a change that goes on is looked for where it will be, or where it is.
     """
     new = Segment(candidate.start)
     if candidate.old is None:
@@ -181,7 +189,7 @@ def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np
     if calls is not None:
         tell = is_new & kept
         if candidate.moving is not None:
-            found = moving_regions(rows.take(tell), calls[tell])
+            found = moving_regions(rows.take(tell), calls[tell], forecast)
             pool = old.plus(new).without(found)
             return pool, pool.mask(rows).astype(float)
         regions = contradicted(rows.take(tell), calls[tell])
@@ -189,13 +197,31 @@ def pool_of(candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np
     return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
 
 
+def weights_by_fold(
+    candidate: Candidate, rows: Rows, calls: np.ndarray | None
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """The fold of each row, and for each fold the rows' weights without it: zero for its own.
+
+    What is contradicted is found anew for each, so that it too has not seen the fold's rows. One that begins to follow
+    a change has to prove its forecast, lest a change that is over be followed; one that goes on is taken as of the
+    newest row, since rows of the past cannot say how good a forecast is. Folds go round in order of time, which is the
+    same at each replay.
+
+    Args:
+        candidate: what is tried.
+        rows: all that may be taken.
+        calls: what the reference calls them; None without one.
+    """
+    fold = np.arange(len(rows)) % FOLDS
+    forecast = not candidate.goes_on
+    found = [pool_of(candidate, rows, calls, fold != out, forecast)[1] for out in range(FOLDS)]
+    return fold, tuple(np.where(fold == out, 0.0, weights) for out, weights in enumerate(found))
+
+
 def cross_fit(
     candidate: Candidate, rows: Rows, judged: np.ndarray, calls: Mapping[int, np.ndarray], learner: Learner
 ) -> Fitted | None:
     """Calls each row that the candidate takes, and each judged one, by a model that has not seen it.
-
-    What is contradicted is found anew in each fold, so that it too has not seen the rows that are called. Folds go
-    round in order of time, which is the same at each replay.
 
     Args:
         candidate: what is tried.
@@ -216,12 +242,11 @@ def cross_fit(
         new = Segment(candidate.start).mask(rows)
         if motion(rows.take(new), told[new]) < candidate.moving:
             return None
-    fold = np.arange(len(rows)) % FOLDS
     pool, weights = pool_of(candidate, rows, told, everything)
+    fold, by_fold = weights_by_fold(candidate, rows, told)
     found = np.full(len(rows), -1)
-    for out in range(FOLDS):
-        _, kept = pool_of(candidate, rows, told, fold != out)
-        fit_on = (kept > 0) & (fold != out)
+    for out, kept in enumerate(by_fold):
+        fit_on = kept > 0
         asked = (fold == out) & ((weights > 0) | judged)
         if len(np.unique(rows.codes[fit_on])) < 2:
             return None
@@ -256,13 +281,15 @@ def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: C
     """The first, unless a later one is better on the judged rows with the preference's probability, and so on.
 
     The order is by what usually is best, so that few rows do not choose by chance: with an even choice of five, the
-    luckiest is taken, which costs more than it gains. One that calls a single class is taken only where all do: the
-    gate would refuse it.
+    luckiest is taken, which costs more than it gains. One that goes on to follow a change is given up on more evidence,
+    as the judged rows do not know where the change will have got to. One that calls a single class is taken only where
+    all do: the gate would refuse it.
     """
     chosen, *others = [each for each in fitted if classes_called(each, judged) > 1] or list(fitted)
     for other in others:
         starts = [start for each in (chosen, other) if (start := each.candidate.comparable) is not None]
         on = judged & (rows.made >= max(starts)) if starts else judged
         found = duel(rows.codes[on], chosen.calls[on], other.calls[on])
-        chosen = other if found.better > settings.preference else chosen
+        needed = max(settings.preference, GIVES_UP) if chosen.candidate.goes_on else settings.preference
+        chosen = other if found.better > needed else chosen
     return chosen

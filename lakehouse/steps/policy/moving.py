@@ -6,6 +6,7 @@ from lakehouse.statistics.trend import fit_trend, trend_score
 from lakehouse.steps.policy.evidence import Moving, Rows
 
 BEGINS, AGAIN, GOES_ON = 2.3, 1.5, 1.0
+GIVES_UP = 0.97
 _UNITS = 3
 _DAMPING = 0.4
 _LEAST_WRONG = 3
@@ -28,8 +29,8 @@ def motion(rows: Rows, calls: np.ndarray) -> float:
     return max(scores, default=0.0)
 
 
-def moving_regions(rows: Rows, calls: np.ndarray) -> tuple[Moving, ...]:
-    """Where calls of the model from before the change are wrong, a little after the newest row.
+def moving_regions(rows: Rows, calls: np.ndarray, forecast: bool = True) -> tuple[Moving, ...]:
+    """Where calls of the model from before the change are wrong, a little after the newest row, or as of it.
 
     The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast (Gardner and
     McKenzie, Management Science 31, 1985), since a change that stops is overshot by as much.
@@ -37,12 +38,13 @@ def moving_regions(rows: Rows, calls: np.ndarray) -> tuple[Moving, ...]:
     Args:
         rows: since the change, which tell the trend.
         calls: class code that the model from before the change gives each.
+        forecast: whether the trend is carried on.
     """
     if not len(rows):
         return ()
     age = _age(rows)
     lag = float((rows.told.max() - rows.made.max()) / _unit(rows))
-    further = min(_DAMPING * lag, _FARTHEST)
+    further = min(_DAMPING * lag, _FARTHEST) if forecast else 0.0
     found = []
     for code in np.unique(calls):
         called = calls == code

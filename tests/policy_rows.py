@@ -6,7 +6,7 @@ import numpy as np
 
 from lakehouse.statistics.difficulty import N_BINS, Difficulty
 from lakehouse.steps.policy.detect import Detection
-from lakehouse.steps.policy.evidence import BinCounts, Border, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Border, Errors, Pool, Region, Rows, Segment, VersionRecord
 from lakehouse.steps.policy.rules import Record
 
 START = np.datetime64("2024-03-01T00:00:00", "us")
@@ -33,8 +33,7 @@ def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: obje
         pool=Pool((Segment(None),)),
         reference=None,
         since_change=judged,
-        judged=full * judged,
-        wrong=full * wrong,
+        errors=Errors(full * judged, full * wrong),
         difficulty=NO_DIFFICULTY,
     )
     return replace(plain, **given)
@@ -43,7 +42,7 @@ def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: obje
 def border(region: Region, judged: float = 0, wrong: float = 0) -> Border:
     """Every bin has the same errors."""
     full = np.ones(2 * N_BINS)
-    return Border(region, full * judged, full * wrong)
+    return Border(region, Errors(full * judged, full * wrong))
 
 
 def counts(wrong: list[int], labelled: int = 8, version: int = 1, bins: int = EASY) -> BinCounts:

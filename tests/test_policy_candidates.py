@@ -182,8 +182,8 @@ def test_a_version_keeps_what_it_was_fit_on_and_how_often_it_erred():
     made = record_of(2, found, alarm(), ROWS.told[-1], ROWS, record())
     assert (made.version, made.reference, made.changed_at, made.since_change) == (2, 1, CHANGED_AT, 100)
     assert made.epoch == ROWS.told[-1]
-    assert made.judged.sum() == (found.weights > 0).sum()
-    assert made.wrong.sum() == (found.calls != ROWS.codes)[found.weights > 0].sum()
+    assert made.errors.judged.sum() == (found.weights > 0).sum()
+    assert made.errors.wrong.sum() == (found.calls != ROWS.codes)[found.weights > 0].sum()
     again = record_of(3, found, alarm(REFRESH), ROWS.told[-1] + DAY, ROWS, made)
     assert (again.epoch, again.reference) == (made.epoch, 1)
 
@@ -202,8 +202,8 @@ def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measure
     [again] = record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, known).borders
     inside = low.box(kept) & (calls == 0)
     assert again.region == low
-    assert 0 < again.judged.sum() == inside.sum() < (calls == 0).sum()
-    assert again.wrong.sum() == (inside & (calls != kept.codes)).sum()
+    assert 0 < again.errors.judged.sum() == inside.sum() < (calls == 0).sum()
+    assert again.errors.wrong.sum() == (inside & (calls != kept.codes)).sum()
 
 
 def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its_record():
@@ -211,7 +211,7 @@ def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its
     differs = JUDGED & (found.calls != OLD_RULE)
     wrong = differs & (found.calls != ROWS.codes)
     kept = record_of(2, replace(found, told={1: OLD_RULE, 6: 1 - OLD_RULE}), alarm(), ROWS.told[-1], ROWS, record())
-    assert [(version, *map(np.sum, each)) for version, each in kept.disputes.items()] == [
+    assert [(version, each.judged.sum(), each.wrong.sum()) for version, each in kept.disputes.items()] == [
         (1, differs.sum(), wrong.sum()),
         (
             6,
@@ -223,8 +223,8 @@ def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its
     archived_one = cross_fit(Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree)
     other = replace(archived_one, told={4: OLD_RULE, 1: 1 - OLD_RULE})
     back = restored(record(4, difficulty=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.told[-1], ROWS)
-    assert {version: each[0].sum() for version, each in back.disputes.items()} == {4: 0, 1: JUDGED.sum()}
-    assert back.disputes[1][1].sum() == (JUDGED & (ROWS.codes != OLD_RULE)).sum()
+    assert {version: each.judged.sum() for version, each in back.disputes.items()} == {4: 0, 1: JUDGED.sum()}
+    assert back.disputes[1].wrong.sum() == (JUDGED & (ROWS.codes != OLD_RULE)).sum()
 
 
 def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():

@@ -6,7 +6,7 @@ import pytest
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
 from lakehouse.steps.policy.detect import detect
-from lakehouse.steps.policy.evidence import BinCounts, Recent, Region
+from lakehouse.steps.policy.evidence import BinCounts, Errors, Recent, Region
 from tests.policy_rows import DAY, EASY, HOUR, START, border, counts, record, rows
 
 MEMORY = 56 * DAY
@@ -166,7 +166,7 @@ def test_an_archived_version_that_is_unsure_says_less():
     assert sure > unsure + 1
     errors = np.full(2 * N_BINS, 10.0)
     errors[-1] = 900
-    known = archive() | {7: replace(record(7, epoch=START - 9 * DAY), wrong=errors)}
+    known = archive() | {7: record(7, epoch=START - 9 * DAY, errors=Errors(np.full(2 * N_BINS, 1_000.0), errors))}
     hard = recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4, archived_bin=2 * N_BINS - 1)
     easy, hard_one = (detect(given, known, 1, MEMORY, each).log_statistic for each in (part, hard))
     assert easy == pytest.approx(sure)
@@ -241,7 +241,7 @@ def test_a_border_at_which_a_version_always_erred_is_no_evidence():
 
 def test_a_rule_is_not_back_where_the_champion_is_at_a_loss_as_it_always_was():
     given, part = counts(CALM + [1] * 4), recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4)
-    measured = np.full(2 * N_BINS, 20.0), np.full(2 * N_BINS, 10.0)
+    measured = Errors(np.full(2 * N_BINS, 20.0), np.full(2 * N_BINS, 10.0))
     sure = detect(given, archive(), 1, MEMORY, part)
     unsure = detect(given, archive() | {1: record(disputes={7: measured})}, 1, MEMORY, part)
     of_another = detect(given, archive() | {1: record(disputes={6: measured})}, 1, MEMORY, part)

@@ -13,7 +13,7 @@ from lakehouse.estimators import Features
 from lakehouse.statistics.difficulty import N_BINS, fit_difficulty
 from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
 from lakehouse.steps.policy.encoding import CallBins, matrix_of, names_of
-from lakehouse.steps.policy.evidence import Moving, Pool, Region, Segment
+from lakehouse.steps.policy.evidence import Errors, Moving, Pool, Region, Segment
 from lakehouse.steps.policy.history import History, history_of
 from tests.policy_rows import DAY, HOUR, START, border, record
 
@@ -67,7 +67,7 @@ def rich(version: int = 2, **given) -> PolicyRecord:
         reference=1,
         difficulty=fit_difficulty(features, (features[:, 0] > 0).astype(int), 2),
         borders=(border(region, 40, 3), border(Region((("grams", 1.25, np.inf),), 0))),
-        disputes={1: (np.arange(4.0), np.ones(4)), 5: (np.ones(4), np.zeros(4))},
+        disputes={1: Errors(np.arange(4.0), np.ones(4)), 5: Errors(np.ones(4), np.zeros(4))},
         **given,
     )
     return PolicyRecord(kept, ("grams", "lane=a"), "transfer from 1", 3.0)
@@ -78,10 +78,10 @@ def test_a_record_survives_its_json(kept):
     text = kept.to_json()
     again = PolicyRecord.from_json(text)
     assert again.to_json() == text
-    counted = dict.fromkeys(("judged", "wrong", "borders", "disputes"))
+    counted = dict.fromkeys(("errors", "borders", "disputes"))
     assert replace(again.version, **counted) == replace(kept.version, **counted)
     for name in ("judged", "wrong"):
-        np.testing.assert_array_equal(getattr(again.version, name), getattr(kept.version, name))
+        np.testing.assert_array_equal(getattr(again.version.errors, name), getattr(kept.version.errors, name))
     assert [each.region for each in again.version.borders] == [each.region for each in kept.version.borders]
     assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))

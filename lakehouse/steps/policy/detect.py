@@ -14,7 +14,7 @@ from lakehouse.statistics.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.steps.policy.evidence import BinCounts, Recent, Records, VersionRecord
+from lakehouse.steps.policy.evidence import BinCounts, Errors, Recent, Records, VersionRecord
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5
@@ -103,7 +103,7 @@ def detect(
 def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
     """Effects × counts: each effect on all calls, and on those of each class alone."""
     call = bins // N_BINS
-    n_classes = len(record.judged) // N_BINS
+    n_classes = len(record.errors.judged) // N_BINS
     on = [np.ones(len(call)), *((call == code).astype(float) for code in range(n_classes))]
     return np.concatenate([effect * np.stack(on) for effect in EFFECTS])
 
@@ -143,9 +143,7 @@ def _moved(
     for border in epoch[champion].borders:
         near = np.flatnonzero(border.region.box(recent.rows) & (call == border.region.code))
         counts = recent.counts.take(near)
-        measured = {
-            version: (each.judged, each.wrong) for version in known if (each := known[version].get(border.region))
-        }
+        measured = {version: at.errors for version in known if (at := known[version].get(border.region))}
         usual = _at_least(expected[near], counts, measured)
         yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.array(_MOVED))
 
@@ -161,20 +159,20 @@ def _returns(recent: Recent, expected: np.ndarray, epoch: Records, archived: Ver
     counts, bins = recent.counts, recent.archived[archived.version]
     measured = {version: found for version, each in epoch.items() if (found := each.disputes.get(archived.version))}
     usual = _at_least(expected, counts, measured)
-    risen = np.maximum(usual, 1 - upper_rates(archived.wrong, archived.judged)[bins])
+    risen = np.maximum(usual, 1 - upper_rates(archived.errors.wrong, archived.errors.judged)[bins])
     ratios = log_ratios_of_rates(counts.wrong, counts.labelled, usual, risen)
     return np.where(bins // N_BINS == counts.bin // N_BINS, 0.0, ratios)
 
 
-def _at_least(
-    expected: np.ndarray, counts: BinCounts, measured: Mapping[int, tuple[np.ndarray, np.ndarray]]
-) -> np.ndarray:
+def _at_least(expected: np.ndarray, counts: BinCounts, measured: Mapping[int, Errors]) -> np.ndarray:
     """The expected rates, raised to what was measured of just such rows, on which they count as five rows."""
     raised = expected.copy()
-    for version, (judged, wrong) in measured.items():
+    for version, errors in measured.items():
         own = np.flatnonzero(counts.version == version)
         bins, usual = counts.bin[own], expected[own]
-        raised[own] = np.maximum(usual, (wrong[bins] + _PRIOR_ROWS * usual) / (judged[bins] + _PRIOR_ROWS))
+        raised[own] = np.maximum(
+            usual, (errors.wrong[bins] + _PRIOR_ROWS * usual) / (errors.judged[bins] + _PRIOR_ROWS)
+        )
     return np.minimum(raised, MOST_RATE)
 
 
@@ -182,15 +180,15 @@ class _Rates:
     """Rates that counts are held against: what is on record of each version, and the days before the count's own."""
 
     def __init__(self, counts: BinCounts, versions: Sequence[int], records: Sequence[VersionRecord]) -> None:
-        self.versions, self._bins = versions, len(records[0].judged)
+        self.versions, self._bins = versions, len(records[0].errors.judged)
         self._days = np.unique(counts.hour.astype(_DAY))
         size = len(self._days) * len(versions) * self._bins
         cells = self._cells(counts)
         self._judged, self._wrong = (
             (_before(np.bincount(cells, each, size).reshape(len(self._days), -1)) + known).ravel()
             for each, known in (
-                (counts.labelled, np.concatenate([record.judged for record in records])),
-                (counts.wrong, np.concatenate([record.wrong for record in records])),
+                (counts.labelled, np.concatenate([record.errors.judged for record in records])),
+                (counts.wrong, np.concatenate([record.errors.wrong for record in records])),
             )
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from lakehouse.errors import RegistryError
 from lakehouse.statistics.difficulty import Difficulty
 from lakehouse.steps.policy.encoding import CallBins
-from lakehouse.steps.policy.evidence import Border, Moving, Pool, Region, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import Border, Errors, Moving, Pool, Region, Segment, VersionRecord
 
 FORMAT = 2
 """Of the JSON. Format 1 had neither this number nor borders and disputes."""
@@ -54,11 +54,10 @@ class PolicyRecord:
             "pool": [_segment_to(each) for each in record.pool.segments],
             "reference": record.reference,
             "since_change": record.since_change,
-            "judged": record.judged.tolist(),
-            "wrong": record.wrong.tolist(),
+            **_errors_to(record.errors),
             "difficulty": record.difficulty.to_json(),
             "borders": list(map(_border_to, record.borders)),
-            "disputes": [[version, *map(np.ndarray.tolist, each)] for version, each in record.disputes.items()],
+            "disputes": [[version, *_errors_to(each).values()] for version, each in record.disputes.items()],
             "names": self.names,
             "candidate": self.candidate,
             "new_weight": self.new_weight,
@@ -86,11 +85,10 @@ class PolicyRecord:
             pool=Pool(tuple(map(_segment_from, value["pool"]))),
             reference=value["reference"],
             since_change=value["since_change"],
-            judged=np.array(value["judged"], dtype=float),
-            wrong=np.array(value["wrong"], dtype=float),
+            errors=_errors_from(value["judged"], value["wrong"]),
             difficulty=Difficulty.from_json(value["difficulty"]),
             borders=tuple(map(_border_from, value.get("borders", ()))),
-            disputes={each: (np.array(judged), np.array(wrong)) for each, judged, wrong in value.get("disputes", ())},
+            disputes={version: _errors_from(*each) for version, *each in value.get("disputes", ())},
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
 
@@ -135,11 +133,19 @@ def _box_from(value: Mapping[str, Any]) -> Region:
 
 
 def _border_to(border: Border) -> dict[str, Any]:
-    return _region_to(border.region) | {"judged": border.judged.tolist(), "wrong": border.wrong.tolist()}
+    return _region_to(border.region) | _errors_to(border.errors)
 
 
 def _border_from(value: Mapping[str, Any]) -> Border:
-    return Border(_box_from(value), np.array(value["judged"]), np.array(value["wrong"]))
+    return Border(_box_from(value), _errors_from(value["judged"], value["wrong"]))
+
+
+def _errors_to(errors: Errors) -> dict[str, list[float]]:
+    return {"judged": errors.judged.tolist(), "wrong": errors.wrong.tolist()}
+
+
+def _errors_from(judged: list[float], wrong: list[float]) -> Errors:
+    return Errors(np.array(judged, dtype=float), np.array(wrong, dtype=float))
 
 
 def _open(side: float) -> float | None:

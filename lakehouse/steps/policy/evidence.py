@@ -90,18 +90,29 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Errors:
+    """How often a version erred in cross-fitting, by class called and difficulty bin.
+
+    Attributes:
+        judged: rows, a place per class code of the call × number of difficulty bins + difficulty bin of the call.
+        wrong: how many of them it got wrong, likewise.
+    """
+
+    judged: np.ndarray
+    wrong: np.ndarray
+
+
+@dataclass(frozen=True)
 class Border:
     """An outer part of a feature, in which the calls of a class go wrong if a border of the rule moves.
 
     Attributes:
         region: where, and the class that is called.
-        judged: by call and difficulty bin, rows in it that a version was cross-fitted on.
-        wrong: by call and difficulty bin, how many of them it got wrong.
+        errors: of a version in it.
     """
 
     region: Region
-    judged: np.ndarray
-    wrong: np.ndarray
+    errors: Errors
 
 
 @dataclass(frozen=True)
@@ -220,12 +231,10 @@ class VersionRecord:
         pool: the rows that it was fit on, open towards the newest.
         reference: version in production at the alarm, which the change is told by; None for a first model.
         since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
-        judged: by call and difficulty bin, rows that it was cross-fitted on.
-        wrong: by call and difficulty bin, how many of them it got wrong.
+        errors: on the rows that it was cross-fitted on.
         difficulty: model of what is hard for it.
         borders: where a border of the rule may move; the same regions for all versions of an epoch.
-        disputes: by earlier version, the rows since the change that it calls otherwise, and how many of them this one
-            got wrong, cross-fitted: both by call and difficulty bin.
+        disputes: by earlier version, the errors on the rows since the change that it calls otherwise.
     """
 
     version: int
@@ -235,11 +244,10 @@ class VersionRecord:
     pool: Pool
     reference: int | None
     since_change: int
-    judged: np.ndarray
-    wrong: np.ndarray
+    errors: Errors
     difficulty: Difficulty
     borders: tuple[Border, ...] = ()
-    disputes: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    disputes: Mapping[int, Errors] = field(default_factory=dict)
 
 
 Records = Mapping[int, VersionRecord]

@@ -9,7 +9,7 @@ from lakehouse.statistics.difficulty import N_BINS, Difficulty, fit_difficulty
 from lakehouse.steps.policy.borders import outer_parts
 from lakehouse.steps.policy.candidates import Fitted
 from lakehouse.steps.policy.decide import REFRESH, Decision
-from lakehouse.steps.policy.evidence import Border, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.steps.policy.evidence import Border, Errors, Pool, Region, Rows, Segment, VersionRecord
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
@@ -38,7 +38,6 @@ def record_of(
     taken = (fitted.weights > 0) & (fitted.calls >= 0)
     kept, calls = rows.take(taken), fitted.calls[taken]
     difficulty = fit_difficulty(kept.features, kept.codes, rows.n_classes)
-    judged, wrong = _errors(difficulty, kept, calls)
     refreshed = champion if decision.action == REFRESH else None
     watched = tuple(border.region for border in refreshed.borders) if refreshed else ()
     regions, compared = watched or outer_parts(kept, calls), judged_rows(decision, rows)
@@ -50,8 +49,7 @@ def record_of(
         pool=fitted.pool,
         reference=_reference(fitted, refreshed, champion),
         since_change=int(compared.sum()),
-        judged=judged,
-        wrong=wrong,
+        errors=_errors(difficulty, kept, calls),
         difficulty=difficulty,
         borders=tuple(_measured(region, difficulty, kept, calls) for region in regions),
         disputes=_disputes(difficulty, fitted, rows, compared),
@@ -61,12 +59,10 @@ def record_of(
 def _measured(region: Region, difficulty: Difficulty, rows: Rows, calls: np.ndarray) -> Border:
     """How often a version errs at a border: difficulty is smooth, and says too little of a narrow strip."""
     inside = region.box(rows) & (calls == region.code)
-    return Border(region, *_errors(difficulty, rows.take(inside), calls[inside]))
+    return Border(region, _errors(difficulty, rows.take(inside), calls[inside]))
 
 
-def _disputes(
-    difficulty: Difficulty, fitted: Fitted, rows: Rows, judged: np.ndarray
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def _disputes(difficulty: Difficulty, fitted: Fitted, rows: Rows, judged: np.ndarray) -> dict[int, Errors]:
     """Where two models call otherwise, either is wrong more often than its difficulty says: how often, this one?"""
     differs = {
         version: judged & (fitted.calls >= 0) & (fitted.calls != calls) for version, calls in fitted.told.items()
@@ -117,8 +113,8 @@ def archived(archive: Mapping[int, Pool], champion: VersionRecord, change_at: np
     return kept | {champion.version: champion.pool if change_at is None else champion.pool.until(change_at)}
 
 
-def _errors(difficulty: Difficulty, rows: Rows, calls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-fitted rows and errors, by call and difficulty bin."""
+def _errors(difficulty: Difficulty, rows: Rows, calls: np.ndarray) -> Errors:
+    """The errors of cross-fitted calls."""
     place = calls * N_BINS + difficulty.bins_of_calls(rows.features, calls)
     size = rows.n_classes * N_BINS
-    return np.bincount(place, minlength=size).astype(float), np.bincount(place, calls != rows.codes, size)
+    return Errors(np.bincount(place, minlength=size).astype(float), np.bincount(place, calls != rows.codes, size))

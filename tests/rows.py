@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -347,3 +347,22 @@ def repair_shop(spark: SparkSession) -> Shop:
         land(landing / "invoice", str(number), invoices, landed_at + dt.timedelta(hours=number))
         run_pipeline(lakehouse)
     return Shop(lakehouse)
+
+
+def decisions(lakehouse: Any) -> list[Mapping[str, Any]]:
+    """The rows of `gold.decision`, in the order in which they were taken."""
+    return sorted(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
+
+
+def policy_history(lakehouse: Any) -> Any:
+    """The state of the policy as the ledgers tell it."""
+    from lakehouse.stations.promotion import promotions
+    from lakehouse.steps.policy.history import history_of
+
+    return history_of(promotions(lakehouse), decisions(lakehouse))
+
+
+def with_policy(lakehouse: Any, **given: Any) -> Any:
+    """The lakehouse under other settings of the policy."""
+    policy = lakehouse.model.policy.model_copy(update=given)
+    return replace(lakehouse, model=lakehouse.model.model_copy(update={"policy": policy}))

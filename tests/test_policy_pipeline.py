@@ -1,16 +1,14 @@
-"""The policy in the real loop: it decides as the simulation does; probation, archive, outage, counts by difficulty."""
+"""The policy in the real loop: it decides as the simulation does; probation, archive, outage."""
 
 import datetime as dt
 import shutil
 import tempfile
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from lakehouse.estimators import MatrixLearner, Trial, problem_of
@@ -21,7 +19,6 @@ from lakehouse.simulation.loop import Loop
 from lakehouse.simulation.world import World, world_of
 from lakehouse.stations import policy_gate, policy_loop, policy_training
 from lakehouse.stations.evidence import Evidence
-from lakehouse.stations.label_batch import start_of_trainable
 from lakehouse.stations.lakehouse import open_lakehouse
 from lakehouse.stations.policy_loop import BLIND
 from lakehouse.stations.policy_training import train_by_policy
@@ -29,17 +26,23 @@ from lakehouse.stations.promotion import policy_records, promotions, record_verd
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.shifts import shifts_of
-from lakehouse.stations.training import labelled_rows
-from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.steps.policy.detect import detect
 from lakehouse.steps.policy.document import instant, moment_of
-from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
 from lakehouse.store import NO_DAY
 from lakehouse.stream import AVAILABLE_NOW
 from tests.benchmarks import parity
-from tests.rows import WITHHELD, glassware_plant, moment, parcel_depot, parcels
+from tests.rows import (
+    WITHHELD,
+    decisions,
+    glassware_plant,
+    moment,
+    parcel_depot,
+    parcels,
+    policy_history,
+    with_policy,
+)
 
 SENSORS = ["temp", "pressure", "duration"]
 DEMO_NIGHTS = [np.datetime64(f"2019-{day}", "us") for day in ("07-08", "07-20", "07-26", "08-06", "08-08")]
@@ -55,20 +58,6 @@ def plant(spark):
 @pytest.fixture(scope="module")
 def newest(plant):
     return plant.at("newest")
-
-
-def decisions(lakehouse) -> list:
-    return sorted(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
-
-
-def history(lakehouse):
-    return history_of(promotions(lakehouse), decisions(lakehouse))
-
-
-def with_policy(lakehouse, **given):
-    """The lakehouse under other settings of the policy."""
-    policy = lakehouse.model.policy.model_copy(update=given)
-    return replace(lakehouse, model=lakehouse.model.model_copy(update={"policy": policy}))
 
 
 def the_plants_world() -> World:
@@ -101,7 +90,7 @@ def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
         assert verdict["action"] == event.action
         figures = dict(verdict["evidence"])
         assert {name: figures[name] for name in event.judgement.evidence} == pytest.approx(event.judgement.evidence)
-    champion = history(newest).champion_record
+    champion = policy_history(newest).champion_record
     assert newest.registry.champion() == str(champion.version) == "4"
 
 
@@ -146,50 +135,8 @@ def test_both_drifts_of_the_demo_are_answered_as_the_simulation_answers_them(spa
     assert abs(second - DRIFTS[1]) < np.timedelta64(1, "h")
 
 
-def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):
-    lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
-    evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
-    by_hour = evidence.recent()
-    [(version, bins)] = by_hour.archived.items()
-    rows = evidence.calls(moment("2019-07-09T00:00:00"), None)
-    rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
-    counts, old = evidence.row_counts(rows), evidence.called_by(1, rows)
-    assert version == 1
-    assert (bins // N_BINS == old).all()
-    assert len(np.unique(bins % N_BINS)) > 2
-    assert (by_hour.counts.wrong == counts.wrong).all()
-    np.testing.assert_array_equal(by_hour.rows.features, evidence.rows_of(rows).features)
-    assert set(by_hour.counts.hour) <= set(evidence.counts.hour)
-    by_row, dated = evidence.recent(since).counts, evidence.dated_counts(since)
-    late = counts.hour >= since
-    assert (by_row.hour[late] == counts.hour[late]).all()
-    assert (by_row.hour[~late] == by_hour.counts.hour[~late]).all()
-    assert 0 < late.sum() < len(late)
-    assert set(by_row.hour) <= set(dated.hour)
-
-
-def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatch):
-    rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
-    lakehouse = with_policy(plant.at("newest"), rules=(rule,))
-    evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
-    newest, reads, calls = evidence.counts.hour.max(), [], Evidence.calls
-    monkeypatch.setattr(Evidence, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1])
-    found = evidence.recent().counts
-    assert reads == [(moment_of(newest) - rule.recall, None)]
-    assert len(found.hour)
-    assert found.hour.min() >= newest - np.timedelta64(12, "h")
-    last = evidence.dated_counts(newest).hour.max()
-    by_row = evidence.recent(newest - np.timedelta64(1, "D")).counts.hour
-    assert last - np.timedelta64(12, "h") < by_row.min() < newest
-    forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
-    assert Evidence(forgetful, evidence.history, evidence.as_of).recent() is None
-    assert Evidence(lakehouse, history(plant.at("first")), evidence.as_of).recent().archived == {}
-    monkeypatch.setattr(Evidence, "newest_calls", lambda self, start, _=None: calls(self, start, None).head(0))
-    assert Evidence(lakehouse, evidence.history, evidence.as_of).recent() is None
-
-
 def test_an_alarm_is_dated_with_the_newest_rows_one_by_one(plant, monkeypatch):
-    evidence = Evidence(plant.at("newest"), history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    evidence = Evidence(plant.at("newest"), policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
     record, seen = policy_loop._facts(evidence), []
     monkeypatch.setattr(policy_loop, "detect", lambda *given: (seen.append(given), detect(*given))[1])
     policy_loop._dated(evidence, record, Decision(RETRAIN, "", (), change_at=record.detection.change_at))
@@ -201,93 +148,8 @@ def test_an_alarm_is_dated_with_the_newest_rows_one_by_one(plant, monkeypatch):
 
 def test_a_refused_alarm_is_known_to_the_next_decision(newest):
     [alarm] = [row for row in decisions(newest) if row["action"] == RETRAIN and row["as_of"].day == 18]
-    record = policy_loop._facts(Evidence(newest, history(newest), moment("2019-07-18T00:00:00")))
+    record = policy_loop._facts(Evidence(newest, policy_history(newest), moment("2019-07-18T00:00:00")))
     assert record.refused == dict(alarm["evidence"])["log_statistic"] > 0
-
-
-def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
-    records = policy_records(newest)
-    catalog, store = newest.catalog, newest.store
-    labels = store.read(catalog.labels).select("pid", "quality")
-    rows = store.read(catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
-    spans = newest.registry.trained_spans()
-    expected: Counter = Counter()
-    for version, record in records.items():
-        own = rows[rows["model_version"] == version]
-        own = own[~own["process_time"].dt.tz_localize("UTC").between(*spans[version])]
-        if len(own):
-            bins = record.call_bins.bins(pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy())
-            hours = own["process_time"].dt.floor("h").dt.tz_localize("UTC")
-            wrong = (own["prediction"] != own["quality"]).astype(int)
-            for hour, place, error in zip(hours, bins, wrong, strict=True):
-                expected[hour, version, int(place), "labelled"] += 1
-                expected[hour, version, int(place), "wrong"] += int(error)
-    found: Counter = Counter()
-    for row in store.rows(catalog.window_facts, columns=["window_start", "model_version", "by_difficulty"]):
-        for each in row["by_difficulty"]:
-            for kind in ("labelled", "wrong"):
-                found[row["window_start"], row["model_version"], each["bin"], kind] += each[kind]
-    assert +found == +expected
-    assert {version for _, version, _, _ in found} == {"1", "2"}
-    assert len({place for _, _, place, _ in found}) > 5
-
-
-def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_called_them(plant):
-    lakehouse = plant.at("newest")
-    evidence = Evidence(lakehouse, history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
-    stale = evidence.calls(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
-    stale = stale[stale["_label_time"] > moment("2019-07-15T00:00:00")]
-    assert set(stale["model_version"]) == {"1"}
-    counts = evidence.row_counts(stale)
-    assert set(counts.version) == {2}
-    assert counts.wrong.mean() < 0.12 < (stale["prediction"] != stale["quality"]).mean()
-    whole = evidence.counts
-    told_since = evidence.calls(moment("2019-07-13T00:00:00"), None)
-    told_since = told_since[told_since["_label_time"] > moment("2019-07-15T00:00:00")]
-    assert whole.labelled.sum() == len(told_since) > 800
-    dated = evidence.dated_counts(np.datetime64("2019-07-14T18", "us"))
-    assert dated.wrong.sum() == whole.wrong.sum()
-    assert len(dated.hour) > len(whole.hour)
-
-
-def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are(newest):
-    state, as_of = history(newest), moment("2019-07-18T00:00:00")
-    by_hour, finer = Evidence(newest, state, as_of), Evidence(newest, state, as_of)
-    later = pc.add(by_hour.hours["window_start"], pa.scalar(25 * 60 * 1_000_000, pa.duration("us")))
-    finer.__dict__["hours"] = by_hour.hours.set_column(0, "window_start", later)
-    assert len(by_hour.counts.hour) > 100
-    for name in ("hour", "version", "bin", "labelled", "wrong"):
-        assert (getattr(finer.counts, name) == getattr(by_hour.counts, name)).all()
-
-
-def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant, monkeypatch):
-    lakehouse, most = plant.at("newest"), 300
-    training = lakehouse.model.training.model_copy(update={"max_rows": most})
-    bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    state, as_of = history(plant.at("drifted")), moment("2019-07-18T00:00:00")
-    whole, part = Evidence(lakehouse, state, as_of), Evidence(bounded, state, as_of)
-    since, until = moment("2019-07-10T00:00:00"), moment("2019-07-14T00:00:00")
-    for end in (None, until):
-        found, expected = part.newest_calls(since, end), whole.newest_calls(since, end)
-        assert most <= len(found) < most + 20 < len(expected)
-        assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
-    by_hour, dated = whole.counts, part.dated_counts(instant(since))
-    first = dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
-    assert most - 20 <= (dated.hour >= first).sum() < most + 20
-    assert dated.labelled.sum() == by_hour.labelled.sum()
-    assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
-    assert set(part.recent(instant(since)).counts.hour) <= set(dated.hour)
-    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    assert start_of_trainable(lakehouse, as_of) is None
-    start = start_of_trainable(bounded, as_of)
-    assert start > until
-    monkeypatch.setattr("lakehouse.stations.label_batch._FIRST_STRETCH", dt.timedelta(hours=1))
-    assert start_of_trainable(bounded, as_of) == start
-    assert start_of_trainable(lakehouse, as_of) is None
-    newest = labelled_rows(lakehouse, versions, as_of).tail(most).reset_index(drop=True)
-    pd.testing.assert_frame_equal(labelled_rows(bounded, versions, as_of), newest)
-    monkeypatch.setattr("lakehouse.stations.training.start_of_trainable", lambda *_: until)
-    assert labelled_rows(lakehouse, versions, as_of)["process_time"].min() >= until
 
 
 def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):
@@ -315,7 +177,7 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
     )
     as_of = moment("2019-07-18T00:00:00")
     change = np.datetime64("2019-07-15T12:00", "us")
-    evidence = Evidence(lakehouse, history(lakehouse), as_of)
+    evidence = Evidence(lakehouse, policy_history(lakehouse), as_of)
     runs = len(lakehouse.registry.trained_spans())
     decision = Decision(RETRAIN, "shiryaev_roberts", ("it is back",), change_at=change, confidence=0.6)
     judged = train_by_policy(evidence, decision)
@@ -324,7 +186,7 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
     assert not judged.verdict.promote  # no label has come since the champion was trained
     assert len(lakehouse.registry.trained_spans()) == runs
     record_verdict(lakehouse, as_of, "", judged.version, Verdict(True, ""), judged.record.to_json())
-    state = history(lakehouse)
+    state = policy_history(lakehouse)
     assert (state.champion, state.before, state.epoch) == (1, 4, {1})
     assert state.champion_record.changed_at == change
     assert state.champion_record.reference == 1
@@ -336,7 +198,7 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
 def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, tmp_path):
     lakehouse = plant.copy("told", tmp_path)  # with rows that the champion has called
     table, store = lakehouse.catalog.profile_metrics, lakehouse.store
-    evidence = Evidence(lakehouse, history(lakehouse), moment("2019-07-15T00:00:00"))
+    evidence = Evidence(lakehouse, policy_history(lakehouse), moment("2019-07-15T00:00:00"))
     version = lakehouse.registry.champion()
     baselines = store.rows(table, partitions=NO_DAY)
     narrow = [
@@ -365,7 +227,7 @@ def test_categories_that_the_champion_was_not_trained_on_are_told(spark, tmp_pat
         return row | {"frequent_items": [each for each in row["frequent_items"] if each["item"] != "a"]}
 
     store.replace_partitions([without_lane_a(row) for row in store.rows(table, partitions=NO_DAY)], table)
-    evidence = Evidence(lakehouse, history(lakehouse), promotions(lakehouse)[-1]["as_of"])
+    evidence = Evidence(lakehouse, policy_history(lakehouse), promotions(lakehouse)[-1]["as_of"])
     found = {each.column: each.outside for each in shifts_of(evidence).features}
     rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{champion}'").toPandas()
     newest = rows[rows["weighed_at"].dt.date == rows["weighed_at"].dt.date.max()]

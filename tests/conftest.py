@@ -1,11 +1,13 @@
-"""What the tests share: one Spark session for all of them."""
+"""What the tests share: one Spark session for all of them, and the glass works at its nights."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse.session import open_session
+from tests.rows import Plant, glassware_plant
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +16,18 @@ def spark() -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def plant(spark: SparkSession) -> Plant:
+    """See `glassware_plant`."""
+    return glassware_plant(spark)
+
+
+@pytest.fixture(scope="module")
+def newest(plant: Plant) -> Any:
+    """The plant's lakehouse on its last night; for tests that only read."""
+    return plant.at("newest")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,15 +6,10 @@ import pytest
 from lakehouse.stations.aggregate_kpis import aggregate_kpis
 from lakehouse.store import Transaction
 from lakehouse.stream import AVAILABLE_NOW
-from tests.rows import WITHHELD, glassware_plant, moment, rows
+from tests.rows import WITHHELD, moment, rows
 
 FRESHNESS = {"as_of", "as_of_version", "logging_table_commit_version"}
 TABLES = ("window_facts", "profile_metrics", "drift_metrics")
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
 
 
 def contents(lakehouse, table_name: str, without: set[str]) -> dict:

@@ -21,14 +21,9 @@ from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
 from lakehouse.stream import AVAILABLE_NOW
 from tests.engines import Engines, duckdb_of, known_to_spark
-from tests.rows import glassware_plant, moment, repair_shop
+from tests.rows import moment, repair_shop
 
 VERSIONS_UNTIL_THEN = 2
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
 
 
 def with_approval(lakehouse: Any, approval: str) -> Any:

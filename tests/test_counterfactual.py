@@ -22,7 +22,7 @@ from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
 from lakehouse.steps.policy.evidence import Rows
 from lakehouse.store import Store, Transaction, on_days
 from lakehouse.stream import AVAILABLE_NOW
-from tests.rows import glassware_plant, moment, parcel_depot, repair_shop
+from tests.rows import moment, parcel_depot, repair_shop
 
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")
 MIDNIGHT = np.datetime64("2024-03-10", "us")
@@ -83,16 +83,6 @@ def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
 
     found = retrained_daily(rows, MIDNIGHT - 2 * DAY, known_at(rows, MIDNIGHT - 2 * DAY, 7 * DAY, 1, 99), refuses)
     assert (found.calls.tolist(), found.trained_rows) == ([0] * 24, 49)
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
-
-
-@pytest.fixture(scope="module")
-def newest(plant):
-    return plant.at("newest")
 
 
 def counterfactual(lakehouse) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
 
 from lakehouse.settings import ShiryaevRobertsRule
 from lakehouse.stations.evidence import Evidence
@@ -17,19 +16,9 @@ from lakehouse.stations.promotion import policy_records
 from lakehouse.stations.training import labelled_rows
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.document import instant, moment_of
-from tests.rows import glassware_plant, moment, policy_history, with_policy
+from tests.rows import moment, policy_history, with_policy
 
 SENSORS = ["temp", "pressure", "duration"]
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
-
-
-@pytest.fixture(scope="module")
-def newest(plant):
-    return plant.at("newest")
 
 
 def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):

@@ -15,16 +15,11 @@ from scipy.stats import ks_2samp
 from lakehouse.calendar import Granularity
 from lakehouse.errors import ConfigurationError, RegistryError
 from lakehouse.stations.aggregate_kpis import Aggregator, Touched, backfill
-from tests.rows import glassware_plant, moment, repair_shop
+from tests.rows import moment, repair_shop
 from tests.test_aggregate_kpis import FRESHNESS, assert_same, contents
 
 FIRST, LAST = dt.date(2019, 7, 1), dt.date(2019, 7, 9)
 SLICES = {"slices": ("temp > 355",)}
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
 
 
 def with_metrics(lakehouse, **changes: Any):

@@ -36,7 +36,6 @@ from tests.benchmarks import parity
 from tests.rows import (
     WITHHELD,
     decisions,
-    glassware_plant,
     moment,
     parcel_depot,
     parcels,
@@ -48,16 +47,6 @@ SENSORS = ["temp", "pressure", "duration"]
 DEMO_NIGHTS = [np.datetime64(f"2019-{day}", "us") for day in ("07-08", "07-20", "07-26", "08-06", "08-08")]
 DRIFTS = [np.datetime64(f"2019-{moment}", "us") for moment in ("07-18T17:14", "08-03T20:43")]
 NIGHTS = [np.datetime64(f"2019-07-{day}", "us") for day in (10, 15, 18)]
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
-
-
-@pytest.fixture(scope="module")
-def newest(plant):
-    return plant.at("newest")
 
 
 def the_plants_world() -> World:

@@ -15,17 +15,7 @@ from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.policy.history import History
 from lakehouse.stream import AVAILABLE_NOW
-from tests.rows import glassware_plant, moment, parcel_depot
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
-
-
-@pytest.fixture(scope="module")
-def newest(plant):
-    return plant.at("newest")
+from tests.rows import moment, parcel_depot
 
 
 def ledger(lakehouse, table) -> list:

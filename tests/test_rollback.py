@@ -4,12 +4,6 @@ from lakehouse.errors import LockedError, RegistryError
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.rollback import rollback
 from lakehouse.stream import AVAILABLE_NOW
-from tests.rows import glassware_plant
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
 
 
 def promotions(lakehouse) -> list:

@@ -1,14 +1,7 @@
 from collections import Counter
 
-import pytest
-
 from lakehouse.stations.run_pipeline import run_pipeline
-from tests.rows import glassware_plant, parcel_depot
-
-
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
+from tests.rows import parcel_depot
 
 
 def test_running_again_without_new_input_writes_nothing(spark, plant):

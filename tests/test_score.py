@@ -20,11 +20,6 @@ from lakehouse.tables import Catalog
 from tests.rows import glassware_plant, parcel_depot, repair_shop, repairs
 
 
-@pytest.fixture(scope="module")
-def plant(spark):
-    return glassware_plant(spark)
-
-
 def predictions_of(lakehouse) -> pd.DataFrame:
     return lakehouse.store.read(lakehouse.catalog.predictions).toPandas()
 

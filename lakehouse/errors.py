@@ -23,3 +23,7 @@ class TrainingError(LakehouseError):
 
 class StoreError(LakehouseError):
     """A table is not what its declaration says, or a write did not take place."""
+
+
+class LandingError(LakehouseError):
+    """A landing folder cannot be looked at."""

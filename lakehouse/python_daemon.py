@@ -12,8 +12,8 @@ import sklearn.ensemble
 from pyspark.daemon import manager
 
 import lakehouse.estimators
+import lakehouse.stations.landed_lines
 import lakehouse.steps.aggregate_kpis
-import lakehouse.steps.ingest
 import lakehouse.steps.score
 
 LOADED = (pandas, pyarrow, pyspark, sklearn, lakehouse)

@@ -7,18 +7,27 @@ turns a wrong type into null, and lets a second value of the same name win.
 import datetime as dt
 import json
 import math
-import re
-from collections.abc import Callable, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from lakehouse.settings import ColumnSettings, SourceSettings, StreamSettings
+from lakehouse.timestamps import parse_moment
 
 MALFORMED = "malformed JSON"
 DUPLICATE_FIELD = "field given twice"
 CONFLICT = "differs from the value that silver holds for this key"
+TOO_LONG = "longer than 16 MiB; the file has all of it"
+LONGEST_LINE = 16 * 2**20
+BEYOND_MODELS = "beyond float32, which models compute in"
+LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
+EXACT_WHOLE = 2**53
+"""Up to here every whole number is a double; beyond, a double may be its neighbour."""
 _LIMITS = {"integer": 2**31, "long": 2**63}
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?")
+_ABSENT = object()
 _NON_FINITE_WORDS = {"nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
 
 
@@ -40,16 +49,29 @@ class Row:
 
 @dataclass(frozen=True)
 class LineRules:
-    """The rules of one source: those of its columns, and the bounds in time of its event columns."""
+    """The rules of one source: those of its columns, and the bounds in time of its event columns.
+
+    Attributes:
+        source: names the columns and their rules.
+        stream: bounds of the times.
+        modelled: columns that models compute with; they cannot take a number beyond float32.
+    """
 
     source: SourceSettings
     stream: StreamSettings
+    modelled: frozenset[str] = frozenset()
 
     def read(self, raw: bytes, landed_at: dt.datetime) -> Row:
-        """Reads one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the reasons."""
+        """Read one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the reasons.
+
+        A byte order mark before the object is no fault: files that begin with one may have been joined.
+        """
+        if len(raw) > LONGEST_LINE:
+            return self._rejected(TOO_LONG)
+        twice: list[str] = []
         try:
-            twice: list[str] = []
-            content = json.loads(raw.decode("utf-8"), object_pairs_hook=lambda pairs: _object(pairs, twice))
+            text = raw.removeprefix(BOM_UTF8).decode("utf-8")
+            content = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, twice), parse_float=_exact_number)
         except (ValueError, RecursionError):
             return self._rejected(MALFORMED)
         if not isinstance(content, dict):
@@ -57,27 +79,46 @@ class LineRules:
         reasons = [f"{_storable(name)}: {DUPLICATE_FIELD}" for name in dict.fromkeys(twice)]
         values = {}
         for name, column in self.source.columns.items():
-            values[name], broken = self._checked(content.get(name), column, landed_at)
-            reasons += [f"{name}: {reason}" for reason in ([_missing(name, content)] if broken is None else broken)]
+            given = value_at(content, self.source.path_of(name))
+            values[name], broken = self._checked(given, name, column, landed_at)
+            reasons += [f"{name}: {reason}" for reason in broken]
         return Row(values, reasons)
 
     def _rejected(self, reason: str) -> Row:
         return Row(dict.fromkeys(self.source.columns), [reason])
 
-    def _checked(self, given: Any, column: ColumnSettings, landed_at: dt.datetime) -> tuple[Any, list[str] | None]:
-        """The typed value and its broken rules; None for the rules says that a required value is not there."""
-        if given is None:
-            return None, ([] if column.nullable else None)
+    def _checked(
+        self, given: Any, name: str, column: ColumnSettings, landed_at: dt.datetime
+    ) -> tuple[Any, Sequence[str]]:
+        """The typed value, and the rules that it breaks."""
+        if given is _ABSENT or given is None:
+            missing = "missing" if given is _ABSENT else "null"
+            return None, () if column.nullable else (missing,)
         try:
-            value = _READERS[column.type](given)
+            value = self._readers[column.type](given)
         except _WrongTypeError:
             return None, [f"wrong type, {column.type} expected"]
         except _NotFiniteError:
             return None, ["NaN or infinity"]
         broken = _broken_bounds(value, column)
+        if name in self.modelled and abs(value) > LARGEST_FLOAT32:
+            broken.append(BEYOND_MODELS)
         if column.type == "timestamp":
             broken += self._broken_times(value, landed_at)
         return (None if broken else value), broken
+
+    @cached_property
+    def _readers(self) -> dict[str, Callable[[Any], Any]]:
+        """How a value of each type is read."""
+        zone = self.stream.zone
+        return {
+            "double": _read_double,
+            "long": _read_whole(_LIMITS["long"]),
+            "integer": _read_whole(_LIMITS["integer"]),
+            "boolean": _read_boolean,
+            "string": _read_string,
+            "timestamp": lambda given: _read_timestamp(given, zone),
+        }
 
     def _broken_times(self, value: dt.datetime, landed_at: dt.datetime) -> list[str]:
         if value < self.stream.began:
@@ -98,8 +139,34 @@ def _storable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _missing(name: str, content: Mapping[str, Any]) -> str:
-    return "null" if name in content else "missing"
+def value_at(content: Any, path: Sequence[str]) -> Any:
+    """What stands at the path, from the outermost object inwards; a marker of its own where nothing does."""
+    for name in path:
+        if not isinstance(content, dict) or name not in content:
+            return _ABSENT
+        content = content[name]
+    return content
+
+
+class _Rounded(float):
+    """A number that a double makes whole, though a fraction was written."""
+
+    def is_integer(self) -> bool:
+        return False
+
+
+def _exact_number(text: str) -> int | float:
+    """A number with a fraction or an exponent; a whole one that a double cannot hold exactly, as a whole number."""
+    value = float(text)
+    if not value.is_integer():  # infinity is none, either
+        return value
+    try:
+        exact = Decimal(text)
+    except ArithmeticError:  # an exponent beyond all bounds
+        return _Rounded(value)
+    if exact != exact.to_integral_value():
+        return _Rounded(value)
+    return value if abs(value) < EXACT_WHOLE else int(exact)
 
 
 def _broken_bounds(value: Any, column: ColumnSettings) -> list[str]:
@@ -125,9 +192,13 @@ def _read_double(given: Any) -> float:
 
 
 def _read_whole(limit: int) -> Callable[[Any], int]:
+    """A reader of whole numbers, whether written 1, 1.0 or 1e0."""
+
     def read(given: Any) -> int:
         if isinstance(given, float) and not math.isfinite(given):
             raise _NotFiniteError
+        if isinstance(given, float) and given.is_integer():
+            given = int(given)
         if isinstance(given, bool) or not isinstance(given, int) or not -limit <= given < limit:
             raise _WrongTypeError
         return given
@@ -136,9 +207,10 @@ def _read_whole(limit: int) -> Callable[[Any], int]:
 
 
 def _read_boolean(given: Any) -> bool:
-    if not isinstance(given, bool):
-        raise _WrongTypeError
-    return given
+    """True and false, and the numbers 1 and 0 that many systems write for them."""
+    if isinstance(given, bool | int | float) and given in (0, 1):
+        return bool(given)
+    raise _WrongTypeError
 
 
 def _read_string(given: Any) -> str:
@@ -147,21 +219,10 @@ def _read_string(given: Any) -> str:
     return given
 
 
-def _read_timestamp(given: Any) -> dt.datetime:
-    if not isinstance(given, str) or not _TIMESTAMP.fullmatch(given):
+def _read_timestamp(given: Any, zone: dt.tzinfo) -> dt.datetime:
+    if not isinstance(given, str):
         raise _WrongTypeError
     try:
-        moment = dt.datetime.fromisoformat(given)
-        return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
+        return parse_moment(given, zone)
+    except ValueError:
         raise _WrongTypeError from None
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "double": _read_double,
-    "long": _read_whole(_LIMITS["long"]),
-    "integer": _read_whole(_LIMITS["integer"]),
-    "boolean": _read_boolean,
-    "string": _read_string,
-    "timestamp": _read_timestamp,
-}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,21 +19,27 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
 from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from lakehouse.data_files import DataFile, Target
 from lakehouse.errors import LockedError, StoreError
+from lakehouse.folders import Folder
 from lakehouse.tables import Catalog, Table
 from lakehouse.tables.declaration import VERSION_PROPERTY
 from lakehouse.tables.migration import AddedColumn, migration_of
 
 Row = Mapping[str, Any]
+_MOST_SMALL_FILES = 50
+_COMPACTED_BYTES = 2**20  # months of a plant, and yet read at once: a look at a day reads the file that it is in
 NO_DAY = "window_date IS NULL"
 """Partitions of the rows that belong to no window: baselines."""
 _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
@@ -89,9 +96,9 @@ class Store:
         reader = self.spark.read.format("delta")
         return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
 
-    def read_stream(self, table: Table) -> DataFrame:
-        """The table's appends, as a stream."""
-        return self.spark.readStream.format("delta").load(self.path(table))
+    def read_stream(self, table: Table, options: Mapping[str, str] | None = None) -> DataFrame:
+        """The table's appends, as a stream; `options` are those of Delta's source."""
+        return self.spark.readStream.format("delta").options(**(options or {})).load(self.path(table))
 
     def key_range(
         self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
@@ -130,6 +137,31 @@ class Store:
         writer = rows.select(*table.schema.names).write.format("delta").mode("append")
         writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
         writer.save(self.path(table))
+
+    def target(self, table: Table) -> Target:
+        """The table, for tasks that write files of it."""
+        return Target(self.path(table), to_arrow_schema(table.schema, timezone="UTC"), table.sought_by)
+
+    def commit(self, files: Iterable[DataFile | None], table: Table, transaction: Transaction) -> None:
+        """Makes files that tasks have written a part of the table, once for each transaction; None is no file."""
+        delta, made_at = self._delta(table), int(time.time() * 1000)
+        added = [AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file]
+        if not added or self.has(transaction, table):
+            return
+        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
+        self._compact(table)
+
+    def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
+        """Removes files that tasks have written for the table, and that are not to be a part of it."""
+        folder = Folder(self.path(table))
+        for file in filter(None, files):
+            folder.delete(file.path)
+
+    def has(self, transaction: Transaction, table: Table) -> bool:
+        """Whether that transaction, or a later one of its kind, has been written to the table."""
+        written = self._delta(table).transaction_version(transaction.app_id)
+        return written is not None and written >= transaction.version
 
     def rows(
         self,
@@ -173,16 +205,33 @@ class Store:
         newest: dict[str, Any] = next(writes, {})
         return int(newest.get("operationMetrics", {}).get("numOutputRows", 0))
 
+    def batches(self, table: Table, where: Expression, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """A part of a table without Spark, batch by batch, in the order of its files: it need not fit in memory."""
+        dataset = self._delta(table).to_pyarrow_dataset()
+        yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
+
+    def contents(self, files: Iterable[DataFile | None], table: Table) -> Iterator[pa.RecordBatch]:
+        """The rows of files that are not a part of the table yet, in their order."""
+        folder = Folder(self.path(table))
+        for data_file in filter(None, files):
+            with folder.open(data_file.path) as file:
+                yield from pq.ParquetFile(file).iter_batches()
+
     def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""
-        delta = self._delta(table)
         if transaction is None:
-            return write_deltalake(delta, _as_arrow(rows, table), mode="append")
-        written = delta.transaction_version(transaction.app_id)
-        if written is not None and written >= transaction.version:
-            return None
+            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+        else:
+            self.append_arrow(_as_arrow(rows, table), table, transaction)
+
+    def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
+        """Appends rows, once for each transaction; columns that the table does not have are left out."""
+        if not len(rows) or self.has(transaction, table):
+            return
         once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
-        return write_deltalake(delta, _as_arrow(rows, table), mode="append", commit_properties=once)
+        columns = rows.select([name for name in table.schema.names if name in rows.column_names])
+        write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
+        self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
         """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay.
@@ -254,6 +303,15 @@ class Store:
         self._opened[path] = DeltaTable(path)
         return self._opened[path]
 
+    def _compact(self, table: Table) -> None:
+        """Makes one file of many small ones of a table that grows by a small file a batch."""
+        if table.from_driver or table.partition_by:
+            return
+        delta = self._delta(table)
+        sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"]
+        if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST_SMALL_FILES:
+            delta.optimize.compact(target_size=_COMPACTED_BYTES)
+
     def _migrate(self, table: Table) -> None:
         if self._pending(table) is None:
             return
@@ -264,7 +322,8 @@ class Store:
                 columns = ", ".join(_as_ddl(column) for column in pending)
                 self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
             if pending is not None:
-                self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('{VERSION_PROPERTY}' = '{table.version}')")
+                properties = ", ".join(f"'{key}' = '{value}'" for key, value in table.properties.items())
+                self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({properties})")
 
     def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
         """The columns that the table on disk lacks; None where it is as declared, its version too."""

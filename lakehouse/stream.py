@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -18,14 +18,23 @@ AVAILABLE_NOW = "available-now"
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its number there."""
+    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its number there.
+
+    Attributes:
+        steps: names of what writes more than once to one table, each with transactions of its own.
+    """
 
     query_id: str
     number: int
+    steps: tuple[str, ...] = ()
 
     def transaction(self, table: Table) -> Transaction:
         """The transaction of this batch's one append to `table`; a replay has the same, a new checkpoint another."""
-        return Transaction(f"{self.query_id}:{table.full_name}", self.number)
+        return Transaction(":".join((self.query_id, table.full_name, *self.steps)), self.number)
+
+    def step(self, *names: str) -> "Batch":
+        """A step of the batch that writes to the same tables as other steps."""
+        return replace(self, steps=(*self.steps, *names))
 
 
 Handler = Callable[[DataFrame, Batch], None]

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -31,9 +32,26 @@ def checked_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _checked_path(given: Any) -> tuple[str, ...]:
+    steps = given.split(".") if isinstance(given, str) else given
+    if not isinstance(steps, list | tuple) or not steps or not all(isinstance(step, str) and step for step in steps):
+        raise ValueError("write the name of a field, names with dots between them, or a list of names")
+    return tuple(steps)
+
+
+def _checked_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("write a time zone of the IANA database, such as `Europe/Berlin`") from None
+    return name
+
+
 Name = Annotated[str, AfterValidator(checked_name)]
 Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
 Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
+FieldPath = Annotated[tuple[str, ...], BeforeValidator(_checked_path)]
+ZoneName = Annotated[str, AfterValidator(_checked_zone)]
 Scalar = bool | int | float | str
 ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestamp"]
 

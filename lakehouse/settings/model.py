@@ -2,10 +2,11 @@
 
 import datetime as dt
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from lakehouse.settings.base import ColumnType, Moment, Name, Scalar, Settings, Span
+from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 
@@ -23,9 +24,15 @@ _NOT_FOR: dict[ProblemType, Family] = {"classification": "ridge_regression", "re
 
 
 class ColumnSettings(Settings):
-    """One column of an incoming line: its type, and the rules that a value must pass."""
+    """One column of an incoming line: its type, and the rules that a value must pass.
+
+    Attributes:
+        field: where its value stands in the line, if not in a field of the column's own name: `sensor.temp` is the
+            field `temp` of the object `sensor`. A list names each step as it is, dots included.
+    """
 
     type: ColumnType
+    field: FieldPath | None = None
     nullable: bool = False
     min: float | None = None
     max: float | None = None
@@ -46,10 +53,20 @@ class ColumnSettings(Settings):
 
 
 class StreamSettings(Settings):
-    """When the stream began, and how far ahead of its landing an event may say it happened."""
+    """When the stream began, how far ahead of its landing an event may say it happened, and in which zone.
+
+    Attributes:
+        time_zone: of times that are written without one, as the IANA database names it.
+    """
 
     began: Moment
     max_ahead: Span = dt.timedelta(minutes=5)
+    time_zone: ZoneName = "UTC"
+
+    @property
+    def zone(self) -> dt.tzinfo:
+        """The zone of times that are written without one."""
+        return dt.UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
 
 
 class SourceSettings(Settings):
@@ -57,6 +74,10 @@ class SourceSettings(Settings):
 
     table: Name
     columns: dict[Name, ColumnSettings]
+
+    def path_of(self, column: str) -> tuple[str, ...]:
+        """The names that lead to the column's value in a line, from the outermost object inwards."""
+        return self.columns[column].field or (column,)
 
 
 class LabelSettings(SourceSettings):
@@ -204,6 +225,13 @@ class ModelSettings(Settings):
             known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
             raise ValueError(f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of {known}")
         return self
+
+    @property
+    def modelled(self) -> frozenset[str]:
+        """The columns of readings and labels that models compute with: numeric features, and a label that is one."""
+        kinds = {name: self.readings.columns[name].type for name in self.predictions.features}
+        label = self.labels.columns[self.labels.label].type if self.is_regression else ""
+        return frozenset(name for name, kind in (kinds | {self.labels.label: label}).items() if kind == "double")
 
     @property
     def is_regression(self) -> bool:

@@ -1,95 +1,139 @@
-"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and duplicates."""
+"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and duplicates.
+
+What has landed is put on record first (bronze.landed_file); each commit of that table is a micro-batch of the stream
+that reads it. So a file is its row there and not its name, and a replay reads what was recorded.
+"""
 
 import datetime as dt
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from functools import partial
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse import stream
+from lakehouse.folders import Folder
 from lakehouse.rules import LineRules
-from lakehouse.settings import ModelSettings, SourceSettings
-from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.steps import ingest as steps
+from lakehouse.stations.lakehouse import Lakehouse, Source
+from lakehouse.stations.landed_files import record_lost, take_stock
+from lakehouse.stations.landed_lines import Task, Written
+from lakehouse.stations.placement import place
+from lakehouse.steps.ingest import files
+from lakehouse.steps.ingest.files import FileRecord, Run
+from lakehouse.steps.ingest.lines import GIVEN, Columns, columns_of, keys_together
+from lakehouse.steps.ingest.parsing import BlockParser
 from lakehouse.store import Store
-from lakehouse.stream import Batch, Query
-from lakehouse.tables import Table
+from lakehouse.stream import Batch
 
-_NEVER_TOO_OLD = "36500d"  # Spark leaves out files much older than the newest one; a late file is no less true
-
-
-@dataclass(frozen=True)
-class Source:
-    """One kind of line on its way: its settings and its tables."""
-
-    settings: SourceSettings
-    bronze: Table
-    silver: Table
+QUERY = "ingest"
+_TASK_BYTES = 4 * 2**20
+_TASKS_A_CORE = 4
 
 
 def ingest(lakehouse: Lakehouse, trigger: str) -> None:
-    """Takes in what has landed under `<landing>/<source table>/`: once, or for ever at an interval."""
-    model, store, catalog = lakehouse.model, lakehouse.store, lakehouse.catalog
-    sources = (
-        Source(model.readings, catalog.bronze_readings, catalog.readings),
-        Source(model.labels, catalog.bronze_labels, catalog.labels),
-    )
-    written = [
-        catalog.quarantine,
-        catalog.duplicate,
-        *(table for each in sources for table in (each.bronze, each.silver)),
-    ]
-    with store.writing(*written):
-        stream.run_all([_start(lakehouse, source, trigger) for source in sources], trigger)
+    """Take in what has landed under `<landing>/<source table>/`: once, or for ever at an interval.
+
+    Raises:
+        LandingError: a landing folder cannot be looked at.
+    """
+    seconds, catalog = stream.interval_seconds(trigger), lakehouse.catalog
+    sources = [table for each in lakehouse.sources for table in (each.bronze, each.silver)]
+    with lakehouse.store.writing(catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources):
+        while True:
+            take_stock(lakehouse)
+            _read(lakehouse)
+            if seconds is None:
+                return
+            time.sleep(seconds)
 
 
-def _start(lakehouse: Lakehouse, source: Source, trigger: str) -> Query:
-    folder = f"{lakehouse.landing}/{source.settings.table}"
-    if "://" not in folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    files = (
-        lakehouse.spark.readStream.format("text")
-        .schema("value string")
-        .option("wholetext", True)
-        .option("maxFileAge", _NEVER_TOO_OLD)
-        .option("maxFilesPerTrigger", 1000)
-        .option("pathGlobFilter", "*.{jsonl,jsonl.gz}")
-        .load(folder)
-        .select("value", "_metadata")
-    )
-
-    def handle(rows: DataFrame, batch: Batch) -> None:
-        _take_in(lakehouse.store, lakehouse.model, source, rows, batch)
-
-    return stream.run(lakehouse.store, f"ingest_{source.settings.table}", files, handle, trigger)
+def _read(lakehouse: Lakehouse) -> None:
+    """Read the files that are on record and have not been read."""
+    # A commit of the table is one file of it: one at a time is one batch as it was recorded.
+    looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
+    query = stream.run(lakehouse.store, QUERY, looks, partial(_handle, lakehouse), stream.AVAILABLE_NOW)
+    stream.run_all([query], stream.AVAILABLE_NOW)
 
 
-def _take_in(store: Store, model: ModelSettings, source: Source, files: DataFrame, batch: Batch) -> None:
-    lines = steps.with_lines(files, batch.number, dt.datetime.now(dt.UTC))
-    store.append(lines, source.bronze, batch.transaction(source.bronze))
-    rows = steps.with_values_and_reasons(lines, LineRules(source.settings, model.stream), source.silver).persist()
-    try:
-        _sort_out(store, model, source, rows, batch)
-    finally:
-        rows.unpersist()
+def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
+    """Take in the files of one batch, source by source."""
+    to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
+    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in to_read.orderBy("landed_file_id").collect()]
+    for source in lakehouse.sources:
+        own = [record for record in records if record.source == source.name]
+        for number, run in enumerate(files.in_runs(own)):
+            _take_in(lakehouse, source, run, batch.step(source.name, str(number)))
 
 
-def _sort_out(store: Store, model: ModelSettings, source: Source, rows: DataFrame, batch: Batch) -> None:
-    """Appends each row to where it belongs; a table that gets none gets no commit."""
-    catalog, name, valid = store.catalog, source.settings.table, rows.where(steps.is_valid())
-    keys = steps.keys_of(rows, model.key)
-    if keys.are_distinct and not store.may_hold(source.silver, model.key, keys.least, keys.greatest):
-        judged, found = steps.all_accepted(valid), {steps.ACCEPTED}
-    else:  # a key may have come before, in the batch or in silver
-        held = store.read(source.silver).where(F.col(model.key).between(keys.least, keys.greatest))
-        judged = steps.with_disposition(valid, held, model.key, list(source.settings.columns)).persist()
-        found = set(judged.agg(F.collect_set("disposition")).collect()[0][0])
-    if keys.count and steps.ACCEPTED in found:
-        store.append(steps.accepted(judged), source.silver, batch.transaction(source.silver))
-    if keys.rejected or steps.REJECTED in found:
-        rejected = steps.quarantined(rows, judged, name)
-        store.append(rejected, catalog.quarantine, batch.transaction(catalog.quarantine))
-    if steps.DUPLICATE in found:
-        store.append(steps.duplicates(judged, name, model.key), catalog.duplicate, batch.transaction(catalog.duplicate))
-    judged.unpersist()
+def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
+    """Take in a run; a file that is not there any more, or not as it was, goes on record and is left out."""
+    left = _without_lost(lakehouse, run)
+    while left:
+        try:
+            return _take_in_whole(lakehouse, source, left, batch)
+        except Exception:
+            if not record_lost(lakehouse, left):
+                raise
+            left = _without_lost(lakehouse, left)
+    return None
+
+
+def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
+    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they belong."""
+    store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
+    task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
+    if store.has(to_bronze, source.bronze):  # a replay: what bronze holds counts, whatever the files hold by now
+        written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
+    else:
+        written = _written(lakehouse, task, run)
+        store.commit([each.bronze for each in written], source.bronze, to_bronze)
+    store.commit([each.quarantine for each in written], quarantine, batch.transaction(quarantine))
+    keys = keys_together(each.keys for each in written)
+    place(lakehouse, source, run, batch, [each.silver for each in written], keys)
+
+
+def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
+    model, store = lakehouse.model, lakehouse.store
+    bronze, silver, quarantine = map(store.target, (source.bronze, source.silver, lakehouse.catalog.quarantine))
+    in_common = {
+        "ingest_batch": pa.scalar(batch.number, pa.int64()),
+        "ingest_query": pa.scalar(batch.query_id),
+        "ingested_at": pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC")),
+        "source": pa.scalar(source.name),
+    }
+    parser = BlockParser(LineRules(source.settings, model.stream, model.modelled))
+    return Task(Folder(lakehouse.landing), parser, bronze, silver, quarantine, model.key, in_common)
+
+
+def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
+    """What the tasks have written, in the order of the lines: on the driver if it is little, else on the workers."""
+    context = lakehouse.spark.sparkContext
+    most_tasks = _TASKS_A_CORE * context.defaultParallelism
+    parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
+    if run.size < _TASK_BYTES:
+        return [task.take_in(each) for each in parts]
+    written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
+    return written
+
+
+def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> Iterator[Columns]:
+    """The lines of the run that bronze has, in their order."""
+    of_batch = (pc.field("ingest_query") == batch.query_id) & (pc.field("ingest_batch") == batch.number)
+    first, last = run.ids
+    of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
+    if first == last:
+        first_line, end_line = run.lines
+        of_run &= (pc.field("line") >= first_line) & (pc.field("line") < end_line)
+    yield from map(columns_of, store.batches(source.bronze, of_batch & of_run, list(GIVEN)))
+
+
+def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
+    """The run without the files that were lost when they should have been read; None where none is left."""
+    is_lost = pc.field("status") == files.UNREADABLE
+    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
+    lost = {row["landed_file_id"] for row in rows}
+    parts = tuple((record, part) for record, part in run.parts if record.landed_file_id not in lost)
+    return Run(parts) if parts else None

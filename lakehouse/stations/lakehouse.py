@@ -10,14 +10,28 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigurationError
 from lakehouse.estimators import check_families, problem_of
 from lakehouse.registry import Registry
-from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.settings import EnvironmentSettings, ModelSettings, SourceSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.steps.custom.check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom.metrics import CustomMetrics
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
-from lakehouse.tables import Catalog, View, catalog_of, views_of
+from lakehouse.tables import Catalog, Table, View, catalog_of, views_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of line on its way: its settings and its tables."""
+
+    settings: SourceSettings
+    bronze: Table
+    silver: Table
+
+    @property
+    def name(self) -> str:
+        """Of its tables, and of its folder under the landing folder."""
+        return self.settings.table
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,15 @@ class Lakehouse:
     def catalog(self) -> Catalog:
         """The tables, by the part that they play."""
         return self.store.catalog
+
+    @property
+    def sources(self) -> tuple[Source, Source]:
+        """Readings and labels."""
+        model, catalog = self.model, self.catalog
+        return (
+            Source(model.readings, catalog.bronze_readings, catalog.readings),
+            Source(model.labels, catalog.bronze_labels, catalog.labels),
+        )
 
     @property
     def landing(self) -> str:

@@ -10,6 +10,7 @@ from lakehouse.tables.declaration import Table
 from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS, metric_tables
 from lakehouse.tables.silver import (
     DUPLICATE,
+    LANDED_FILE,
     QUARANTINE,
     SCORING_COST,
     SCORING_LEDGER,
@@ -25,6 +26,7 @@ from lakehouse.tables.silver import (
 class Catalog:
     """The tables of one model, by the part that they play."""
 
+    landed_file: Table
     bronze_readings: Table
     bronze_labels: Table
     readings: Table
@@ -52,10 +54,11 @@ def catalog_of(model: ModelSettings) -> Catalog:
     """The tables of a model: the engine's own, and those that its YAML file names."""
     profile, drift = metric_tables(model)
     catalog = Catalog(
+        landed_file=LANDED_FILE,
         bronze_readings=bronze(model.readings),
         bronze_labels=bronze(model.labels),
-        readings=silver(model.readings, model.key),
-        labels=silver(model.labels, model.key),
+        readings=silver(model.readings, model.key, model.event_time),
+        labels=silver(model.labels, model.key, model.labels.time),
         quarantine=QUARANTINE,
         duplicate=DUPLICATE,
         scoring_ledger=SCORING_LEDGER,

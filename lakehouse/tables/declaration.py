@@ -41,6 +41,7 @@ class Table:
         append_only: whether rows are never changed.
         takes_columns: whether a table on disk may have more columns: those that the settings once named.
         version: of its schema; raised with every change of it, and kept in the table's properties.
+        sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
         from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.
     """
 
@@ -51,6 +52,7 @@ class Table:
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
     append_only: bool = True
+    sought_by: tuple[str, ...] = ()
     from_driver: bool = False
     takes_columns: bool = False
     version: int = 1
@@ -75,6 +77,7 @@ class Table:
             "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
             VERSION_PROPERTY: str(self.version),
+            **({"delta.dataSkippingStatsColumns": ",".join(self.sought_by)} if self.sought_by else {}),
             **(_NARROW_STATISTICS if self.from_driver and self.partition_by else {}),
         }
 

@@ -3,18 +3,21 @@
 from lakehouse.settings import ModelSettings, SourceSettings
 from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 
+_LANDED_FILE_ID = Column("landed_file_id", "bigint", "Its row in bronze.landed_file: a name may come more than once")
 _POSITION = (
-    Column("source_file", "string", "File that the line came in"),
+    Column("source_file", "string", "File that the line came in, by its path under the landing folder"),
     Column("line", "bigint", "Its number in that file, from 0"),
 )
 _LINEAGE = (
     *_POSITION,
-    Column("landed_at", "timestamp", "When the file landed (its modification time)"),
+    Column("landed_at", "timestamp", "When the file landed"),
     Column("ingest_batch", "bigint", "Micro-batch of the ingest stream"),
     Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
+    _LANDED_FILE_ID,
 )
+_RAW_BYTES = Column("raw_bytes", "binary", "Its bytes, where they are not UTF-8; NULL where raw is all of it")
 
-# What a line carries beside its values on the way from bronze to silver (steps/ingest.py).
+# What a line carries beside its values on the way from bronze to silver (steps/ingest).
 WHILE_INGESTED = (
     Column("reasons", "array<string>", "Every rule that it breaks"),
     Column("disposition", "string", "What becomes of it"),
@@ -23,28 +26,62 @@ WHILE_INGESTED = (
     Column("first", "string", "The first line of its key"),
 )
 
+LANDED_FILE = Table(
+    "bronze",
+    "landed_file",
+    "A look at a landed file that told something new: that it is to be read, why it cannot be, that it is gone",
+    ("source_file", "seen_at"),
+    (
+        Column("source", "string", "Table that its lines are meant for"),
+        Column("source_file", "string", "Its path under the landing folder"),
+        Column("landed_file_id", "bigint", "Names this coming of the file; lines carry it. NULL where none is read"),
+        Column(
+            "status",
+            "string",
+            "landed: its lines are read; unreadable; same: touched or moved, its content is known; gone: it was "
+            "unreadable, and is not there any more",
+        ),
+        Column("reason", "string", "Why it cannot be read, or what is odd about it"),
+        Column("lines", "bigint", "Lines that it has"),
+        Column("size", "bigint", "Bytes of the file"),
+        Column("sha256", "string", "Digest of these bytes"),
+        Column("modified_at", "timestamp", "Its modification time"),
+        Column("landed_at", "timestamp", "The same; where that cannot be, when it was first seen"),
+        Column("signature", "string", "What its file system tells of it; another one is looked into"),
+        Column(
+            "parts",
+            "array<struct<start:bigint,end:bigint,first_line:bigint,lines:bigint>>",
+            "What it is read in: bytes of its content, and lines",
+        ),
+        Column("seen_at", "timestamp", "Wall-clock time of the look"),
+    ),
+    from_driver=True,
+)
 QUARANTINE = Table(
     "silver",
     "quarantine",
     "A rejected line, with every reason that applies",
-    ("source", "source_file", "line"),
+    ("source", "landed_file_id", "line"),
     (
         Column("source", "string", "Table that the line was meant for"),
-        Column("raw", "string", "The line as it came"),
+        Column("raw", "string", "The line as it came; bytes that are not UTF-8 are escapes"),
         Column("reasons", "array<string>", "Every rule that it breaks"),
         *_LINEAGE,
+        _RAW_BYTES,
     ),
+    version=2,
 )
 DUPLICATE = Table(
     "silver",
     "duplicate",
     "A line that says again what silver already holds, value for value",
-    ("source", "source_file", "line"),
+    ("source", "landed_file_id", "line"),
     (
         Column("source", "string", "Table that the line was meant for"),
         Column("key", "string", "Its key"),
         *_LINEAGE,
     ),
+    version=2,
 )
 SCORING_LEDGER = Table(
     "silver",
@@ -88,19 +125,28 @@ def bronze(source: SourceSettings) -> Table:
         "bronze",
         source.table,
         "A line of a landed file, as it came, whatever it holds",
-        ("source_file", "line"),
-        (Column("raw", "string", "The line, without its line feed; bytes that are not UTF-8 are U+FFFD"), *_LINEAGE),
+        ("landed_file_id", "line"),
+        (
+            Column("raw", "string", "The line, without its line feed; bytes that are not UTF-8 are escapes (\\xff)"),
+            *_LINEAGE,
+            _RAW_BYTES,
+            Column("ingest_query", "string", "Ingest stream's id"),
+        ),
+        sought_by=("landed_file_id", "line", "ingest_batch", "ingest_query"),
+        version=2,
     )
 
 
-def silver(source: SourceSettings, key: str) -> Table:
-    """A source's valid rows."""
+def silver(source: SourceSettings, key: str, time: str) -> Table:
+    """A source's valid rows, looked for by their key and time."""
     return Table(
         "silver",
         source.table,
         f"A valid row; the first that came for its {key}",
         (key,),
-        (*typed_columns(source), *_POSITION),
+        (*typed_columns(source), *_POSITION, _LANDED_FILE_ID),
+        sought_by=(key, time),
+        version=2,
     )
 
 

@@ -1,0 +1,91 @@
+"""A folder, on a disk or in an object store, whose files are read and written by Python."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+from pyarrow import fs
+
+from lakehouse.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A path, or a URI of a file system that pyarrow knows (`s3://`, `gs://`, `abfss://`, ...).
+
+    Names of files are taken as they are: none is a pattern, and a path of the disk is bytes, whatever the locale.
+    """
+
+    location: str
+
+    def within(self, name: str) -> "Folder":
+        """A folder in it."""
+        return Folder(f"{self.location}/{name}")
+
+    def make(self) -> None:
+        """Create the folder on a disk; an object store needs none.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        if self.is_local:
+            os.makedirs(self.path(), exist_ok=True)  # noqa: PTH103 - pathlib takes no bytes
+
+    def open(self, name: str) -> BinaryIO:
+        """A file of it, opened for reading.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        if self.is_local:
+            return open(self.path(name), "rb")  # noqa: PTH123
+        system, base = self.file_system
+        remote: BinaryIO = system.open_input_file(f"{base}/{name}")
+        return remote
+
+    def create(self, name: str) -> BinaryIO:
+        """A new file of it, opened for writing.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        if self.is_local:
+            return open(self.path(name), "wb")  # noqa: PTH123
+        system, base = self.file_system
+        remote: BinaryIO = system.open_output_stream(f"{base}/{name}")
+        return remote
+
+    def delete(self, name: str) -> None:
+        """Removes a file of it."""
+        if self.is_local:
+            os.unlink(self.path(name))  # noqa: PTH108
+        else:
+            system, base = self.file_system
+            system.delete_file(f"{base}/{name}")
+
+    def path(self, name: str = "") -> bytes:
+        """The path of a file on the disk, as the operating system has it."""
+        return os.fsencode(self.location) + (b"/" + name.encode() if name else b"")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a path of this machine."""
+        return "://" not in self.location
+
+    @cached_property
+    def file_system(self) -> tuple[fs.FileSystem, str]:
+        """pyarrow's file system, and the path of the folder in it.
+
+        Raises:
+            ConfigurationError: the URI is of no file system that can be opened.
+        """
+        uri = re.sub("^s3[an]://", "s3://", self.location.rstrip("/"))
+        try:
+            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"{self.location}: cannot be opened: {error}; write a path, or another URI"
+            ) from error
+        return found

@@ -1,0 +1,1 @@
+"""Ingest: from lines to typed values and reasons, from those to what becomes of each line."""

@@ -1,15 +1,16 @@
-"""Prints what became of each line that came in; exit code 1 where one is lost or in two places."""
+"""Prints what became of each landed file and each line of them; exit code 1 where a line is lost or in two places."""
 
 from collections.abc import Sequence
 
-from lakehouse.stations.account import account
+from lakehouse.stations.account import account, files_account
 from lakehouse.stations.command_line import job_parser, opened, run_job
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the job with the words of a command line."""
-    accounts = account(opened(job_parser(__doc__, triggered=False).parse_args(words)))
-    print(*accounts, sep="\n")
+    lakehouse = opened(job_parser(__doc__, triggered=False).parse_args(words))
+    accounts = account(lakehouse)
+    print(*accounts, *files_account(lakehouse), sep="\n")
     return 0 if all(each.balances for each in accounts) else 1
 
 

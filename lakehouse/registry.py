@@ -5,10 +5,12 @@ import hashlib
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,8 @@ from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Failed, Trial
 
 warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
 
+_LOG = logging.getLogger(__name__)
+_SQLITE = "sqlite:///"
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
@@ -100,20 +104,43 @@ class TrainingData:
     rows: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where MLflow keeps a model's runs and versions.
+
+    Attributes:
+        tracking_uri: of an MLflow server, or of an SQLite file.
+        artifact_location: where runs keep their files.
+        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with it.
+    """
+
+    tracking_uri: str
+    artifact_location: str
+    moves_as_one: bool = False
+
+
 class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
-    def __init__(self, model_name: str, tracking_uri: str, artifact_location: str | None) -> None:
-        """Opens it; makes the experiment and the registered model where they are not there yet."""
+    def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
+        """Opens it; makes the experiment and the registered model where they are not there, or not any more.
+
+        Args:
+            model_name: of the experiment, and of the registered model.
+            place: where MLflow keeps them.
+            taken: greatest number of a version that is in use. A registered model that was deleted would begin at 1
+                again, with numbers that predictions already carry.
+        """
+        tracking_uri = place.tracking_uri
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if tracking_uri.startswith(_SQLITE):
+            Path(tracking_uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._name = model_name
-        self._uri = tracking_uri
+        self._place, self._taken = place, taken
         try:
             self._client = MlflowClient(tracking_uri, tracking_uri)
-            self._experiment = self._experiment_id(artifact_location)
+            self._experiment = self._experiment_id()
             if not self._client.search_registered_models(f"name = '{model_name}'"):
                 self._client.create_registered_model(model_name)
         except (MlflowException, OSError) as error:
@@ -128,8 +155,15 @@ class Registry:
         return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
     def promote(self, version: str) -> None:
-        """Moves the alias: one row in one transaction."""
-        self._client.set_registered_model_alias(self._name, CHAMPION, version)
+        """Moves the alias: one row in one transaction.
+
+        Raises:
+            RegistryError: there is no such version any more.
+        """
+        try:
+            self._client.set_registered_model_alias(self._name, CHAMPION, version)
+        except MlflowException as error:
+            raise RegistryError(f"the alias of {self._name} cannot be moved to version {version}: {error}") from error
 
     def version(self, version: str) -> ModelVersion:
         """What is on record of a version.
@@ -148,15 +182,6 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
         fitting = [each for each in found if each.tags.get("action", action) == action]
         return self._from_tags(fitting[0]) if fitting else None
-
-    def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """For each version, the event times of the first and the last row that it was trained on."""
-        found = self._client.search_model_versions(f"name = '{self._name}'")
-        return {
-            str(each.version): (_moment(each.tags["trained_from"]), _moment(each.tags["trained_to"]))
-            for each in found
-            if "trained_to" in each.tags
-        }
 
     def model_file(self, version: ModelVersion) -> bytes:
         """The version's model file, as it is in the store; whoever loads it verifies its digest."""
@@ -226,6 +251,9 @@ class Registry:
         self._client.log_dict(run_id, baseline, _BASELINE_FILE)
         tags = {**record.to_tags(), "sha256": sha256}
         made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
+        while int(made.version) <= self._taken:
+            self._client.delete_model_version(self._name, made.version)
+            made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
         return ModelVersion(str(made.version), run_id, sha256, record)
 
     def _new_run(
@@ -245,10 +273,14 @@ class Registry:
         return str(run)
 
     def _artifact(self, version: ModelVersion, path: str) -> bytes:
+        """A file of the version's run; where MLflow has lost the run, from where its files lie on this disk."""
         try:
             with tempfile.TemporaryDirectory() as folder:
                 return Path(self._client.download_artifacts(version.run_id, path, folder)).read_bytes()
         except (MlflowException, OSError) as error:
+            kept = Path(self._place.artifact_location) / (version.run_id or "unknown run") / "artifacts" / path
+            if kept.is_file():
+                return kept.read_bytes()
             raise RegistryError(
                 f"{self._name} version {version.version}: {path} is not in the artifact store"
             ) from error
@@ -263,9 +295,27 @@ class Registry:
                 "only versions that retrain_and_promote registered can be champion"
             ) from error
 
-    def _experiment_id(self, artifact_location: str | None) -> str:
+    def _experiment_id(self) -> str:
         found = self._client.get_experiment_by_name(self._name)
-        return found.experiment_id if found else self._client.create_experiment(self._name, artifact_location)
+        if found is None:
+            return str(self._client.create_experiment(self._name, self._place.artifact_location))
+        if found.lifecycle_stage == "deleted":
+            _LOG.warning("the experiment %s was deleted in MLflow; it is restored, since trainings need it", self._name)
+            self._client.restore_experiment(found.experiment_id)
+        if self._place.moves_as_one and found.artifact_location != self._place.artifact_location:
+            _relocate(self._place, found.artifact_location)
+        return str(found.experiment_id)
+
+
+def _relocate(place: Place, before: str) -> None:
+    """Tells an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and changes none."""
+    now = place.artifact_location
+    with closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                (now, len(before) + 1, len(before), before),
+            )
 
 
 @cache

@@ -45,11 +45,11 @@ __all__ = [
 ]
 
 WHOLE = 2048
-"""Values of a side up to which quantile sketches hold all of them."""
-RANK_ERROR = 2 * 0.0015
-"""Twice the error of one rank at 99 % confidence, since many ranks are looked at and sketches are randomised."""
-MEAN_ERROR = 0.5 / WHOLE
-"""Standard error of a sketch's mean, as a share of the range, that p-values allow for."""
+"""Distinct values of a window up to which its quantile summary holds all of them."""
+RANK_ERROR = 0.001
+"""Of quantiles, beyond that: what is stated for the distributions that are looked at."""
+MEAN_ERROR = 0.05 / WHOLE
+"""Standard error of a summary's mean, as a share of the range, that p-values allow for."""
 DISTINCT_WHOLE, DISTINCT_ERROR = 4096, 4 * 0.016
 """Distinct values up to which their count is exact, and four standard errors beyond."""
 MAX_CATEGORIES, MAX_FREQUENT = 10_000, 100

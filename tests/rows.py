@@ -354,6 +354,11 @@ def decisions(lakehouse: Any) -> list[Mapping[str, Any]]:
     return sorted(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
 
 
+def registered(lakehouse: Any) -> int:
+    """How many versions MLflow has."""
+    return len(lakehouse.registry._client.search_model_versions(f"name = '{lakehouse.model.name}'"))
+
+
 def policy_history(lakehouse: Any) -> Any:
     """The state of the policy as the ledgers tell it."""
     from lakehouse.stations.promotion import promotions

@@ -21,7 +21,7 @@ from lakehouse.steps.policy.history import history_of
 from lakehouse.steps.promote import Verdict
 from lakehouse.stream import AVAILABLE_NOW
 from tests.engines import Engines, duckdb_of, known_to_spark
-from tests.rows import moment, repair_shop
+from tests.rows import moment, registered, repair_shop
 
 VERSIONS_UNTIL_THEN = 2
 
@@ -117,7 +117,7 @@ def test_while_one_waits_none_is_trained_and_the_decision_says_why(plant, tmp_pa
     assert decision["reasons"][0] == "version 2 waits for approval since 2019-07-15 00:00"
     assert len(decision["reasons"]) > 1  # what was asked for is told
     assert waiting_for_approval(lakehouse) is not None
-    assert len(lakehouse.registry.trained_spans()) == VERSIONS_UNTIL_THEN
+    assert registered(lakehouse) == VERSIONS_UNTIL_THEN
 
 
 def test_once_approval_is_automatic_again_a_later_verdict_overtakes_what_waits(plant, tmp_path):

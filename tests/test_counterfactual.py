@@ -17,6 +17,7 @@ from lakehouse.estimators import load
 from lakehouse.stations.aggregate_kpis import QUERY, aggregate_kpis, backfill
 from lakehouse.stations.counterfactual import compare_with_alternatives
 from lakehouse.stations.label_batch import recorded_as_of
+from lakehouse.stations.promotion import trained_spans
 from lakehouse.statistics.windows import WindowFacts
 from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
 from lakehouse.steps.policy.evidence import Rows
@@ -100,7 +101,7 @@ def labelled(lakehouse) -> pd.DataFrame:
     rows = lakehouse.store.read(lakehouse.catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
     rows["hour"] = rows["process_time"].dt.floor("h")
     rows["seen"] = False
-    for version, span in lakehouse.registry.trained_spans().items():
+    for version, span in trained_spans(lakehouse).items():
         start, end = (each.replace(tzinfo=None) for each in span)
         rows["seen"] |= (rows["model_version"] == version) & rows["process_time"].between(start, end)
     rows["seen"] = rows.groupby(["hour", "model_version"])["seen"].transform("any")

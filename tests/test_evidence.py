@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lakehouse.settings import ShiryaevRobertsRule
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.label_batch import start_of_trainable
-from lakehouse.stations.promotion import policy_records
+from lakehouse.stations.promotion import policy_records, trained_spans
 from lakehouse.stations.training import labelled_rows
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.steps.policy.document import instant, moment_of
@@ -68,7 +68,7 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
     catalog, store = newest.catalog, newest.store
     labels = store.read(catalog.labels).select("pid", "quality")
     rows = store.read(catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
-    spans = newest.registry.trained_spans()
+    spans = trained_spans(newest)
     expected: Counter = Counter()
     for version, record in records.items():
         own = rows[rows["model_version"] == version]

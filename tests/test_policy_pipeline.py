@@ -40,6 +40,7 @@ from tests.rows import (
     parcel_depot,
     parcels,
     policy_history,
+    registered,
     with_policy,
 )
 
@@ -167,13 +168,13 @@ def test_an_archived_champion_is_brought_back_by_its_version_without_a_training(
     as_of = moment("2019-07-18T00:00:00")
     change = np.datetime64("2019-07-15T12:00", "us")
     evidence = Evidence(lakehouse, policy_history(lakehouse), as_of)
-    runs = len(lakehouse.registry.trained_spans())
+    runs = registered(lakehouse)
     decision = Decision(RETRAIN, "shiryaev_roberts", ("it is back",), change_at=change, confidence=0.6)
     judged = train_by_policy(evidence, decision)
     assert judged.version.version == "1"
     assert judged.verdict.evidence["training_seconds"] > 0  # its choice
     assert not judged.verdict.promote  # no label has come since the champion was trained
-    assert len(lakehouse.registry.trained_spans()) == runs
+    assert registered(lakehouse) == runs
     record_verdict(lakehouse, as_of, "", judged.version, Verdict(True, ""), judged.record.to_json())
     state = policy_history(lakehouse)
     assert (state.champion, state.before, state.epoch) == (1, 4, {1})

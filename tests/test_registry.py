@@ -8,7 +8,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import CrossFit, Failed, Trial, load
-from lakehouse.registry import Registry, TrainingData, TrainingRecord
+from lakehouse.registry import Place, Registry, TrainingData, TrainingRecord
 from tests.rows import moment
 
 pytestmark = pytest.mark.slow  # MLflow sets up a database
@@ -33,7 +33,7 @@ CODES = pd.Series([0, 1], name="quality")
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory) -> Registry:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Registry("glassware", f"sqlite:///{folder}/new/mlflow.db", str(folder / "artifacts"))
+    return Registry("glassware", Place(f"sqlite:///{folder}/new/mlflow.db", str(folder / "artifacts")))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_cut_off_training_is_found_by_its_as_of_and_what_was_decided(registry,
 
 
 def test_there_is_no_champion_before_a_promotion_and_then_the_promoted_one(tmp_path, registry, first):
-    empty = Registry("other", f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path))
+    empty = Registry("other", Place(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path)))
     assert empty.champion() is None
     registry.promote(first.version)
     assert registry.champion() == first.version

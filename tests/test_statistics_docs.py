@@ -9,7 +9,7 @@ from lakehouse.statistics.distances import SHARE_FLOOR
 from lakehouse.statistics.drift import drift_of
 from lakehouse.statistics.profile import MAX_FREQUENT_ITEMS, ColumnProfile, ColumnSpec, statistics_of
 from lakehouse.statistics.scores import LOGIT_RANGE, SCORE_BINS
-from lakehouse.statistics.sketches import KLL_K, THETA_LG_K
+from lakehouse.statistics.sketches import BASELINE_VALUES, THETA_LG_K, WINDOW_VALUES
 from tests import reference
 
 TEXT = Path(__file__).parents[1].joinpath("docs/statistics.md").read_text()
@@ -24,7 +24,7 @@ def test_every_statistic_is_documented_once_and_none_that_there_is_not():
 
 def test_the_documented_limits_are_those_of_the_code_and_of_the_reference():
     for stated, actual, referred in [
-        ("KLL, k = 2048", KLL_K, reference.WHOLE),
+        ("at most 2048 buckets of a window", WINDOW_VALUES, reference.WHOLE),
         ("theta, 4096 entries", 2**THETA_LG_K, reference.DISTINCT_WHOLE),
         ("400 bins of log odds", SCORE_BINS, reference.SCORE_BINS),
         ("log odds from -8 to 8", LOGIT_RANGE, reference.LOGIT_RANGE),
@@ -33,9 +33,9 @@ def test_the_documented_limits_are_those_of_the_code_and_of_the_reference():
         ("the 100 most frequent", MAX_FREQUENT_ITEMS, reference.MAX_FREQUENT),
         ("shares taken to be 1e-4 at least", SHARE_FLOOR, reference.SHARE_FLOOR),
         ("exact up to n · m = 10⁶", two_samples.EXACT_KS_PAIRS, reference.KS_EXACT_PAIRS),
-        ("a standard error of 0.5 / 2048", two_samples.MEAN_ERROR, reference.MEAN_ERROR),
+        ("a standard error of 0.05 / 2048", two_samples.MEAN_ERROR, reference.MEAN_ERROR),
     ]:
         assert stated in TEXT, stated
         assert actual == referred, stated
     numbers = [int(each.replace(",", "")) for each in re.findall(r"[\d,]*\d{2,}", TEXT)]
-    assert {KLL_K, 2**THETA_LG_K, SCORE_BINS, MAX_ITEMS} < set(numbers)
+    assert {WINDOW_VALUES, BASELINE_VALUES, 2**THETA_LG_K, SCORE_BINS, MAX_ITEMS} < set(numbers)

@@ -1,21 +1,25 @@
+from collections.abc import Callable
 from functools import reduce
 
 import numpy as np
 import pandas as pd
 import pytest
-from datasketches import update_theta_sketch
+from datasketches import kll_doubles_sketch, update_theta_sketch
 
 from lakehouse.statistics.hashing import theta_hashes, with_least_hashes
 from lakehouse.statistics.profile import ColumnProfile, ColumnSpec, statistics_of
 from lakehouse.statistics.sketches import (
-    KLL_K,
+    WINDOW_VALUES,
+    counts_in_bins,
     distinct_count,
     distinct_sketch,
     merged_distinct,
+    merged_quantiles,
     quantile_sketch,
     quantiles,
     representatives,
 )
+from lakehouse.statistics.value_histogram import ValueHistogram
 
 TEMP = ColumnSpec("temp", "double", "numeric")
 
@@ -28,18 +32,92 @@ def test_quantiles_are_numpys_averaged_inverted_cdf():
     )
 
 
+SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "normal": lambda rng, n: rng.normal(350, 6, n),
+    "normal around zero": lambda rng, n: rng.normal(size=n),
+    "uniform": lambda rng, n: rng.random(n),
+    "lognormal": lambda rng, n: rng.lognormal(size=n),
+    "many orders of magnitude": lambda rng, n: rng.lognormal(0, 5, n),
+    "Cauchy": lambda rng, n: rng.standard_cauchy(n),
+    "exponential": lambda rng, n: rng.exponential(size=n),
+    "times": lambda rng, n: 1.56e9 + 86_400 * rng.random(n),
+    "far from zero": lambda rng, n: 1e9 + rng.normal(size=n),
+    "ties": lambda rng, n: np.round(rng.normal(350, 6, n), 1),
+    "half of them zero": lambda rng, n: rng.normal(5, 1, n) * (rng.random(n) < 0.5),
+}
+each_shape = pytest.mark.parametrize("shape", SHAPES)
+
+
+@each_shape
+@pytest.mark.parametrize("n", [3000, 200_000])
+def test_a_summary_is_the_same_bytes_in_whatever_order_and_split_its_values_come(shape: str, n: int):
+    rng = np.random.default_rng(n)
+    values = SHAPES[shape](rng, n)
+    whole = quantile_sketch(values)
+    assert quantile_sketch(rng.permutation(values)) == whole
+    for parts in (2, 24, 168):
+        cuts = np.sort(rng.integers(0, n, parts - 1))
+        sketches = [quantile_sketch(part) for part in np.split(rng.permutation(values), cuts)]
+        assert merged_quantiles(*sketches) == merged_quantiles(*sketches[::-1]) == whole
+        assert reduce(merged_quantiles, sketches) == whole
+
+
+@each_shape
+@pytest.mark.parametrize("n", [3000, 200_000])
+def test_quantiles_of_many_values_are_within_the_stated_error_of_the_truth(shape: str, n: int):
+    values = np.sort(SHAPES[shape](np.random.default_rng(n + 1), n))
+    sketch = quantile_sketch(values)
+    whole, rest = np.divmod(np.arange(1000) * n, 1000)
+    found, true = quantiles(sketch), (values[np.maximum(whole - (rest == 0), 0)] + values[whole]) / 2
+    # In ranks: a tenth of a percent. In value: no bucket is wider than a share of the value.
+    low, high = (np.searchsorted(values, found, side) / n for side in ("left", "right"))
+    ranks = np.arange(1000) / 1000
+    assert np.all((low - 0.001 <= ranks) & (ranks <= high + 0.001))
+    level = ValueHistogram.from_bytes(sketch).level
+    assert np.all(np.abs(found - true) <= 2.0 ** (level - 52) * np.abs(true) + 1e-300)
+    counts = np.cumsum(counts_in_bins(sketch, n, true[1:]))[:-1]
+    assert np.abs(counts - np.searchsorted(values, true[1:], side="right")).max() <= 0.001 * n
+
+
+def test_a_summary_never_has_more_buckets_than_it_may_and_always_more_than_half_where_it_is_not_exact():
+    for shape, draw in SHAPES.items():
+        histogram = ValueHistogram.from_bytes(quantile_sketch(draw(np.random.default_rng(2), 50_000)))
+        assert len(histogram.counts) <= WINDOW_VALUES, shape
+        assert histogram.is_exact or len(histogram.counts) > WINDOW_VALUES / 2, shape
+
+
+def test_the_ends_of_the_doubles_are_values_like_others():
+    values = np.array([-1.7976931348623157e308, -5e-324, -0.0, 0.0, 5e-324, 2.2e-308, 1.7976931348623157e308])
+    assert representatives(quantile_sketch(values)).tolist() == [*values[:2], 0.0, 0.0, *values[4:]]
+    for kept in (1, 2, 3):
+        found = representatives(quantile_sketch(values, kept))
+        assert np.isfinite(found).all()
+        assert np.all(np.diff(found) >= 0)
+        assert counts_in_bins(quantile_sketch(values, kept), 7, (1e308 * 1.79,))[0] <= 7
+
+
+def test_a_summary_of_nothing_and_of_something_else_are_told_apart():
+    empty = quantile_sketch(np.array([]))
+    assert (len(quantiles(empty)), counts_in_bins(empty, 0, (1.0,))) == (0, (0, 0))
+    assert merged_quantiles(empty, quantile_sketch(np.array([2.0])), empty) == quantile_sketch(np.array([2.0]))
+    for content in (b"", b"VH\x02" + empty[3:]):
+        with pytest.raises(ValueError, match="no value histogram"):
+            ValueHistogram.from_bytes(content)
+
+
+def test_a_sketch_of_release_0_2_is_read_and_merges():
+    values = np.random.default_rng(8).normal(size=1500)
+    old = kll_doubles_sketch(2048)
+    old.update(values[:700])
+    merged = merged_quantiles(old.serialize(), quantile_sketch(values[700:]))
+    assert representatives(merged).tolist() == np.sort(values).tolist()
+
+
 @pytest.fixture(scope="module")
 def many() -> tuple[np.ndarray, ColumnProfile]:
     values = np.random.default_rng(11).lognormal(size=60_000)
     parts = [ColumnProfile.of(pd.Series(part), TEMP) for part in np.array_split(values, 24)]
     return values, reduce(ColumnProfile.merge, parts)
-
-
-def test_quantiles_of_many_values_keep_the_sketchs_rank_error(many: tuple[np.ndarray, ColumnProfile]):
-    values, profile = many
-    ranks = np.searchsorted(np.sort(values), statistics_of(profile)["quantiles"]) / len(values)
-    # Twice the 99 % bound of one rank, since a thousand are looked at and the sketch is randomised.
-    assert np.abs(ranks - np.arange(1000) / 1000).max() < 2 * 0.0015
 
 
 def test_many_distinct_values_are_counted_to_the_sketchs_error_whatever_the_split(
@@ -55,7 +133,7 @@ def test_more_values_are_never_distinct_than_there_are(many: tuple[np.ndarray, C
 
 
 def test_quantiles_are_exact_up_to_the_sketchs_size():
-    values = np.random.default_rng(5).normal(size=KLL_K)
+    values = np.random.default_rng(5).normal(size=WINDOW_VALUES)
     assert statistics_of(ColumnProfile.of(pd.Series(values), TEMP))["median"] == np.median(values)
 
 

@@ -13,6 +13,7 @@ from lakehouse.calendar import DAY
 from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promotion import champion
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.statistics.quality import quality_from_row
 
@@ -62,8 +63,8 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     facts = [quality_from_row(row["quality"]) for row in rows]
     labelled, right = sum(each.n_labelled for each in facts), sum(each.n_right for each in facts)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
-    champion = lakehouse.registry.champion()
-    return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{champion}' if champion else 'no champion yet'}"
+    version = champion(lakehouse)
+    return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{version}' if version else 'no champion yet'}"
 
 
 def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:

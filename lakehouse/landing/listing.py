@@ -98,7 +98,8 @@ def _add_remote(folder: Folder, found: Listing) -> None:
 
 
 def _add_local(folder: Folder, found: Listing) -> None:
-    waiting, seen = [""], set()
+    state = os.stat(folder.path())  # noqa: PTH116 - pathlib takes no bytes
+    waiting, seen = [""], {(state.st_dev, state.st_ino)}
     while waiting:
         inner = waiting.pop()
         for name, entry in _entries(folder, inner, found):

@@ -1,10 +1,16 @@
-"""Account: where each line that came in is now."""
+"""Account: where each landed file and each line that came in is now."""
+
+from collections import defaultdict
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.steps.account import DUPLICATE, QUARANTINED, SILVER, Account, whereabouts
+from lakehouse.folders import Folder
+from lakehouse.landing import listing_of
+from lakehouse.stations.lakehouse import Lakehouse, Source
+from lakehouse.stations.landed_files import file_records
+from lakehouse.steps.account import DUPLICATE, QUARANTINED, SILVER, Account, FileAccount, whereabouts
+from lakehouse.steps.ingest.files import LANDED, UNREADABLE, FileRecord, newest
 from lakehouse.tables import Table
 
 
@@ -44,3 +50,39 @@ def _account(lakehouse: Lakehouse, bronze: Table, silver: Table, followed: dict[
 def _split(rows: DataFrame, others: DataFrame, key: str, met: str, waiting: str) -> dict[str, int]:
     n_met = rows.join(others, key, "left_semi").count()
     return {met: n_met, waiting: rows.count() - n_met}
+
+
+def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
+    """The accounts of the landed files of readings and labels, and of what else lies in the landing folder."""
+    records = file_records(lakehouse)
+    accounts = [
+        _of_files(lakehouse, source, [each for each in records if each.source == source.name])
+        for source in lakehouse.sources
+    ]
+    sources = tuple(f"{source.name}/" for source in lakehouse.sources)
+    listing = listing_of(Folder(lakehouse.landing))
+    others = [name for name in (*listing.files, *listing.left_alone) if not name.startswith(sources)]
+    return [*accounts, FileAccount("landing", 0, (), {}, {}, others)] if others else accounts
+
+
+def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -> FileAccount:
+    read = _lines_read(lakehouse, source)
+    known = newest(records).values()
+    lost = {record.landed_file_id for record in known if record.status == UNREADABLE}
+    landed = [record for record in records if record.status == LANDED and record.landed_file_id not in lost]
+    waiting = [record.source_file for record in landed if (record.lines or 0) > read[record.landed_file_id]]
+    listing = listing_of(Folder(lakehouse.landing).within(source.name))
+    return FileAccount(
+        source.name,
+        len(landed) - len(waiting),
+        waiting,
+        {record.source_file: record.reason or "" for record in known if record.status == UNREADABLE},
+        {record.source_file: record.reason for record in landed if record.reason},
+        [f"{source.name}/{name}" for name in listing.left_alone],
+    )
+
+
+def _lines_read(lakehouse: Lakehouse, source: Source) -> dict[int | None, int]:
+    """Lines in bronze, by the file's row in bronze.landed_file; a line that was read again counts once."""
+    lines = lakehouse.store.read(source.bronze).groupBy("landed_file_id").agg(F.count_distinct("line").alias("lines"))
+    return defaultdict(int, {row["landed_file_id"]: row["lines"] for row in lines.collect()})

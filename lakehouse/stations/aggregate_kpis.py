@@ -19,7 +19,7 @@ from lakehouse.stations.counterfactual import compare_with_alternatives
 from lakehouse.stations.label_batch import recorded_as_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
-from lakehouse.stations.promotion import policy_records, promoted_versions
+from lakehouse.stations.promotion import champion, policy_records, promoted_versions, trained_spans, version_of
 from lakehouse.stations.score import prediction_type, scoring_model
 from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.baseline import Baseline
@@ -107,13 +107,10 @@ class Aggregator:
             why: kept in the tables' history.
             recorded: the newest label time that the facts know of, where the caller has it.
         """
-        champion = self._lakehouse.registry.champion()
-        if champion is None:
-            if touched.windows:
-                name = self._model.name
-                raise RegistryError(f"{name} has predictions and no champion any more; move the alias to a version")
+        version = champion(self._lakehouse)
+        if version is None:
             return  # labels that came before the first prediction
-        anew, monitor = bool(touched.days), current_monitor(self._lakehouse, self._baseline(champion))
+        anew, monitor = bool(touched.days), current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(touched)
         moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
         scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
@@ -237,7 +234,7 @@ class Aggregator:
             edges=monitor.edges,
             label=model.labels.label,
             problem=problem_of(model),
-            trained_spans=self._lakehouse.registry.trained_spans(),
+            trained_spans=trained_spans(self._lakehouse),
             call_bins={version: each.call_bins for version, each in policy_records(self._lakehouse).items()},
         )
 
@@ -313,7 +310,7 @@ class Aggregator:
         self._with_baseline_rows |= wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:
-        return baseline_of(self._lakehouse, self._lakehouse.registry.version(version))
+        return baseline_of(self._lakehouse, version_of(self._lakehouse, version))
 
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:

@@ -14,7 +14,7 @@ from pyarrow.compute import Expression
 from lakehouse.estimators import ModelCache, problem_of
 from lakehouse.stations.label_batch import start_of_newest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import recorded_sha256
+from lakehouse.stations.promotion import promoted_file, recorded_sha256
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.candidates import recalled
 from lakehouse.steps.policy.document import instant, moment_of
@@ -150,9 +150,9 @@ class Evidence:
 
     def called_by(self, version: int, calls: pd.DataFrame) -> np.ndarray:
         """The class code that a promoted version gives each row."""
-        registry, problem = self.lakehouse.registry, problem_of(self.lakehouse.model)
+        problem = problem_of(self.lakehouse.model)
         sha256 = recorded_sha256(self.lakehouse, str(version))
-        model = _MODELS.get(sha256, lambda: registry.model_file(registry.version(str(version))))
+        model = _MODELS.get(sha256, lambda: promoted_file(self.lakehouse, str(version)))
         if not len(calls):
             return np.empty(0, dtype=np.int64)
         return problem.predicted(problem.outputs(model, calls[features_of(self.lakehouse.model).names]))

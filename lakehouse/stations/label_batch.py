@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promotion import champion
 from lakehouse.steps.policy.document import moment_of
 from lakehouse.store import since_day
 
@@ -23,7 +24,7 @@ def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime
         lakehouse: whose labels they are.
         since: as-of of the last decision, before which nothing is looked for.
     """
-    return _newest_in_gold(lakehouse, since) if lakehouse.registry.champion() else _newest_in_silver(lakehouse, since)
+    return _newest_in_gold(lakehouse, since) if champion(lakehouse) else _newest_in_silver(lakehouse, since)
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.estimators import check_families, problem_of
-from lakehouse.registry import Registry
+from lakehouse.registry import Place, Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings, SourceSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
@@ -18,6 +18,8 @@ from lakehouse.steps.custom.metrics import CustomMetrics
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, Table, View, catalog_of, views_of
+
+_REFUSED = "[]%\\?*{}\ufffd"  # delta-rs and Spark's readers take them for patterns or escapes; Java writes ? for é
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,21 @@ class Lakehouse:
     @property
     def landing(self) -> str:
         """Where lines land: a folder for each source."""
-        return self.environment.landing or f"{self.store.root}/landing"
+        landing = self.environment.landing
+        return absolute(landing) if landing else f"{self.store.root}/landing"
 
     @cached_property
     def registry(self) -> Registry:
         """The model registry; opened when it is first asked for, since that takes seconds."""
-        folder = f"{self.store.root}/mlflow"
-        return Registry(
-            self.model.name,
-            self.environment.tracking_uri or f"sqlite:///{folder}/mlflow.db",
-            self.environment.artifact_location or f"{folder}/artifacts",
+        folder, given = f"{self.store.root}/mlflow", self.environment
+        place = Place(
+            tracking_uri=given.tracking_uri or f"sqlite:///{folder}/mlflow.db",
+            artifact_location=given.artifact_location or f"{folder}/artifacts",
+            moves_as_one=given.tracking_uri is None and given.artifact_location is None,
         )
+        versions = self.store.rows(self.catalog.promotion, columns=["to_version"])
+        taken = max((int(row["to_version"]) for row in versions if row["to_version"]), default=0)
+        return Registry(self.model.name, place, taken)
 
     @cached_property
     def custom_metrics(self) -> CustomMetrics:
@@ -100,7 +106,7 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
         ConfigurationError: the root belongs to another model.
     """
     check_families(model.training.families, problem_of(model))
-    root = _absolute(environment.root)
+    root = checked_root(environment.root, _encodes_names(spark))
     if "://" in root and environment.tracking_uri is None:
         raise ConfigurationError(f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}")
     catalog = catalog_of(model)
@@ -127,8 +133,36 @@ def _write_sql(views: tuple[View, ...], store: Store) -> None:
             new.replace(path)  # at once: a prompt may be reading it
 
 
-def _absolute(root: str) -> str:
-    return root if "://" in root else str(Path(root).resolve())
+def absolute(place: str) -> str:
+    """A path from the file system's root on, `~` being the home folder; a URI as it is."""
+    return place if "://" in place else str(Path(place).expanduser().resolve())
+
+
+def checked_root(given: str, encodes_names: bool) -> str:
+    """The absolute root.
+
+    Args:
+        given: by the settings.
+        encodes_names: whether Java can write names that are not ASCII.
+
+    Raises:
+        ConfigurationError: one of the libraries that tables are written by takes its name for something else.
+    """
+    root = absolute(given)
+    strange = sorted({letter for letter in root if letter in _REFUSED or not letter.isprintable()})
+    if "://" not in root and strange:
+        shown = " ".join(map(repr, strange))
+        raise ConfigurationError(f"root: {root!r} has {shown} in it, which not every reader takes as it is; rename it")
+    if "://" not in root and not (root.isascii() or encodes_names):
+        raise ConfigurationError(
+            f"root: {root!r} is not ASCII, and this Java's locale cannot write it; set LC_ALL=C.UTF-8, or rename it"
+        )
+    return root
+
+
+def _encodes_names(spark: SparkSession) -> bool:
+    encoding = str(spark._jvm.java.lang.System.getProperty("sun.jnu.encoding"))  # type: ignore[union-attr]
+    return encoding.upper().replace("-", "") == "UTF8"
 
 
 def _claim(root: str, model: ModelSettings) -> None:

@@ -11,7 +11,7 @@ from lakehouse.estimators import CrossFit, TrainingSet
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_rows import Training
-from lakehouse.stations.promotion import champion_of
+from lakehouse.stations.promotion import champion_of, version_of
 from lakehouse.stations.training import verdict_on
 from lakehouse.steps.aggregate_kpis import primary_rows
 from lakehouse.steps.policy.candidates import Fitted, classes_called, judged_at_gate
@@ -100,4 +100,4 @@ def _accuracies(challenger: Challenger) -> dict[str, float]:
 
 def _legacy_as_of(evidence: Evidence) -> np.datetime64:
     """When a champion without a policy record was trained."""
-    return instant(evidence.lakehouse.registry.version(str(evidence.history.champion)).record.as_of)
+    return instant(version_of(evidence.lakehouse, str(evidence.history.champion)).record.as_of)

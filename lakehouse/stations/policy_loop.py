@@ -19,6 +19,7 @@ from lakehouse.stations.promotion import (
     promotions,
     record_verdict,
     trained_or_refused,
+    version_of,
 )
 from lakehouse.stations.shifts import blind_since, metric_windows, shifts_of
 from lakehouse.statistics.columns import text_of
@@ -131,8 +132,8 @@ def _without_record(evidence: Evidence) -> Decision:
 
     The challenger is refused only where it is credibly worse: without a record the policy sees no drift.
     """
-    registry, champion = evidence.lakehouse.registry, str(evidence.history.champion)
-    changed_at = registry.version(champion).record.changed_at
+    champion = str(evidence.history.champion)
+    changed_at = version_of(evidence.lakehouse, champion).record.changed_at
     words = f"version {champion} was trained by a release without a policy record"
     needed = 1 - evidence.lakehouse.model.policy.probation.confidence
     since = None if changed_at is None else instant(changed_at)
@@ -220,7 +221,7 @@ def _tell_of_blindness(evidence: Evidence) -> None:
     """Labels that are overdue are an alarm of their own, not a drift: once for the newest labels that came."""
     lakehouse, as_of = evidence.lakehouse, evidence.as_of
     told = lakehouse.store.rows(lakehouse.catalog.decision)
-    if lakehouse.registry.champion() is None or any((r["as_of"], r["action"]) == (as_of, BLIND) for r in told):
+    if evidence.history.champion is None or any((r["as_of"], r["action"]) == (as_of, BLIND) for r in told):
         return
     since = blind_since(evidence)
     if since is None:

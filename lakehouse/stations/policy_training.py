@@ -29,9 +29,10 @@ from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.policy_gate import verdict_on_archived, verdict_on_trained
 from lakehouse.stations.policy_rows import Training
-from lakehouse.stations.promotion import TRAINING_SECONDS
+from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, version_of
 from lakehouse.stations.training import EXAMPLE_ROWS, baseline_of, own_edges, verdict_of
 from lakehouse.statistics.baseline import to_document
+from lakehouse.statistics.sketches import BASELINE_VALUES
 from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
 from lakehouse.steps.metrics import edges_of
 from lakehouse.steps.policy.candidates import (
@@ -207,7 +208,7 @@ def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
     version = restored(record.version, history.archive[old], fitted, training.decision, as_of, training.rows)
     verdict = verdict_on_archived(training, fitted)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
-    return Judged(evidence.lakehouse.registry.version(str(old)), verdict, replace(record, version=version))
+    return Judged(version_of(evidence.lakehouse, str(old)), verdict, replace(record, version=version))
 
 
 def _logged(
@@ -260,7 +261,9 @@ def _baseline(training: Training, fitted: Fitted, result: CrossFit) -> Any:
     of_outcome = {model.labels.label: told} | dict.fromkeys(found.column_names, found)
     tables = {spec.name: of_outcome.get(spec.name, known) for spec in specs}
     edges = own_edges(specs, tables, model.metrics.bins)
-    champion = lakehouse.registry.champion()
-    if champion is not None:
-        edges |= edges_of(baseline_of(lakehouse, lakehouse.registry.version(champion)))
-    return to_document({spec.name: profiles_of(tables[spec.name], [spec], edges)[spec.name] for spec in specs})
+    current = champion_of(lakehouse)
+    if current is not None:
+        edges |= edges_of(baseline_of(lakehouse, current))
+    return to_document(
+        {spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name] for spec in specs}
+    )

@@ -2,20 +2,22 @@
 
 import datetime as dt
 import json
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import RegistryError, TrainingError
 from lakehouse.estimators import load, problem_of
-from lakehouse.registry import ModelVersion
+from lakehouse.registry import ModelVersion, TrainingRecord
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.promote import PENDING, PROMOTE, REFUSE, ROLLBACK, VERDICTS, Verdict
 from lakehouse.store import Row
 
+_LOG = logging.getLogger(__name__)
 LOOP = "retrain_and_promote"
 TRAINING_SECONDS = "training_seconds"
 """Evidence of each verdict: wall-clock time from reading the rows to the verdict."""
@@ -23,10 +25,37 @@ TRAINING_SECONDS = "training_seconds"
 Trained = TypeVar("Trained")
 
 
+def champion(lakehouse: Lakehouse) -> str | None:
+    """The version in production, by the ledger: the alias follows it, and may have been moved by hand."""
+    moves = _moves(promotions(lakehouse))
+    return str(moves[-1]["to_version"]) if moves else None
+
+
 def champion_of(lakehouse: Lakehouse) -> ModelVersion | None:
-    """What is on record of the version behind the alias."""
-    version = lakehouse.registry.champion()
-    return lakehouse.registry.version(version) if version else None
+    """What is on record of the version in production."""
+    version = champion(lakehouse)
+    return version_of(lakehouse, version) if version else None
+
+
+def version_of(lakehouse: Lakehouse, version: str) -> ModelVersion:
+    """What is on record of a version: in the registry, or if that has lost it, in the ledger of promotions.
+
+    Raises:
+        RegistryError: it is in neither.
+    """
+    try:
+        return lakehouse.registry.version(version)
+    except RegistryError:
+        row = _promotion_of(lakehouse, version)
+        if row is None:
+            raise
+        return _of_ledger(row)
+
+
+def trained_spans(lakehouse: Lakehouse) -> dict[str, tuple[dt.datetime, dt.datetime]]:
+    """For each promoted version, the event times of the first and the last row that it was trained on."""
+    rows = [row for row in promotions(lakehouse) if row["action"] == PROMOTE]
+    return {row["to_version"]: (row["trained_from"], row["trained_to"]) for row in rows}
 
 
 def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
@@ -37,10 +66,7 @@ def recorded_sha256(lakehouse: Lakehouse, version: str) -> str:
     """
     row = _promotion_of(lakehouse, version)
     if row is None:
-        raise RegistryError(
-            f"{lakehouse.model.name} version {version} is champion, but no promotion of it is on record; "
-            "let retrain_and_promote or rollback move the alias"
-        )
+        raise RegistryError(f"{lakehouse.model.name} version {version} was never promoted here; it is not used")
     return str(row["model_sha256"])
 
 
@@ -61,7 +87,19 @@ def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
     Raises:
         RegistryError: it was never promoted, or its file is not the one that was.
     """
-    return load(lakehouse.registry.model_file(version), recorded_sha256(lakehouse, version.version))
+    return load(promoted_file(lakehouse, version.version), recorded_sha256(lakehouse, version.version))
+
+
+def promoted_file(lakehouse: Lakehouse, version: str) -> bytes:
+    """The model file of a version; whoever loads it verifies its digest.
+
+    Raises:
+        RegistryError: it is not where it was; the message says what can be done.
+    """
+    try:
+        return lakehouse.registry.model_file(version_of(lakehouse, version))
+    except RegistryError as error:
+        raise RegistryError(f"{error}; restore it, or go back to the version before by jobs/rollback.py") from error
 
 
 def is_judged(lakehouse: Lakehouse, as_of: dt.datetime) -> bool:
@@ -115,7 +153,7 @@ def record_verdict(
         "as_of": as_of,
         "action": action,
         "who": LOOP,
-        "from_version": lakehouse.registry.champion(),
+        "from_version": champion(lakehouse),
         "reason": f"{why}; {verdict.reason}",
         "evidence": verdict.evidence,
         "policy_record": policy_record if verdict.promote else None,
@@ -156,7 +194,7 @@ def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version:
     if version not in (None, found):
         raise RegistryError(f"{lakehouse.model.name} version {found} waits for approval, not version {version}")
     action = PROMOTE if approved else REFUSE
-    decided = {"action": action, "who": who, "reason": reason, "from_version": lakehouse.registry.champion()}
+    decided = {"action": action, "who": who, "reason": reason, "from_version": champion(lakehouse)}
     left_out = {"recorded_at", *([] if approved else ["policy_record"])}
     _record(lakehouse, {name: value for name, value in waiting.items() if name not in left_out} | decided)
     if approved:
@@ -174,38 +212,56 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
         RegistryError: there is no champion, or none before it.
     """
     finish_alias_move(lakehouse)
-    champion = champion_of(lakehouse)
-    if champion is None:
+    current = champion(lakehouse)
+    if current is None:
         raise RegistryError(f"{lakehouse.model.name} has no champion yet; there is nothing to go back from")
-    row = _promotion_of(lakehouse, champion.version)
+    row = _promotion_of(lakehouse, current)
     if row is None or row["from_version"] is None:
-        raise RegistryError(
-            f"{lakehouse.model.name} version {champion.version} is the first; there is none to go back to"
-        )
-    target = lakehouse.registry.version(row["from_version"])
-    recorded = {"action": ROLLBACK, "who": who, "from_version": champion.version, "reason": reason}
+        raise RegistryError(f"{lakehouse.model.name} version {current} is the first; there is none to go back to")
+    target = version_of(lakehouse, row["from_version"])
+    recorded = {"action": ROLLBACK, "who": who, "from_version": current, "reason": reason}
     decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
     as_of = max(each["as_of"] for each in [*decided, *promotions(lakehouse)])
     _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(target))
     lakehouse.registry.promote(target.version)
-    return champion.version, target.version
+    return current, target.version
 
 
 def give_back(
     lakehouse: Lakehouse, as_of: dt.datetime, to_version: str, reason: str, evidence: Mapping[str, float]
 ) -> None:
     """The loop's own rollback: records it, and moves the alias back to the version before."""
-    target = lakehouse.registry.version(to_version)
-    recorded = {"action": ROLLBACK, "who": LOOP, "from_version": lakehouse.registry.champion(), "reason": reason}
+    target = version_of(lakehouse, to_version)
+    recorded = {"action": ROLLBACK, "who": LOOP, "from_version": champion(lakehouse), "reason": reason}
     _record(lakehouse, {"as_of": as_of, "evidence": dict(evidence)} | recorded | _version_columns(target))
     lakehouse.registry.promote(to_version)
 
 
 def finish_alias_move(lakehouse: Lakehouse) -> None:
-    """Moves the alias where a run was cut off between the ledger's row and the move."""
-    moves = [row for row in promotions(lakehouse) if row["action"] in (PROMOTE, ROLLBACK)]
-    if moves and lakehouse.registry.champion() == moves[-1]["from_version"]:
-        lakehouse.registry.promote(moves[-1]["to_version"])
+    """Move the alias to the champion of the ledger where a run was cut off before it did, or where the alias is gone.
+
+    An alias that somebody moved to another version is left there, and told of: the ledger counts.
+    """
+    moves = _moves(promotions(lakehouse))
+    alias, name = lakehouse.registry.champion(), lakehouse.model.name
+    wanted, before = (moves[-1]["to_version"], moves[-1]["from_version"]) if moves else (None, None)
+    if alias == wanted:
+        return
+    if wanted is None or alias not in (None, before):
+        _LOG.warning(
+            "the alias champion of %s names version %s, which this lakehouse did not promote last; version %s stays in "
+            "production; to go back use jobs/rollback.py, and then set the alias to what gold.promotion says",
+            *(name, alias, wanted),
+        )
+        return
+    try:
+        lakehouse.registry.promote(wanted)
+    except RegistryError:
+        _LOG.warning(
+            "version %s of %s, the champion by gold.promotion, is not in the registry any more; it stays in production "
+            "as long as its file is there; restore it in MLflow, or wait for the next promotion",
+            *(wanted, name),
+        )
 
 
 def promotions(lakehouse: Lakehouse) -> list[Row]:
@@ -217,6 +273,24 @@ def _promotion_of(lakehouse: Lakehouse, version: str) -> Row | None:
     """The last promotion of the version: one that was brought back took over from another than at first."""
     own = [row for row in promotions(lakehouse) if (row["to_version"], row["action"]) == (version, PROMOTE)]
     return own[-1] if own else None
+
+
+def _moves(rows: Sequence[Row]) -> list[Row]:
+    """The rows that changed what is in production."""
+    return [row for row in rows if row["action"] in (PROMOTE, ROLLBACK)]
+
+
+def _of_ledger(row: Row) -> ModelVersion:
+    """A version as its promotion tells it; how it did in cross-fitting is not known any more."""
+    record = TrainingRecord(
+        **{name: row[name] for name in ("as_of", "trained_from", "trained_to", "trained_rows", "changed_at")},
+        since_change=0,
+        judged=0,
+        wrong=0,
+        verdict="{}",
+        table_versions=json.dumps(dict(row["table_versions"])),
+    )
+    return ModelVersion(str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record)
 
 
 def _record(lakehouse: Lakehouse, row: Mapping[str, Any]) -> None:
@@ -234,5 +308,6 @@ def _version_columns(version: ModelVersion) -> dict[str, Any]:
         "trained_rows": record.trained_rows,
         "changed_at": record.changed_at,
         "model_sha256": version.sha256,
+        "run_id": version.run_id,
         "table_versions": json.loads(record.table_versions),
     }

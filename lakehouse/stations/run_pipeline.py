@@ -5,7 +5,7 @@ import time
 from lakehouse.stations.aggregate_kpis import aggregate_kpis
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import finish_alias_move
+from lakehouse.stations.promotion import champion, finish_alias_move
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.score import score
 from lakehouse.stream import AVAILABLE_NOW, interval_seconds
@@ -26,7 +26,7 @@ def _once(lakehouse: Lakehouse) -> None:
     with lakehouse.store.writing(lakehouse.catalog.promotion):
         finish_alias_move(lakehouse)
     ingest(lakehouse, AVAILABLE_NOW)
-    had_champion = lakehouse.registry.champion() is not None
+    had_champion = champion(lakehouse) is not None
     _score_and_aggregate(lakehouse)
     promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:

@@ -12,7 +12,7 @@ from lakehouse import stream
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import difference_of, load, problem_of
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import recorded_sha256
+from lakehouse.stations.promotion import champion, promoted_file, recorded_sha256
 from lakehouse.steps.retrain import features_of
 from lakehouse.steps.score import ScoringModel, with_prediction
 from lakehouse.store import Row, covering_keys_of
@@ -66,7 +66,7 @@ class Scorer:
         return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
 
     def _resolve(self, batch: Batch) -> str:
-        version = self._lakehouse.registry.champion()
+        version = champion(self._lakehouse)
         if version is None:
             raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
         self._model(version)  # before the ledger's row: a batch that names a refused file could never be scored
@@ -102,7 +102,7 @@ def scoring_model(lakehouse: Lakehouse, version: str) -> ScoringModel:
     Raises:
         RegistryError: it was never promoted, its file is not the one that was, or it does not fit the settings.
     """
-    content = lakehouse.registry.model_file(lakehouse.registry.version(version))
+    content = promoted_file(lakehouse, version)
     sha256 = recorded_sha256(lakehouse, version)
     features, problem = features_of(lakehouse.model), problem_of(lakehouse.model)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
@@ -120,7 +120,7 @@ def score(lakehouse: Lakehouse, trigger: str) -> None:
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = stream.interval_seconds(trigger)
     with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.scoring_cost):
-        while lakehouse.registry.champion() is None:
+        while champion(lakehouse) is None:
             if seconds is None:
                 return
             time.sleep(seconds)

@@ -33,6 +33,7 @@ from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_pro
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec, numbers_of, read_column
+from lakehouse.statistics.sketches import BASELINE_VALUES
 from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
 from lakehouse.steps.decide import Decision
 from lakehouse.steps.metrics import edges_of
@@ -255,7 +256,9 @@ def _baseline(lakehouse: Lakehouse, challenger: Challenger, champion: ModelVersi
     edges = own_edges(specs, tables, model.metrics.bins)
     if champion is not None:
         edges |= edges_of(baseline_of(lakehouse, champion))
-    return to_document({spec.name: profiles_of(tables[spec.name], [spec], edges)[spec.name] for spec in specs})
+    return to_document(
+        {spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name] for spec in specs}
+    )
 
 
 def own_edges(

@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 from lakehouse.errors import ConfigurationError
 from lakehouse.statistics.profile import ColumnProfile
 
-FORMAT = 1
+FORMAT = 2
 """The version of the document; another one is for readers that would misread this one."""
+_READ = (1, FORMAT)
 
 Baseline: TypeAlias = Mapping[str, ColumnProfile]
 """The profile of each column, by its name."""
@@ -26,10 +27,10 @@ def from_document(document: Any) -> dict[str, ColumnProfile]:
     """
     if not isinstance(document, Mapping) or "format" not in document:
         raise ConfigurationError('A baseline is an object with "format" and "columns": write what to_document gives.')
-    if document["format"] != FORMAT:
+    if document["format"] not in _READ:
         raise ConfigurationError(
-            f"The baseline is of format {document['format']!r}, which this version cannot read: it reads format "
-            f"{FORMAT}. Profile the rows again, or use the version that wrote it."
+            f"The baseline is of format {document['format']!r}, which this version cannot read: it reads formats "
+            f"up to {FORMAT}. Profile the rows again, or use the version that wrote it."
         )
     try:
         profiles = [ColumnProfile.from_json(column) for column in document["columns"]]

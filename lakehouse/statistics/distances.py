@@ -62,8 +62,8 @@ def l_infinity_distance(current: np.ndarray, reference: np.ndarray) -> float:
 def wasserstein_distance(current: bytes, reference: bytes) -> float:
     """The first Wasserstein distance between two quantile sketches, in the column's own unit.
 
-    The area between the two CDFs. Sketches are closer than bins, which know nothing inside the outermost ones: exact
-    up to sketches.KLL_K values a side, beyond off by at most the rank error (0.15 %) times the range, per side.
+    The area between the two CDFs. Summaries are closer than bins, which know nothing inside the outermost ones: exact
+    where both are, beyond off by at most the rank error times the range, per side.
     """
     a, b = representatives(current), representatives(reference)
     values = np.concatenate([a, b])

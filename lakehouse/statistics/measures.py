@@ -13,7 +13,7 @@ from lakehouse.statistics.moments import Moments
 from lakehouse.statistics.sketches import distinct_sketch, quantile_sketch
 
 
-def number_facts(cells: pa.Array, edges: Iterable[float] | None) -> dict[str, Any]:
+def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> dict[str, Any]:
     """What is measured of non-null numbers, booleans or timestamps, by the name of profile.ColumnProfile's field."""
     inner = None if edges is None else tuple(map(float, edges))
     # Whole numbers and timestamps above 2**53 are distinct as they are, not as doubles.
@@ -28,7 +28,7 @@ def number_facts(cells: pa.Array, edges: Iterable[float] | None) -> dict[str, An
         "max": float(finite[-1]) if len(finite) else None,
         "bin_edges": inner,
         "bin_counts": None if inner is None else tuple(sorted_bin_counts(finite, inner).tolist()),
-        "quantile_sketch": quantile_sketch(finite),
+        "quantile_sketch": quantile_sketch(finite, kept),
         "distinct_sketch": distinct_sketch(distinct),
     }
 

@@ -12,6 +12,7 @@ from lakehouse.statistics.columns import MAX_ITEMS, Cells, ColumnSpec, counted, 
 from lakehouse.statistics.measures import number_facts, text_facts
 from lakehouse.statistics.moments import NO_MOMENTS, Moments
 from lakehouse.statistics.sketches import (
+    WINDOW_VALUES,
     counts_in_bins,
     distinct_count,
     merged_distinct,
@@ -47,7 +48,7 @@ class ColumnProfile:
         bin_counts: Finite values per bin.
         items: How often each value occurs, by its text, in categorical columns; None in numeric ones, and None for
             good once more than MAX_ITEMS values were seen, whatever the order of merging.
-        quantile_sketch: Serialized KLL sketch of the finite values.
+        quantile_sketch: Serialized summary of the finite values.
         distinct_sketch: Serialized theta sketch of the non-null values.
         min_length: Characters of the shortest text.
         max_length: Characters of the longest text.
@@ -72,8 +73,16 @@ class ColumnProfile:
     total_length: int | None = None
 
     @classmethod
-    def of(cls, values: Cells, spec: ColumnSpec, edges: tuple[float, ...] | None = None) -> "ColumnProfile":
+    def of(
+        cls, values: Cells, spec: ColumnSpec, edges: tuple[float, ...] | None = None, kept: int = WINDOW_VALUES
+    ) -> "ColumnProfile":
         """The profile of a column's cells, with counts in the bins of `edges` where the column is numeric.
+
+        Args:
+            values: the cells.
+            spec: the column.
+            edges: of the bins.
+            kept: distinct numbers up to which quantiles are exact.
 
         Raises:
             ValueError: A cell that the declared type cannot hold.
@@ -86,7 +95,11 @@ class ColumnProfile:
             count=len(cells),
             num_nulls=column.null_count,
             items=None if counts is None else items_of(counts),
-            **(text_facts(counts) if spec.is_text else number_facts(cells, None if spec.is_categorical else edges)),
+            **(
+                text_facts(counts)
+                if spec.is_text
+                else number_facts(cells, None if spec.is_categorical else edges, kept)
+            ),
         )
 
     @property
@@ -143,7 +156,7 @@ class ColumnProfile:
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
         """The profile with its finite values counted in other bins, as its quantile sketch knows them.
 
-        Exact up to sketches.KLL_K values; beyond, the values up to any edge are off by at most 0.15 % of all.
+        Exact where the sketch is; beyond, values of a bucket that an edge lies in are shared out evenly.
 
         Raises:
             ValueError: The column is categorical, which has no bins.
@@ -203,7 +216,7 @@ def statistics_of(profile: ColumnProfile) -> dict[str, Any]:
 
     A statistic that does not apply to the column's type, or that has no value to be computed from, is None. Shares
     are in percent of all rows, nulls included; `stddev` is the sample's (n - 1); `quantiles` are 1000 and `median` is
-    their element 500, with the error of sketches.KLL_K beyond as many values (see sketches.quantiles).
+    their element 500, with the error of the sketch (see sketches.quantiles).
     """
     distinct = profile.distinct_count
     return {

@@ -10,7 +10,7 @@ from scipy.special import chdtrc, fdtrc, kolmogorov, ndtr
 from scipy.stats import false_discovery_control, ks_2samp, kstwo
 
 from lakehouse.statistics.moments import Moments
-from lakehouse.statistics.sketches import KLL_K, representatives
+from lakehouse.statistics.sketches import WINDOW_VALUES, is_exact, representatives, weighted_values
 
 EXACT_KS_PAIRS = 1_000_000
 """Rows times rows up to which the KS p-value is exact, which takes a millisecond; beyond, the limit is within 0.015."""
@@ -18,10 +18,10 @@ EXACT_KS_PAIRS = 1_000_000
 EXACT_KS_SIZE = 1000
 """Effective sample size up to which the asymptotic p-value is scipy's own, whose cost grows with the size."""
 
-MEAN_ERROR = 0.5 / KLL_K
-"""Standard error of the mean of a monotone function over a sketch, as a share of the function's range.
+MEAN_ERROR = 0.05 / WINDOW_VALUES
+"""Standard error of the mean of a monotone function over a summary, as a share of the function's range.
 
-Simulated for 5000 to 5 million values, in up to 168 merged parts: 0.34 / KLL_K for ranks, up to 0.45 for heavy tails.
+Simulated for 5000 to a million values: 0.015 / WINDOW_VALUES at most, for ranks and for distances from the median.
 """
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -31,15 +31,24 @@ Result: TypeAlias = dict[str, float]
 
 
 class Sample(NamedTuple):
-    """What is known of one side's finite values: ascending representatives of equal weight, and exact moments."""
+    """What is known of one side's finite values.
+
+    Attributes:
+        values: ascending representatives of equal weight, for ranks.
+        moments: exact.
+        is_exact: whether the representatives are the values themselves.
+        weighted: ascending values, and how many values each stands for, for means.
+    """
 
     values: np.ndarray
     moments: Moments
+    is_exact: bool
+    weighted: tuple[np.ndarray, np.ndarray]
 
     @classmethod
     def of(cls, sketch: bytes, moments: Moments) -> "Sample":
         """The sample that a quantile sketch and the moments of the same values stand for."""
-        return cls(representatives(sketch), moments)
+        return cls(representatives(sketch), moments, is_exact(sketch), weighted_values(sketch))
 
     @property
     def n(self) -> int:
@@ -50,11 +59,6 @@ class Sample(NamedTuple):
     def weight(self) -> float:
         """How many values each representative stands for."""
         return self.n / len(self.values)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the representatives are the values themselves."""
-        return self.n <= KLL_K
 
 
 def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
@@ -107,10 +111,9 @@ def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
 def mann_whitney_test(current: Sample, reference: Sample) -> Result:
     """The Mann-Whitney U test of whether either side tends to larger values: U of the current side, two-sided p-value.
 
-    Up to sketches.KLL_K values a side it is scipy.stats.mannwhitneyu(current, reference, method="asymptotic"), with
-    its corrections for ties and continuity. Beyond, U / (n * m) is off by the sketches' rank error (0.15 % per side at
-    most), and the p-value allows for that with MEAN_ERROR: without it ten million rows would make noise of the sketch
-    significant. Where all values are equal the p-value is 1.
+    Where both sides are exact it is scipy.stats.mannwhitneyu(current, reference, method="asymptotic"), with
+    its corrections for ties and continuity. Beyond, U / (n * m) is off by the summaries' rank error, which the p-value
+    allows for with MEAN_ERROR. Where all values are equal the p-value is 1.
     """
     n, m = current.n, reference.n
     below = np.searchsorted(reference.values, current.values, side="left")
@@ -128,10 +131,10 @@ def mann_whitney_test(current: Sample, reference: Sample) -> Result:
 def levene_test(current: Sample, reference: Sample) -> Result | None:
     """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from each side's median.
 
-    Up to sketches.KLL_K values a side it is scipy.stats.levene(current, reference, center="median"). Beyond, a side's
-    mean distance is off by the sketch's rank error (0.15 % at most) times the range, and the p-value allows for that
-    with MEAN_ERROR. None where no distance varies and the means agree, as for two constants; where they do not agree,
-    the statistic is infinite. Source: Brown & Forsythe, "Robust tests for the equality of variances" (1974).
+    Where both sides are exact it is scipy.stats.levene(current, reference, center="median"). Beyond, a side's mean
+    distance is off by less than the width of a bucket, which the p-value allows for with MEAN_ERROR. None where no
+    distance varies and the means agree, as for two constants; where they do not agree, the statistic is infinite.
+    Source: Brown & Forsythe, "Robust tests for the equality of variances" (1974).
     """
     with np.errstate(over="ignore", invalid="ignore"):
         a, b = _distances(current), _distances(reference)
@@ -175,13 +178,13 @@ class _Distances(NamedTuple):
 
 
 def _distances(sample: Sample) -> _Distances:
-    values, moments = sample.values, sample.moments
-    median = float(np.median(values))
+    (values, counts), moments = sample.weighted, sample.moments
+    median = float(np.median(sample.values))
     distances = np.abs(values - median)
-    mean = float(distances.mean())
+    mean = float(distances @ counts) / moments.n
     rounding = 8 * EPSILON * max(abs(float(values[0])), abs(float(values[-1])))
     if sample.is_exact:
-        squares, error = float(np.square(distances - mean).sum()), 0.0
+        squares, error = float(np.square(distances - mean) @ counts), 0.0
     else:
         # All squares around the median are known exactly: a sketch thins out the tails and would understate them.
         bias = (moments.mean - median) + moments.mean_rest

@@ -1,6 +1,6 @@
 """The account of lines: each that came in is in exactly one place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 SILVER, QUARANTINED, DUPLICATE = "silver", "quarantined", "duplicate"
-_LINE = ["source_file", "line"]
+_LINE = ["source_file", "landed_file_id", "line"]
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,43 @@ class Account:
         return f"{self.source}: {self.lines} lines = {' + '.join(parts[:3])} (silver: {', '.join(parts[3:])}){wrong}"
 
 
+@dataclass(frozen=True)
+class FileAccount:
+    """What became of the files of one source.
+
+    Attributes:
+        source: name of the source's tables.
+        read: files whose lines are in bronze, all of them.
+        waiting: names of files that are on record, and whose lines are not all in bronze.
+        unreadable: why each other file cannot be read, by its name.
+        odd: what is odd about files that were read, by name.
+        left_alone: names of what lies in the folder and is no file of lines.
+    """
+
+    source: str
+    read: int
+    waiting: Sequence[str]
+    unreadable: Mapping[str, str]
+    odd: Mapping[str, str]
+    left_alone: Sequence[str]
+
+    def __str__(self) -> str:
+        total = self.read + len(self.waiting) + len(self.unreadable)
+        counts = f"{self.read} read + {len(self.waiting)} waiting + {len(self.unreadable)} unreadable"
+        lines = [f"{self.source}: {total} files = {counts}; {len(self.left_alone)} left alone"]
+        lines += _named("waiting", self.waiting)
+        lines += _named("unreadable", [f"{name}: {reason}" for name, reason in self.unreadable.items()])
+        lines += _named("read, and odd", [f"{name}: {reason}" for name, reason in self.odd.items()])
+        lines += _named("left alone", self.left_alone)
+        return "\n".join(lines)
+
+
+def _named(what: str, names: Sequence[str]) -> list[str]:
+    """A line for each of the first names, and one for the number of the others."""
+    shown = [f"  {what}: {name}" for name in names[:_MOST_NAMES]]
+    return [*shown, f"  {what}: {len(names) - len(shown)} more"] if len(names) > len(shown) else shown
+
+
 def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> DataFrame:
     """How many lines are in each set of places: `places` (sorted names; none for a lost line) and `lines`.
 
@@ -49,7 +87,13 @@ def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> D
         bronze: the lines; one that was read twice (from a new checkpoint) counts once.
         places: name and rows of each place that a line can be in.
     """
-    found = reduce(DataFrame.unionByName, [rows.select(*_LINE, F.lit(name).alias("place")) for name, rows in places])
+    found = reduce(DataFrame.unionByName, [_lines(rows).withColumn("place", F.lit(name)) for name, rows in places])
     by_line = found.groupBy(*_LINE).agg(F.sort_array(F.collect_set("place")).alias("places"))
-    joined = bronze.select(*_LINE).distinct().join(by_line, _LINE, "left")
+    joined = _lines(bronze).distinct().join(by_line, _LINE, "left")
     return joined.groupBy("places").agg(F.count("*").alias("lines"))
+
+
+def _lines(rows: DataFrame) -> DataFrame:
+    """Which line each row is of; a release without a table of files numbered none."""
+    numbered = F.coalesce("landed_file_id", F.lit(0)).alias("landed_file_id")
+    return rows.select("source_file", numbered, "line")

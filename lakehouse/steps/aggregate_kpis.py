@@ -22,6 +22,7 @@ from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.quality import Quality
 from lakehouse.statistics.regression import RegressionFacts
+from lakehouse.statistics.sketches import BASELINE_VALUES, WINDOW_VALUES
 from lakehouse.statistics.windows import Segment, WindowFacts
 from lakehouse.steps.policy.encoding import CallBins
 from lakehouse.steps.score import outcome_specs
@@ -209,11 +210,14 @@ def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Ar
 
 
 def profiles_of(
-    rows: pa.Table, specs: Iterable[ColumnSpec], edges: Mapping[str, tuple[float, ...]]
+    rows: pa.Table,
+    specs: Iterable[ColumnSpec],
+    edges: Mapping[str, tuple[float, ...]],
+    kept: int = WINDOW_VALUES,
 ) -> dict[str, ColumnProfile]:
-    """The profile of each monitored column that the rows have."""
+    """The profile of each monitored column that the rows have; arguments as for `ColumnProfile.of`."""
     present = [spec for spec in specs if spec.name in rows.column_names]
-    return {spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name)) for spec in present}
+    return {spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept) for spec in present}
 
 
 def profiled_parts(rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mapping[str, tuple[float, ...]]) -> DataFrame:
@@ -221,7 +225,7 @@ def profiled_parts(rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mappin
 
     def profile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            columns = profiles_of(pa.Table.from_batches([batch]), specs, edges)
+            columns = profiles_of(pa.Table.from_batches([batch]), specs, edges, BASELINE_VALUES)
             yield pa.RecordBatch.from_pydict({"document": [json.dumps(to_document(columns))]})
 
     return rows.mapInArrow(profile, "document string")

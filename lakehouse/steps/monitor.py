@@ -11,7 +11,7 @@ from lakehouse.statistics.columns import ColumnSpec, text_of
 from lakehouse.statistics.profile import ColumnProfile
 from lakehouse.statistics.sketches import representatives
 
-FACTS_FORMAT = 3
+FACTS_FORMAT = 4
 """Raised when the code measures what it did not before: facts of another format are computed anew before they merge."""
 
 Edges = Mapping[str, tuple[float, ...]]

@@ -271,9 +271,10 @@ PROMOTION = Table(
         Column("model_sha256", "string", "Digest of the model file; verified before each load"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("policy_record", "string", "What the policy knows of the promoted version from now on, as JSON"),
+        Column("run_id", "string", "MLflow run of the training: its files are found by it, whatever the registry says"),
     ),
     from_driver=True,
-    version=2,
+    version=3,
 )
 
 

@@ -74,11 +74,12 @@ ALARMS = View(
         Column(
             "alarm",
             "string",
-            "retraining (asked for, no promotion since), approval, drift, or labels overdue",
+            "retraining (asked for, no promotion since), approval, drift, labels overdue, or file (a landed file that "
+            "cannot be read, or since yesterday one that is odd)",
         ),
-        Column("subject", "string", "The decision, the version, the column, or the day"),
-        Column("since", "timestamp", "First such decision, or start of the window"),
-        Column("until", "timestamp", "Newest such decision, or end of the window"),
+        Column("subject", "string", "The decision, the version, the column, the day, or the file"),
+        Column("since", "timestamp", "First such decision, start of the window, or when the file was looked at"),
+        Column("until", "timestamp", "Newest such decision, end of the window, or when the file was looked at"),
         Column("value", "double", "The figure that raised it"),
         Column("threshold", "double", "What it was held against"),
         Column("detail", "string", "What the figure is, or the decision in words"),
@@ -98,6 +99,11 @@ promoted AS (SELECT MAX(as_of) AS as_of FROM $promotion WHERE action = 'promote'
 verdicts AS (
   SELECT *, ROW_NUMBER() OVER (ORDER BY recorded_at DESC) AS place
   FROM $promotion WHERE action IN ('promote', 'pending', 'refuse')
+),
+looks AS (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY source_file ORDER BY seen_at DESC, landed_file_id DESC) AS place,
+    MAX(seen_at) OVER () AS newest
+  FROM $landed_file
 )
 SELECT 'retraining' AS alarm, d.action AS subject, MIN(d.as_of) AS since, MAX(d.as_of) AS until,
   MAX_BY($score, d.as_of) AS value, MAX_BY($threshold, d.as_of) AS threshold,
@@ -114,6 +120,11 @@ SELECT 'drift', f.column_name, f.window.start, f.window.end, COALESCE(f.populati
     ELSE 'Jensen-Shannon distance from the training data' END
 FROM $drift_metrics AS f JOIN clock AS c ON f.window_date = c.newest_final
 WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND f.$id = '*' AND $has_drifted
+UNION ALL
+SELECT 'file', l.source_file, l.seen_at, l.seen_at, CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), l.reason
+FROM looks AS l
+WHERE l.place = 1 AND l.reason IS NOT NULL
+  AND (l.status = 'unreadable' OR l.seen_at >= l.newest - INTERVAL '86400' SECOND)
 UNION ALL
 SELECT 'labels overdue', CAST(d.window_date AS STRING), d.window.start, d.window.end, d.label_coverage,
   CAST($least_coverage AS DOUBLE), 'share of rows whose label has come'

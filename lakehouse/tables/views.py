@@ -84,6 +84,7 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "id": model.metrics.model_id_column,
         "day": next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]),
         "features": ", ".join(f"'{name}'" for name in model.predictions.features),
+        "landed_file": catalog.landed_file.full_name,
         "profile_metrics": catalog.profile_metrics.full_name,
         "drift_metrics": catalog.drift_metrics.full_name,
         "counterfactual": catalog.counterfactual.full_name,

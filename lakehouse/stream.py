@@ -46,13 +46,14 @@ class Query:
 
     name: str
     streaming: StreamingQuery
-    errors: list[LakehouseError]
+    errors: list[BaseException]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
         """Waits `seconds` for the end of what is available, or for ever; whether the query has ended.
 
         Raises:
-            LakehouseError: the one that the handler raised, or that a continuous query stopped unexplained.
+            LakehouseError: a continuous query stopped unexplained.
+            Exception: what the handler raised, with a note of the micro-batch.
         """
         try:
             ended = bool(self.streaming.awaitTermination(seconds))
@@ -75,7 +76,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         handle: called with the micro-batch and its identity; called again with the same ones after a crash.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
-    errors: list[LakehouseError] = []
+    errors: list[BaseException] = []
 
     def with_identity(rows: DataFrame, number: int) -> None:
         query_id = rows.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
@@ -83,7 +84,8 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
             raise LakehouseError(f"{name}: Spark did not tell the query's id; no write could be made repeatable")
         try:
             handle(rows, Batch(query_id, number))
-        except LakehouseError as error:
+        except BaseException as error:  # what Rust's libraries raise is no Exception
+            error.add_note(f"micro-batch {number} of the stream {name}")
             errors.append(error)
             raise
 

@@ -51,7 +51,11 @@ REFUSED = [
     # a key that nobody reads, on top and deep down: the known ones are offered
     ("colour", "blue", "colour: is not a setting; write one of name, description, key"),
     ("margins.alarms", 12, "margins.alarms: is not a setting; write one of accuracy_drop, alarm,"),
-    ("readings.columns.temp.mim", 0, "readings.columns.temp.mim: is not a setting; write one of type, nullable, min"),
+    (
+        "readings.columns.temp.mim",
+        0,
+        "readings.columns.temp.mim: is not a setting; write one of type, field, nullable, min",
+    ),
     ("labels.coming", "x", "labels.coming: is not a setting; write one of table, columns, time, label, horizon"),
     # a key that is not there
     ("margins.alarm", ABSENT, "margins.alarm: is missing; write a value for it"),
@@ -108,6 +112,34 @@ REFUSED = [
     ("predictions.tolerance", 0.5, "predictions.tolerance: leave it out; a class is right or wrong"),
     ("predictions.problem_type", "ranking", "predictions.problem_type: Input should be 'classification' or"),
     ("training.families", {"ridge_regression": {}}, "training.families.ridge_regression: is not for a classification"),
+    ("labels.columns.quality.values", [0, 1, 1], "labels.columns.quality.values: 1 stands there more than once"),
+    ("readings.columns.temp.values", [1, 1.0], "readings.columns.temp.values: 1.0 stands there more than once"),
+    ("readings.columns.temp.values", [], "readings.columns.temp.values: Tuple should have at least 1 item"),
+    ("readings.columns.temp.values", [float("nan")], "readings.columns.temp.values.0: write a finite number"),
+    ("readings.columns.temp.values", [[1]], "readings.columns.temp.values.0: write a number, a truth value or a text"),
+    ("predictions.features", ["temp", "temp"], "predictions.features: temp stands there more than once"),
+    # bounds that bind nothing, or everything
+    ("readings.columns.temp.min", float("nan"), "readings.columns.temp.min: Input should be a finite number"),
+    ("readings.columns.temp.max", float("inf"), "readings.columns.temp.max: Input should be a finite number"),
+    ("readings.columns.temp.max", -(10**400), "readings.columns.temp.max: Input should be"),
+    ("margins.first_gain", float("nan"), "margins.first_gain: Input should be a finite number"),
+    ("policy", {"rules": []}, "policy.rules: Tuple should have at least 1 item"),
+    # what YAML makes of yes, no, on and off
+    ("labels.columns.quality.values", [True, False], "labels.columns.quality: values are of another type"),
+    ("labels.columns.quality", {"type": "string", "values": [True, False]}, "write string values (words in quotes)"),
+    ("training.seed", True, "training.seed: a number is meant here; YAML reads yes, no, on"),
+    ("readings.columns.temp.min", False, "readings.columns.temp.min: a number is meant here"),
+    ("readings.table", True, "readings.table: Input should be a valid string (it says True); YAML reads yes"),
+    ("predictions.features", ["temp", True], "predictions.features.1: Input should be a valid string (it says True);"),
+    ("readings.columns.temp", True, "readings.columns.temp: Input should be a valid dictionary"),
+    ("policy", {"growth": True}, "policy.growth: Input should be greater than 1 (it says True); YAML reads"),
+    # where a value stands in a line, and in which zone
+    ("readings.columns.temp.field", "", "readings.columns.temp.field: write the name of a field"),
+    ("readings.columns.temp.field", "a..b", "readings.columns.temp.field: write the name of a field"),
+    ("readings.columns.temp.field", [], "readings.columns.temp.field: write the name of a field"),
+    ("readings.columns.temp.field", 7, "readings.columns.temp.field: write the name of a field"),
+    ("stream.time_zone", "Berlin", "stream.time_zone: write a time zone of the IANA database"),
+    ("stream.time_zone", "../etc/passwd", "stream.time_zone: write a time zone of the IANA database"),
     # numbers out of their range say what range
     ("margins.confidence", 1.0, "margins.confidence: Input should be less than 1"),
     ("metrics.bins", 1, "metrics.bins: Input should be greater than or equal to 2"),
@@ -188,6 +220,12 @@ def test_every_wrong_key_has_its_line(written: Callable[[Any], Path]) -> None:
         ("", "should be a valid dictionary"),  # an empty file
         ("- a\n- b\n", "should be a valid dictionary"),
         ("name: [", "is not YAML"),
+        ("name: 2024-02-30", "is not YAML: day is out of range for month"),
+        ("name: a\nstream: {began: x, began: y}\n", "began: is given twice, on lines 2 and 2; write it once"),
+        ("margins: {}\nname: a\n\nmargins: {}\n", "margins: is given twice, on lines 1 and 4"),
+        ("- 1: a\n  1: b\n", "1: is given twice"),
+        ("? [a]\n: 1\n", "is not YAML: while constructing a mapping"),
+        ("[" * 5000, "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_settings_is_named(content: str, says: str, written: Callable[[Any], Path]) -> None:
@@ -203,6 +241,17 @@ def test_a_file_that_is_not_text_or_not_there_is_named(tmp_path: Path) -> None:
         load_model_settings(tmp_path / "latin.yaml")
     with pytest.raises(ConfigurationError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
         load_model_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_key_of_an_anchor_may_be_given_again(written: Callable[[Any], Path]) -> None:
+    """That is what merging is for."""
+    text = GLASSWARE.read_text().replace("temp: {type: double,", "temp: &sensor {type: double,")
+    text = text.replace("duration: {type: double,", "duration: {<<: *sensor, type: double,")
+    assert load_model_settings(written(text)).readings.columns["duration"].max == 120
+
+
+def test_a_byte_order_mark_is_no_fault(written: Callable[[Any], Path]) -> None:
+    assert load_model_settings(written("\ufeff" + GLASSWARE.read_text())) == load_model_settings(GLASSWARE)
 
 
 def test_the_environment_takes_no_other_key(written: Callable[[Any], Path]) -> None:

@@ -1,6 +1,7 @@
 """What every block of settings has in common: strict keys, and the types of single values."""
 
 import datetime as dt
+import math
 import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -25,11 +26,19 @@ def _checked_utc(moment: dt.datetime) -> dt.datetime:
 
 def checked_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values, if no two are the same, or have the same name."""
-    names = [str(getattr(value, "name", value)) for value in values]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = [getattr(value, "name", value) for value in values]
+    twice = dict.fromkeys(str(name) for place, name in enumerate(names) if name in names[:place])
     if twice:
         raise ValueError(f"{', '.join(twice)} stands there more than once; write each once")
     return values
+
+
+def _checked_scalar(given: Any) -> Any:
+    if isinstance(given, float) and not math.isfinite(given):
+        raise ValueError("write a finite number")
+    if not isinstance(given, bool | int | float | str):
+        raise ValueError("write a number, a truth value or a text (dates and words such as yes in quotes)")
+    return given
 
 
 def _checked_path(given: Any) -> tuple[str, ...]:
@@ -52,11 +61,11 @@ Span = Annotated[dt.timedelta, BeforeValidator(parse_span)]
 Moment = Annotated[dt.datetime, AfterValidator(_checked_utc)]
 FieldPath = Annotated[tuple[str, ...], BeforeValidator(_checked_path)]
 ZoneName = Annotated[str, AfterValidator(_checked_zone)]
-Scalar = bool | int | float | str
+Scalar = Annotated[bool | int | float | str, BeforeValidator(_checked_scalar)]
 ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestamp"]
 
 
 class Settings(BaseModel):
     """What every block of settings has in common: it is frozen, and a key that nobody reads is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

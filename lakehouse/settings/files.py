@@ -1,6 +1,8 @@
 """YAML files to settings; an error is one sentence for each key that is wrong, with what to write instead."""
 
+from collections.abc import Hashable, Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -11,6 +13,8 @@ from lakehouse.settings.base import Settings
 from lakehouse.settings.model import EnvironmentSettings, ModelSettings
 from lakehouse.settings.policy import PolicySettings
 
+_MERGE = "tag:yaml.org,2002:merge"
+_AS_TRUTH = "; YAML reads yes, no, on and off as true and false: put a word in quotes"
 S = TypeVar("S", bound=Settings)
 
 
@@ -33,19 +37,59 @@ def load_policy_settings(path: Path | str) -> PolicySettings:
     return _load(PolicySettings, path)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error; the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        places: dict[Any, int] = {}
+        for key, _ in node.value:  # before what `<<` merges in, which may be given again
+            if key.tag == _MERGE:
+                continue
+            name, line = self.construct_object(key, deep=True), key.start_mark.line + 1
+            if not isinstance(name, Hashable):
+                continue
+            if name in places:
+                raise _TwiceError(f"{name}: is given twice, on lines {places[name]} and {line}; write it once")
+            places[name] = line
+        return super().construct_mapping(node, deep)
+
+
+class _TwiceError(Exception):
+    """A key is given twice; the message names it."""
+
+
 def _load(kind: type[S], path: Path | str) -> S:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Loader)
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror}); name a YAML file that is there"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+    except _TwiceError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
+        raise ConfigurationError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
-        return kind.model_validate(content)
+        settings = kind.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_sentence(path, kind, item) for item in _innermost(error))) from error
+    misread = list(_misread(content, settings))
+    if misread:
+        raise ConfigurationError("\n".join(f"{path}: {key}: a number is meant here{_AS_TRUTH}" for key in misread))
+    return settings
+
+
+def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
+    """The keys of truth values that were taken for the numbers 0 and 1."""
+    if isinstance(content, bool) and not isinstance(settings, bool):
+        yield place
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            inner = settings.get(key) if isinstance(settings, dict) else getattr(settings, str(key), None)
+            yield from _misread(value, inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(content, list) and isinstance(settings, list | tuple):
+        for number, (value, inner) in enumerate(zip(content, settings, strict=False)):
+            yield from _misread(value, inner, f"{place}.{number}")
 
 
 def _innermost(error: ValidationError) -> list[Any]:
@@ -63,7 +107,9 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict | list) else f" (it says {item['input']!r})"
+    given = "" if isinstance(item["input"], dict | list) else f" (it says {shorten(repr(item['input']), 60)})"
+    if isinstance(item["input"], bool):
+        given += _AS_TRUTH
     return f"{path}: {key + ': ' if key else ''}{message}{given}"
 
 

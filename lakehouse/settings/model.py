@@ -4,9 +4,9 @@ import datetime as dt
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName
+from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName, checked_once
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 
@@ -36,7 +36,7 @@ class ColumnSettings(Settings):
     nullable: bool = False
     min: float | None = None
     max: float | None = None
-    values: tuple[Scalar, ...] | None = None
+    values: Annotated[tuple[Scalar, ...], Field(min_length=1), AfterValidator(checked_once)] | None = None
     comment: str = ""
 
     @model_validator(mode="after")
@@ -99,7 +99,7 @@ class PredictionSettings(Settings):
 
     table: Name
     problem_type: ProblemType = "classification"
-    features: Annotated[tuple[Name, ...], Field(min_length=1)]
+    features: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(checked_once)]
     positive: Scalar | None = None
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 

@@ -1,15 +1,26 @@
 """What every job's command line has in common."""
 
 import argparse
+import datetime as dt
 import logging
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from textwrap import shorten
 
 from lakehouse.errors import LakehouseError
 from lakehouse.session import open_session
 from lakehouse.settings import load_environment_settings, load_model_settings
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse, absolute, open_lakehouse
 from lakehouse.stream import AVAILABLE_NOW, interval_seconds
+
+REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130
+"""Exit codes of a job that could not do its work."""
+_LONGEST = 300
+_opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 
 
 def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentParser:
@@ -41,16 +52,52 @@ def opened(options: argparse.Namespace) -> Lakehouse:
     if options.root:
         environment = environment.model_copy(update={"root": options.root})
     interval_seconds(getattr(options, "trigger", AVAILABLE_NOW))
+    _opened_roots.append(absolute(environment.root))
     return open_lakehouse(open_session(), model, environment)
 
 
 def run_job(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Runs a job's `main`; an error that a person can act on is one sentence on standard error and exit code 2."""
+    """Runs a job's `main`, and ends the process: with its exit code, or with one sentence on standard error.
+
+    Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has foreseen, whose trace is
+    kept in a file that the sentence names.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         sys.exit(main(None) or 0)
-    except LakehouseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (SystemExit, GeneratorExit):
+        raise
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except LakehouseError as error:
+        print(f"error: {error}{_notes(error)}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except BaseException as error:  # what Rust's libraries raise is no Exception
+        print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
+        sys.exit(UNFORESEEN)
+
+
+def unforeseen(error: BaseException, folder: Path) -> str:
+    """What nobody has foreseen, in one sentence: its class, its first line, what to do, and where its trace lies."""
+    path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    except OSError as why:
+        path = Path(f"nowhere ({path}: {why.strerror})")
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no words")
+    return (
+        f"{type(error).__name__}: {shorten(first, _LONGEST)}{_notes(error)}; nothing that was done is lost: run the job "
+        f"again, and if it fails again, report it with the trace, which lies in {path}"
+    )
+
+
+def log_folder() -> Path:
+    """Where traces go: into the lakehouse that the job has opened, as long as that is a folder of this machine."""
+    inside = _opened_roots and "://" not in _opened_roots[-1]
+    return Path(_opened_roots[-1]) / "_system" / "log" if inside else Path(tempfile.gettempdir()) / "lakehouse-log"
+
+
+def _notes(error: BaseException) -> str:
+    notes = getattr(error, "__notes__", [])
+    return f" ({'; '.join(notes)})" if notes else ""

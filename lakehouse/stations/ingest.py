@@ -74,8 +74,9 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
     while left:
         try:
             return _take_in_whole(lakehouse, source, left, batch)
-        except Exception:
+        except Exception as error:
             if not record_lost(lakehouse, left):
+                error.add_note(f"while reading {left}")
                 raise
             left = _without_lost(lakehouse, left)
     return None

@@ -9,6 +9,7 @@ from lakehouse.landing import Inspected, Listed, Listing, Part
 from lakehouse.settings import StreamSettings
 
 LANDED, SAME, UNREADABLE, GONE = "landed", "same", "unreadable", "gone"
+_MOST_NAMES = 5
 BATCH_BYTES = 256 * 2**20
 """Files are read in batches of about so many bytes; a single one may be longer."""
 
@@ -208,6 +209,11 @@ class Run:
     """Parts of landed files that are taken in together, in the order of the files."""
 
     parts: tuple[tuple[FileRecord, Part], ...]
+
+    def __str__(self) -> str:
+        names = list(dict.fromkeys(record.source_file for record, _ in self.parts))
+        more = f" and {len(names) - _MOST_NAMES} more files" if len(names) > _MOST_NAMES else ""
+        return f"{', '.join(names[:_MOST_NAMES])}{more}"
 
     @property
     def size(self) -> int:

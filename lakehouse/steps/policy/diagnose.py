@@ -25,7 +25,9 @@ class ColumnDrift:
         index: population stability index (numeric) or total variation distance (categorical); 0 is no drift.
         pvalue: of the test that goes with it, adjusted for the number of columns and windows.
         nulls: share of missing values beyond the baseline's, 0–1.
+        nulls_pvalue: how likely so many more are by chance, adjusted likewise.
         outside: share of values that the champion was trained on none like: numbers outside its range, new categories.
+        outside_pvalue: how likely so many are by chance, adjusted likewise.
         since: start of the first window of the present stretch of drift; None if there is none.
     """
 
@@ -33,7 +35,9 @@ class ColumnDrift:
     index: float
     pvalue: float
     nulls: float = 0.0
+    nulls_pvalue: float = 0.0
     outside: float = 0.0
+    outside_pvalue: float = 0.0
     since: np.datetime64 | None = None
 
     @property
@@ -44,12 +48,12 @@ class ColumnDrift:
     @property
     def suspect(self) -> bool:
         """Whether it looks like a fault of the sensor: values go missing."""
-        return self.nulls > _NULL_SHARE
+        return self.nulls > _NULL_SHARE and self.nulls_pvalue < _LEVEL
 
     @property
     def beyond(self) -> bool:
         """Whether it leaves what the champion was trained on."""
-        return self.outside > _OUTSIDE_SHARE
+        return self.outside > _OUTSIDE_SHARE and self.outside_pvalue < _LEVEL
 
     @property
     def moved(self) -> bool:

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes when a server is down
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -38,6 +38,7 @@ CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
 _POLICY_FILE = "policy.json"
+_MEANING_FILE = "meaning.json"
 _CANDIDATES_FILE = "candidates.json"
 
 
@@ -102,6 +103,13 @@ class TrainingData:
     path: str
     version: int
     rows: int
+
+
+class Sample(NamedTuple):
+    """Rows of a training that show what columns may hold, and what is predicted for them."""
+
+    rows: pd.DataFrame
+    predictions: pd.Series
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,13 @@ class Registry:
         """What the retraining policy knows of the version since its training, as JSON."""
         return self._artifact(version, _POLICY_FILE).decode()
 
+    def meaning(self, version: ModelVersion) -> str | None:
+        """What the version's classes and features are, as JSON; None where an older release trained it."""
+        try:
+            return self._artifact(version, _MEANING_FILE).decode()
+        except RegistryError:
+            return None
+
     def log_policy_record(self, run_id: str, record: str) -> None:
         """Keeps the policy's record with a training, before its version is registered."""
         self._client.log_text(run_id, record, _POLICY_FILE)
@@ -208,15 +223,14 @@ class Registry:
         name: str,
         data: TrainingData,
         results: Sequence[tuple[Trial, CrossFit | Failed]],
-        example: pd.DataFrame,
-        prediction: pd.Series,
+        sample: Sample,
     ) -> str:
         """A run for the training, and under it one for each trial; returns the training's run id."""
-        parent = self._new_run(name, data, {}, example, prediction)
+        parent = self._new_run(name, data, {}, sample)
         for trial, result in results:
             tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
             failure = {"failure": result.reason} if isinstance(result, Failed) else {}
-            run = self._new_run(trial.name, data, tags | failure, example, prediction)
+            run = self._new_run(trial.name, data, tags | failure, sample)
             values = {} if isinstance(result, Failed) else result.metrics
             metrics = [Metric(key, value, _now_ms(), 0) for key, value in values.items()]
             parameters = {"window": trial.window, "family": trial.family, **trial.parameters}
@@ -231,17 +245,26 @@ class Registry:
         model: Any,
         record: TrainingRecord,
         baseline: Any,
-        example: pd.DataFrame,
-        prediction: pd.Series,
+        meaning: str,
+        sample: Sample,
     ) -> ModelVersion:
-        """Writes the model to the training's run and registers it as a new version, with its record."""
+        """Writes the model to the training's run and registers it as a new version, with its record.
+
+        Args:
+            run_id: of the training.
+            model: fitted.
+            record: of how it was trained.
+            baseline: profile of its training data.
+            meaning: what its classes and features are, as JSON.
+            sample: rows that its signature is inferred from.
+        """
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "model"
             mlflow.sklearn.save_model(
                 model,
                 target,
-                signature=infer_signature(example, prediction),
-                input_example=example,
+                signature=infer_signature(*sample),
+                input_example=sample.rows,
                 serialization_format="skops",
                 skops_trusted_types=list(TRUSTED_TYPES),
                 pip_requirements=["scikit-learn", "skops"],
@@ -249,6 +272,7 @@ class Registry:
             sha256 = hashlib.sha256((target / _MODEL_FILE).read_bytes()).hexdigest()
             self._client.log_artifacts(run_id, str(target), "model")
         self._client.log_dict(run_id, baseline, _BASELINE_FILE)
+        self._client.log_text(run_id, meaning, _MEANING_FILE)
         tags = {**record.to_tags(), "sha256": sha256}
         made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
         while int(made.version) <= self._taken:
@@ -256,9 +280,7 @@ class Registry:
             made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
         return ModelVersion(str(made.version), run_id, sha256, record)
 
-    def _new_run(
-        self, name: str, data: TrainingData, tags: Mapping[str, str], example: pd.DataFrame, prediction: pd.Series
-    ) -> str:
+    def _new_run(self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample) -> str:
         run = self._client.create_run(self._experiment, run_name=name).info.run_id
         kept = {"mlflow.source.git.commit": git_commit(), "delta_version": str(data.version), **tags}
         self._client.log_batch(run, tags=[RunTag(key, value) for key, value in kept.items()])
@@ -268,8 +290,8 @@ class Registry:
             Path(data.path).name, digest, "delta_table", source, profile=json.dumps({"num_rows": data.rows})
         )
         self._client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-        self._client.log_dict(run, example.to_dict(orient="split", index=False), "input_example.json")
-        self._client.log_dict(run, infer_signature(example, prediction).to_dict(), "signature.json")
+        self._client.log_dict(run, sample.rows.to_dict(orient="split", index=False), "input_example.json")
+        self._client.log_dict(run, infer_signature(*sample).to_dict(), "signature.json")
         return str(run)
 
     def _artifact(self, version: ModelVersion, path: str) -> bytes:

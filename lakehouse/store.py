@@ -83,6 +83,10 @@ class Store:
             else:
                 self._create(table)
 
+    def columns(self, table: Table) -> list[str]:
+        """The columns that the table on disk has, those that the settings once named among them."""
+        return [field.name for field in self._delta(table).schema().fields]
+
     def version(self, table: Table) -> int:
         """The newest Delta version of the table."""
         return self._delta(table).version()
@@ -134,7 +138,9 @@ class Store:
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Appends a Spark frame, once for each transaction however often it is tried."""
         _check_columns(f"rows for {table.full_name}", rows.schema, table)
-        writer = rows.select(*table.schema.names).write.format("delta").mode("append")
+        others = self.columns(table) if table.takes_columns else []
+        kept = [name for name in dict.fromkeys([*table.schema.names, *others]) if name in rows.columns]
+        writer = rows.select(*kept).write.format("delta").mode("append")
         writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
         writer.save(self.path(table))
 

@@ -13,11 +13,11 @@ from lakehouse.stations.account import account
 from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
 from lakehouse.steps.account import Account, whereabouts
 
-LINE = "source_file string, line bigint"
+LINE = "source_file string, line bigint, landed_file_id bigint"
 
 
 def lines(spark: SparkSession, *numbers: int, file: str = "a") -> DataFrame:
-    return spark.createDataFrame([(file, number) for number in numbers], LINE)
+    return spark.createDataFrame([(file, number, None) for number in numbers], LINE)  # by a release without ids
 
 
 def test_a_line_is_found_wherever_it_is(spark: SparkSession) -> None:

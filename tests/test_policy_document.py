@@ -39,10 +39,25 @@ def test_numbers_come_first_and_each_value_of_the_others_has_a_column():
     np.testing.assert_array_equal(matrix_of(PARCELS, names), expected)
 
 
-def test_a_value_that_a_record_names_keeps_its_column_and_one_that_is_new_has_none():
+def test_what_a_record_names_keeps_its_column_and_a_value_that_is_new_has_none():
     names = names_of(PARCELS.slice(0, 1), FEATURES, known=("grams", "lane=z", "gone=1"))
-    assert names == ("grams", "found", "fragile=true", "lane=a", "lane=z")
-    np.testing.assert_array_equal(matrix_of(PARCELS, names)[2], [3.0, np.nan, np.nan, 0, 0])
+    assert names == ("grams", "found", "fragile=true", "gone=1", "lane=a", "lane=z")
+    np.testing.assert_array_equal(matrix_of(PARCELS, names)[2], [3.0, np.nan, np.nan, np.nan, 0, 0])
+
+
+def test_a_feature_that_the_settings_no_longer_name_keeps_its_column_behind_theirs():
+    names = names_of(PARCELS, Features(("found",), ("lane",)), known=("grams", "found", "left"))
+    assert names == ("found", "grams", "left", "lane=a", "lane=b=c")
+    matrix = matrix_of(PARCELS, names)
+    np.testing.assert_array_equal(matrix[:, 1], [1.5, np.nan, 3.0])
+    assert np.isnan(matrix[:, 2]).all()
+
+
+def test_a_truth_value_is_a_number_and_an_older_record_still_reads_it_as_a_text():
+    rows = pa.table({"fragile": [1.0, None, 0.0]})
+    expected = [[1.0, 1.0, 0.0], [np.nan] * 3, [0.0, 0.0, 1.0]]
+    np.testing.assert_array_equal(matrix_of(rows, ("fragile", "fragile=true", "fragile=false")), expected)
+    np.testing.assert_array_equal(matrix_of(pa.table({"fragile": [True, None]}), ("fragile",)), [[1.0], [np.nan]])
 
 
 def test_of_very_many_values_the_most_frequent_have_a_column():

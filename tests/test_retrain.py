@@ -65,8 +65,8 @@ def test_windows_with_the_same_rows_are_tried_once():
 
 def test_features_are_split_by_kind_and_labels_coded_in_the_order_of_classes(tmp_path):
     parcel = load_model_settings(write_parcel_settings(tmp_path))
-    assert features_of(parcel).numeric == ("grams", "found")
-    assert features_of(parcel).categorical == ("lane", "fragile")
+    assert features_of(parcel).numeric == ("grams", "fragile", "found")
+    assert features_of(parcel).categorical == ("lane",)
     assert parcel.classes == ("broken", "lost", "ok")
     assert problem_of(parcel).targets(pd.Series(["ok", "broken", "lost", "ok"])).tolist() == [2, 0, 1, 2]
 
@@ -111,7 +111,7 @@ def test_the_targets_of_a_regression_are_its_labels(tmp_path):
     data = training_set(frame, repair, None)
     assert data.problem == Regression(50.0)
     assert data.targets.tolist() == (n * 10.5).tolist()
-    assert list(data.rows.columns) == ["workshop", "panels", "years", "towed"]  # no time, no label
+    assert list(data.rows.columns) == ["panels", "years", "towed", "workshop"]  # no time, no label
 
 
 def test_examples_show_a_value_and_a_missing_one_of_each_column_that_has_them():

@@ -1,6 +1,7 @@
 """What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that it is kept in."""
 
 from lakehouse.estimators.files import TRUSTED_TYPES, WORKER_CACHE, ModelCache, dump, load
+from lakehouse.estimators.meaning import Meaning
 from lakehouse.estimators.problems import Classification, Problem, Regression, probabilities, problem_of
 from lakehouse.estimators.trials import (
     CrossFit,
@@ -11,6 +12,7 @@ from lakehouse.estimators.trials import (
     check_families,
     cross_fit,
     difference_of,
+    features_of,
     fit,
     flaw_of,
     grid,
@@ -25,6 +27,7 @@ __all__ = [
     "Failed",
     "Features",
     "MatrixLearner",
+    "Meaning",
     "ModelCache",
     "Problem",
     "Regression",
@@ -36,6 +39,7 @@ __all__ = [
     "cross_fit_weighted",
     "difference_of",
     "dump",
+    "features_of",
     "fit",
     "fit_weighted",
     "flaw_of",

@@ -34,12 +34,14 @@ class Classification:
     A row is right where the most probable class is its label's; its loss is 1 where it is not, else 0.
 
     Attributes:
-        classes: in ascending order.
+        classes: by their codes.
         positive: of two classes, the one whose probability is the score.
+        retired: those that labels do not have any more; they keep their codes, and are not learned.
     """
 
     classes: tuple[Scalar, ...]
     positive: Scalar
+    retired: tuple[Scalar, ...] = ()
 
     families: ClassVar[Families] = {
         "decision_tree": DecisionTreeClassifier,
@@ -52,8 +54,22 @@ class Classification:
     won_by: ClassVar[str] = "right by"
     too_few: ClassVar[str] = "too few rows of each class to compare models on"
 
+    @property
+    def active(self) -> tuple[Scalar, ...]:
+        """The classes that labels have, in the order of their codes."""
+        return tuple(each for each in self.classes if each not in self.retired)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether labels have two classes."""
+        return len(self.active) == 2
+
+    def score(self, outputs: np.ndarray) -> np.ndarray:
+        """Of two classes the positive one's probability, of more the greatest."""
+        return outputs[:, self.classes.index(self.positive)] if self.is_binary else outputs.max(axis=1)
+
     def targets(self, labels: pd.Series) -> np.ndarray:
-        """The place of each label among the classes (int64)."""
+        """The code of each label (int64)."""
         return pd.Categorical(labels, categories=list(self.classes)).codes.astype(np.int64)
 
     def folds(self, targets: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
@@ -78,9 +94,7 @@ class Classification:
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
         """What a prediction says of itself: `prediction`, and `score` as the predictions table has it."""
-        two = outputs.shape[1] == 2
-        score = outputs[:, self.classes.index(self.positive)] if two else outputs.max(axis=1)
-        return {"prediction": [self.classes[code] for code in self.predicted(outputs)], "score": score}
+        return {"prediction": [self.classes[code] for code in self.predicted(outputs)], "score": self.score(outputs)}
 
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Whether each row's class is its label's."""
@@ -223,7 +237,7 @@ def problem_of(model: ModelSettings) -> Problem:
     """The problem that the settings name."""
     if model.predictions.tolerance is not None:
         return Regression(model.predictions.tolerance)
-    return Classification(model.classes, model.positive)
+    return Classification(model.classes, model.positive, model.retired_classes)
 
 
 def probabilities(model: Pipeline, rows: pd.DataFrame, n_classes: int) -> np.ndarray:

@@ -15,9 +15,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.estimators.problems import Problem
+from lakehouse.settings import ModelSettings
 
 SCALED = frozenset({"logistic_regression", "ridge_regression"})  # their penalty depends on the features' units
 _LONGEST_REASON = 500
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in its order; text and booleans are encoded, numbers are taken as they are."""
+    """The columns that a model reads, in its order: numbers (booleans are 0 and 1) as they are, text encoded."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...] = ()
@@ -45,6 +47,33 @@ class Features:
     def names(self) -> list[str]:
         """All of them, in the order in which the model is fitted."""
         return [*self.numeric, *self.categorical]
+
+    def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The columns as models take them: numbers as doubles, text as objects; a column that is not there is missing.
+
+        Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees compute in, its
+        greatest. The types of a frame do not depend on which values it has: encoders refuse others than they know.
+        """
+        columns = {name: rows[name] if name in rows else pd.Series(None, rows.index, object) for name in self.names}
+        numbers = {name: _numbers(columns[name]) for name in self.numeric}
+        texts = {name: _objects(columns[name]) for name in self.categorical}
+        return pd.DataFrame({**numbers, **texts}, index=rows.index)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    known = column.where(column.notna(), np.nan) if column.dtype == object else column
+    return np.clip(known.to_numpy(np.float64, na_value=np.nan), -LARGEST_FLOAT32, LARGEST_FLOAT32)
+
+
+def _objects(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), None)
+
+
+def features_of(model: ModelSettings) -> Features:
+    """The model's features by kind, in the order of its settings."""
+    kinds = {name: model.readings.columns[name].type for name in model.predictions.features}
+    text = tuple(name for name, kind in kinds.items() if kind == "string")
+    return Features(tuple(name for name in kinds if name not in text), text)
 
 
 @dataclass(frozen=True)

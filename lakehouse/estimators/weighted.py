@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,17 +31,26 @@ class Weighting:
 
 @dataclass(frozen=True)
 class MatrixLearner:
-    """A point of a family's grid, fitted to a matrix of numbers: what candidates are compared with."""
+    """A point of a family's grid, fitted to a matrix of numbers: what candidates are compared with.
+
+    Attributes:
+        trial: the point.
+        problem: what is learned.
+        seed: of what is random.
+        columns: places of the matrix's columns that are learned from; all of them without it.
+    """
 
     trial: Trial
     problem: Problem
     seed: int
+    columns: tuple[int, ...] | None = None
 
     def __call__(self, features: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> Pipeline:
         """The fitted model; missing values are taken at the median of its rows."""
         scale = [StandardScaler()] if self.trial.family in SCALED else []
         fill = SimpleImputer(strategy="median", keep_empty_features=True)
-        model = make_pipeline(fill, *scale, estimator(self.trial, self.problem, self.seed))
+        kept = [] if self.columns is None else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
+        model = make_pipeline(*kept, fill, *scale, estimator(self.trial, self.problem, self.seed))
         return model.fit(features, codes, **_weights_of(model, weights))
 
 

@@ -83,7 +83,7 @@ def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
     """The keys of truth values that were taken for the numbers 0 and 1."""
     if isinstance(content, bool) and not isinstance(settings, bool):
         yield place
-    elif isinstance(content, dict):
+    elif isinstance(content, dict) and isinstance(settings, dict | Settings):
         for key, value in content.items():
             inner = settings.get(key) if isinstance(settings, dict) else getattr(settings, str(key), None)
             yield from _misread(value, inner, f"{place}.{key}".lstrip("."))

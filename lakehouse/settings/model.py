@@ -1,10 +1,11 @@
 """A model's YAML file, block by block, and the environment."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName, checked_once
 from lakehouse.settings.metrics import MetricSettings
@@ -146,6 +147,13 @@ class ModelSettings(Settings):
     margins: MarginSettings
     policy: PolicySettings = PolicySettings()
     approval: Literal["automatic", "manual"] = "automatic"
+    _known_classes: tuple[Any, ...] = PrivateAttr(())
+
+    def knowing(self, classes: Sequence[Any]) -> "ModelSettings":
+        """The same for a lakehouse whose versions know these classes: each keeps its place in `classes` for good."""
+        model = self.model_copy()
+        model._known_classes = tuple(classes)
+        return model
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":
@@ -240,15 +248,27 @@ class ModelSettings(Settings):
 
     @property
     def classes(self) -> tuple[Scalar, ...]:
-        """The label's classes, in ascending order; a regression has none."""
-        return tuple(
-            sorted(self.labels.columns[self.labels.label].values or (), key=lambda value: (str(type(value)), value))
-        )
+        """The label's classes: those that earlier versions know, in their order, then new ones, in ascending order.
+
+        The place of a class is its code, in what is kept of versions too. A regression has none.
+        """
+        return (*self._known_classes, *(each for each in self._active_classes if each not in self._known_classes))
+
+    @property
+    def retired_classes(self) -> tuple[Any, ...]:
+        """Classes that earlier versions know, and the settings do not name any more."""
+        return tuple(each for each in self._known_classes if each not in self._active_classes)
+
+    @property
+    def _active_classes(self) -> tuple[Any, ...]:
+        """The classes that the settings name, in ascending order."""
+        given = self.labels.columns[self.labels.label].values or ()
+        return tuple(sorted(given, key=lambda value: (str(type(value)), value)))
 
     @property
     def positive(self) -> Scalar:
         """The class whose probability is the score of a two-class model: as named, else the last."""
-        return self.classes[-1] if self.predictions.positive is None else self.predictions.positive
+        return self._active_classes[-1] if self.predictions.positive is None else self.predictions.positive
 
 
 class EnvironmentSettings(Settings):

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import ConfigurationError, StoreError
-from lakehouse.estimators import problem_of
+from lakehouse.estimators import features_of, problem_of
 from lakehouse.settings import ModelSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.candidates import Model
@@ -17,7 +17,6 @@ from lakehouse.steps.policy.document import instant
 from lakehouse.steps.policy.encoding import matrix_of, names_of
 from lakehouse.steps.policy.evidence import Rows
 from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
-from lakehouse.steps.retrain import features_of
 from lakehouse.store import table_at
 from lakehouse.tables import Catalog, catalog_of
 
@@ -119,7 +118,7 @@ def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame
 
 def _rows(found: pd.DataFrame, told: np.ndarray, model: ModelSettings) -> Rows:
     features = features_of(model)
-    table = pa.Table.from_pandas(found[features.names], preserve_index=False)
+    table = pa.Table.from_pandas(features.frame(found), preserve_index=False)
     names = names_of(table, features)
     codes = np.array(problem_of(model).targets(found[model.labels.label]))
     made = _moments(found[model.event_time])

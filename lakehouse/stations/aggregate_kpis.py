@@ -16,6 +16,7 @@ from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
 from lakehouse.stations.counterfactual import compare_with_alternatives
+from lakehouse.stations.feature_columns import sources_of, with_features
 from lakehouse.stations.label_batch import recorded_as_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
@@ -207,7 +208,10 @@ class Aggregator:
         first = self._first_model(promoted[0])
         if first is None:
             return predictions
-        return with_other_prediction(predictions, first, prediction_type(self._lakehouse), steps.UNRETRAINED)
+        sources = sources_of(self._lakehouse, self._catalog.predictions, first.features.names)
+        known = with_features(predictions, sources, predictions.columns)
+        found = with_other_prediction(known, first, prediction_type(self._lakehouse), steps.UNRETRAINED)
+        return found.select(*predictions.columns, steps.UNRETRAINED)
 
     def _fetched_first(self, version: str) -> ScoringModel | None:
         try:

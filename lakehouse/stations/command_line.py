@@ -4,6 +4,7 @@ import argparse
 import datetime as dt
 import logging
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -20,6 +21,7 @@ from lakehouse.stream import AVAILABLE_NOW, interval_seconds
 REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130
 """Exit codes of a job that could not do its work."""
 _LONGEST = 300
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt): ")
 _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 
 
@@ -78,18 +80,24 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> None:
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
-    """What nobody has foreseen, in one sentence: its class, its first line, what to do, and where its trace lies."""
+    """What nobody has foreseen, in one sentence: its class and words, what to do, and where its trace lies."""
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except OSError as why:
         path = Path(f"nowhere ({path}: {why.strerror})")
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no words")
-    return (
-        f"{type(error).__name__}: {shorten(first, _LONGEST)}{_notes(error)}; nothing that was done is lost: run the job "
-        f"again, and if it fails again, report it with the trace, which lies in {path}"
-    )
+    what = f"{type(error).__name__}: {shorten(_words(error), _LONGEST)}{_notes(error)}"
+    advice = "nothing that was done is lost: run the job again, and if it fails again, report it with the trace"
+    return f"{what}; {advice}, which lies in {path}"
+
+
+def _words(error: BaseException) -> str:
+    """The line of an error that tells most: what a worker raised, if it carries that with it, else its first."""
+    text = str(getattr(error, "java_exception", None) or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)] if "Traceback (most recent call last)" in text else []
+    return next(iter([*raised[-1:], *lines]), "no words")
 
 
 def log_folder() -> Path:

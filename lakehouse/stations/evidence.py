@@ -10,18 +10,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
+from sklearn.pipeline import Pipeline
 
-from lakehouse.estimators import ModelCache, problem_of
+from lakehouse.estimators import Classification, Features, ModelCache, Regression, features_of, problem_of
+from lakehouse.stations.feature_columns import features_read, joined_columns, sources_of
 from lakehouse.stations.label_batch import start_of_newest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import promoted_file, recorded_sha256
+from lakehouse.stations.promotion import meaning_of, promoted_file, recorded_sha256
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.policy.candidates import recalled
 from lakehouse.steps.policy.document import instant, moment_of
 from lakehouse.steps.policy.encoding import matrix_of, names_of
 from lakehouse.steps.policy.evidence import BinCounts, Recent, Rows
 from lakehouse.steps.policy.history import History
-from lakehouse.steps.retrain import features_of
 from lakehouse.store import since_day
 
 LABEL_TIME = "_label_time"  # no model's column begins with an underscore
@@ -107,8 +108,9 @@ class Evidence:
         where: Expression = time >= _scalar(start - _STATISTICS_UNIT)
         if end is not None:
             where &= time < _scalar(end)
-        wanted = dict.fromkeys([key, model.event_time, *model.predictions.features, PREDICTION, "model_version"])
-        found = store.arrow(catalog.predictions, where, list(wanted)).to_pandas()
+        others, sources = [key, model.event_time, PREDICTION, "model_version"], self._sources
+        wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
+        found = joined_columns(store.arrow(catalog.predictions, where, list(wanted)), sources, others).to_pandas()
         found = found[found[model.event_time] >= start]
         if not len(found):
             return found.assign(**{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None})
@@ -150,12 +152,31 @@ class Evidence:
 
     def called_by(self, version: int, calls: pd.DataFrame) -> np.ndarray:
         """The class code that a promoted version gives each row."""
-        problem = problem_of(self.lakehouse.model)
-        sha256 = recorded_sha256(self.lakehouse, str(version))
-        model = _MODELS.get(sha256, lambda: promoted_file(self.lakehouse, str(version)))
+        meaning, model = meaning_of(self.lakehouse, str(version)), self._model(version)
         if not len(calls):
             return np.empty(0, dtype=np.int64)
-        return problem.predicted(problem.outputs(model, calls[features_of(self.lakehouse.model).names]))
+        own = meaning.problem.predicted(meaning.problem.outputs(model, meaning.features.frame(calls)))
+        return own if isinstance(meaning.problem, Regression) else self.codes(pd.Series(meaning.problem.classes))[own]
+
+    def classes_of(self, version: int) -> np.ndarray:
+        """The codes of the classes that a promoted version can call."""
+        known = meaning_of(self.lakehouse, str(version)).problem
+        assert isinstance(known, Classification)
+        return self.codes(pd.Series(known.classes))[self._model(version).classes_]
+
+    def _model(self, version: int) -> Pipeline:
+        sha256 = recorded_sha256(self.lakehouse, str(version))
+        return _MODELS.get(sha256, lambda: promoted_file(self.lakehouse, str(version)))
+
+    @cached_property
+    def features(self) -> Features:
+        """The features of the settings, then those that versions on record read besides."""
+        return features_read(self.lakehouse, map(str, self.history.records))
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        """Columns of the predictions that hold each of them."""
+        return sources_of(self.lakehouse, self.lakehouse.catalog.predictions, self.features.names)
 
     def codes(self, values: pd.Series) -> np.ndarray:
         """Class codes of labels or predictions."""
@@ -164,9 +185,8 @@ class Evidence:
     def rows_of(self, labelled: pd.DataFrame) -> Rows:
         """Labelled rows as the policy has them."""
         model = self.lakehouse.model
-        features = features_of(model)
-        table = pa.Table.from_pandas(labelled[features.names], preserve_index=False)
-        names = names_of(table, features, self.history.names)
+        table = pa.Table.from_pandas(self.features.frame(labelled), preserve_index=False)
+        names = names_of(table, features_of(model), self.history.names)
         made, told = _moments(labelled[model.event_time]), _moments(labelled[LABEL_TIME])
         codes = self.codes(labelled[model.labels.label])
         return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
@@ -207,7 +227,8 @@ class Evidence:
 
     def _bins(self, version: int, rows: pd.DataFrame, calls: np.ndarray) -> np.ndarray:
         """In which bins the calls of a version are."""
-        features = pa.Table.from_pandas(rows[features_of(self.lakehouse.model).names], preserve_index=False)
+        own = meaning_of(self.lakehouse, str(version)).features
+        features = pa.Table.from_pandas(own.frame(rows), preserve_index=False)
         return self.history.records[version].call_bins.bins(features, calls)
 
     @property

@@ -4,8 +4,10 @@ import datetime as dt
 
 import numpy as np
 import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse.settings import ModelSettings
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion
 from lakehouse.steps.policy.document import moment_of
@@ -71,10 +73,17 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
 
 
 def labelled_readings(lakehouse: Lakehouse) -> int:
-    """How many readings have a label."""
+    """How many readings have a label that can be learned."""
     key = lakehouse.model.key
     readings = lakehouse.store.read(lakehouse.catalog.readings).select(key)
-    return readings.join(lakehouse.store.read(lakehouse.catalog.labels).select(key), key).count()
+    labels = with_active_labels(lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model)
+    return readings.join(labels.select(key), key).count()
+
+
+def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:
+    """The labels but for those of a class that the settings do not name any more."""
+    retired = list(model.retired_classes)
+    return labels.where(~F.col(model.labels.label).isin(retired)) if retired else labels
 
 
 def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:

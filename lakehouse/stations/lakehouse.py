@@ -1,20 +1,25 @@
 """One lakehouse, opened: a model's settings, its tables, its registry, and where its lines land."""
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.estimators import check_families, problem_of
+from lakehouse.estimators import Classification, Meaning, check_families, problem_of
 from lakehouse.registry import Place, Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings, SourceSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.steps.custom.check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom.metrics import CustomMetrics
+from lakehouse.steps.promote import PROMOTE
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, Table, View, catalog_of, views_of
@@ -113,14 +118,37 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     views = views_of(model, catalog)
     _claim(root, model)
     store = Store(spark, root, catalog)
-    lakehouse = Lakehouse(model, environment, store)
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     if model.metrics.custom:
-        lakehouse.custom_metrics  # noqa: B018 - a wrong one is told now, not when its first row comes
+        Lakehouse(model, environment, store).custom_metrics  # noqa: B018 - a wrong one is told now
     store.create_missing()
+    lakehouse = Lakehouse(model.knowing(_known_classes(store, model)), environment, store)
     if "://" not in root:
         _write_sql(views, store)
     return lakehouse
+
+
+def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
+    """The classes that promoted versions know, in the order of their codes; new ones only ever come behind them."""
+    promoted = store.rows(store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"])
+    if not promoted or model.is_regression:
+        return []
+    kept = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
+    problems = [Meaning.from_json(text).problem for text in kept if text]
+    classes = [each for problem in problems if isinstance(problem, Classification) for each in problem.classes]
+    return list(dict.fromkeys([*(_classes_of_older_release(store, model) if None in kept else []), *classes]))
+
+
+def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
+    """Those that the metrics were computed for when a release did not keep the classes of a version."""
+    monitors = store.rows(store.catalog.monitor, columns=["monitor_version", "configuration"])
+    if not monitors:
+        return list(model.classes)
+    oldest = min(monitors, key=lambda row: row["monitor_version"])
+    kind = model.labels.columns[model.labels.label].type
+    readers: dict[str, Callable[[str], Any]] = {"integer": int, "long": int, "double": float, "boolean": "true".__eq__}
+    read = readers.get(kind, str)
+    return [read(text) for text in json.loads(oldest["configuration"])["predicts"]["classes"]]
 
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:

@@ -1,13 +1,14 @@
 """The gate under the policy: on which rows, slices and figures a challenger is judged."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
 
-from lakehouse.estimators import CrossFit, TrainingSet
+from lakehouse.estimators import CrossFit, TrainingSet, problem_of
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_rows import Training
@@ -17,7 +18,7 @@ from lakehouse.steps.aggregate_kpis import primary_rows
 from lakehouse.steps.policy.candidates import Fitted, classes_called, judged_at_gate
 from lakehouse.steps.policy.document import instant
 from lakehouse.steps.policy.gate import Challenger, judge
-from lakehouse.steps.promote import Verdict
+from lakehouse.steps.promote import Verdict, judge_first
 
 
 def verdict_on_trained(training: Training, fitted: Fitted, model: Pipeline, result: CrossFit) -> Verdict:
@@ -32,7 +33,7 @@ def verdict_on_trained(training: Training, fitted: Fitted, model: Pipeline, resu
     lakehouse, data = training.evidence.lakehouse, training.data()
 
     def compared(*_: object) -> Verdict:
-        return _compared(training, fitted, _milliseconds(model, data))
+        return _compared(training, fitted, model.classes_, _milliseconds(model, data))
 
     judged = CrossFit(result.outputs[data.judged], result.metrics)
     return verdict_on(lakehouse, champion_of(lakehouse), model, judged, data, compared)
@@ -40,7 +41,7 @@ def verdict_on_trained(training: Training, fitted: Fitted, model: Pipeline, resu
 
 def verdict_on_archived(training: Training, fitted: Fitted) -> Verdict:
     """The gate's verdict on an archived version as it is, whose calls the candidate holds."""
-    return _compared(training, fitted, None)
+    return _compared(training, fitted, training.evidence.classes_of(int(fitted.candidate.version or 0)), None)
 
 
 def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
@@ -52,14 +53,25 @@ def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
     return 1_000 * (time.perf_counter() - began)
 
 
-def _compared(training: Training, fitted: Fitted, milliseconds: float | None) -> Verdict:
-    """The gate, on judged rows whose labels came after the champion was trained."""
+def _compared(training: Training, fitted: Fitted, own: np.ndarray, milliseconds: float | None) -> Verdict:
+    """The gate, on judged rows whose labels came after the champion was trained, and that both models can call.
+
+    Args:
+        training: whose rows it is judged on.
+        fitted: the challenger, cross-fitted.
+        own: codes of the classes that it can call.
+        milliseconds: it takes for a thousand rows.
+    """
     evidence, rows, judged = training.evidence, training.rows, training.judged
     policy, history = evidence.lakehouse.model.policy, evidence.history
     champion = history.champion_record
     trained = champion.as_of if champion else _legacy_as_of(evidence)
-    new = judged_at_gate(fitted, rows, judged, trained)
     version = history.champion or 0
+    candidates = judged_at_gate(fitted, rows, judged, trained)
+    new = candidates & np.isin(rows.codes, own) & np.isin(rows.codes, evidence.classes_of(version))
+    left_out = int(candidates.sum() - new.sum())
+    if left_out and not new.any():
+        return _of_other_classes(training, fitted, left_out)
     before = training.calls.get(version)
     calls = evidence.called_by(version, training.labelled[new]) if before is None else before[new]
     classes = classes_called(fitted, judged)
@@ -68,7 +80,19 @@ def _compared(training: Training, fitted: Fitted, milliseconds: float | None) ->
         rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices
     )
     judgement = judge(challenger, training.decision.confidence, policy.gate)
-    return Verdict(judgement.passed, judgement.reason, {**judgement.evidence, **_accuracies(challenger)})
+    words = f"; {left_out} more have a label that one of them does not know" if left_out else ""
+    evidence_of = {**judgement.evidence, **_accuracies(challenger), **({"left_out": left_out} if left_out else {})}
+    return Verdict(judgement.passed, f"{judgement.reason}{words}", evidence_of)
+
+
+def _of_other_classes(training: Training, fitted: Fitted, rows: int) -> Verdict:
+    """Where all labels are ones that the champion cannot call, the challenger is judged as a first model is."""
+    lakehouse = training.evidence.lakehouse
+    judged = training.judged & (fitted.calls >= 0)
+    problem, codes, calls = problem_of(lakehouse.model), training.rows.codes[judged], fitted.calls[judged]
+    verdict = judge_first(problem, codes, calls, lakehouse.model.margins)
+    words = f"the champion knows none of the labels of {rows} rows, so it is judged as a first model: {verdict.reason}"
+    return replace(verdict, reason=words)
 
 
 def _slices(lakehouse: Lakehouse, keys: pd.Series) -> dict[str, np.ndarray]:

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from lakehouse.estimators import Meaning
 from lakehouse.stations.approval import unless_held
 from lakehouse.stations.evidence import LABEL_TIME, Evidence
+from lakehouse.stations.feature_columns import unknown_to_settings
 from lakehouse.stations.label_batch import labelled_readings, newest_label
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_training import judged_before, train_by_policy
 from lakehouse.stations.promotion import (
     LOOP,
     give_back,
+    meaning_of,
     promotions,
     record_verdict,
     trained_or_refused,
@@ -184,7 +187,7 @@ def _diagnosis(evidence: Evidence, record: Record, decision: Decision) -> Diagno
 def _record(evidence: Evidence, decision: Decision, diagnosis: Diagnosis | None) -> None:
     """Writes the decision's row."""
     decision = unless_held(evidence.lakehouse, decision)
-    told = diagnosis.sentences if diagnosis and diagnosis.kinds else ()
+    told = [*(diagnosis.sentences if diagnosis and diagnosis.kinds else ()), *_other_meaning(evidence)]
     row = {
         "action": decision.action,
         "retrain": decision.retrain,
@@ -202,6 +205,17 @@ def _record(evidence: Evidence, decision: Decision, diagnosis: Diagnosis | None)
             "advice": diagnosis.advice,
         }
     _append(evidence, row)
+
+
+def _other_meaning(evidence: Evidence) -> list[str]:
+    """What the champion does not share with the settings, which a training would bring."""
+    lakehouse, champion = evidence.lakehouse, evidence.history.champion
+    if champion is None:
+        return []
+    meaning = meaning_of(lakehouse, str(champion))
+    difference, gone = meaning.difference(Meaning.of(lakehouse.model)), unknown_to_settings(lakehouse, meaning)
+    words = [f"version {champion} {difference}; the next training follows the settings"] if difference else []
+    return words + [f"{name} does not come any more and counts as missing" for name in gone]
 
 
 def _append(evidence: Evidence, row: Mapping[str, Any]) -> None:

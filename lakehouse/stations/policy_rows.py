@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lakehouse.estimators import TrainingSet, problem_of
+from lakehouse.estimators import TrainingSet, features_of, problem_of
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.training import labelled_rows
 from lakehouse.steps.policy.candidates import FOLDS
 from lakehouse.steps.policy.decide import Decision
+from lakehouse.steps.policy.encoding import feature_of
 from lakehouse.steps.policy.evidence import Rows
 from lakehouse.steps.policy.version import judged_rows
-from lakehouse.steps.retrain import features_of
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,24 @@ class Training:
         """The newest labelled rows, at the Delta versions of now."""
         lakehouse = evidence.lakehouse
         versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-        labelled = labelled_rows(lakehouse, versions, evidence.as_of)
+        labelled = labelled_rows(lakehouse, versions, evidence.as_of, evidence.features)
         rows = evidence.rows_of(labelled)
         return cls(evidence, decision, labelled, rows, versions, judged_rows(decision, rows), {})
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """The names among those of the rows that belong to features of the settings."""
+        features = set(self.evidence.lakehouse.model.predictions.features)
+        return tuple(name for name in self.rows.names if feature_of(name) in features)
 
     def data(self) -> TrainingSet:
         """The rows as families are fitted to them."""
         model = self.evidence.lakehouse.model
+        features = features_of(model)
         return TrainingSet(
-            features=features_of(model),
+            features=features,
             problem=problem_of(model),
-            rows=self.labelled[list(model.predictions.features)],
+            rows=features.frame(self.labelled),
             targets=self.rows.codes,
             windows={},
             judged=self.judged,

@@ -17,6 +17,7 @@ from lakehouse.estimators import (
     CrossFit,
     Failed,
     MatrixLearner,
+    Meaning,
     TrainingSet,
     Trial,
     Weighting,
@@ -25,7 +26,7 @@ from lakehouse.estimators import (
     grid,
     problem_of,
 )
-from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
+from lakehouse.registry import ModelVersion, Sample, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.policy_gate import verdict_on_archived, verdict_on_trained
 from lakehouse.stations.policy_rows import Training
@@ -111,7 +112,9 @@ def _chosen(training: Training) -> tuple[Fitted | None, list[Mapping[str, Any]]]
         candidates = [Candidate("since_change", start=training.decision.change_at)]
     for version in {each for one in candidates for each in (one.reference, one.version) if each is not None}:
         training.calls[version] = evidence.called_by(version, training.labelled)
-    learner = MatrixLearner(_trials(training)[0], problem_of(evidence.lakehouse.model), training.data().seed)
+    columns = None if training.current == rows.names else tuple(rows.names.index(name) for name in training.current)
+    problem, seed = problem_of(evidence.lakehouse.model), training.data().seed
+    learner = MatrixLearner(_trials(training)[0], problem, seed, columns)
     shared = (rows, judged, training.calls, learner)
     results = _as_tasks(spark.sparkContext, candidates, shared, lambda one, given: cross_fit(one, *given))
     kept = [each for each in results if each is not None]
@@ -169,19 +172,20 @@ def _trained(training: Training, fitted: Fitted, tried: list[Mapping[str, Any]],
     tuned = replace(fitted, calls=calls)
     verdict = verdict_on_trained(training, tuned, model, result)
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
-    run_id, shown, outcome = _logged(training, list(zip(trials, results, strict=True)), tried)
+    run_id, sample = _logged(training, list(zip(trials, results, strict=True)), tried)
     history = training.evidence.history
     as_of = instant(training.evidence.as_of)
-    version = record_of(0, tuned, decision, as_of, training.rows, history.champion_record)
-    record = PolicyRecord(version, training.rows.names, fitted.candidate.name, float(fitted.weights.max()))
+    rows = training.rows.only(training.current)
+    version = record_of(0, tuned, decision, as_of, rows, history.champion_record)
+    record = PolicyRecord(version, rows.names, fitted.candidate.name, float(fitted.weights.max()))
     lakehouse.registry.log_policy_record(run_id, record.to_json())
     registered = lakehouse.registry.register(
         run_id,
         model,
         _training_record(training, tuned, verdict),
         _baseline(training, tuned, result),
-        shown,
-        outcome,
+        Meaning.of(lakehouse.model).to_json(),
+        sample,
     )
     return Judged(registered, verdict, record.numbered(registered.version))
 
@@ -213,7 +217,7 @@ def _brought_back(training: Training, fitted: Fitted, began: float) -> Judged:
 
 def _logged(
     training: Training, results: Sequence[tuple[Trial, CrossFit | Failed]], tried: list[Mapping[str, Any]]
-) -> tuple[str, pd.DataFrame, pd.Series]:
+) -> tuple[str, Sample]:
     """The training's run, and the rows that its signature was inferred from."""
     lakehouse, data, versions = training.evidence.lakehouse, training.data(), training.versions
     labels = lakehouse.catalog.labels
@@ -222,9 +226,10 @@ def _logged(
     shown = data.rows.iloc[places].reset_index(drop=True)
     outcome = pd.Series(data.targets[places], name=lakehouse.model.labels.label)
     name = f"{training.decision.action} as of {training.evidence.as_of:%Y-%m-%d}"
-    run_id = lakehouse.registry.log_training(name, source, results, shown, outcome)
+    sample = Sample(shown, outcome)
+    run_id = lakehouse.registry.log_training(name, source, results, sample)
     lakehouse.registry.log_candidates(run_id, tried)
-    return run_id, shown, outcome
+    return run_id, sample
 
 
 def _training_record(training: Training, fitted: Fitted, verdict: Verdict) -> TrainingRecord:

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import RegistryError, TrainingError
-from lakehouse.estimators import load, problem_of
+from lakehouse.estimators import Meaning, load, problem_of
 from lakehouse.registry import ModelVersion, TrainingRecord
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.promote import PENDING, PROMOTE, REFUSE, ROLLBACK, VERDICTS, Verdict
 from lakehouse.store import Row
 
+_MEANINGS: dict[str, Meaning] = {}  # by digest of the model file
 _LOG = logging.getLogger(__name__)
 LOOP = "retrain_and_promote"
 TRAINING_SECONDS = "training_seconds"
@@ -79,6 +80,24 @@ def policy_records(lakehouse: Lakehouse) -> dict[str, PolicyRecord]:
     """The policy record of each promoted version, as its last promotion left it; an older release kept none."""
     newest = {row["to_version"]: row["policy_record"] for row in promotions(lakehouse) if row["policy_record"]}
     return {version: PolicyRecord.from_json(text) for version, text in newest.items()}
+
+
+def meaning_of(lakehouse: Lakehouse, version: str) -> Meaning:
+    """What the version's classes and features are, as of its training.
+
+    Raises:
+        RegistryError: an older release trained it, and its file is gone.
+    """
+    found = version_of(lakehouse, version)
+    if found.sha256 not in _MEANINGS:
+        row = _promotion_of(lakehouse, version)
+        kept = (row["meaning"] if row else None) or lakehouse.registry.meaning(found)
+        if kept:
+            _MEANINGS[found.sha256] = Meaning.from_json(kept)
+        else:
+            pipeline = load(lakehouse.registry.model_file(found), found.sha256)
+            _MEANINGS[found.sha256] = Meaning.of_older_release(pipeline, problem_of(lakehouse.model))
+    return _MEANINGS[found.sha256]
 
 
 def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:
@@ -158,7 +177,7 @@ def record_verdict(
         "evidence": verdict.evidence,
         "policy_record": policy_record if verdict.promote else None,
     }
-    _record(lakehouse, row | _version_columns(version))
+    _record(lakehouse, row | _version_columns(lakehouse, version))
     if action == PROMOTE:
         lakehouse.registry.promote(version.version)
     return action == PROMOTE
@@ -222,7 +241,7 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
     recorded = {"action": ROLLBACK, "who": who, "from_version": current, "reason": reason}
     decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
     as_of = max(each["as_of"] for each in [*decided, *promotions(lakehouse)])
-    _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(target))
+    _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(lakehouse, target))
     lakehouse.registry.promote(target.version)
     return current, target.version
 
@@ -233,7 +252,7 @@ def give_back(
     """The loop's own rollback: records it, and moves the alias back to the version before."""
     target = version_of(lakehouse, to_version)
     recorded = {"action": ROLLBACK, "who": LOOP, "from_version": champion(lakehouse), "reason": reason}
-    _record(lakehouse, {"as_of": as_of, "evidence": dict(evidence)} | recorded | _version_columns(target))
+    _record(lakehouse, {"as_of": as_of, "evidence": dict(evidence)} | recorded | _version_columns(lakehouse, target))
     lakehouse.registry.promote(to_version)
 
 
@@ -299,7 +318,7 @@ def _record(lakehouse: Lakehouse, row: Mapping[str, Any]) -> None:
     lakehouse.store.append_rows([full], table)
 
 
-def _version_columns(version: ModelVersion) -> dict[str, Any]:
+def _version_columns(lakehouse: Lakehouse, version: ModelVersion) -> dict[str, Any]:
     record = version.record
     return {
         "to_version": version.version,
@@ -309,5 +328,6 @@ def _version_columns(version: ModelVersion) -> dict[str, Any]:
         "changed_at": record.changed_at,
         "model_sha256": version.sha256,
         "run_id": version.run_id,
+        "meaning": meaning_of(lakehouse, version.version).to_json(),
         "table_versions": json.loads(record.table_versions),
     }

@@ -10,10 +10,12 @@ from pyspark.sql import functions as F
 
 from lakehouse import stream
 from lakehouse.errors import RegistryError
-from lakehouse.estimators import difference_of, load, problem_of
+from lakehouse.estimators import Meaning, Regression, difference_of, load
+from lakehouse.stations.feature_columns import sources_of, with_features
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, promoted_file, recorded_sha256
-from lakehouse.steps.retrain import features_of
+from lakehouse.stations.promotion import champion, meaning_of, promoted_file, recorded_sha256
+from lakehouse.steps.aggregate_kpis import PREDICTION
+from lakehouse.steps.ingest.lines import POSITION
 from lakehouse.steps.score import ScoringModel, with_prediction
 from lakehouse.store import Row, covering_keys_of
 from lakehouse.stream import Batch
@@ -38,11 +40,17 @@ class Scorer:
         version = mine[0]["model_version"] if mine else self._resolve(batch)
         if len(seen) > len(mine):
             rows = self._without_predicted(rows)
-        scored = with_prediction(self._inputs(rows), self._model(version), prediction_type(self._lakehouse))
+        model = self._model(version)
+        scored = with_prediction(self._inputs(rows, model), model, prediction_type(self._lakehouse))
         stamped = scored.withColumns(
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
-        store.append(stamped, catalog.predictions, batch.transaction(catalog.predictions))
+        if model.is_linear:  # only then may there be none
+            stamped = stamped.persist()
+            self._record_unscorable(stamped.where(F.col(PREDICTION).isNull()), batch)
+        predicted = stamped.where(F.col(PREDICTION).isNotNull())
+        store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
+        stamped.unpersist()
         self._record_cost(batch, version, time.monotonic() - began)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
@@ -86,9 +94,18 @@ class Scorer:
         predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
         return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
-    def _inputs(self, rows: DataFrame) -> DataFrame:
-        model = self._lakehouse.model
-        return rows.select(*dict.fromkeys([model.key, model.event_time, *model.predictions.features]))
+    def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
+        """What the version reads, and what the settings name; with the place that each row came from."""
+        settings, catalog = self._lakehouse.model, self._lakehouse.catalog
+        names = dict.fromkeys([*settings.predictions.features, *model.features.names])
+        sources = sources_of(self._lakehouse, catalog.readings, names)
+        return with_features(rows, sources, [settings.key, settings.event_time, *POSITION])
+
+    def _record_unscorable(self, rows: DataFrame, batch: Batch) -> None:
+        if not rows.isEmpty():
+            key, table = F.col(self._lakehouse.model.key), self._lakehouse.catalog.unscorable
+            named = rows.withColumn("key", key.cast("string"))
+            self._lakehouse.store.append(named, table, batch.transaction(table))
 
 
 def prediction_type(lakehouse: Lakehouse) -> str:
@@ -104,22 +121,28 @@ def scoring_model(lakehouse: Lakehouse, version: str) -> ScoringModel:
     """
     content = promoted_file(lakehouse, version)
     sha256 = recorded_sha256(lakehouse, version)
-    features, problem = features_of(lakehouse.model), problem_of(lakehouse.model)
+    meaning, pipeline = meaning_of(lakehouse, version), load(content, sha256)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
-    difference = difference_of(load(content, sha256), features, problem)
+    difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(lakehouse, meaning)
     if difference:
         raise RegistryError(
-            f"{lakehouse.model.name} version {version} does not fit the settings: {difference}; "
-            "roll back, or put the settings back"
+            f"{lakehouse.model.name} version {version} cannot score: {difference}; roll back, or put the settings back"
         )
-    return ScoringModel(version, sha256, lakehouse.spark.sparkContext.broadcast(content), features, problem)
+    sent = lakehouse.spark.sparkContext.broadcast(content)
+    return ScoringModel(version, sha256, sent, meaning.features, meaning.problem, hasattr(pipeline[-1], "coef_"))
+
+
+def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
+    if isinstance(meaning.problem, Regression) == lakehouse.model.is_regression:
+        return None
+    return "the settings are of another problem type, which needs a lakehouse of its own (another root)"
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
     """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first model."""
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = stream.interval_seconds(trigger)
-    with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.scoring_cost):
+    with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost):
         while champion(lakehouse) is None:
             if seconds is None:
                 return

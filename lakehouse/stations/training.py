@@ -18,18 +18,21 @@ from lakehouse.errors import TrainingError
 from lakehouse.estimators import (
     CrossFit,
     Failed,
+    Features,
+    Meaning,
     TrainingSet,
     Trial,
     cross_fit,
-    difference_of,
+    features_of,
     fit,
     flaw_of,
 )
-from lakehouse.registry import ModelVersion, TrainingData, TrainingRecord
+from lakehouse.registry import ModelVersion, Sample, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import LABEL_TIME
-from lakehouse.stations.label_batch import start_of_trainable
+from lakehouse.stations.feature_columns import sources_of, with_features
+from lakehouse.stations.label_batch import start_of_trainable, with_active_labels
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted
+from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted, meaning_of
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec, numbers_of, read_column
@@ -105,9 +108,8 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     example = data.rows.iloc[shown].reset_index(drop=True)
     outcome = pd.Series(data.targets[shown], name=lakehouse.model.labels.label)  # of classes it predicts the codes
     logged = list(zip(trials, results, strict=True))
-    run_id = lakehouse.registry.log_training(
-        f"{decision.action} as of {as_of:%Y-%m-%d}", source, logged, example, outcome
-    )
+    sample = Sample(example, outcome)
+    run_id = lakehouse.registry.log_training(f"{decision.action} as of {as_of:%Y-%m-%d}", source, logged, sample)
     challenger = _challenger(trials, results, data, labelled)
     if challenger is None:
         return None
@@ -116,7 +118,8 @@ def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> Model
     verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
     record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
     baseline = _baseline(lakehouse, challenger, champion)
-    return lakehouse.registry.register(run_id, challenger.model, record, baseline, example, outcome)
+    meaning = Meaning.of(lakehouse.model).to_json()
+    return lakehouse.registry.register(run_id, challenger.model, record, baseline, meaning, sample)
 
 
 def baseline_of(lakehouse: Lakehouse, version: ModelVersion) -> Baseline:
@@ -152,27 +155,30 @@ def verdict_on(
     if champion is None:
         predicted = data.problem.predicted(result.outputs)
         return judge_first(data.problem, data.targets[data.judged], predicted, lakehouse.model.margins)
-    old = load_promoted(lakehouse, champion)
-    if difference := difference_of(old, data.features, data.problem):
-        return Verdict(False, f"the champion cannot be compared: {difference}")
-    return compared(champion, old)
+    return compared(champion, load_promoted(lakehouse, champion))
 
 
-def labelled_rows(lakehouse: Lakehouse, versions: Mapping[str, int], as_of: dt.datetime) -> pd.DataFrame:
+def labelled_rows(
+    lakehouse: Lakehouse, versions: Mapping[str, int], as_of: dt.datetime, features: Features | None = None
+) -> pd.DataFrame:
     """The newest labelled readings, in order of event time, at the given Delta versions (of that label time).
 
-    What is read grows with `training.max_rows`, not with history: gold tells where so many rows begin.
+    Rows whose label is a class that the settings do not name any more are left out. What is read grows with
+    `training.max_rows`, not with history: gold tells where so many rows begin.
     """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
-    labels = store.read(catalog.labels, versions[catalog.labels.full_name])
+    labels = with_active_labels(store.read(catalog.labels, versions[catalog.labels.full_name]), model)
     since = start_of_trainable(lakehouse, as_of)
     if since is not None:
         readings = readings.where(F.col(model.event_time) >= F.lit(since))
         labels = labels.where(covering_keys_of(readings, model.key))
-    wanted = dict.fromkeys([model.key, model.event_time, *model.predictions.features, *model.metrics.columns])
+    sources = sources_of(lakehouse, catalog.readings, (features or features_of(model)).names)
+    others = list(dict.fromkeys([model.key, model.event_time, *model.metrics.columns]))
     told = F.col(model.labels.time).alias(LABEL_TIME)
-    joined = readings.select(*wanted).join(labels.select(model.key, told, model.labels.label), model.key)
+    joined = with_features(readings, sources, others).join(
+        labels.select(model.key, told, model.labels.label), model.key
+    )
     newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)
 
@@ -214,7 +220,7 @@ def _compared(
     margins, data = lakehouse.model.margins, challenger.data
     judged = challenger.labelled[data.judged]
     new = (judged[LABEL_TIME] > champion.record.as_of).to_numpy()
-    rows = judged.loc[new, data.features.names]
+    rows = meaning_of(lakehouse, champion.version).features.frame(judged.loc[new])
     current = data.problem.predicted(data.problem.outputs(model, rows)) if new.any() else np.array([])
     return judge(decision.action, data.problem, challenger.targets[new], current, challenger.predicted[new], margins)
 

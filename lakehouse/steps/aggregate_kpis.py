@@ -24,7 +24,7 @@ from lakehouse.statistics.quality import Quality
 from lakehouse.statistics.regression import RegressionFacts
 from lakehouse.statistics.sketches import BASELINE_VALUES, WINDOW_VALUES
 from lakehouse.statistics.windows import Segment, WindowFacts
-from lakehouse.steps.policy.encoding import CallBins
+from lakehouse.steps.policy.encoding import CallBins, feature_of
 from lakehouse.steps.score import outcome_specs
 from lakehouse.tables import Catalog
 
@@ -127,15 +127,22 @@ def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling
         schema: the columns of `WindowFacts.to_row`.
     """
     classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
+    binned_by = (feature_of(name) for bins in profiling.call_bins.values() for name in bins.names)
+    columns = dict.fromkeys([*(spec.name for spec in profiling.specs), *binned_by])
     needed = rows.select(
         *SEGMENT,
         F.col(model.key).alias("_key"),
         F.col(model.event_time).alias("_moment"),
         *([UNRETRAINED] if UNRETRAINED in rows.columns else []),
-        *(F.col(spec.name) for spec in profiling.specs),
-        *(F.col("probability")[F.lit(text_of(each))].alias(f"_p{n}") for n, each in enumerate(classes)),
+        *(F.col(name) for name in columns if name in rows.columns),
+        *(_probability(text_of(each)).alias(f"_p{n}") for n, each in enumerate(classes)),
     )
     return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
+
+
+def _probability(label: str) -> Column:
+    """Of a class; 0 by a version that did not know it."""
+    return F.when(F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0)))
 
 
 def _slices(expressions: Iterable[str]) -> Column:
@@ -195,7 +202,7 @@ def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
         rows[profiling.label],
         rows.select(names).to_pandas(),
         problem.classes,
-        problem.positive if len(problem.classes) == 2 else None,
+        problem.positive if problem.is_binary else None,
         others,
     )
 

@@ -7,17 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakehouse.estimators import CrossFit, Failed, Features, Problem, TrainingSet, Trial, grid, problem_of
+from lakehouse.estimators import CrossFit, Failed, Problem, TrainingSet, Trial, features_of, grid, problem_of
 from lakehouse.settings import ModelSettings
 
 EVERYTHING, SINCE_CHANGE, SLIDING = "everything", "since_change", "sliding"
-
-
-def features_of(model: ModelSettings) -> Features:
-    """The model's features by kind, in the order of its settings."""
-    kinds = {name: model.readings.columns[name].type for name in model.predictions.features}
-    text = tuple(name for name, kind in kinds.items() if kind in ("string", "boolean"))
-    return Features(tuple(name for name in kinds if name not in text), text)
 
 
 def training_set(labelled: pd.DataFrame, model: ModelSettings, change_at: dt.datetime | None) -> TrainingSet:
@@ -36,11 +29,11 @@ def training_set(labelled: pd.DataFrame, model: ModelSettings, change_at: dt.dat
         judged = (times >= change_at).to_numpy()
         sliding = (times > times.max() - model.training.sliding).to_numpy()
         windows = {SINCE_CHANGE: judged, SLIDING: judged | sliding, EVERYTHING: everything}
-    problem = problem_of(model)
+    problem, features = problem_of(model), features_of(model)
     return TrainingSet(
-        features=features_of(model),
+        features=features,
         problem=problem,
-        rows=labelled[list(model.predictions.features)],
+        rows=features.frame(labelled),
         targets=problem.targets(labelled[model.labels.label]),
         windows=windows,
         judged=judged,

@@ -19,17 +19,24 @@ from lakehouse.statistics.columns import ColumnSpec, text_of
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A registered version, ready to be sent to workers: its file as bytes, verified by digest where it is loaded."""
+    """A registered version, ready to be sent to workers: its file as bytes, verified by digest where it is loaded.
+
+    Its features and its problem are those that it was trained with, whatever the settings say by now.
+    """
 
     version: str
     sha256: str
     content: Broadcast[bytes]
     features: Features
     problem: Problem
+    is_linear: bool = False
+    """Whether a finite row may have an output that is not: sums of products overflow, averages of leaves do not."""
 
 
 def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) -> DataFrame:
     """The rows with the model's version and what it predicts: a number, or a class, its score and all probabilities.
+
+    A row whose output is not finite has no prediction: null.
 
     Args:
         rows: with the feature columns.
@@ -77,7 +84,8 @@ class _ClassAnswer:
         return ", ".join(["code int", *(f"{name} double" for name in self._names)])
 
     def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        codes = self.problem.predicted(outputs).astype(np.int32)
+        codes = pd.Series(self.problem.predicted(outputs), dtype="Int32")
+        codes[~np.isfinite(outputs).all(axis=1)] = pd.NA
         return pd.DataFrame({"code": codes} | dict(zip(self._names, outputs.T, strict=True)))
 
     def columns(self, prediction_type: str) -> list[Column]:
@@ -85,7 +93,7 @@ class _ClassAnswer:
         parts = [F.col(f"_found.{name}") for name in self._names]
         entries = [each for label, part in zip(labels, parts, strict=True) for each in (F.lit(text_of(label)), part)]
         # Of two classes, the positive one's probability; of more, the greatest.
-        score = parts[labels.index(self.problem.positive)] if len(parts) == 2 else F.greatest(*parts)
+        score = parts[labels.index(self.problem.positive)] if self.problem.is_binary else F.greatest(*parts)
         prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(prediction_type)
         return [prediction.alias("prediction"), score.alias("score"), F.create_map(*entries).alias("probability")]
 
@@ -97,10 +105,11 @@ class _NumberAnswer:
     schema: ClassVar[str] = "value double"
 
     def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"value": outputs})
+        return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
 
     def columns(self, prediction_type: str) -> list[Column]:
-        return [F.col("_found.value").cast(prediction_type).alias("prediction")]
+        value = F.nanvl(F.col("_found.value"), F.lit(None).cast("double"))
+        return [value.cast(prediction_type).alias("prediction")]
 
 
 _Answer: TypeAlias = _ClassAnswer | _NumberAnswer
@@ -111,12 +120,12 @@ def _answer_of(problem: Problem) -> _Answer:
 
 
 def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., Any]:
-    sha256, content, features, problem = model.sha256, model.content, model.features.names, model.problem
+    sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         # By way of its module: a cache that is named here itself would be pickled, and each task would get a new one.
         loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
         for batch in batches:
-            yield answer.frame(problem.outputs(loaded, batch[features]))
+            yield answer.frame(problem.outputs(loaded, features.frame(batch)))
 
     return predict

@@ -14,6 +14,7 @@ from lakehouse.tables.silver import (
     QUARANTINE,
     SCORING_COST,
     SCORING_LEDGER,
+    UNSCORABLE,
     WHILE_INGESTED,
     bronze,
     predictions,
@@ -35,6 +36,7 @@ class Catalog:
     duplicate: Table
     scoring_ledger: Table
     predictions: Table
+    unscorable: Table
     scoring_cost: Table
     window_facts: Table
     profile_metrics: Table
@@ -63,6 +65,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
         duplicate=DUPLICATE,
         scoring_ledger=SCORING_LEDGER,
         predictions=predictions(model),
+        unscorable=UNSCORABLE,
         scoring_cost=SCORING_COST,
         window_facts=WINDOW_FACTS,
         profile_metrics=profile,

@@ -39,7 +39,8 @@ class Table:
         columns: all of them.
         partition_by: the partition columns.
         append_only: whether rows are never changed.
-        takes_columns: whether a table on disk may have more columns: those that the settings once named.
+        takes_columns: whether a table on disk may have more columns: those that the settings once named. Rows that
+            have them keep them.
         version: of its schema; raised with every change of it, and kept in the table's properties.
         sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
         from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.

@@ -272,6 +272,9 @@ PROMOTION = Table(
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("policy_record", "string", "What the policy knows of the promoted version from now on, as JSON"),
         Column("run_id", "string", "MLflow run of the training: its files are found by it, whatever the registry says"),
+        Column(
+            "meaning", "string", "Classes by their codes, and features by name, that the version was trained with, JSON"
+        ),
     ),
     from_driver=True,
     version=3,

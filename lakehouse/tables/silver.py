@@ -112,6 +112,21 @@ SCORING_COST = Table(
     from_driver=True,
 )
 
+UNSCORABLE = Table(
+    "silver",
+    "unscorable",
+    "A reading that a version gave no finite prediction for; it has none, and is not scored again",
+    ("landed_file_id", "line"),
+    (
+        Column("key", "string", "Its key"),
+        *_POSITION,
+        _LANDED_FILE_ID,
+        Column("model_version", "string", "Registered version that was to score it"),
+        Column("query_id", "string", "Scoring stream's id"),
+        Column("batch_id", "bigint", "Micro-batch of that stream"),
+    ),
+)
+
 
 def typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:
     """The columns of a source (or those of these names), in Spark's types."""
@@ -146,6 +161,7 @@ def silver(source: SourceSettings, key: str, time: str) -> Table:
         (key,),
         (*typed_columns(source), *_POSITION, _LANDED_FILE_ID),
         sought_by=(key, time),
+        takes_columns=True,
         version=2,
     )
 
@@ -165,6 +181,7 @@ def predictions(model: ModelSettings) -> Table:
             Column("query_id", "string", "Scoring stream's id"),
             Column("batch_id", "bigint", "Micro-batch of that stream"),
         ),
+        takes_columns=True,
     )
 
 

@@ -180,17 +180,21 @@ class _Rates:
     """Rates that counts are held against: what is on record of each version, and the days before the count's own."""
 
     def __init__(self, counts: BinCounts, versions: Sequence[int], records: Sequence[VersionRecord]) -> None:
-        self.versions, self._bins = versions, len(records[0].errors.judged)
+        self.versions, self._bins = versions, max(len(record.errors.judged) for record in records)
         self._days = np.unique(counts.hour.astype(_DAY))
         size = len(self._days) * len(versions) * self._bins
         cells = self._cells(counts)
         self._judged, self._wrong = (
             (_before(np.bincount(cells, each, size).reshape(len(self._days), -1)) + known).ravel()
             for each, known in (
-                (counts.labelled, np.concatenate([record.errors.judged for record in records])),
-                (counts.wrong, np.concatenate([record.errors.wrong for record in records])),
+                (counts.labelled, self._joined([record.errors.judged for record in records])),
+                (counts.wrong, self._joined([record.errors.wrong for record in records])),
             )
         )
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """One after the other; a version that knew fewer classes has none of the bins of the others."""
+        return np.concatenate([np.pad(part, (0, self._bins - len(part))) for part in parts])
 
     def expected(self, counts: BinCounts) -> np.ndarray:
         """The rate of each count, which must be one of those counted."""

@@ -57,6 +57,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def only(self, names: tuple[str, ...]) -> "Rows":
+        """The rows with these features alone."""
+        columns = [self.names.index(name) for name in names]
+        return replace(self, names=names, features=self.features[:, columns])
+
     def take(self, where: np.ndarray | slice) -> "Rows":
         """The rows at these places, or of this mask."""
         return Rows(
@@ -75,6 +80,10 @@ class Region:
 
     sides: tuple[tuple[str, float, float], ...]
     code: int
+
+    def is_of(self, rows: "Rows") -> bool:
+        """Whether the rows have all of its features."""
+        return all(name in rows.names for name, _, _ in self.sides)
 
     def box(self, rows: "Rows") -> np.ndarray:
         """Which rows lie in the box; one whose value is missing does not."""

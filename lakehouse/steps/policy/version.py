@@ -39,7 +39,7 @@ def record_of(
     kept, calls = rows.take(taken), fitted.calls[taken]
     difficulty = fit_difficulty(kept.features, kept.codes, rows.n_classes)
     refreshed = champion if decision.action == REFRESH else None
-    watched = tuple(border.region for border in refreshed.borders) if refreshed else ()
+    watched = tuple(border.region for border in refreshed.borders if border.region.is_of(rows)) if refreshed else ()
     regions, compared = watched or outer_parts(kept, calls), judged_rows(decision, rows)
     return VersionRecord(
         version=version,

@@ -125,6 +125,14 @@ class Store:
             return None
         return pc.min(least).as_py(), pc.max(greatest).as_py()
 
+    def has_any(self, table: Table, column: str) -> bool:
+        """Whether any row has a value in the column, by the files' statistics; starts no job."""
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
+        name = f"null_count.{column}"
+        if name not in files.column_names:
+            return False
+        return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
+
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
         """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
         if least is None:

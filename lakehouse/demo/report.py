@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from lakehouse.glassware.oracle import RegimeFacts, regimes
 from lakehouse.glassware.stream import Stream
 from lakehouse.stations.counterfactual import DAILY, NEVER
+from lakehouse.stations.label_batch import labels_in_force
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.decide import RETRAIN
 from lakehouse.steps.promote import PROMOTE
@@ -127,7 +128,7 @@ def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
 def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
     """Labelled predictions."""
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    labels = store.read(catalog.labels).select(model.key, model.labels.label)
+    labels = labels_in_force(lakehouse).select(model.key, model.labels.label)
     predictions = store.read(catalog.predictions).select(model.key, model.event_time, "prediction")
     rows = predictions.join(labels, model.key).orderBy(model.event_time).toArrow().to_pandas()
     right = (rows["prediction"] == rows[model.labels.label]).astype(float)

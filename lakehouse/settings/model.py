@@ -82,11 +82,17 @@ class SourceSettings(Settings):
 
 
 class LabelSettings(SourceSettings):
-    """The labels: which column is the truth, which says when it was told, how late one may come."""
+    """The labels: which column is the truth, which says when it was told, how late one may come.
+
+    Attributes:
+        corrections: what becomes of a label that is told again with another value. `reject`: it goes to quarantine, and
+            the first one counts; `take`: the one that was told last counts.
+    """
 
     time: Name
     label: Name
     horizon: Span
+    corrections: Literal["reject", "take"] = "reject"
 
 
 class PredictionSettings(Settings):

@@ -17,7 +17,7 @@ from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
 from lakehouse.stations.counterfactual import compare_with_alternatives
 from lakehouse.stations.feature_columns import sources_of, with_features
-from lakehouse.stations.label_batch import recorded_as_of
+from lakehouse.stations.label_batch import labels_in_force, recorded_as_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
 from lakehouse.stations.promotion import champion, policy_records, promoted_versions, trained_spans, version_of
@@ -192,7 +192,7 @@ class Aggregator:
         predictions = store.read(catalog.predictions).where(F.col(time).between(start, end) & is_touched)
         bounds = store.key_range(catalog.predictions, key, time, start, end)
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
-        labels = store.read(catalog.labels).where(near)
+        labels = labels_in_force(self._lakehouse).where(near)
         readings = store.read(catalog.readings).where(near) if steps.is_wide(model) else None
         primary = steps.primary_rows(self._with_unretrained(predictions), labels, readings, model)
         rows = steps.in_segments(primary, model, model.metrics.slices)

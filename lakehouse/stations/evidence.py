@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.estimators import Classification, Features, ModelCache, Regression, features_of, problem_of
 from lakehouse.stations.feature_columns import features_read, joined_columns, sources_of
-from lakehouse.stations.label_batch import start_of_newest
+from lakehouse.stations.label_batch import has_corrections, last_told, start_of_newest
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import meaning_of, promoted_file, recorded_sha256
 from lakehouse.steps.aggregate_kpis import PREDICTION
@@ -116,9 +116,14 @@ class Evidence:
             return found.assign(**{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None})
         least, greatest = found[key].min(), found[key].max()
         near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
-        labels = store.arrow(catalog.labels, near, [key, model.labels.label, model.labels.time]).to_pandas()
-        labels = labels.rename(columns={model.labels.time: LABEL_TIME})
-        both = found.merge(labels[labels[LABEL_TIME] <= self.as_of], on=key)
+        near &= pc.field(model.labels.time) <= _scalar(self.as_of)
+        columns = [key, model.labels.label, model.labels.time]
+        if has_corrections(self.lakehouse):
+            labels = last_told(store.arrow(catalog.labels, near, [*columns, "landed_file_id", "line"]), model)
+        else:
+            labels = store.arrow(catalog.labels, near, columns)
+        told = labels.select(columns).to_pandas().rename(columns={model.labels.time: LABEL_TIME})
+        both = found.merge(told, on=key)
         return both.sort_values([model.event_time, key], ignore_index=True)
 
     def newest_calls(self, start: dt.datetime, end: dt.datetime | None = None) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 import datetime as dt
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from lakehouse.settings import ModelSettings
@@ -12,6 +13,7 @@ from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion
 from lakehouse.steps.policy.document import moment_of
 from lakehouse.store import since_day
+from lakehouse.tables import IS_CORRECTION
 
 LOOK_BACK = dt.timedelta(days=14)
 """How far back, beyond the label horizon, one looks for what the newest labels have touched."""
@@ -76,8 +78,39 @@ def labelled_readings(lakehouse: Lakehouse) -> int:
     """How many readings have a label that can be learned."""
     key = lakehouse.model.key
     readings = lakehouse.store.read(lakehouse.catalog.readings).select(key)
-    labels = with_active_labels(lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model)
+    labels = with_active_labels(labels_in_force(lakehouse), lakehouse.model)
     return readings.join(labels.select(key), key).count()
+
+
+def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFrame:
+    """Silver's labels, one for a key: where a label was corrected, the one that was told last.
+
+    Of labels that were told at the same moment, the one that landed last counts.
+
+    Args:
+        lakehouse: whose labels they are.
+        version: of the Delta table; now without it.
+    """
+    model, store, table = lakehouse.model, lakehouse.store, lakehouse.catalog.labels
+    labels = store.read(table, version)
+    if not has_corrections(lakehouse):
+        return labels
+    last_first = [F.col(name).desc_nulls_last() for name in (model.labels.time, "landed_file_id", "line")]
+    place = F.row_number().over(Window.partitionBy(model.key).orderBy(*last_first))
+    return labels.withColumn("_place", place).where(F.col("_place") == 1).drop("_place")
+
+
+def last_told(labels: pa.Table, model: ModelSettings) -> pa.Table:
+    """The same of labels in Arrow, which must have their place in the landed files."""
+    order = [(model.labels.time, "ascending"), ("landed_file_id", "ascending"), ("line", "ascending")]
+    ordered = labels.sort_by(order).append_column("_place", pa.array(np.arange(len(labels))))
+    last = ordered.group_by(model.key).aggregate([("_place", "max")])["_place_max"]
+    return ordered.take(last.sort()).drop_columns("_place")
+
+
+def has_corrections(lakehouse: Lakehouse) -> bool:
+    """Whether a key may have more than one label."""
+    return lakehouse.store.has_any(lakehouse.catalog.labels, IS_CORRECTION)
 
 
 def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:

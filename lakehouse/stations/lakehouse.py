@@ -34,6 +34,7 @@ class Source:
     settings: SourceSettings
     bronze: Table
     silver: Table
+    takes_corrections: bool = False
 
     @property
     def name(self) -> str:
@@ -65,7 +66,7 @@ class Lakehouse:
         model, catalog = self.model, self.catalog
         return (
             Source(model.readings, catalog.bronze_readings, catalog.readings),
-            Source(model.labels, catalog.bronze_labels, catalog.labels),
+            Source(model.labels, catalog.bronze_labels, catalog.labels, model.labels.corrections == "take"),
         )
 
     @property

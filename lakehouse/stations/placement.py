@@ -2,18 +2,26 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.data_files import DataFile
 from lakehouse.rules import CONFLICT as REASON
 from lakehouse.stations.lakehouse import Lakehouse, Source
-from lakehouse.steps.ingest.dispositions import ACCEPTED, CONFLICT, DUPLICATE, dispositions
+from lakehouse.steps.ingest.dispositions import (
+    ACCEPTED,
+    CONFLICT,
+    CORRECTION,
+    DUPLICATE,
+    dispositions,
+    with_corrections,
+)
 from lakehouse.steps.ingest.files import Run
 from lakehouse.steps.ingest.lines import Keys, in_chunks
 from lakehouse.store import Store
 from lakehouse.stream import Batch
-from lakehouse.tables import Table
+from lakehouse.tables import IS_CORRECTION, Table
 
 _CHUNK_LINES = 250_000
 _IN_ORDER = [("landed_file_id", "ascending"), ("line", "ascending")]
@@ -48,9 +56,10 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     """Append each row to where it belongs; a table that gets none gets no commit."""
     store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
-    found = dispositions(rows, held, key, list(source.settings.columns))
-    accepted, repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (ACCEPTED, DUPLICATE, CONFLICT))
-    store.append_arrow(accepted, source.silver, batch.transaction(source.silver))
+    judge = with_corrections if source.takes_corrections else dispositions
+    found = judge(rows, held, key, list(source.settings.columns))
+    repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (DUPLICATE, CONFLICT))
+    store.append_arrow(_accepted(rows, found), source.silver, batch.transaction(source.silver))
     if len(repeated):
         lines = _lines_of(store, source.bronze, repeated).append_column("key", repeated[key].cast(pa.string()))
         _append_lines(store, source, lines, catalog.duplicate, batch)
@@ -58,6 +67,14 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
         lines = _lines_of(store, source.bronze, conflicting)
         reasons = pa.array([[f"{key}: {REASON}"]] * len(lines), pa.list_(pa.string()))
         _append_lines(store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch)
+
+
+def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
+    """The rows that silver takes, corrections marked as such."""
+    marks = pa.array(np.ones(len(rows), dtype=bool), mask=found != CORRECTION)
+    taken = pa.array(np.isin(found, (ACCEPTED, CORRECTION)))
+    columns = [name for name in rows.column_names if name != IS_CORRECTION]
+    return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)
 
 
 def _append_lines(store: Store, source: Source, lines: pa.Table, table: Table, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.estimators import CrossFit, TrainingSet, problem_of
 from lakehouse.stations.evidence import Evidence
+from lakehouse.stations.label_batch import labels_in_force
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.policy_rows import Training
 from lakehouse.stations.promotion import champion_of, version_of
@@ -101,10 +102,8 @@ def _slices(lakehouse: Lakehouse, keys: pd.Series) -> dict[str, np.ndarray]:
     if not model.metrics.slices or not len(keys):
         return {}
     near = F.col(model.key).between(*keys.agg(["min", "max"]).tolist())
-    predicted, told, read = (
-        store.read(table).where(near) for table in (catalog.predictions, catalog.labels, catalog.readings)
-    )
-    primary = primary_rows(predicted, told, read, model)
+    predicted, read = (store.read(table).where(near) for table in (catalog.predictions, catalog.readings))
+    primary = primary_rows(predicted, labels_in_force(lakehouse).where(near), read, model)
     columns = [F.expr(text).cast("string").alias(f"_{place}") for place, text in enumerate(model.metrics.slices)]
     found = primary.select(model.key, *columns).toArrow().to_pandas().set_index(model.key).reindex(keys)
     return {

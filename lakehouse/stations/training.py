@@ -30,7 +30,7 @@ from lakehouse.estimators import (
 from lakehouse.registry import ModelVersion, Sample, TrainingData, TrainingRecord
 from lakehouse.stations.evidence import LABEL_TIME
 from lakehouse.stations.feature_columns import sources_of, with_features
-from lakehouse.stations.label_batch import start_of_trainable, with_active_labels
+from lakehouse.stations.label_batch import labels_in_force, start_of_trainable, with_active_labels
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted, meaning_of
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
@@ -168,7 +168,7 @@ def labelled_rows(
     """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
-    labels = with_active_labels(store.read(catalog.labels, versions[catalog.labels.full_name]), model)
+    labels = with_active_labels(labels_in_force(lakehouse, versions[catalog.labels.full_name]), model)
     since = start_of_trainable(lakehouse, as_of)
     if since is not None:
         readings = readings.where(F.col(model.event_time) >= F.lit(since))

@@ -3,13 +3,14 @@
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS
-from lakehouse.tables.silver import DUPLICATE, LANDED_FILE, QUARANTINE, SCORING_COST, SCORING_LEDGER
+from lakehouse.tables.silver import DUPLICATE, IS_CORRECTION, LANDED_FILE, QUARANTINE, SCORING_COST, SCORING_LEDGER
 from lakehouse.tables.views import views_of
 
 __all__ = [
     "COUNTERFACTUAL",
     "DECISION",
     "DUPLICATE",
+    "IS_CORRECTION",
     "LANDED_FILE",
     "MONITOR",
     "PROMOTION",

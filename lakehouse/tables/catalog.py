@@ -18,7 +18,8 @@ from lakehouse.tables.silver import (
     WHILE_INGESTED,
     bronze,
     predictions,
-    silver,
+    silver_labels,
+    silver_readings,
     typed_columns,
 )
 
@@ -59,8 +60,8 @@ def catalog_of(model: ModelSettings) -> Catalog:
         landed_file=LANDED_FILE,
         bronze_readings=bronze(model.readings),
         bronze_labels=bronze(model.labels),
-        readings=silver(model.readings, model.key, model.event_time),
-        labels=silver(model.labels, model.key, model.labels.time),
+        readings=silver_readings(model.readings, model.key, model.event_time),
+        labels=silver_labels(model.labels, model.key, model.labels.time),
         quarantine=QUARANTINE,
         duplicate=DUPLICATE,
         scoring_ledger=SCORING_LEDGER,

@@ -3,6 +3,7 @@
 from lakehouse.settings import ModelSettings, SourceSettings
 from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 
+IS_CORRECTION = "is_correction"
 _LANDED_FILE_ID = Column("landed_file_id", "bigint", "Its row in bronze.landed_file: a name may come more than once")
 _POSITION = (
     Column("source_file", "string", "File that the line came in, by its path under the landing folder"),
@@ -152,8 +153,8 @@ def bronze(source: SourceSettings) -> Table:
     )
 
 
-def silver(source: SourceSettings, key: str, time: str) -> Table:
-    """A source's valid rows, looked for by their key and time."""
+def silver_readings(source: SourceSettings, key: str, time: str) -> Table:
+    """The valid readings, looked for by their key and time."""
     return Table(
         "silver",
         source.table,
@@ -161,6 +162,25 @@ def silver(source: SourceSettings, key: str, time: str) -> Table:
         (key,),
         (*typed_columns(source), *_POSITION, _LANDED_FILE_ID),
         sought_by=(key, time),
+        takes_columns=True,
+        version=2,
+    )
+
+
+def silver_labels(source: SourceSettings, key: str, time: str) -> Table:
+    """The valid labels, looked for by their key and time."""
+    return Table(
+        "silver",
+        source.table,
+        f"A valid row; the first that came for its {key}, and corrections of it: the one told last counts",
+        ("landed_file_id", "line"),
+        (
+            *typed_columns(source),
+            *_POSITION,
+            _LANDED_FILE_ID,
+            Column(IS_CORRECTION, "boolean", "Whether it was told after another one of its key; NULL for no"),
+        ),
+        sought_by=(key, time, IS_CORRECTION),
         takes_columns=True,
         version=2,
     )

@@ -83,9 +83,8 @@ def statements(rng: np.random.Generator, rows: int, a_day: int, kinds: list[str]
 
 def main(streams: int) -> None:
     """Prints the shares of days."""
-    print(
-        "| stream | baseline | rows a day | columns | has drifted | looks faulty | new kind |\n|---|---|---|---|---|---|---|"
-    )
+    print("| stream | baseline | rows a day | columns | has drifted | looks faulty | new kind |")
+    print("|---|---|---|---|---|---|---|")
     for name, (rows, a_day, kinds) in STREAMS.items():
         days = sum(statements(np.random.default_rng(seed), rows, a_day, kinds) for seed in range(streams))
         shares = " | ".join(f"{share:.2%}" for share in days / streams / DAYS)

@@ -28,7 +28,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
 from lakehouse.errors import RegistryError
-from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Failed, Trial
+from lakehouse.estimators import TRUSTED_TYPES, CrossFit, Failed, Trial, reproducible
 
 warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
 
@@ -269,10 +269,12 @@ class Registry:
                 skops_trusted_types=list(TRUSTED_TYPES),
                 pip_requirements=["scikit-learn", "skops"],
             )
-            sha256 = hashlib.sha256((target / _MODEL_FILE).read_bytes()).hexdigest()
+            content = reproducible((target / _MODEL_FILE).read_bytes())
+            (target / _MODEL_FILE).write_bytes(content)
             self._client.log_artifacts(run_id, str(target), "model")
         self._client.log_dict(run_id, baseline, _BASELINE_FILE)
         self._client.log_text(run_id, meaning, _MEANING_FILE)
+        sha256 = hashlib.sha256(content).hexdigest()
         tags = {**record.to_tags(), "sha256": sha256}
         made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
         while int(made.version) <= self._taken:

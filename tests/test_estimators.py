@@ -112,6 +112,14 @@ def test_a_regressor_of_every_family_predicts_the_same_after_its_file(family):
         assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("family", Classification.families)
+def test_a_model_of_the_same_rows_has_the_same_file_wherever_it_is_fitted(family):
+    trial = Trial("everything", family, PARAMETERS[family])
+    first, kept = fit(trial, training_set(3)), [object() for _ in range(1000)]  # other addresses
+    assert dump(first) == dump(fit(trial, training_set(3)))
+    del kept
+
+
 def test_each_trusted_type_is_needed_by_a_family_and_no_other_is_trusted():
     needed = set()
     for data in (training_set(2), training_set(3), numbers()):

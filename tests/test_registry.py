@@ -8,7 +8,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import CrossFit, Failed, Trial, load
-from lakehouse.registry import Place, Registry, TrainingData, TrainingRecord
+from lakehouse.registry import Place, Registry, Sample, TrainingData, TrainingRecord
 from tests.rows import moment
 
 pytestmark = pytest.mark.slow  # MLflow sets up a database
@@ -28,6 +28,8 @@ RECORD = TrainingRecord(
 )
 EXAMPLE = pd.DataFrame({"x": [0.0, 1.0]})
 CODES = pd.Series([0, 1], name="quality")
+SAMPLE = Sample(EXAMPLE, CODES)
+MEANING = '{"classes": ["é", "b"]}'
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +41,9 @@ def registry(tmp_path_factory) -> Registry:
 @pytest.fixture(scope="module")
 def first(registry):
     trials = [(Trial("everything", "decision_tree", {"max_depth": 1}), Failed("scikit-learn: no"))]
-    run = registry.log_training("first", TrainingData("/lake/silver/x", 0, 2), trials, EXAMPLE, CODES)
+    run = registry.log_training("first", TrainingData("/lake/silver/x", 0, 2), trials, SAMPLE)
     model = DecisionTreeClassifier().fit(EXAMPLE, CODES)
-    return registry.register(run, model, RECORD, {"columns": [1, "é"]}, EXAMPLE, CODES)
+    return registry.register(run, model, RECORD, {"columns": [1, "é"]}, MEANING, SAMPLE)
 
 
 @pytest.mark.parametrize("changed_at", [None, dt.datetime(2024, 2, 20, 1, tzinfo=dt.UTC)])
@@ -56,6 +58,7 @@ def test_a_registered_version_comes_back_with_its_record_its_file_and_its_baseli
     model = load(registry.model_file(first), first.sha256)
     assert model.predict(EXAMPLE).tolist() == [0, 1]
     assert registry.baseline(first) == {"columns": [1, "é"]}
+    assert registry.meaning(first) == MEANING
 
 
 def test_a_cut_off_training_is_found_by_its_as_of_and_what_was_decided(registry, first):
@@ -107,7 +110,7 @@ def test_a_trial_is_on_record_with_its_figures_or_with_why_it_failed(registry):
         (Trial("everything", "decision_tree", {}), good),
         (Trial("everything", "ridge_regression", {}), Failed("scikit-learn: no")),
     ]
-    parent = registry.log_training("mixed", TrainingData("/lake/silver/x", 0, 2), trials, EXAMPLE, CODES)
+    parent = registry.log_training("mixed", TrainingData("/lake/silver/x", 0, 2), trials, SAMPLE)
     experiment = registry._client.get_experiment_by_name("glassware").experiment_id
     found = registry._client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent}'")
     runs = {run.data.params["family"]: run for run in found}

@@ -1,6 +1,6 @@
 """What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that it is kept in."""
 
-from lakehouse.estimators.files import TRUSTED_TYPES, WORKER_CACHE, ModelCache, dump, load
+from lakehouse.estimators.files import TRUSTED_TYPES, WORKER_CACHE, ModelCache, dump, load, reproducible
 from lakehouse.estimators.meaning import Meaning
 from lakehouse.estimators.problems import Classification, Problem, Regression, probabilities, problem_of
 from lakehouse.estimators.trials import (
@@ -47,4 +47,5 @@ __all__ = [
     "load",
     "probabilities",
     "problem_of",
+    "reproducible",
 ]

@@ -1,8 +1,13 @@
 """The file that a model is kept in: data, never code, and only of the types that our families need."""
 
 import hashlib
+import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import skops.io
 from sklearn.pipeline import Pipeline
@@ -14,11 +19,47 @@ TRUSTED_TYPES = (  # beyond skops' own defaults; a file with any other type is r
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 )
+_SCHEMA, _ID = "schema.json", "__id__"
 
 
 def dump(model: Pipeline) -> bytes:
     """The model as a skops file: data, never code."""
-    return skops.io.dumps(model)
+    return reproducible(skops.io.dumps(model))
+
+
+def reproducible(content: bytes) -> bytes:
+    """A skops file without what differs from one process to the next: addresses in memory, and the time of writing.
+
+    The same rows give the same model, and so the same file and digest.
+    """
+    with ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(members.pop(_SCHEMA))
+    names = _renumber(schema)
+    made = io.BytesIO()
+    with ZipFile(made, "w") as archive:
+        for name, number in names.items():
+            archive.writestr(ZipInfo(number), members[name])  # as of 1980
+        archive.writestr(ZipInfo(_SCHEMA), json.dumps(schema))
+    return made.getvalue()
+
+
+def _renumber(schema: Any) -> dict[str, str]:
+    """Counts the objects of a schema in place of their addresses; returns old and new names of its files."""
+    ids, waiting = count(), [schema]
+    new_ids: dict[int, int] = {}
+    names: dict[str, str] = {}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get(_ID), int):
+                node[_ID] = new_ids.setdefault(node[_ID], next(ids))
+            if isinstance(node.get("file"), str):
+                node["file"] = names.setdefault(node["file"], f"{next(ids)}.npy")
+            waiting += reversed(node.values())
+        elif isinstance(node, list):
+            waiting += reversed(node)
+    return names
 
 
 def load(content: bytes, sha256: str) -> Pipeline:

@@ -142,7 +142,8 @@ def _listed(name: str, state: os.stat_result) -> Listed | None:
         modified_at = _EPOCH + dt.timedelta(microseconds=state.st_mtime_ns // 1_000)
     except OverflowError:
         modified_at = None
-    return Listed(name, state.st_size, modified_at, f"{state.st_mtime_ns}:{state.st_ino}")
+    # The time of the last change of any kind is the one that nobody can set.
+    return Listed(name, state.st_size, modified_at, f"{state.st_mtime_ns}:{state.st_ctime_ns}:{state.st_ino}")
 
 
 def _words(error: OSError) -> str:

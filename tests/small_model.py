@@ -99,7 +99,8 @@ def truths(numbers: Iterable[int], label: Callable[[int], Any] = is_ok, told: dt
 
 def land_lines(lakehouse: Lakehouse, name: str, read: list[Line], labels: list[Line]) -> None:
     """Lands a file of readings and one of labels, by the name."""
-    newest = max((dt.datetime.fromisoformat(line["at"]) for line in read), default=at(0)) + dt.timedelta(hours=2)
+    times = [*(line["at"] for line in read), *(line["told"] for line in labels)]
+    newest = max(map(dt.datetime.fromisoformat, times))
     for source, lines in zip(lakehouse.sources, (read, labels), strict=True):
         if lines:
             land(Path(lakehouse.landing) / source.name, name, lines, newest)

@@ -175,8 +175,8 @@ def tell(lakehouse, transaction: int, count: int) -> None:
     waiting = store.read(catalog.predictions).join(known, "pid", "left_anti").where("process_time >= '2019-07-17'")
     new = waiting.orderBy("pid").limit(count).select("pid", F.col("prediction").alias("quality"))
     new = new.withColumn("qualitycheck_time", F.lit(moment("2019-07-17T12:00:00")))
-    position = {"source_file": F.lit("a test's own"), "line": F.lit(0), "landed_file_id": F.lit(0)}
-    new = new.withColumns({name: value.cast(known.schema[name].dataType) for name, value in position.items()})
+    others = {"source_file": "a test's own", "line": 0, "landed_file_id": 0, "is_correction": None}
+    new = new.withColumns({name: F.lit(value).cast(known.schema[name].dataType) for name, value in others.items()})
     store.append(new, catalog.labels, Transaction("a test's own", transaction))
     aggregate_kpis(lakehouse, AVAILABLE_NOW)
 

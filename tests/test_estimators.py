@@ -384,7 +384,7 @@ def test_an_output_of_the_fitted_model_that_is_no_number_is_a_flaw():
 def test_another_schema_is_a_difference_in_words():
     two, three, number = (fitted(data)[0] for data in (training_set(2), training_set(3), numbers()))
     fewer = Features(("x", "y"), ("lane",))
-    says = "it reads x, y, lane, fragile; the settings say x, y, lane"
+    says = "it reads x, y, lane, fragile, not x, y, lane"
     assert difference_of(two, fewer, classes(2)) == says
     assert difference_of(two, FEATURES, classes(3)) is None  # a class that it never saw
     assert difference_of(three, FEATURES, classes(2)) == "it knows more classes than the 2 of the settings"

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,11 @@ from pyspark.sql import functions as F
 
 from lakehouse import stream
 from lakehouse.errors import LakehouseError, RegistryError
-from lakehouse.estimators import Features, load, problem_of
+from lakehouse.estimators import Features, features_of, load, problem_of
+from lakehouse.stations import score as station
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.rollback import rollback
 from lakehouse.stations.score import score
-from lakehouse.steps.retrain import features_of
 from lakehouse.steps.score import ScoringModel, with_prediction
 from lakehouse.store import Store, Transaction
 from lakehouse.stream import AVAILABLE_NOW
@@ -228,8 +229,6 @@ def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant,
     if change == "type":
         import hashlib
 
-        from lakehouse.stations import score as station
-
         monkeypatch.setattr(station, "recorded_sha256", lambda *_: hashlib.sha256(bad).hexdigest())
     try:
         file.write_bytes(bad)
@@ -244,14 +243,14 @@ def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant,
     assert predictions_of(lakehouse).set_index("pid").loc[900_000, "model_version"] == "2"
 
 
-def test_a_champion_that_does_not_fit_the_settings_is_refused_and_nothing_is_scored(plant, tmp_path, monkeypatch):
+def test_a_champion_that_is_not_what_its_record_says_is_refused_and_nothing_is_scored(plant, tmp_path, monkeypatch):
     lakehouse = plant.copy("newest", tmp_path)
     add_pieces(lakehouse, 2)
     before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
-    monkeypatch.setattr("lakehouse.stations.score.features_of", lambda _: Features(("temp", "pressure")))
-    says = (
-        "glassware version 4 does not fit the settings: it reads temp, pressure, duration; the settings say temp, pre"
-    )
+    recorded = station.meaning_of(lakehouse, "4")
+    fewer = replace(recorded, features=Features(("temp", "pressure")))
+    monkeypatch.setattr(station, "meaning_of", lambda *_: fewer)
+    says = "glassware version 4 cannot score: it reads temp, pressure, duration, not temp, pressure; roll back, or put"
     with pytest.raises(RegistryError, match=says):
         score(lakehouse, AVAILABLE_NOW)
     assert lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger) == before

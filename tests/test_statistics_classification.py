@@ -129,6 +129,19 @@ def test_labels_of_one_class_have_no_auc_but_all_the_rest():
     assert metrics["log_loss"] == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
 
 
+def test_a_class_that_labels_no_longer_have_changes_no_figure_of_the_two_others():
+    chance = np.random.default_rng(3)
+    labels, scores = chance.integers(0, 2, 200), chance.random(200)
+    both = np.column_stack([1 - scores, scores])
+    two = QualityFacts.of(scores.round().astype(int), labels, both, [0, 1], positive=1)
+    three = QualityFacts.of(
+        scores.round().astype(int), labels, np.column_stack([both[:, 0], np.zeros(200), both[:, 1]]), [0, 9, 1], 1
+    )
+    found, expected = metrics_of(three), metrics_of(two)
+    assert {name: found[name] for name in expected} == expected
+    assert expected["roc_auc_score"] is not None
+
+
 def test_the_positive_class_can_be_the_first_one():
     predictions, labels, probabilities = _binary(9)
     facts = QualityFacts.of(predictions, labels, probabilities, [0, 1], positive=0)
@@ -230,7 +243,6 @@ def test_booleans_of_any_container_are_one_class():
         (([None], [1], None, [0, 1]), "prediction is missing"),
         (([1], [1], None, [0, 1], None, [1, 1]), "1 predictions and 2 predictions without retraining"),
         (([1], [1], None, [0, 1], 2), "positive class"),
-        (([1], [1], None, [0, 1, 2], 1), "positive class"),
     ],
 )
 def test_impossible_rows_are_refused_with_what_to_pass(arguments: tuple[Any, ...], says: str):

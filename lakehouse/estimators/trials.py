@@ -186,10 +186,10 @@ def flaw_of(model: Pipeline, result: CrossFit, data: TrainingSet) -> str | None:
 
 
 def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
-    """How the model's columns or its output differ from what the settings say; None where they do not."""
+    """How the model's columns or its output differ from what is meant by them; None where they do not."""
     read = list(model.feature_names_in_)
     if read != features.names:
-        return f"it reads {', '.join(read)}; the settings say {', '.join(features.names)}"
+        return f"it reads {', '.join(read)}, not {', '.join(features.names)}"
     return problem.difference(model)
 
 

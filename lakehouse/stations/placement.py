@@ -71,7 +71,7 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
 
 def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
     """The rows that silver takes, corrections marked as such."""
-    marks = pa.array(np.ones(len(rows), dtype=bool), mask=found != CORRECTION)
+    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=found != CORRECTION)
     taken = pa.array(np.isin(found, (ACCEPTED, CORRECTION)))
     columns = [name for name in rows.column_names if name != IS_CORRECTION]
     return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)

@@ -80,7 +80,11 @@ def _compared(training: Training, fitted: Fitted, own: np.ndarray, milliseconds:
     challenger = Challenger(
         rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices
     )
-    judgement = judge(challenger, training.decision.confidence, policy.gate)
+    is_new_class = np.isin(rows.codes, own) & ~np.isin(rows.codes, evidence.classes_of(version))
+    needed = training.decision.confidence
+    if (candidates & is_new_class).any():  # there the champion is wrong whatever it says: elsewhere, no worse is enough
+        needed = min(needed, policy.gate.least_confidence)
+    judgement = judge(challenger, needed, policy.gate)
     words = f"; {left_out} more have a label that one of them does not know" if left_out else ""
     evidence_of = {**judgement.evidence, **_accuracies(challenger), **({"left_out": left_out} if left_out else {})}
     return Verdict(judgement.passed, f"{judgement.reason}{words}", evidence_of)

@@ -178,8 +178,7 @@ def record_verdict(
         "policy_record": policy_record if verdict.promote else None,
     }
     _record(lakehouse, row | _version_columns(lakehouse, version))
-    if action == PROMOTE:
-        lakehouse.registry.promote(version.version)
+    finish_alias_move(lakehouse)
     return action == PROMOTE
 
 
@@ -216,8 +215,7 @@ def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version:
     decided = {"action": action, "who": who, "reason": reason, "from_version": champion(lakehouse)}
     left_out = {"recorded_at", *([] if approved else ["policy_record"])}
     _record(lakehouse, {name: value for name, value in waiting.items() if name not in left_out} | decided)
-    if approved:
-        lakehouse.registry.promote(found)
+    finish_alias_move(lakehouse)
     return found
 
 
@@ -242,7 +240,7 @@ def roll_back(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
     decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
     as_of = max(each["as_of"] for each in [*decided, *promotions(lakehouse)])
     _record(lakehouse, {"as_of": as_of} | recorded | _version_columns(lakehouse, target))
-    lakehouse.registry.promote(target.version)
+    finish_alias_move(lakehouse)
     return current, target.version
 
 
@@ -253,7 +251,7 @@ def give_back(
     target = version_of(lakehouse, to_version)
     recorded = {"action": ROLLBACK, "who": LOOP, "from_version": champion(lakehouse), "reason": reason}
     _record(lakehouse, {"as_of": as_of, "evidence": dict(evidence)} | recorded | _version_columns(lakehouse, target))
-    lakehouse.registry.promote(to_version)
+    finish_alias_move(lakehouse)
 
 
 def finish_alias_move(lakehouse: Lakehouse) -> None:

@@ -41,7 +41,8 @@ class QualityFacts:
 
     Attributes:
         classes: The texts of the classes, in the order of the probabilities' columns.
-        positive: The class that a binary classifier looks for; None with more classes.
+        positive: The class that a binary classifier looks for (classes that labels no longer have may stand beside
+            its two); None with more classes.
         n_rows: Predicted rows.
         n_labelled: Rows with a label.
         n_scored: Rows with a label and probabilities.
@@ -90,7 +91,7 @@ class QualityFacts:
 
         Raises:
             ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or `positive` is not
-                one of two classes.
+                one of the classes.
         """
         nothing = cls.empty(classes, positive)
         _check_lengths(predictions, labels, without_retraining, probabilities, nothing.classes)
@@ -115,8 +116,8 @@ class QualityFacts:
         """The facts of no rows: what merging leaves as it is."""
         names = tuple(map(text_of, classes))
         chosen = names[-1] if positive is None and len(names) == 2 else positive
-        if chosen is not None and (len(names) != 2 or text_of(chosen) not in names):
-            raise ValueError(f"The positive class {chosen!r} must be one of two classes; the classes are {names}.")
+        if chosen is not None and text_of(chosen) not in names:
+            raise ValueError(f"The positive class {chosen!r} must be one of the classes {names}.")
         judged = names if chosen is None else (text_of(chosen),)
         return cls(names, None if chosen is None else text_of(chosen), {name: ScoreHistogram() for name in judged}, {})
 

@@ -178,7 +178,10 @@ def silver_labels(source: SourceSettings, key: str, time: str) -> Table:
             *typed_columns(source),
             *_POSITION,
             _LANDED_FILE_ID,
-            Column(IS_CORRECTION, "boolean", "Whether it was told after another one of its key; NULL for no"),
+            # A number, since Delta keeps no statistics of a named boolean column.
+            Column(
+                IS_CORRECTION, "int", "1 where it was told after another one of its key; NULL where it is the first"
+            ),
         ),
         sought_by=(key, time, IS_CORRECTION),
         takes_columns=True,

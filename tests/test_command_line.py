@@ -4,10 +4,13 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import StoreError
+from lakehouse.stations import command_line
 from tests.processes import environment_of
 
 JOBS = sorted(path for path in Path("jobs").glob("*.py") if path.stem != "__init__")
@@ -40,6 +43,68 @@ def test_a_span_that_is_none_is_told_before_spark_starts(
         importlib.import_module("jobs.aggregate_kpis").main(words)
     assert end.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def in_python_worker(_: Sequence[str] | None) -> None:
+    raise RuntimeError(
+        "Job aborted.\nTraceback (most recent call last):\n  File x\nValueError: 7 is no class\n\n\tat org.x"
+    )
+
+
+def noted(_: Sequence[str] | None) -> None:
+    error = KeyError("x")
+    error.add_note("micro-batch 3 of the stream score")
+    raise error
+
+
+class Panic(BaseException):
+    """What a library in Rust raises."""
+
+
+def panicked(_: Sequence[str] | None) -> None:
+    raise Panic
+
+
+@pytest.mark.parametrize(
+    ("main", "says"),
+    [
+        (in_python_worker, "error: RuntimeError: ValueError: 7 is no class; nothing that was done is lost: run"),
+        (noted, "error: KeyError: 'x' (micro-batch 3 of the stream score); nothing"),
+        (panicked, "error: Panic: no words; nothing"),
+    ],
+)
+def test_what_nobody_has_foreseen_is_one_sentence_and_its_trace_lies_where_that_says(
+    main: Callable[[Sequence[str] | None], None],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command_line, "_opened_roots", [str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        command_line.run_job(main)
+    told = capsys.readouterr().err
+    assert end.value.code == 3
+    assert told.startswith(says)
+    assert told.count("\n") == 1
+    trace = Path(told.rstrip("\n").split("which lies in ")[1])
+    assert trace.parent == tmp_path / "_system" / "log"
+    assert main.__name__ in trace.read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"), [(StoreError("it is full"), 2, "error: it is full\n"), (KeyboardInterrupt(), 130, "")]
+)
+def test_exit_codes_tell_what_a_person_can_mend_from_an_interruption(
+    error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(_: Sequence[str] | None) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        command_line.run_job(main)
+    assert end.value.code == code
+    assert capsys.readouterr().err == says
 
 
 @pytest.mark.slow

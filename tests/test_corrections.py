@@ -13,10 +13,12 @@ from pyspark.sql import SparkSession
 
 from lakehouse.rules import CONFLICT
 from lakehouse.stations.account import account
+from lakehouse.stations.ingest import ingest
 from lakehouse.stations.label_batch import labelled_readings, labels_in_force, last_told
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.steps.ingest.dispositions import ACCEPTED, CORRECTION, DUPLICATE, with_corrections
+from lakehouse.stream import AVAILABLE_NOW
 from lakehouse.tables import Table
 from tests.small_model import Settings, is_ok, land_days, land_lines, model_of, readings, small_lakehouse, truths
 
@@ -97,12 +99,12 @@ def test_every_label_that_was_told_stays_on_record_and_a_repetition_is_a_duplica
 def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(spark: SparkSession, tmp_path: Path) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake")
     land_days(lakehouse, "0", FIRST)
-    run_pipeline(lakehouse)
-    before = metrics(lakehouse, lakehouse.catalog.profile_metrics)
+    ingest(lakehouse, AVAILABLE_NOW)
+    before = lakehouse.store.version(lakehouse.catalog.labels)
     land_lines(lakehouse, "1", [], truths(range(10), wrong, LATE))
-    run_pipeline(lakehouse)
+    ingest(lakehouse, AVAILABLE_NOW)
     assert in_force(lakehouse) == {number: is_ok(number) for number in FIRST}
-    assert metrics(lakehouse, lakehouse.catalog.profile_metrics) == before
+    assert lakehouse.store.version(lakehouse.catalog.labels) == before
     reasons = [row["reasons"] for row in lakehouse.store.rows(lakehouse.catalog.quarantine)]
     assert reasons == 10 * [[f"id: {CONFLICT}"]]
 
@@ -110,12 +112,12 @@ def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(spark: Spa
 def test_the_label_told_last_counts_whichever_landed_first(spark: SparkSession, tmp_path: Path) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake", take)
     land_lines(lakehouse, "0", readings(range(3)), truths(range(3), wrong, LATE))
-    run_pipeline(lakehouse)
+    ingest(lakehouse, AVAILABLE_NOW)
     land_lines(lakehouse, "1", [], truths(range(3), is_ok, SOON))
-    run_pipeline(lakehouse)
+    ingest(lakehouse, AVAILABLE_NOW)
     assert in_force(lakehouse) == {number: wrong(number) for number in range(3)}
     land_lines(lakehouse, "2", [], truths(range(1), is_ok, LATE))  # told at the same moment: what landed last
-    run_pipeline(lakehouse)
+    ingest(lakehouse, AVAILABLE_NOW)
     assert in_force(lakehouse)[0] == is_ok(0)
 
 

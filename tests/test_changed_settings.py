@@ -133,3 +133,17 @@ def test_the_champion_goes_on_meaning_what_it_meant_and_the_next_version_means_t
     land_lines(lakehouse, "2", readings(THIRD, **more), truths(THIRD, case.after))
     run_pipeline(lakehouse)
     assert share_right(lakehouse, version, case.after) > 0.9
+
+
+def test_versions_of_the_same_file_keep_their_own_classes(
+    spark: SparkSession, started: Callable[[bool], Lakehouse], tmp_path: Path
+) -> None:
+    def with_bad(settings: Settings) -> None:
+        settings["labels"]["columns"]["y"]["values"] = ["bad", "ok"]
+
+    first, second = started(False), small_lakehouse(spark, tmp_path / "lake", with_bad)
+    land_lines(second, "0", readings(FIRST), truths(FIRST, renamed_class))
+    run_pipeline(second)
+    assert first.registry.version("1").sha256 == second.registry.version("1").sha256
+    known = [meaning_of(lakehouse, "1").problem.classes for lakehouse in (first, second)]
+    assert known == [("broken", "ok"), ("bad", "ok")]

@@ -17,7 +17,8 @@ from lakehouse.steps.policy.document import PolicyRecord
 from lakehouse.steps.promote import PENDING, PROMOTE, REFUSE, ROLLBACK, VERDICTS, Verdict
 from lakehouse.store import Row
 
-_MEANINGS: dict[str, Meaning] = {}  # by digest of the model file
+# By lakehouse, version and digest of its file: what is learned of other classes may give the same file.
+_MEANINGS: dict[tuple[str, str, str], Meaning] = {}
 _LOG = logging.getLogger(__name__)
 LOOP = "retrain_and_promote"
 TRAINING_SECONDS = "training_seconds"
@@ -89,15 +90,16 @@ def meaning_of(lakehouse: Lakehouse, version: str) -> Meaning:
         RegistryError: an older release trained it, and its file is gone.
     """
     found = version_of(lakehouse, version)
-    if found.sha256 not in _MEANINGS:
+    key = (lakehouse.store.root, version, found.sha256)
+    if key not in _MEANINGS:
         row = _promotion_of(lakehouse, version)
         kept = (row["meaning"] if row else None) or lakehouse.registry.meaning(found)
         if kept:
-            _MEANINGS[found.sha256] = Meaning.from_json(kept)
+            _MEANINGS[key] = Meaning.from_json(kept)
         else:
             pipeline = load(lakehouse.registry.model_file(found), found.sha256)
-            _MEANINGS[found.sha256] = Meaning.of_older_release(pipeline, problem_of(lakehouse.model))
-    return _MEANINGS[found.sha256]
+            _MEANINGS[key] = Meaning.of_older_release(pipeline, problem_of(lakehouse.model))
+    return _MEANINGS[key]
 
 
 def load_promoted(lakehouse: Lakehouse, version: ModelVersion) -> Pipeline:

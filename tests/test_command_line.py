@@ -81,10 +81,8 @@ def test_what_nobody_has_foreseen_is_one_sentence_and_its_trace_lies_where_that_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(command_line, "_opened_roots", [str(tmp_path)])
-    with pytest.raises(SystemExit) as end:
-        command_line.run_job(main)
+    assert command_line.exit_code_of(main) == 3
     told = capsys.readouterr().err
-    assert end.value.code == 3
     assert told.startswith(says)
     assert told.count("\n") == 1
     trace = Path(told.rstrip("\n").split("which lies in ")[1])
@@ -93,7 +91,13 @@ def test_what_nobody_has_foreseen_is_one_sentence_and_its_trace_lies_where_that_
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "says"), [(StoreError("it is full"), 2, "error: it is full\n"), (KeyboardInterrupt(), 130, "")]
+    ("error", "code", "says"),
+    [
+        (StoreError("it is full"), 2, "error: it is full\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(2), 2, ""),
+        (SystemExit(), 0, ""),
+    ],
 )
 def test_exit_codes_tell_what_a_person_can_mend_from_an_interruption(
     error: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str]
@@ -101,10 +105,34 @@ def test_exit_codes_tell_what_a_person_can_mend_from_an_interruption(
     def main(_: Sequence[str] | None) -> None:
         raise error
 
-    with pytest.raises(SystemExit) as end:
-        command_line.run_job(main)
-    assert end.value.code == code
+    assert command_line.exit_code_of(main) == code
     assert capsys.readouterr().err == says
+
+
+NEVER_TORN_DOWN = """
+import atexit, sys, time
+from lakehouse.stations.command_line import run_job
+
+class SlowToGo:
+    def __del__(self):
+        time.sleep(60)  # as long as the interpreter is torn down
+
+def main(_):
+    sys.kept = SlowToGo()
+    atexit.register(print, "ended")
+    print("done", end=" ")
+    return 7
+
+run_job(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_job_ends_at_once_with_its_code_and_what_it_wrote_without_tearing_python_down() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", NEVER_TORN_DOWN], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (7, "done ended\n", "")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What every job's command line has in common."""
 
 import argparse
+import atexit
 import datetime as dt
 import logging
 import os
@@ -9,8 +10,10 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
+from typing import NoReturn
 
 from lakehouse.errors import LakehouseError
 from lakehouse.session import open_session
@@ -58,25 +61,40 @@ def opened(options: argparse.Namespace) -> Lakehouse:
     return open_lakehouse(open_session(), model, environment)
 
 
-def run_job(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Runs a job's `main`, and ends the process: with its exit code, or with one sentence on standard error.
+def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
+    """Runs a job's `main`, and ends the process with its exit code.
+
+    The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python 3.14 they then
+    abort the process (exit code 134) though its work is done. What was registered for the end is called.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    code = exit_code_of(main)
+    with suppress(BaseException):  # the work is done, and its code is known
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
+
+
+def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
+    """Runs a job's `main`, and tells how it ended: by its exit code, where that is not 0 with one sentence on stderr.
 
     Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has foreseen, whose trace is
     kept in a file that the sentence names.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        sys.exit(main(None) or 0)
-    except (SystemExit, GeneratorExit):
-        raise
+        return main(None) or 0
+    except SystemExit as end:  # of argparse
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except LakehouseError as error:
         print(f"error: {error}{_notes(error)}", file=sys.stderr)
-        sys.exit(REFUSED)
+        return REFUSED
     except BaseException as error:  # what Rust's libraries raise is no Exception
         print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
-        sys.exit(UNFORESEEN)
+        return UNFORESEEN
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:

@@ -110,15 +110,16 @@ def test_exit_codes_tell_what_a_person_can_mend_from_an_interruption(
 
 
 NEVER_TORN_DOWN = """
-import atexit, sys, time
+import atexit, time
 from lakehouse.stations.command_line import run_job
 
 class SlowToGo:
-    def __del__(self):
-        time.sleep(60)  # as long as the interpreter is torn down
+    def __del__(self, sleep=time.sleep):
+        sleep(60)  # the interpreter calls it while it is torn down
+
+kept = SlowToGo()
 
 def main(_):
-    sys.kept = SlowToGo()
     atexit.register(print, "ended")
     print("done", end=" ")
     return 7

@@ -397,3 +397,28 @@ def test_a_model_that_was_trained_on_a_single_class_is_refused():
     trial = Trial("everything", "decision_tree", {})
     one = fit(trial, data, left_out=np.flatnonzero(data.targets == 0))
     assert flaw_of(one, fitted(data)[1], data) == "it was trained on a single class"
+
+
+def test_a_frame_has_the_types_of_its_features_whatever_values_it_has():
+    features = Features(("flag", "count", "x", "gone"), ("kind",))
+    rows = pd.DataFrame(
+        {
+            "flag": pd.Series([None, True, False], dtype=object),
+            "count": pd.array([2**53 + 1, None, -(2**63)], dtype="Int64"),
+            "x": [1e300, -1e300, np.nan],
+            "kind": [None, "a", None],
+        },
+        index=[7, 8, 9],
+    )
+    frame = features.frame(rows)
+    assert list(frame.columns) == features.names
+    assert [str(kind) for kind in frame.dtypes] == [*4 * ["float64"], "object"]
+    assert frame.index.tolist() == [7, 8, 9]
+    greatest = float(np.finfo(np.float32).max)
+    np.testing.assert_array_equal(frame["flag"], [np.nan, 1.0, 0.0])
+    np.testing.assert_array_equal(frame["count"], [2.0**53, np.nan, -(2.0**63)])
+    np.testing.assert_array_equal(frame["x"], [greatest, -greatest, np.nan])
+    assert frame["gone"].isna().all()
+    assert frame["kind"].tolist() == [None, "a", None]
+    empty = features.frame(rows.assign(flag=None, kind=None))
+    assert [str(kind) for kind in empty.dtypes] == [str(kind) for kind in frame.dtypes]

@@ -199,6 +199,20 @@ def test_links_are_followed_once_and_what_is_no_file_is_left_alone(tmp_path: Pat
     assert found.unreadable == {"broken.jsonl": "No such file or directory"}
 
 
+def test_a_file_that_is_written_anew_in_place_is_another_one_though_its_size_and_time_are_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jsonl"
+    seen = []
+    for content in (b'{"id": 1}', b'{"id": 2}'):
+        path.write_bytes(content)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        seen.append(listing_of(Folder(str(tmp_path))).files["a.jsonl"])
+    first, second = seen
+    assert (first.size, first.modified_at) == (second.size, second.modified_at)
+    assert first.signature != second.signature
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="most file systems clamp such times")
 def test_a_modification_time_that_no_calendar_has_is_none() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:

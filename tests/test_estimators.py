@@ -403,7 +403,7 @@ def test_a_frame_has_the_types_of_its_features_whatever_values_it_has():
     features = Features(("flag", "count", "x", "gone"), ("kind",))
     rows = pd.DataFrame(
         {
-            "flag": pd.Series([None, True, False], dtype=object),
+            "flag": np.array([None, True, False], dtype=object),
             "count": pd.array([2**53 + 1, None, -(2**63)], dtype="Int64"),
             "x": [1e300, -1e300, np.nan],
             "kind": [None, "a", None],

@@ -93,7 +93,7 @@ def test_zeros_behind_a_compressed_file_are_padding_and_a_remark(folder: Folder,
     assert inspect(folder, "a.jsonl.gz").remark == "gzip: zeros behind its end were left out"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from([b"\n", b"\n\n", b"x", b"ab", b"\r", b"\xff" * 3, LINE]), max_size=40), st.integers(1, 30)
 )
@@ -163,7 +163,7 @@ def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(tmp_path: Path, 
         assert len(lines_of(folder, name)) == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b"..")))
 def test_any_name_of_the_operating_system_is_read_or_told_of(
     tmp_path_factory: pytest.TempPathFactory, name: bytes

@@ -92,7 +92,7 @@ zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: dt.timezone
 moments = st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9998, 12, 31), timezones=zones)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(moments, st.sampled_from("Tt "), st.booleans())
 def test_what_is_written_is_read_back(moment: dt.datetime, between: str, is_week: bool) -> None:
     assert parse_moment(moment.isoformat(between)) == moment
@@ -103,7 +103,7 @@ def test_what_is_written_is_read_back(moment: dt.datetime, between: str, is_week
     assert parse_moment(compact[:10].replace("-", "") + compact[10:]) == moment
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="0123456789-:TtZz+., W", max_size=32))
 def test_a_text_is_read_or_refused_and_never_anything_else(text: str) -> None:
     with suppress(ValueError):

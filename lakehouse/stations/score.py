@@ -117,7 +117,7 @@ def scoring_model(lakehouse: Lakehouse, version: str) -> ScoringModel:
     """A version that was promoted here, verified, and ready to be sent to workers.
 
     Raises:
-        RegistryError: it was never promoted, its file is not the one that was, or it does not fit the settings.
+        RegistryError: it was never promoted, its file is not the one that was, or it is not what its record says.
     """
     content = promoted_file(lakehouse, version)
     sha256 = recorded_sha256(lakehouse, version)

@@ -12,7 +12,7 @@ Figures of 2026-11-30, two cores, heap of 3 GB:
 | lines | files | lakehouse | plain Spark | share of its rate |
 |---|---|---|---|---|
 | 2 million | 20 | 10.1 s | 9.2 s | .91 |
-| 2 million | 1 | 12.2 s | | |
+| 2 million | 1 | 10.0 s | 8.0 s | .80 |
 | 200,000 | 10,000 | 28 s, from a cold start | | |
 | 2 GB | 1 | 83 s; a Python worker holds 418 MB at most | | |
 | 2 GB, as gzip | 1 | 128 s; 413 MB | | |

@@ -5,14 +5,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse.estimators import Classification
-from lakehouse.settings import EnvironmentSettings
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion, meaning_of
 from lakehouse.stations.run_pipeline import run_pipeline
 from tests.small_model import (
@@ -20,7 +18,6 @@ from tests.small_model import (
     is_ok,
     land_lines,
     measured,
-    model_of,
     readings,
     small_lakehouse,
     truths,
@@ -65,10 +62,6 @@ def rename(settings: Settings) -> None:
 
 def with_damaged(settings: Settings) -> None:
     settings["labels"]["columns"]["y"]["values"] = ["broken", "damaged", "ok"]
-
-
-def reopened(lakehouse: Lakehouse, root: Path, change: Callable[[Settings], Any]) -> Lakehouse:
-    return open_lakehouse(lakehouse.spark, model_of(change), EnvironmentSettings(root=str(root)))
 
 
 def share_right(lakehouse: Lakehouse, version: str, label: Callable[[int], str]) -> float:
@@ -120,7 +113,7 @@ def test_the_champion_goes_on_meaning_what_it_meant_and_the_next_version_means_t
     started: Callable[[bool], Lakehouse], tmp_path: Path, case: Case
 ) -> None:
     first = started(case.change is remove)
-    lakehouse = reopened(first, Path(shutil.copytree(first.store.root, tmp_path / "lake")), case.change)
+    lakehouse = small_lakehouse(first.spark, shutil.copytree(first.store.root, tmp_path / "lake"), case.change)
     more = {"w": weight} if "w" in case.features else {}
     land_lines(lakehouse, "1", readings(SECOND, **more), truths(SECOND, case.after))
     run_pipeline(lakehouse)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -55,6 +57,16 @@ def test_what_cannot_be_served_is_refused_whatever_its_accuracy(flaw: dict, says
 def test_a_latency_budget_is_kept(took: float | None, passes: bool):
     gate = GateSettings(milliseconds_per_thousand=5.0)
     assert judge(Challenger(CODES, WRONG, RIGHT, milliseconds=took), 0.6, gate).passed is passes
+
+
+def test_where_labels_of_new_classes_have_come_no_worse_is_enough():
+    equal = Challenger(np.ones(40, int), calls(30), calls(30))
+    assert not judge(equal, 0.6, GateSettings()).passed
+    judgement = judge(replace(equal, of_new_classes=1), 0.6, GateSettings())
+    assert judgement.passed
+    assert judgement.evidence["needed"] == GateSettings().least_confidence
+    worse = replace(equal, calls=calls(20), of_new_classes=1)
+    assert not judge(worse, 0.6, GateSettings()).passed
 
 
 def test_a_slice_may_not_pay_for_the_others():

@@ -10,16 +10,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import RegistryError
-from lakehouse.settings import EnvironmentSettings
 from lakehouse.stations.ingest import ingest
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.promotion import champion, promotions
 from lakehouse.stations.rollback import rollback
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.score import score
 from lakehouse.stream import AVAILABLE_NOW
 from tests.rows import decisions
-from tests.small_model import Settings, land_days, model_of, small_lakehouse
+from tests.small_model import Settings, land_days, small_lakehouse
 
 
 def often_refreshed(settings: Settings) -> None:
@@ -40,11 +39,8 @@ def two_versions(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def lakehouse(two_versions: Lakehouse, tmp_path: Path) -> Lakehouse:
-    return reopened(two_versions, Path(shutil.copytree(two_versions.store.root, tmp_path / "lake")))
-
-
-def reopened(lakehouse: Lakehouse, root: Path) -> Lakehouse:
-    return open_lakehouse(lakehouse.spark, model_of(often_refreshed), EnvironmentSettings(root=str(root)))
+    root = shutil.copytree(two_versions.store.root, tmp_path / "lake")
+    return small_lakehouse(two_versions.spark, root, often_refreshed)
 
 
 def delete_alias(lakehouse: Lakehouse) -> None:
@@ -110,7 +106,7 @@ def test_scoring_goes_on_with_the_champion_of_the_ledger_and_the_loop_finds_its_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     accident(lakehouse)
-    after = reopened(lakehouse, Path(lakehouse.store.root))
+    after = small_lakehouse(lakehouse.spark, Path(lakehouse.store.root), often_refreshed)
     land_days(after, "2", range(260, 390))
     with caplog.at_level(logging.WARNING, "lakehouse"):
         ingest(after, AVAILABLE_NOW)
@@ -145,7 +141,7 @@ def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(lakehouse
 
 def test_a_moved_lakehouse_has_its_models_with_it(two_versions: Lakehouse, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(two_versions.store.root, tmp_path / "away")).rename(tmp_path / "moved lake")
-    lakehouse = reopened(two_versions, moved)
+    lakehouse = small_lakehouse(two_versions.spark, moved, often_refreshed)
     for run in lakehouse.registry._client.search_runs([lakehouse.registry._experiment]):
         assert run.info.artifact_uri.startswith(str(moved))
     land_days(lakehouse, "2", range(260, 390))

@@ -69,7 +69,8 @@ def _compared(training: Training, fitted: Fitted, own: np.ndarray, milliseconds:
     trained = champion.as_of if champion else _legacy_as_of(evidence)
     version = history.champion or 0
     candidates = judged_at_gate(fitted, rows, judged, trained)
-    new = candidates & np.isin(rows.codes, own) & np.isin(rows.codes, evidence.classes_of(version))
+    by_challenger, by_champion = (np.isin(rows.codes, known) for known in (own, evidence.classes_of(version)))
+    new = candidates & by_challenger & by_champion
     left_out = int(candidates.sum() - new.sum())
     if left_out and not new.any():
         return _of_other_classes(training, fitted, left_out)
@@ -78,13 +79,15 @@ def _compared(training: Training, fitted: Fitted, own: np.ndarray, milliseconds:
     classes = classes_called(fitted, judged)
     slices = _slices(evidence.lakehouse, training.labelled.loc[new, evidence.lakehouse.model.key])
     challenger = Challenger(
-        rows.codes[new], calls, fitted.calls[new], classes=classes, milliseconds=milliseconds, slices=slices
+        rows.codes[new],
+        calls,
+        fitted.calls[new],
+        classes=classes,
+        milliseconds=milliseconds,
+        slices=slices,
+        of_new_classes=int((candidates & by_challenger & ~by_champion).sum()),
     )
-    is_new_class = np.isin(rows.codes, own) & ~np.isin(rows.codes, evidence.classes_of(version))
-    needed = training.decision.confidence
-    if (candidates & is_new_class).any():  # there the champion is wrong whatever it says: elsewhere, no worse is enough
-        needed = min(needed, policy.gate.least_confidence)
-    judgement = judge(challenger, needed, policy.gate)
+    judgement = judge(challenger, training.decision.confidence, policy.gate)
     words = f"; {left_out} more have a label that one of them does not know" if left_out else ""
     evidence_of = {**judgement.evidence, **_accuracies(challenger), **({"left_out": left_out} if left_out else {})}
     return Verdict(judgement.passed, f"{judgement.reason}{words}", evidence_of)

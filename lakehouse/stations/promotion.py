@@ -180,7 +180,8 @@ def record_verdict(
         "policy_record": policy_record if verdict.promote else None,
     }
     _record(lakehouse, row | _version_columns(lakehouse, version))
-    finish_alias_move(lakehouse)
+    if action == PROMOTE:
+        finish_alias_move(lakehouse)
     return action == PROMOTE
 
 
@@ -217,7 +218,8 @@ def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version:
     decided = {"action": action, "who": who, "reason": reason, "from_version": champion(lakehouse)}
     left_out = {"recorded_at", *([] if approved else ["policy_record"])}
     _record(lakehouse, {name: value for name, value in waiting.items() if name not in left_out} | decided)
-    finish_alias_move(lakehouse)
+    if approved:
+        finish_alias_move(lakehouse)
     return found
 
 
@@ -257,8 +259,9 @@ def give_back(
 
 
 def finish_alias_move(lakehouse: Lakehouse) -> None:
-    """Move the alias to the champion of the ledger where a run was cut off before it did, or where the alias is gone.
+    """Move the alias to the champion of the ledger, where it is not there yet.
 
+    Each move does so after its record; a later run does so for one that was cut off, or where the alias is gone.
     An alias that somebody moved to another version is left there, and told of: the ledger counts.
     """
     moves = _moves(promotions(lakehouse))

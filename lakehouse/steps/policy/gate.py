@@ -64,6 +64,7 @@ class Challenger:
         same_schema: whether it reads the champion's features, in kind and order.
         milliseconds: how long it takes to score a thousand rows.
         slices: for each watched slice, the mask of the rows that lie in it.
+        of_new_classes: rows besides, whose label the challenger can call and the champion cannot.
     """
 
     codes: np.ndarray
@@ -74,6 +75,7 @@ class Challenger:
     same_schema: bool = True
     milliseconds: float | None = None
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    of_new_classes: int = 0
 
 
 def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Judgement:
@@ -81,6 +83,7 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Judg
 
     At an alarm it must probably be better: P(better) of the `confidence`, which is low, since the alarm is evidence
     that the champion is not what it was, and few rows are there. Later it is refused only on evidence against it.
+    Where labels of new classes have come it need be no worse on the others: on those the champion is always wrong.
     Whatever the accuracy, one that cannot be served, calls a single class, or fails a slice's floor is refused.
 
     Guarantee: with no difference between the two, a challenger passes an alarm's gate with probability of about
@@ -91,6 +94,8 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Judg
         needed: P(challenger better) that the decision asks for.
         settings: of the gate.
     """
+    if challenger.of_new_classes:
+        needed = min(needed, settings.least_confidence)
     refusal = _unfit(challenger, settings) or _worse_slice(challenger, settings)
     found = duel(challenger.codes, challenger.champion, challenger.calls)
     evidence = {

@@ -3,8 +3,8 @@
 import getpass
 from collections.abc import Sequence
 
-from lakehouse.stations.approval import decide_on_waiting
 from lakehouse.stations.command_line import job_parser, opened, run_job
+from lakehouse.stations.promotion import answer
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -17,7 +17,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", help="the one that was looked at: refused if another one waits by now")
     parser.add_argument("--who", default=getpass.getuser(), help="who decides (default: %(default)s)")
     options = parser.parse_args(words)
-    version = decide_on_waiting(opened(options), options.approve, options.who, options.reason, options.version)
+    version = answer(opened(options), options.approve, options.who, options.reason, options.version)
     print(f"version {version} is champion" if options.approve else f"version {version} is refused")
 
 

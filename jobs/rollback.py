@@ -4,7 +4,7 @@ import getpass
 from collections.abc import Sequence
 
 from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.rollback import rollback
+from lakehouse.stations.promotion import rollback
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lakehouse.retraining.policy.detection.detect import Detection
+from lakehouse.retraining.policy.evidence import BinCounts, Border, Errors, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.rules import Record
 from lakehouse.statistics.difficulty import N_BINS, Difficulty
-from lakehouse.steps.policy.detect import Detection
-from lakehouse.steps.policy.evidence import BinCounts, Border, Errors, Pool, Region, Rows, Segment, VersionRecord
-from lakehouse.steps.policy.rules import Record
 
 START = np.datetime64("2024-03-01T00:00:00", "us")
 HOUR, DAY = np.timedelta64(1, "h"), np.timedelta64(1, "D")

@@ -92,9 +92,7 @@ metrics:
       output_data_type: double
 training:
   first_after: 100
-  folds: 3
   families: {decision_tree: {max_depth: [4]}, logistic_regression: {C: [1.0]}}
-margins: {accuracy_drop: 0.1, alarm: 12.0, first_gain: 0.05, confidence: 0.99}
 policy: {growth: null}  # the first model stays
 """
 
@@ -160,9 +158,7 @@ predictions:
 metrics: {granularities: [1 day], bins: 5, columns: [photographed_at], model_id_column: model_id}
 training:
   first_after: 100
-  folds: 3
   families: {decision_tree: {max_depth: [6]}, ridge_regression: {alpha: [1.0]}}
-margins: {accuracy_drop: 0.1, alarm: 12.0, first_gain: 0.05, confidence: 0.99}
 """
 DEARER = 200
 """The first repair that is half as dear again as it would have been before."""
@@ -256,7 +252,7 @@ def glassware_plant(spark: SparkSession) -> Plant:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     glassware = load_model_settings("conf/glassware.yaml")
     families = {"decision_tree": {"ccp_alpha": [0.005]}, "logistic_regression": {"C": [1.0]}}
-    few = {"families": families, "folds": 3, "first_after": 1000}
+    few = {"families": families, "first_after": 1000}
     strict = {"rules": (ShiryaevRobertsRule(alarm=1_000),), "gate": GateSettings(confidence=0.8)}
     policy = glassware.policy.model_copy(update=strict)
     model = glassware.model_copy(update={"training": glassware.training.model_copy(update=few), "policy": policy})
@@ -361,10 +357,36 @@ def registered(lakehouse: Any) -> int:
 
 def policy_history(lakehouse: Any) -> Any:
     """The state of the policy as the ledgers tell it."""
-    from lakehouse.stations.promotion import promotions
-    from lakehouse.steps.policy.history import history_of
+    from lakehouse.stations.retraining_ledger import TableLedger
 
-    return history_of(promotions(lakehouse), decisions(lakehouse))
+    return TableLedger(lakehouse).history
+
+
+def promotions(lakehouse: Any) -> list[Mapping[str, Any]]:
+    """The rows of `gold.promotion`, in the order in which they were written."""
+    from lakehouse.stations.promotion_ledger import PromotionLedger
+
+    return PromotionLedger(lakehouse).rows
+
+
+def labelled_predictions(lakehouse: Any, as_of: dt.datetime, history: Any = None) -> Any:
+    """What the loop knows as of a label batch; under another state of the ledgers, if that is given."""
+    from lakehouse.stations.labelled_predictions import TablePredictions
+    from lakehouse.stations.promoted_models import PromotedModels
+    from lakehouse.stations.promotion_ledger import PromotionLedger
+
+    known = policy_history(lakehouse) if history is None else history
+    return TablePredictions(PromotedModels(PromotionLedger(lakehouse)), as_of, known)
+
+
+def record_promotion(lakehouse: Any, as_of: dt.datetime, version: str, policy_record: Any = None) -> None:
+    """The gate lets the version take over, whatever it is."""
+    from lakehouse.stations.promotion import record_result
+    from lakehouse.stations.promotion_ledger import PromotionLedger
+
+    row = {"as_of": as_of, "reason": "it is better", "evidence": {}}
+    record = policy_record and policy_record.to_json()
+    record_result(PromotionLedger(lakehouse), lakehouse.registry.version(version), True, row, record)
 
 
 def with_policy(lakehouse: Any, **given: Any) -> Any:

@@ -44,8 +44,7 @@ _SETTINGS: Settings = {
     },
     "predictions": {"table": "guess", "features": ["x", "z"]},
     "metrics": {"granularities": ["1 day"], "bins": 5},
-    "training": {"first_after": 100, "folds": 3, "families": {"decision_tree": {"max_depth": [3]}}},
-    "margins": {"accuracy_drop": 0.1, "alarm": 12.0, "first_gain": 0.05, "confidence": 0.99},
+    "training": {"first_after": 100, "families": {"decision_tree": {"max_depth": [3]}}},
     "policy": {"growth": None},
 }
 

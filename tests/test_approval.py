@@ -9,19 +9,16 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import LockedError, RegistryError
+from lakehouse.retraining.policy.decide import KEEP, RETRAIN, TRAIN_FIRST, WAIT, Decision
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations import margin_loop
-from lakehouse.stations.approval import decide_on_waiting, unless_held
 from lakehouse.stations.lakehouse import open_lakehouse
-from lakehouse.stations.promotion import promotions, record_verdict, waiting_for_approval
+from lakehouse.stations.promotion import answer
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
-from lakehouse.steps import decide as margins
-from lakehouse.steps.policy import decide as policy
-from lakehouse.steps.policy.history import history_of
-from lakehouse.steps.promote import Verdict
+from lakehouse.stations.retraining_ledger import TableLedger
 from lakehouse.stream import AVAILABLE_NOW
 from tests.engines import Engines, duckdb_of, known_to_spark
-from tests.rows import moment, registered, repair_shop
+from tests.rows import moment, policy_history, promotions, record_promotion, registered
 
 VERSIONS_UNTIL_THEN = 2
 
@@ -60,14 +57,14 @@ def test_a_challenger_that_passes_the_gate_waits_and_the_champion_stays(waiting)
 
 def test_an_approved_challenger_takes_over_under_the_record_of_its_training(asked):
     pending = promotions(asked)[-1]
-    assert decide_on_waiting(asked, True, "ada", "looked at the slices") == "4"
+    assert answer(asked, True, "ada", "looked at the slices") == "4"
     assert asked.registry.champion() == "4"
     row = promotions(asked)[-1]
     assert (row["action"], row["who"], row["reason"]) == ("promote", "ada", "looked at the slices")
     assert (row["from_version"], row["to_version"], row["as_of"]) == ("2", "4", pending["as_of"])
     same = ("model_sha256", "policy_record", "evidence", "trained_rows", "table_versions")
     assert {name: row[name] for name in same} == {name: pending[name] for name in same}
-    state = history_of(promotions(asked), [])
+    state = policy_history(asked)
     assert (state.champion, state.before) == (4, 2)
     assert len(state.trainings) == 4  # a person's word is none
     assert not retrain_and_promote(asked, AVAILABLE_NOW)
@@ -75,17 +72,17 @@ def test_an_approved_challenger_takes_over_under_the_record_of_its_training(aske
 
 
 def test_a_rejected_challenger_leaves_the_champion_and_is_not_trained_again_for_the_same_labels(asked):
-    assert decide_on_waiting(asked, False, "ada", "too few rows of the night shift") == "4"
+    assert answer(asked, False, "ada", "too few rows of the night shift") == "4"
     row = promotions(asked)[-1]
     assert (row["action"], row["who"], row["reason"]) == ("refuse", "ada", "too few rows of the night shift")
     assert row["policy_record"] is None
-    assert waiting_for_approval(asked) is None
+    assert PromotionLedger(asked).waiting is None
     assert not retrain_and_promote(asked, AVAILABLE_NOW)
     assert (promotions(asked)[-1], asked.registry.champion()) == (row, "2")
 
 
 def test_one_that_was_killed_before_the_alias_moved_is_finished(asked):
-    decide_on_waiting(asked, True, "ada", "good")
+    answer(asked, True, "ada", "good")
     asked.registry.promote("2")
     retrain_and_promote(asked, AVAILABLE_NOW)
     assert asked.registry.champion() == "4"
@@ -93,19 +90,18 @@ def test_one_that_was_killed_before_the_alias_moved_is_finished(asked):
 
 def test_nothing_is_decided_where_none_waits_or_another_one_does(asked):
     with pytest.raises(RegistryError, match="glassware version 4 waits for approval, not version 3"):
-        decide_on_waiting(asked, True, "ada", "good", "3")
-    assert decide_on_waiting(asked, True, "ada", "good", "4") == "4"
+        answer(asked, True, "ada", "good", "3")
+    assert answer(asked, True, "ada", "good", "4") == "4"
     with pytest.raises(RegistryError, match="glassware has no version that waits for approval"):
-        decide_on_waiting(asked, True, "ada", "again")
+        answer(asked, True, "ada", "again")
     with asked.store.writing(asked.catalog.promotion), pytest.raises(LockedError, match=r"gold\.promotion"):
-        decide_on_waiting(asked, True, "ada", "good")
+        answer(asked, True, "ada", "good")
 
 
 def held(plant, folder, approval: str) -> Any:
     """A challenger waits when the labels have come that raise a (false) alarm and let the rows grow."""
     lakehouse = with_approval(plant.copy("told", folder), "manual")
-    version = lakehouse.registry.version("2")
-    record_verdict(lakehouse, moment("2019-07-15T00:00:00"), "it is better", version, Verdict(True, ""))
+    record_promotion(lakehouse, moment("2019-07-15T00:00:00"), "2")
     return with_approval(lakehouse, approval)
 
 
@@ -116,31 +112,27 @@ def test_while_one_waits_none_is_trained_and_the_decision_says_why(plant, tmp_pa
     assert (decision["action"], decision["retrain"], decision["rule"]) == ("keep", False, "approval")
     assert decision["reasons"][0] == "version 2 waits for approval since 2019-07-15 00:00"
     assert len(decision["reasons"]) > 1  # what was asked for is told
-    assert waiting_for_approval(lakehouse) is not None
+    assert PromotionLedger(lakehouse).waiting is not None
     assert registered(lakehouse) == VERSIONS_UNTIL_THEN
 
 
 def test_once_approval_is_automatic_again_a_later_verdict_overtakes_what_waits(plant, tmp_path):
     lakehouse = held(plant, tmp_path, "automatic")
     retrain_and_promote(lakehouse, AVAILABLE_NOW)
-    assert waiting_for_approval(lakehouse) is None
+    assert PromotionLedger(lakehouse).waiting is None
     assert lakehouse.registry.champion() == "4"
 
 
-def test_a_regression_waits_too(spark, tmp_path, monkeypatch):
-    lakehouse = with_approval(repair_shop(spark).copy(tmp_path), "manual")
-    champion = lakehouse.registry.version(lakehouse.registry.champion())
-    asks = margins.Decision(margins.RETRAIN, "cusum", ("it is worse",))
-    assert unless_held(lakehouse, asks) == asks
-    record_verdict(lakehouse, moment("2024-05-05T00:00:00"), "it is better", champion, Verdict(True, ""))
-    monkeypatch.setattr(margin_loop, "decide", lambda *_: asks)
-    found = margin_loop._decided(lakehouse, moment("2024-05-06T00:00:00"))
-    assert (found.action, found.rule) == (margins.KEEP, "approval")
-    assert found.reasons == (f"version {champion.version} waits for approval since 2024-05-05 00:00", "it is worse")
-    first = policy.Decision(policy.TRAIN_FIRST, "first_model", ("enough rows",))
-    assert unless_held(lakehouse, first).action == policy.WAIT
-    keeps = policy.Decision(policy.KEEP, "shiryaev_roberts", ("all is well",))
-    assert unless_held(lakehouse, keeps) == keeps
+def test_only_what_asks_for_a_training_is_held(plant, tmp_path):
+    lakehouse = held(plant, tmp_path, "manual")
+    ledger = TableLedger(lakehouse)
+    asks = Decision(RETRAIN, "shiryaev_roberts", ("it is worse",))
+    words = "version 2 waits for approval since 2019-07-15 00:00"
+    assert ledger.held(asks) == replace(asks, action=KEEP, rule="approval", reasons=(words, "it is worse"))
+    assert ledger.held(Decision(TRAIN_FIRST, "first_model", ("enough rows",))).action == WAIT
+    keeps = Decision(KEEP, "shiryaev_roberts", ("all is well",))
+    assert ledger.held(keeps) == keeps
+    assert TableLedger(with_approval(lakehouse, "automatic")).held(asks) == asks
 
 
 def test_a_version_that_waits_for_a_person_is_an_open_alarm_and_then_what_the_person_said(

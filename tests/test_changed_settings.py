@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.estimators import Classification
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, meaning_of
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.run_pipeline import run_pipeline
 from tests.small_model import (
     Settings,
@@ -83,7 +83,7 @@ def started(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ca
             label = three_classes if three else is_ok
             land_lines(found[three], "0", readings(FIRST), truths(FIRST, label))
             run_pipeline(found[three])
-            assert champion(found[three]) == "1"
+            assert PromotionLedger(found[three]).champion == "1"
         return found[three]
 
     return begin
@@ -118,8 +118,8 @@ def test_the_champion_goes_on_meaning_what_it_meant_and_the_next_version_means_t
     land_lines(lakehouse, "1", readings(SECOND, **more), truths(SECOND, case.after))
     run_pipeline(lakehouse)
     assert share_right(lakehouse, "1", case.before) > 0.9  # the codes and columns of its own training
-    version = champion(lakehouse)
-    meaning = meaning_of(lakehouse, version)
+    version = PromotionLedger(lakehouse).champion
+    meaning = PromotionLedger(lakehouse).meaning(version)
     assert isinstance(meaning.problem, Classification)
     assert set(meaning.problem.active) == case.classes
     assert set(meaning.features.names) == case.features
@@ -138,5 +138,5 @@ def test_versions_of_the_same_file_keep_their_own_classes(
     land_lines(second, "0", readings(FIRST), truths(FIRST, renamed_class))
     run_pipeline(second)
     assert first.registry.version("1").sha256 == second.registry.version("1").sha256
-    known = [meaning_of(lakehouse, "1").problem.classes for lakehouse in (first, second)]
+    known = [PromotionLedger(lakehouse).meaning("1").problem.classes for lakehouse in (first, second)]
     assert known == [("broken", "ok"), ("bad", "ok")]

@@ -142,8 +142,8 @@ def test_a_wrong_configuration_is_one_sentence_that_names_the_key(tmp_path: Path
     model.write_text(Path("conf/glassware.yaml").read_text().replace("alarm: ", "alram: "))
     failed = run("jobs/ingest.py", "--model", str(model), "--root", str(tmp_path / "root"))
     assert failed.returncode == 2
-    assert "margins.alram: is not a setting; write one of" in failed.stderr
-    assert "margins.alarm: is missing; write a value for it" in failed.stderr
+    assert "training.frist_after: is not a setting; write one of" in failed.stderr
+    assert "training.first_after: is missing; write a value for it" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -23,19 +22,22 @@ from lakehouse.estimators import (
     Regression,
     TrainingSet,
     Trial,
+    Weighting,
     check_families,
-    cross_fit,
+    cross_fit_weighted,
     difference_of,
     dump,
-    fit,
+    example_places,
+    features_of,
+    fit_weighted,
     flaw_of,
     grid,
     load,
     probabilities,
-    problems,
-    trials,
+    problem_of,
 )
-from lakehouse.settings import Family
+from lakehouse.settings import Family, load_model_settings
+from tests.rows import write_parcel_settings
 
 FEATURES = Features(("x", "y"), ("lane", "fragile"))
 PARAMETERS = {
@@ -64,20 +66,33 @@ def feature_rows(n: int) -> pd.DataFrame:
 def training_set(n_classes: int = 3, n: int = 120) -> TrainingSet:
     rows = feature_rows(n)
     codes = (rows["x"] > 0).astype(int).to_numpy() + (n_classes - 2) * (rows["lane"] == "b").to_numpy()
-    everything = np.ones(n, dtype=bool)
     newest = np.arange(n) >= n // 2
-    windows = {"everything": everything, "newest": newest}
-    return TrainingSet(FEATURES, classes(n_classes), rows, codes.astype(np.int64), windows, newest, folds=4, seed=1)
+    return TrainingSet(FEATURES, classes(n_classes), rows, codes.astype(np.int64), newest, seed=1)
 
 
 def numbers(n: int = 120) -> TrainingSet:
     """The same rows, with a number to predict: 3 x and 1 for lane b, and a little noise."""
     rows = feature_rows(n)
     targets = 3 * rows["x"] + (rows["lane"] == "b") + np.random.default_rng(1).normal(0, 0.1, n)
-    everything = np.ones(n, dtype=bool)
     newest = np.arange(n) >= n // 2
-    windows = {"everything": everything, "newest": newest}
-    return TrainingSet(FEATURES, NUMBER, rows, targets.to_numpy(), windows, newest, folds=4, seed=1)
+    return TrainingSet(FEATURES, NUMBER, rows, targets.to_numpy(), newest, seed=1)
+
+
+def fit(trial: Trial, data: TrainingSet, left_out: np.ndarray | None = None) -> Pipeline:
+    """Fitted to all rows but those left out (places), each of which counts once."""
+    weights = np.ones(len(data.rows))
+    weights[[] if left_out is None else left_out] = 0
+    return fit_weighted(trial, data, weights)
+
+
+def weighting(rows: int, folds: int = 4) -> Weighting:
+    """All rows, in folds that go round."""
+    fold = np.arange(rows) % folds
+    return Weighting(np.ones(rows), tuple((fold != out).astype(float) for out in range(folds)), fold)
+
+
+def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
+    return cross_fit_weighted(trial, data, weighting(len(data.rows)))
 
 
 def classes(n: int) -> Classification:
@@ -194,34 +209,33 @@ def test_an_unknown_parameter_is_named_with_what_is_known():
         fit(trial, training_set())
 
 
-def test_a_judged_row_is_never_predicted_by_a_model_that_was_fitted_on_it(monkeypatch):
-    data = training_set()
-    fitted, predicted = [], []
-    real_fit, real_probabilities = trials.fit, problems.probabilities
+def test_a_row_is_never_predicted_by_a_model_that_was_fitted_on_it():
+    """A tree to the last row knows the label of each row that it was fitted on, and nothing of the others."""
+    random = np.random.default_rng(5)
+    rows, codes = pd.DataFrame({"x": np.arange(600.0)}), random.integers(0, 2, 600)
+    data = TrainingSet(Features(("x",)), classes(2), rows, codes, np.ones(600, dtype=bool), seed=0)
+    given = weighting(600)
+    found = cross_fit_weighted(Trial("", "decision_tree", {}), data, given)
+    for out, weights in enumerate(given.by_fold):
+        alone = fit_weighted(Trial("", "decision_tree", {}), data, weights)
+        own = given.fold == out
+        assert (alone.predict(rows[~own]) == codes[~own]).all()
+        np.testing.assert_array_equal(found.outputs[own], alone.predict_proba(rows[own]))
 
-    def spied_fit(trial, data, left_out=None):
-        fitted.append(set(np.flatnonzero(data.windows[trial.window])) - set(left_out))
-        return real_fit(trial, data, left_out)
 
-    def spied_probabilities(model, rows, n_classes):
-        predicted.append(set(rows.index))
-        return real_probabilities(model, rows, n_classes)
-
-    monkeypatch.setattr(trials, "fit", spied_fit)
-    monkeypatch.setattr(problems, "probabilities", spied_probabilities)
-    cross_fit(Trial("everything", "decision_tree", {"max_depth": 3}), data)
-    assert len(predicted) == data.folds
-    assert not any(mine & others for mine, others in zip(fitted, predicted, strict=True))
-    assert sorted(row for rows in predicted for row in rows) == list(np.flatnonzero(data.judged))
+def test_rows_that_are_neither_taken_nor_judged_get_no_output():
+    data, taken = training_set(), np.arange(120) < 30
+    given = weighting(120)
+    some = Weighting(taken.astype(float), tuple(np.where(taken, each, 0.0) for each in given.by_fold), given.fold)
+    found = cross_fit_weighted(Trial("", "decision_tree", {}), data, some)
+    np.testing.assert_array_equal(np.isnan(found.outputs).all(axis=1), ~(taken | data.judged))
 
 
 def test_a_model_cannot_learn_the_noise_of_the_rows_that_it_is_judged_on():
     random = np.random.default_rng(5)
     rows, everything = pd.DataFrame({"x": random.normal(size=600)}), np.ones(600, dtype=bool)
     codes = random.integers(0, 2, 600)
-    data = TrainingSet(
-        Features(("x",)), classes(2), rows, codes, {"everything": everything}, everything, folds=5, seed=0
-    )
+    data = TrainingSet(Features(("x",)), classes(2), rows, codes, everything, seed=0)
     trial = Trial("everything", "decision_tree", {})
     assert (fit(trial, data).predict(rows) == codes).all()
     assert cross_fit(trial, data).metrics["accuracy"] < 0.6
@@ -231,9 +245,10 @@ def test_accuracy_and_log_loss_are_scikit_learns():
     data = training_set()
     result = cross_fit(Trial("everything", "random_forest", {"n_estimators": 5}), data)
     codes = data.targets[data.judged]
-    assert result.outputs.shape == (data.judged.sum(), 3)
-    assert result.metrics["accuracy"] == accuracy_score(codes, result.outputs.argmax(axis=1))
-    expected = log_loss(codes, result.outputs, labels=[0, 1, 2])
+    outputs = result.outputs[data.judged]
+    assert outputs.shape == (data.judged.sum(), 3)
+    assert result.metrics["accuracy"] == accuracy_score(codes, outputs.argmax(axis=1))
+    expected = log_loss(codes, outputs, labels=[0, 1, 2])
     assert result.metrics["log_loss"] == pytest.approx(expected, rel=1e-12)
 
 
@@ -241,41 +256,31 @@ def test_a_regressor_cannot_learn_the_noise_of_the_rows_that_it_is_judged_on():
     random = np.random.default_rng(5)
     rows, everything = pd.DataFrame({"x": random.normal(size=600)}), np.ones(600, dtype=bool)
     targets = random.normal(size=600)
-    data = TrainingSet(Features(("x",)), NUMBER, rows, targets, {"everything": everything}, everything, folds=5, seed=0)
+    data = TrainingSet(Features(("x",)), NUMBER, rows, targets, everything, seed=0)
     trial = Trial("everything", "decision_tree", {})
     np.testing.assert_array_equal(fit(trial, data).predict(rows), targets)
     assert cross_fit(trial, data).metrics["r2_score"] < 0.1
 
 
 @pytest.mark.parametrize("family", Regression.families)
-def test_cross_fitted_numbers_are_in_the_order_of_the_judged_rows(family):
+def test_cross_fitted_numbers_are_in_the_order_of_the_rows(family):
     data = numbers(600)
     found = cross_fit(Trial("everything", family, PARAMETERS[family]), data)
-    assert found.outputs.shape == (300,)
-    assert np.corrcoef(found.outputs, data.targets[data.judged])[0, 1] > 0.9
+    assert found.outputs.shape == (600,)
+    assert np.corrcoef(found.outputs, data.targets)[0, 1] > 0.9
 
 
 def test_the_figures_of_a_regression_are_scikit_learns():
     data = numbers()
     found, targets = cross_fit(Trial("everything", "decision_tree", {"max_depth": 3}), data), data.targets[data.judged]
+    outputs = found.outputs[data.judged]
     assert found.metrics == {
-        "mean_squared_error": pytest.approx(mean_squared_error(targets, found.outputs), rel=1e-12),
-        "mean_absolute_error": pytest.approx(mean_absolute_error(targets, found.outputs), rel=1e-12),
-        "r2_score": pytest.approx(r2_score(targets, found.outputs), rel=1e-12),
-        "within_tolerance": np.mean(np.abs(targets - found.outputs) <= 0.5),
+        "mean_squared_error": pytest.approx(mean_squared_error(targets, outputs), rel=1e-12),
+        "mean_absolute_error": pytest.approx(mean_absolute_error(targets, outputs), rel=1e-12),
+        "r2_score": pytest.approx(r2_score(targets, outputs), rel=1e-12),
+        "within_tolerance": np.mean(np.abs(targets - outputs) <= 0.5),
     }
     assert 0 < found.metrics["within_tolerance"] < 1
-
-
-def test_folds_of_a_regression_are_shuffled_by_the_seed_and_leave_each_row_out_once():
-    targets = np.arange(20.0)
-    folds = NUMBER.folds(targets, 4, seed=1)
-    assert sorted(np.concatenate(folds)) == list(range(20))
-    assert {len(out) for out in folds} == {5}
-    assert [list(out) for out in folds] == [list(out) for out in NUMBER.folds(targets, 4, seed=1)]
-    assert [list(out) for out in folds] != [list(out) for out in NUMBER.folds(targets, 4, seed=2)]
-    assert list(folds[0]) != list(range(5))  # rows are in order of time; a fold is not a stretch of it
-    assert len(NUMBER.folds(np.arange(3.0), 4, seed=1)) == 3
 
 
 def test_a_number_is_right_up_to_the_tolerance_and_its_loss_is_its_distance():
@@ -284,12 +289,21 @@ def test_a_number_is_right_up_to_the_tolerance_and_its_loss_is_its_distance():
     assert NUMBER.losses(found, targets).tolist() == [0, 0.5, 0.75, 0.5, 0.75, np.inf]
 
 
-def test_fitting_leaves_out_what_is_left_out_and_leaves_the_window_as_it_was():
-    data = training_set(n_classes=2)
-    left_out = np.flatnonzero(data.targets == 0)
-    model = fit(Trial("everything", "decision_tree", {}), data, left_out=left_out)
-    assert list(model.classes_) == [1]
-    assert data.windows["everything"].all()
+def test_what_the_loop_asks_of_a_problem_says_the_same_of_classes_and_of_numbers():
+    """Of both: predictions, labels; which are wrong, which cannot both be right, and what is unknown."""
+    two = classes(2)
+    codes, calls = np.array([0, 1, 1]), np.array([0, 0, 1])
+    assert two.kind_of(calls).tolist() == [0, 0, 1]
+    assert two.differ(codes, calls).tolist() == [False, True, False]
+    assert two.events(calls, codes).tolist() == [0, 1, 1]  # the labels
+    found, targets = np.array([1.0, 2.25, 3.0]), np.array([1.25, 1.0, 3.5])
+    assert NUMBER.kind_of(found).tolist() == [0, 0, 0]
+    assert NUMBER.differ(found, targets).tolist() == [False, True, False]  # 1.25 is more than two tolerances
+    assert NUMBER.events(found, targets).tolist() == [0, 1, 0]  # whether it is wrong
+    for problem in (two, NUMBER):
+        assert not problem.is_known(problem.unknown(3)).any()
+    assert two.is_known(calls).all()
+    assert NUMBER.is_known(found).all()
 
 
 def test_a_class_that_a_model_never_saw_has_probability_zero():
@@ -298,28 +312,6 @@ def test_a_class_that_a_model_never_saw_has_probability_zero():
     found = probabilities(model, data.rows, 3)
     np.testing.assert_array_equal(found[:, 1], 0)
     np.testing.assert_allclose(found.sum(axis=1), 1)
-
-
-@pytest.mark.parametrize("codes", [[0] * 20, [0] * 19 + [1], []])
-def test_nothing_is_compared_on_rows_that_are_too_few(codes):
-    everything = np.ones(len(codes), dtype=bool)
-    rows = pd.DataFrame({"x": np.arange(float(len(codes)))})
-    codes = np.array(codes, dtype=np.int64)
-    data = TrainingSet(
-        Features(("x",)), classes(2), rows, codes, {"everything": everything}, everything, folds=5, seed=0
-    )
-    found = cross_fit(Trial("everything", "decision_tree", {}), data)
-    assert found == Failed("too few rows of each class to compare models on")
-
-
-@pytest.mark.parametrize("targets", [[2.5], [2.5] * 20, []])
-def test_no_numbers_are_compared_where_all_labels_are_equal(targets):
-    everything = np.ones(len(targets), dtype=bool)
-    rows = pd.DataFrame({"x": np.arange(float(len(targets)))})
-    windows = {"everything": everything}
-    data = TrainingSet(Features(("x",)), NUMBER, rows, np.array(targets), windows, everything, folds=5, seed=0)
-    found = cross_fit(Trial("everything", "decision_tree", {}), data)
-    assert found == Failed("too few rows of different labels to compare models on")
 
 
 @pytest.mark.parametrize(
@@ -350,11 +342,12 @@ class _Silent(HistGradientBoostingRegressor):
         return np.where(np.arange(len(rows)) == 1, np.nan, super().predict(rows))
 
 
-def fitted(data: TrainingSet) -> tuple[Pipeline, CrossFit]:
+def fitted(data: TrainingSet) -> tuple[Pipeline, np.ndarray]:
+    """A model, and cross-fitted outputs of the judged rows."""
     trial = Trial("everything", "decision_tree", {"max_depth": 3})
     result = cross_fit(trial, data)
     assert isinstance(result, CrossFit)
-    return fit(trial, data), result
+    return fit(trial, data), result.outputs[data.judged].copy()
 
 
 @pytest.mark.parametrize("data", [training_set(2), training_set(3), numbers()])
@@ -365,20 +358,16 @@ def test_a_model_that_fits_the_settings_has_no_flaw(data):
 @pytest.mark.parametrize("data", [training_set(), numbers()])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_cross_fitted_output_that_is_no_number_is_a_flaw(data, value):
-    model, result = fitted(data)
-    outputs = result.outputs.copy()
+    model, outputs = fitted(data)
     outputs[[3, 7]] = value
-    assert not replace(result, outputs=outputs).is_finite
-    assert (
-        flaw_of(model, replace(result, outputs=outputs), data) == "its output is not a finite number for 2 of 60 rows"
-    )
+    assert flaw_of(model, outputs, data) == "its output is not a finite number for 2 of 60 rows"
 
 
 def test_an_output_of_the_fitted_model_that_is_no_number_is_a_flaw():
     data = numbers()
-    model, result = fitted(data)
+    model, outputs = fitted(data)
     model.steps[-1] = ("silent", _Silent().fit(model[:-1].transform(data.rows), data.targets))
-    assert flaw_of(model, result, data) == "its output is not a finite number for 1 of 60 rows"
+    assert flaw_of(model, outputs, data) == "its output is not a finite number for 1 of 60 rows"
 
 
 def test_another_schema_is_a_difference_in_words():
@@ -422,3 +411,25 @@ def test_a_frame_has_the_types_of_its_features_whatever_values_it_has():
     assert frame["kind"].tolist() == [None, "a", None]
     empty = features.frame(rows.assign(flag=None, kind=None))
     assert [str(kind) for kind in empty.dtypes] == [str(kind) for kind in frame.dtypes]
+
+
+def test_features_are_split_by_kind_and_labels_coded_in_the_order_of_classes(tmp_path):
+    parcel = load_model_settings(write_parcel_settings(tmp_path))
+    assert features_of(parcel).numeric == ("grams", "fragile", "found")
+    assert features_of(parcel).categorical == ("lane",)
+    assert parcel.classes == ("broken", "lost", "ok")
+    assert problem_of(parcel).targets(pd.Series(["ok", "broken", "lost", "ok"])).tolist() == [2, 0, 1, 2]
+
+
+def test_examples_show_a_value_and_a_missing_one_of_each_column_that_has_them():
+    rows = pd.DataFrame(
+        {
+            "number": [1.0, 2.0, 3.0, 4.0, 5.0, np.nan, 7.0, np.nan],
+            "late": pd.Series([None, None, None, None, None, None, "a", "b"], dtype=object),
+            "never": pd.Series([None] * 8, dtype=object),
+            "whole": range(8),
+        }
+    )
+    assert example_places(rows, 3).tolist() == [0, 1, 2, 5, 6]
+    assert example_places(rows.head(0), 3).tolist() == []
+    assert example_places(rows[["whole"]].head(2), 3).tolist() == [0, 1]

@@ -9,33 +9,36 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse.estimators import features_of
+from lakehouse.retraining.policy.document import instant, moment_of
 from lakehouse.settings import ShiryaevRobertsRule
-from lakehouse.stations.evidence import Evidence
 from lakehouse.stations.label_batch import start_of_trainable
-from lakehouse.stations.promotion import policy_records, trained_spans
-from lakehouse.stations.training import labelled_rows
+from lakehouse.stations.labelled_predictions import TablePredictions
+from lakehouse.stations.promotion_ledger import PromotionLedger
+from lakehouse.stations.training_rows import labelled_rows
 from lakehouse.statistics.difficulty import N_BINS
-from lakehouse.steps.policy.document import instant, moment_of
-from tests.rows import moment, policy_history, with_policy
+from tests.rows import labelled_predictions, moment, policy_history, with_policy
 
 SENSORS = ["temp", "pressure", "duration"]
 
 
 def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):
     lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
-    evidence = Evidence(lakehouse, policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
     by_hour = evidence.recent()
-    [(version, bins)] = by_hour.archived.items()
+    [(version, otherwise)] = by_hour.archived.items()
+    bins = otherwise.bins
     rows = evidence.calls(moment("2019-07-09T00:00:00"), None)
     rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
-    counts, old = evidence.row_counts(rows), evidence.called_by(1, rows)
+    (counts, _), frame = evidence.row_counts(rows), evidence._framed(rows)
+    old = frame.predicted_by(1)
     assert version == 1
     assert (bins // N_BINS == old).all()
     assert len(np.unique(bins % N_BINS)) > 2
     assert (by_hour.counts.wrong == counts.wrong).all()
-    np.testing.assert_array_equal(by_hour.rows.features, evidence.rows_of(rows).features)
-    assert set(by_hour.counts.hour) <= set(evidence.counts.hour)
-    by_row, dated = evidence.recent(since).counts, evidence.dated_counts(since)
+    np.testing.assert_array_equal(by_hour.rows.features, frame.rows.features)
+    assert set(by_hour.counts.hour) <= set(evidence.counts().hour)
+    by_row, dated = evidence.recent(since).counts, evidence.counts(since)
     late = counts.hour >= since
     assert (by_row.hour[late] == counts.hour[late]).all()
     assert (by_row.hour[~late] == by_hour.counts.hour[~late]).all()
@@ -46,29 +49,31 @@ def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant)
 def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatch):
     rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
     lakehouse = with_policy(plant.at("newest"), rules=(rule,))
-    evidence = Evidence(lakehouse, policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
-    newest, reads, calls = evidence.counts.hour.max(), [], Evidence.calls
-    monkeypatch.setattr(Evidence, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1])
+    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
+    newest, reads, calls = evidence.counts().hour.max(), [], TablePredictions.calls
+    monkeypatch.setattr(
+        TablePredictions, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1]
+    )
     found = evidence.recent().counts
     assert reads == [(moment_of(newest) - rule.recall, None)]
     assert len(found.hour)
     assert found.hour.min() >= newest - np.timedelta64(12, "h")
-    last = evidence.dated_counts(newest).hour.max()
+    last = evidence.counts(newest).hour.max()
     by_row = evidence.recent(newest - np.timedelta64(1, "D")).counts.hour
     assert last - np.timedelta64(12, "h") < by_row.min() < newest
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
-    assert Evidence(forgetful, evidence.history, evidence.as_of).recent() is None
-    assert Evidence(lakehouse, policy_history(plant.at("first")), evidence.as_of).recent().archived == {}
-    monkeypatch.setattr(Evidence, "newest_calls", lambda self, start, _=None: calls(self, start, None).head(0))
-    assert Evidence(lakehouse, evidence.history, evidence.as_of).recent() is None
+    assert labelled_predictions(forgetful, evidence.as_of, evidence.history).recent() is None
+    assert labelled_predictions(lakehouse, evidence.as_of, policy_history(plant.at("first"))).recent().archived == {}
+    monkeypatch.setattr(TablePredictions, "newest_calls", lambda self, start, _=None: calls(self, start, None).head(0))
+    assert labelled_predictions(lakehouse, evidence.as_of, evidence.history).recent() is None
 
 
 def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
-    records = policy_records(newest)
+    records = {str(version): record for version, record in policy_history(newest).records.items()}
     catalog, store = newest.catalog, newest.store
     labels = store.read(catalog.labels).select("pid", "quality")
     rows = store.read(catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
-    spans = trained_spans(newest)
+    spans = PromotionLedger(newest).trained_spans
     expected: Counter = Counter()
     for version, record in records.items():
         own = rows[rows["model_version"] == version]
@@ -92,30 +97,30 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
 
 def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_called_them(plant):
     lakehouse = plant.at("newest")
-    evidence = Evidence(lakehouse, policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00"))
+    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
     stale = evidence.calls(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
     stale = stale[stale["_label_time"] > moment("2019-07-15T00:00:00")]
     assert set(stale["model_version"]) == {"1"}
-    counts = evidence.row_counts(stale)
+    counts, _ = evidence.row_counts(stale)
     assert set(counts.version) == {2}
     assert counts.wrong.mean() < 0.12 < (stale["prediction"] != stale["quality"]).mean()
-    whole = evidence.counts
+    whole = evidence.counts()
     told_since = evidence.calls(moment("2019-07-13T00:00:00"), None)
     told_since = told_since[told_since["_label_time"] > moment("2019-07-15T00:00:00")]
     assert whole.labelled.sum() == len(told_since) > 800
-    dated = evidence.dated_counts(np.datetime64("2019-07-14T18", "us"))
+    dated = evidence.counts(np.datetime64("2019-07-14T18", "us"))
     assert dated.wrong.sum() == whole.wrong.sum()
     assert len(dated.hour) > len(whole.hour)
 
 
 def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are(newest):
     state, as_of = policy_history(newest), moment("2019-07-18T00:00:00")
-    by_hour, finer = Evidence(newest, state, as_of), Evidence(newest, state, as_of)
+    by_hour, finer = (labelled_predictions(newest, as_of, state) for _ in range(2))
     later = pc.add(by_hour.hours["window_start"], pa.scalar(25 * 60 * 1_000_000, pa.duration("us")))
     finer.__dict__["hours"] = by_hour.hours.set_column(0, "window_start", later)
-    assert len(by_hour.counts.hour) > 100
+    assert len(by_hour.counts().hour) > 100
     for name in ("hour", "version", "bin", "labelled", "wrong"):
-        assert (getattr(finer.counts, name) == getattr(by_hour.counts, name)).all()
+        assert (getattr(finer.counts(), name) == getattr(by_hour.counts(), name)).all()
 
 
 def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant, monkeypatch):
@@ -123,13 +128,13 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     training = lakehouse.model.training.model_copy(update={"max_rows": most})
     bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
     state, as_of = policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00")
-    whole, part = Evidence(lakehouse, state, as_of), Evidence(bounded, state, as_of)
+    whole, part = (labelled_predictions(each, as_of, state) for each in (lakehouse, bounded))
     since, until = moment("2019-07-10T00:00:00"), moment("2019-07-14T00:00:00")
     for end in (None, until):
         found, expected = part.newest_calls(since, end), whole.newest_calls(since, end)
         assert most <= len(found) < most + 20 < len(expected)
         assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
-    by_hour, dated = whole.counts, part.dated_counts(instant(since))
+    by_hour, dated = whole.counts(), part.counts(instant(since))
     first = dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
     assert most - 20 <= (dated.hour >= first).sum() < most + 20
     assert dated.labelled.sum() == by_hour.labelled.sum()
@@ -142,7 +147,8 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     monkeypatch.setattr("lakehouse.stations.label_batch._FIRST_STRETCH", dt.timedelta(hours=1))
     assert start_of_trainable(bounded, as_of) == start
     assert start_of_trainable(lakehouse, as_of) is None
-    newest = labelled_rows(lakehouse, versions, as_of).tail(most).reset_index(drop=True)
-    pd.testing.assert_frame_equal(labelled_rows(bounded, versions, as_of), newest)
-    monkeypatch.setattr("lakehouse.stations.training.start_of_trainable", lambda *_: until)
-    assert labelled_rows(lakehouse, versions, as_of)["process_time"].min() >= until
+    ledger, features = PromotionLedger(lakehouse), features_of(lakehouse.model)
+    newest = labelled_rows(ledger, versions, as_of, features).tail(most).reset_index(drop=True)
+    pd.testing.assert_frame_equal(labelled_rows(PromotionLedger(bounded), versions, as_of, features), newest)
+    monkeypatch.setattr("lakehouse.stations.training_rows.start_of_trainable", lambda *_: until)
+    assert labelled_rows(ledger, versions, as_of, features)["process_time"].min() >= until

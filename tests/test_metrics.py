@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lakehouse.calendar import Granularity, Window
-from lakehouse.stations.promotion import load_promoted
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.statistics.windows import WindowFacts
 from lakehouse.steps.aggregate_kpis import specs_of
 from lakehouse.steps.metrics import AsOf
@@ -43,7 +43,7 @@ def raw_rows(lakehouse) -> Part:
     known = [name for name in model.metrics.columns if name in catalog.predictions.schema.names]
     predictions = store.read(catalog.predictions).join(others.drop(*known), model.key)
     rows = predictions.join(labels, model.key, "left").toArrow().to_pylist()
-    first = load_promoted(lakehouse, lakehouse.registry.version("1"))
+    first = PromotionLedger(lakehouse).load("1")
     features = pd.DataFrame(rows)[list(first.feature_names_in_)]
     outputs = first.predict(features.where(features.notna(), None))
     others = outputs if model.is_regression else [model.classes[code] for code in outputs]

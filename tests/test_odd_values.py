@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.estimators import dump, load
-from lakehouse.stations import score as station
+from lakehouse.estimators import dump
 from lakehouse.stations.account import account
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, promoted_file, recorded_sha256
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.score import score
 from lakehouse.stream import AVAILABLE_NOW
@@ -55,7 +54,7 @@ def lakehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     first = readings(range(130), w00=0.5, count=lambda number: number % 7)
     land_lines(lakehouse, "0", with_text_keys(first), with_text_keys(truths(range(130))))
     run_pipeline(lakehouse)
-    assert champion(lakehouse) == "1"
+    assert PromotionLedger(lakehouse).champion == "1"
     odd: list[dict[str, Any]] = [
         {"flag": True},
         {"flag": False, "kind": LONG_TEXT},
@@ -107,11 +106,11 @@ def test_a_reading_without_a_finite_prediction_is_set_aside_and_the_others_are_s
     lakehouse = small_lakehouse(spark, tmp_path / "lake", of_a_number)
     land_lines(lakehouse, "0", readings(range(130)), truths(range(130), lambda number: measured(number)[0]))
     run_pipeline(lakehouse)
-    model = load(promoted_file(lakehouse, "1"), recorded_sha256(lakehouse, "1"))
+    model = PromotionLedger(lakehouse).load("1")
     model[-1].coef_ = np.array([1e300])  # a linear model's sum leaves the doubles where its input is great enough
     content = dump(model)
-    monkeypatch.setattr(station, "promoted_file", lambda *_: content)
-    monkeypatch.setattr(station, "recorded_sha256", lambda *_: hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(PromotionLedger, "model_file", lambda *_: content)
+    monkeypatch.setattr(PromotionLedger, "sha256", lambda *_: hashlib.sha256(content).hexdigest())
     great = readings([146], x=1e38)
     land_lines(lakehouse, "1", [*readings([144, 145]), *great, *readings([147])], [])
     ingest(lakehouse, AVAILABLE_NOW)

@@ -8,17 +8,17 @@ import pytest
 
 from jobs.policy import parse
 from lakehouse.errors import ConfigurationError
+from lakehouse.models.actions import PROMOTE, ROLLBACK
+from lakehouse.retraining.policy.decide import REFRESH, RETRAIN
+from lakehouse.retraining.policy.gate import PairedComparison
 from lakehouse.settings import GateSettings, PolicySettings
 from lakehouse.simulation.gate_table import gate_table, probability_of_promotion
 from lakehouse.simulation.learner import fit_tree
-from lakehouse.simulation.loop import Loop
+from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.table import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
-from lakehouse.steps.policy.decide import REFRESH, RETRAIN
-from lakehouse.steps.policy.gate import Duel
-from lakehouse.steps.promote import PROMOTE, ROLLBACK
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
@@ -35,15 +35,15 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def loop(world: World) -> Loop:
-    return Loop(world, PolicySettings()).run()
+def loop(world: World) -> Simulation:
+    return Simulation(world, PolicySettings()).run()
 
 
-def alarms(loop: Loop) -> list:
+def alarms(loop: Simulation) -> list:
     return [event for event in loop.events if event.decision.action == RETRAIN]
 
 
-def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(world: World, loop: Loop):
+def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(world: World, loop: Simulation):
     first = alarms(loop)[0]
     assert first.as_of == world.told[world.starts[1]]
     assert abs(first.decision.change_at - world.made[world.starts[1]]) < 6 * np.timedelta64(1, "h")
@@ -51,7 +51,7 @@ def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(wor
     assert first.gain > 0.15
 
 
-def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refreshed(world: World, loop: Loop):
+def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refreshed(world: World, loop: Simulation):
     drift = world.told[world.starts[1]]
     before = {event.decision.action for event in loop.events if event.as_of < drift}
     after = {event.decision.action for event in loop.events if event.as_of > drift}
@@ -59,23 +59,24 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
-def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(world: World, loop: Loop):
+def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(world: World, loop: Simulation):
     alarm = alarms(loop)[0]
-    version = max(v for v, record in loop.records.items() if record.as_of == alarm.as_of)
+    records = loop.ledger.history.versions
+    version = max(v for v, record in records.items() if record.as_of == alarm.as_of)
     told_next = world.told == alarm.as_of + DAY
     assert (world.made[told_next] < alarm.as_of).all()
-    assert (loop.judged_by[told_next] == version).all()
+    assert (loop.stream.judged_by[told_next] == version).all()
 
 
-def test_a_replay_decides_the_same(world: World, loop: Loop):
-    again = Loop(world, PolicySettings()).run()
+def test_a_replay_decides_the_same(world: World, loop: Simulation):
+    again = Simulation(world, PolicySettings()).run()
     assert [repr(event) for event in again.events] == [repr(event) for event in loop.events]
     assert np.array_equal(again.called, loop.called)
 
 
-def test_the_policy_loses_less_than_twice_what_the_oracle_does(world: World, loop: Loop):
+def test_the_policy_loses_less_than_twice_what_the_oracle_does(world: World, loop: Simulation):
     lost, least = regret(world, loop.called), oracle_regret(world)
-    never = Loop(world, POLICIES["never"]).run()
+    never = Simulation(world, POLICIES["never"]).run()
     assert 0 < least <= lost * 1.2
     assert lost < 2 * least
     assert regret(world, never.called) > 1.5 * lost
@@ -97,7 +98,7 @@ def test_a_bad_promotion_is_rolled_back(world: World):
         return _Lying(model) if len(fits) == 12 else model
 
     lenient = PolicySettings(gate=GateSettings(least_confidence=0.0))
-    plant = Loop(shortened(world, 2_200), lenient, treacherous).run()
+    plant = Simulation(shortened(world, 2_200), lenient, treacherous).run()
     first, second, back = plant.events[:3]
     assert (first.action, second.action, back.action) == (PROMOTE, PROMOTE, ROLLBACK)
     assert second.gain < -0.5
@@ -107,7 +108,7 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     assert regret_by_row(world, plant)[next_day[: len(world.made)]].mean() < 0.05
 
 
-def regret_by_row(world: World, plant: Loop) -> np.ndarray:
+def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
     chance = world.chance[: len(plant.called)]
     right = np.where(plant.called == 1, chance, 1 - chance)
     return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
@@ -202,6 +203,6 @@ def test_the_operating_characteristic_is_what_simulated_challengers_meet():
     rng = np.random.default_rng(8)
     runs, rows, gain = 4_000, 192, 0.02
     pairs = rng.multinomial(rows, [0.035, 0.015, 0.95], size=runs)  # won, lost, the rest
-    passed = np.mean([Duel(rows, int(won), int(lost)).better >= 0.6 for won, lost, _ in pairs])
+    passed = np.mean([PairedComparison(rows, int(won), int(lost)).better >= 0.6 for won, lost, _ in pairs])
     stated = probability_of_promotion(rows, gain, needed=0.6)
     assert stated == pytest.approx(passed, abs=3 * np.sqrt(passed * (1 - passed) / runs))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lakehouse.steps.policy.borders import PARTS, outer_parts
-from lakehouse.steps.policy.evidence import Region
+from lakehouse.retraining.policy.candidates.borders import PARTS, outer_parts
+from lakehouse.retraining.policy.evidence import Region
 from tests.policy_rows import rows
 
 

@@ -3,17 +3,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lakehouse.retraining.policy.candidates import choice as candidates
+from lakehouse.retraining.policy.candidates.borders import outer_parts
+from lakehouse.retraining.policy.candidates.choice import (
+    Candidate,
+    Fitted,
+    candidates_of,
+    choose,
+    cross_fit,
+    pool_of,
+    recalled,
+)
+from lakehouse.retraining.policy.candidates.regions import contradicted
+from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.detection.detect import RETURNED
+from lakehouse.retraining.policy.evidence import Pool, Region, Segment
+from lakehouse.retraining.policy.version import archived, record_of, restored
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.statistics.difficulty import fit_difficulty
-from lakehouse.steps.policy import candidates
-from lakehouse.steps.policy.borders import outer_parts
-from lakehouse.steps.policy.candidates import Candidate, Fitted, candidates_of, choose, cross_fit, pool_of, recalled
-from lakehouse.steps.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
-from lakehouse.steps.policy.detect import RETURNED
-from lakehouse.steps.policy.evidence import Pool, Region, Segment
-from lakehouse.steps.policy.regions import contradicted
-from lakehouse.steps.policy.version import archived, record_of, restored
 from tests.policy_rows import DAY, START, border, record, rows
 
 SETTINGS = CandidateSettings()
@@ -146,7 +154,7 @@ def test_candidates_by_situation():
 def fitted(name: str, right: int) -> Fitted:
     calls = ROWS.codes.copy()
     calls[CHANGE + right :] = 1 - calls[CHANGE + right :]
-    return Fitted(Candidate(name), EVERYTHING, np.ones(1_000), calls)
+    return Fitted(Candidate(name), EVERYTHING, np.ones(1_000), calls, np.ones(1_000, bool))
 
 
 @pytest.mark.parametrize(("second", "chosen"), [(91, "first"), (99, "second"), (80, "first")])

@@ -3,8 +3,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, WAIT, Situation, decide
 from lakehouse.settings import GuardSettings, PolicySettings
-from lakehouse.steps.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, WAIT, Situation, decide
 from tests.policy_rows import DAY, HOUR, START, history, quiet, record
 
 POLICY = PolicySettings()

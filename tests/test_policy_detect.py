@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lakehouse.retraining.policy.detection.detect import detect
+from lakehouse.retraining.policy.evidence import BinCounts, Errors, Otherwise, Recent, Region
 from lakehouse.statistics.difficulty import N_BINS
 from lakehouse.statistics.shiryaev_roberts import EFFECTS, log_likelihood_ratios, shiryaev_roberts, upper_rates
-from lakehouse.steps.policy.detect import detect
-from lakehouse.steps.policy.evidence import BinCounts, Errors, Recent, Region
 from tests.policy_rows import DAY, EASY, HOUR, START, border, counts, record, rows
 
 MEMORY = 56 * DAY
@@ -127,7 +127,8 @@ def recent(wrong: list[int], labelled: list[int], bins: int = EASY, archived_bin
     hours = (START + np.arange(len(wrong)) * HOUR).astype("datetime64[h]")
     same = np.ones(len(wrong), dtype=int)
     part = BinCounts(hours, same, bins * same, np.array(labelled), np.array(wrong))
-    return Recent(part, rows(np.zeros((len(same), 2)), same), {7: archived_bin * same})
+    differs = np.full(len(same), archived_bin // N_BINS != bins // N_BINS)
+    return Recent(part, rows(np.zeros((len(same), 2)), same), {7: Otherwise(archived_bin * same, differs)})
 
 
 def archive(**given: object) -> dict:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lakehouse.steps.policy.diagnose import (
+from lakehouse.retraining.policy.detection.diagnose import (
     ColumnDrift,
     Shifts,
     diagnose,
@@ -10,7 +10,7 @@ from lakehouse.steps.policy.diagnose import (
     probability_of_change,
     share_unseen,
 )
-from lakehouse.steps.policy.evidence import Region
+from lakehouse.retraining.policy.evidence import Region
 from tests.policy_rows import DAY, HOUR, START, quiet
 
 ALARM = np.log(10_000)

@@ -10,11 +10,12 @@ import pytest
 
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import Features
+from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.document import PolicyRecord, instant, moment_of
+from lakehouse.retraining.policy.encoding import CallBins, matrix_of, names_of
+from lakehouse.retraining.policy.evidence import Errors, Moving, Pool, Region, Segment
+from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
 from lakehouse.statistics.difficulty import N_BINS, fit_difficulty
-from lakehouse.steps.policy.document import PolicyRecord, instant, moment_of
-from lakehouse.steps.policy.encoding import CallBins, matrix_of, names_of
-from lakehouse.steps.policy.evidence import Errors, Moving, Pool, Region, Segment
-from lakehouse.steps.policy.history import History, history_of
 from tests.policy_rows import DAY, HOUR, START, border, record
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
@@ -100,7 +101,7 @@ def test_a_record_survives_its_json(kept):
     assert [each.region for each in again.version.borders] == [each.region for each in kept.version.borders]
     assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-    assert kept.numbered("7").version.version == 7
+    assert kept.numbered(7).version.version == 7
 
 
 def test_a_record_of_the_first_format_has_neither_borders_nor_disputes():
@@ -129,18 +130,12 @@ def test_a_moment_is_the_same_in_every_time_zone():
     assert moment_of(START) == moment
 
 
-def moved(action: str, day: int, to_version: int, kept: PolicyRecord | None = None) -> dict:
-    """A row of the ledger."""
-    text = kept.to_json() if kept else None
-    return {
-        "as_of": moment_of(START + day * DAY),
-        "action": action,
-        "to_version": str(to_version),
-        "policy_record": text,
-    }
+def moved(action: str, day: int, version: int | None, kept: PolicyRecord | None = None) -> PromotionEntry:
+    """An entry of the ledger of promotions."""
+    return PromotionEntry(START + day * DAY, action, version=version, record=kept)
 
 
-def promoted(version: int, day: int, epoch: int, since: int = 100, changed: int | None = None) -> dict:
+def promoted(version: int, day: int, epoch: int, since: int = 100, changed: int | None = None) -> PromotionEntry:
     """A promotion whose version answers the alarm of day `epoch`."""
     kept = record(
         version,
@@ -152,9 +147,9 @@ def promoted(version: int, day: int, epoch: int, since: int = 100, changed: int 
     return moved("promote", day, version, PolicyRecord(kept, (), "everything"))
 
 
-def asked(action: str, day: int, labelled: float = 0.0) -> dict:
-    """A decision's row."""
-    return {"as_of": moment_of(START + day * DAY), "action": action, "evidence": [("labelled", labelled)]}
+def asked(action: str, day: int, **evidence: float) -> DecisionEntry:
+    """A decision."""
+    return DecisionEntry(START + day * DAY, Decision(action, "a rule", (), evidence or {"labelled": 0.0}))
 
 
 FIRST, REFRESHED, ANSWER = promoted(1, 0, 0), promoted(2, 5, 0, 150), promoted(3, 9, 9, 60, changed=8)
@@ -181,7 +176,7 @@ def test_a_rollback_gives_back_and_is_not_undone():
 
 
 def test_a_refusal_changes_nothing_but_counts_as_a_training():
-    state = history_of([FIRST, moved("refuse", 3, 2), moved("refuse", 4, 2) | {"to_version": None}], [])
+    state = history_of([FIRST, moved("refuse", 3, 2), moved("refuse", 4, None)], [])
     assert state.champion == 1
     assert state.trainings == (START, START + 3 * DAY)
 
@@ -197,20 +192,16 @@ def test_labels_are_called_by_the_champion_of_before_what_was_decided_on_them():
     ("decisions", "promotions", "tried"),
     [
         ([], [], 0),
-        ([asked("train_first", 0, 100)], [FIRST], 100),
-        ([asked("train_first", 0, 100), asked("refresh", 5, 150)], [FIRST], 150),  # refused, and yet tried
-        ([asked("train_first", 0, 100), asked("retrain", 5, 150)], [FIRST], 100),  # a refused alarm does not count
-        ([asked("refresh", 5, 150), asked("retrain", 9, 777)], [FIRST, REFRESHED, ANSWER], 60),
-        ([asked("retrain", 9, 777), asked("refresh", 9, 160)], [FIRST, REFRESHED], 160),
+        ([asked("train_first", 0, labelled=100)], [FIRST], 100),
+        # A refresh that was refused counts, an alarm that was refused does not.
+        ([asked("train_first", 0, labelled=100), asked("refresh", 5, labelled=150)], [FIRST], 150),
+        ([asked("train_first", 0, labelled=100), asked("retrain", 5, labelled=150)], [FIRST], 100),
+        ([asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)], [FIRST, REFRESHED, ANSWER], 60),
+        ([asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)], [FIRST, REFRESHED], 160),
     ],
 )
 def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, tried):
     assert history_of(promotions, decisions).tried == tried
-
-
-def alarmed(day: int, log_statistic: float) -> dict:
-    """An alarm's row."""
-    return asked("retrain", day) | {"evidence": [("log_statistic", log_statistic)]}
 
 
 @pytest.mark.parametrize(
@@ -220,13 +211,14 @@ def alarmed(day: int, log_statistic: float) -> dict:
         ([FIRST, moved("refuse", 3, 2)], 11.0),
         ([FIRST, moved("refuse", 3, 2), moved("refuse", 4, 3)], 12.0),
         ([FIRST, moved("refuse", 4, 2), moved("promote", 4, 3, rich())], 12.0),  # the refresh of that night was better
-        ([FIRST, moved("refuse", 3, 2) | {"to_version": None}], -np.inf),  # nothing could be trained
+        ([FIRST, moved("refuse", 3, None)], -np.inf),  # nothing could be trained
         ([FIRST, promoted(2, 3, 0), moved("refuse", 3, 3)], -np.inf),  # the alarm's took over, the refresh did not
         ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another epoch
     ],
 )
 def test_the_evidence_of_refused_alarms_stays_in_their_epoch(promotions, refused):
-    state = history_of(promotions, [asked("train_first", 0), alarmed(3, 11.0), alarmed(4, 12.0), alarmed(9, 30.0)])
+    alarms = (asked("retrain", day, log_statistic=value) for day, value in ((3, 11.0), (4, 12.0), (9, 30.0)))
+    state = history_of(promotions, [asked("train_first", 0), *alarms])
     assert state.refused == refused
 
 

@@ -5,21 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lakehouse.settings import CandidateSettings, PolicySettings
-from lakehouse.simulation.learner import fit_tree
-from lakehouse.steps.policy.candidates import (
+from lakehouse.retraining.policy.candidates.choice import (
     Candidate,
     Fitted,
     candidates_of,
     cross_fit,
+    fold_of,
     judged_at_gate,
     pool_of,
     weights_by_fold,
 )
-from lakehouse.steps.policy.decide import KEEP, REFRESH, RETRAIN, Decision, Situation, decide
-from lakehouse.steps.policy.evidence import Moving, Pool, Rows, Segment
-from lakehouse.steps.policy.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
-from lakehouse.steps.policy.version import record_of
+from lakehouse.retraining.policy.candidates.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, Decision, Situation, decide
+from lakehouse.retraining.policy.evidence import Moving, Pool, Rows, Segment
+from lakehouse.retraining.policy.version import record_of
+from lakehouse.settings import CandidateSettings, PolicySettings
+from lakehouse.simulation.learner import fit_tree
 from tests.policy_rows import DAY, HOUR, START, history, record, rows
 
 BEFORE, SINCE = 600, 860
@@ -102,7 +103,7 @@ def test_one_that_begins_to_follow_has_to_prove_its_forecast_and_one_that_goes_o
     near = (VALUES[:, 0] > 352.2) & (VALUES[:, 0] < 352.5) & (CREEPING.codes == 1)
     taken = []
     for each in (FOLLOWING, goes_on):
-        fold, by_fold = weights_by_fold(each, CREEPING, OLD_RULE)
+        fold, by_fold = fold_of(COUNT), weights_by_fold(each, CREEPING, OLD_RULE)
         assert all((weights[fold == out] == 0).all() for out, weights in enumerate(by_fold))
         taken.append(np.mean([weights[near & (fold != out)].mean() for out, weights in enumerate(by_fold)]))
     begun, gone_on = taken
@@ -167,9 +168,10 @@ def test_a_version_that_follows_remembers_who_tells_the_change():
 
 def test_a_follower_is_judged_on_the_newest_rows():
     calls = np.zeros(COUNT, int)
-    calls[-3] = -1
-    fitted = Fitted(replace(FOLLOWING, compared_from=CREEPING.made[-10]), EVERYTHING, np.ones(COUNT), calls)
-    other = Fitted(replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), calls)
+    asked = np.ones(COUNT, bool)
+    asked[-3] = False
+    fitted = Fitted(replace(FOLLOWING, compared_from=CREEPING.made[-10]), EVERYTHING, np.ones(COUNT), calls, asked)
+    other = Fitted(replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), calls, asked)
     trained = CREEPING.told[-20]
     assert judged_at_gate(fitted, CREEPING, NEW, trained).nonzero()[0].tolist() == [
         COUNT - place for place in (10, 9, 8, 7, 6, 5, 4, 2, 1)

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +17,15 @@ from jobs.policy import main, parse
 from lakehouse.errors import ConfigurationError, StoreError, TrainingError
 from lakehouse.glassware.stream import Stream
 from lakehouse.settings import PolicySettings, ThresholdRule, load_model_settings
+from lakehouse.simulation.arrays import Event, StreamPredictions
 from lakehouse.simulation.learner import fit_tree
-from lakehouse.simulation.loop import FIRST_AFTER, Event, Loop
+from lakehouse.simulation.loop import FIRST_AFTER, Simulation
+from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.replay import Replayed, compared, learner_of, replay, replay_all
 from lakehouse.simulation.world import World, world_of
 from lakehouse.tables import catalog_of
-from tests.rows import moment, parcels, write_parcel_settings, write_repair_settings
+from tests.rows import moment, parcels, repairs, write_parcel_settings, write_repair_settings
 
 GLASSWARE = load_model_settings("conf/glassware.yaml")
 SEED, PIECES = 3, 4_200
@@ -66,8 +70,8 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def simulated(world: World) -> Loop:
-    return Loop(world, PolicySettings()).run()
+def simulated(world: World) -> Simulation:
+    return Simulation(world, PolicySettings()).run()
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,8 @@ def history(tmp_path_factory) -> Recorded:
     return recorded(write_lakehouse(tmp_path_factory.mktemp("works"), GLASSWARE, **tables), GLASSWARE)
 
 
-def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simulated: Loop, history: Recorded):
-    replayed = Loop(history, PolicySettings(), fit_tree).run(list(history.nights))
+def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simulated: Simulation, history: Recorded):
+    replayed = Simulation(history, PolicySettings(), fit_tree).run(list(history.nights))
     assert {event.decision.action for event in simulated.events} == {"train_first", "retrain", "refresh"}
     assert without_truth(replayed.events) == without_truth(simulated.events)
     assert np.array_equal(replayed.called, simulated.called)
@@ -89,40 +93,43 @@ def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simu
     assert result.tally.trainings == len(simulated.events)
 
 
-def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(world: World, simulated: Loop):
+def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(world: World, simulated: Simulation):
     minutes = np.random.default_rng(1).integers(0, 23 * 60, PIECES)
     strewn = replace(world, told=world.told - minutes * MINUTE)
     assert (np.diff(strewn.told) < np.timedelta64(0)).mean() > 0.4
-    again = Loop(strewn, PolicySettings()).run(list(world.nights))
+    again = Simulation(strewn, PolicySettings()).run(list(world.nights))
     assert [repr(event) for event in again.events] == [repr(event) for event in simulated.events]
     assert np.array_equal(again.called, simulated.called)
 
 
-class Watched(Loop):
-    """Keeps what each night could know, and which labels the epoch's counts were of."""
+class Watched(StreamPredictions):
+    """Keeps which rows each night could know, and which labels the epoch's counts were of."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        self.seen, self.counted = [], []
+    seen: ClassVar[list] = []
+    counted: ClassVar[list] = []
 
-    def _step(self, as_of, rows):
-        self.seen.append((as_of, rows.made))
-        super()._step(as_of, rows)
+    def __init__(self, stream, settings, history):
+        super().__init__(stream, settings, history)
+        self.seen.append(self._rows)
 
-    def _detect(self, champion, moments):
-        self.counted.append((self.seen[-1][0], champion.epoch, self.rows.told[self._epoch()]))
-        return super()._detect(champion, moments)
+    def counts(self, since=None):
+        if self._history.champion is not None:
+            epoch = self._history.champion_record.epoch
+            self.counted.append((self._rows.told.max(), epoch, self._stream.rows.told[self._epoch]))
+        return super().counts(since)
 
 
 def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(world: World):
     late = np.random.default_rng(2).random(PIECES) < 0.1
     told = np.where(late, world.told + 4 * DAY, world.told)
-    loop = Watched(replace(world, told=told), PolicySettings()).run()
-    assert len(loop.seen) > 20
-    for as_of, made in loop.seen:
-        assert np.array_equal(made, world.made[told <= as_of])
-    assert len({epoch for _, epoch, _ in loop.counted}) == 2
-    for as_of, epoch, counted in loop.counted:
+    loop = Simulation(replace(world, told=told), PolicySettings())
+    loop._world = replace(loop._world, predictions=partial(Watched, loop.stream, PolicySettings()))
+    loop.run()
+    assert len(Watched.seen) > 20
+    for rows in Watched.seen:
+        assert np.array_equal(rows.made, world.made[told <= rows.told.max()])
+    assert len({epoch for _, epoch, _ in Watched.counted}) == 2
+    for as_of, epoch, counted in Watched.counted:
         assert np.array_equal(counted, told[(told > epoch) & (told <= as_of)])
 
 
@@ -189,7 +196,7 @@ def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert found.rows.names[:3] == ("grams", "fragile", "found")
     assert {"lane=a", "lane=é"} <= set(found.rows.names)
-    assert found.rows.n_classes == len(np.unique(found.rows.codes)) == 3
+    assert len(found.rows.problem.kinds) == len(np.unique(found.rows.codes)) == 3
     result = replay(found, model.policy, learner_of(model), model.training.first_after)
     called = result.called >= 0
     assert 250 < called.sum() < 500
@@ -209,9 +216,22 @@ def test_a_folder_that_is_no_lakehouse_of_the_model_is_told(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_regression_has_no_policy_to_replay(tmp_path: Path):
-    with pytest.raises(ConfigurationError, match="margins, not a policy"):
-        recorded(str(tmp_path), load_model_settings(write_repair_settings(tmp_path)))
+def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
+    model = load_model_settings(write_repair_settings(tmp_path))
+    damages, invoices = repairs(600)
+    tables = {}
+    for name, lines, time in (("readings", damages, "reported_at"), ("labels", invoices, "invoiced_at")):
+        tables[name] = pa.Table.from_pylist([line | {time: moment(line[time][:19])} for line in lines])
+    found = recorded(write_lakehouse(tmp_path, model, **tables), model)
+    assert np.isnan(found.called).all()
+    policy = model.policy
+    result = replay(found, policy, learner_of(model), model.training.first_after)
+    called = ~np.isnan(result.called)
+    assert 250 < called.sum() < 500
+    assert result.tally.alarms >= 1  # the repairs become dearer
+    never = replay(found, POLICIES["never"], learner_of(model), model.training.first_after)
+    table = compared(found, {"policy": result, "never": never}).set_index("policy")
+    assert table.loc["policy", "errors"] < table.loc["never", "errors"]
 
 
 def test_too_few_labels_for_a_first_model_are_told(history: Recorded):

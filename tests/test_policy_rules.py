@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lakehouse.retraining.policy.rules import Window, combined, findings, held_back, is_overdue
 from lakehouse.settings import GuardSettings, PolicySettings
 from lakehouse.statistics.change import adwin, page_hinkley
-from lakehouse.steps.policy.rules import Window, combined, findings, held_back, is_overdue
 from tests.policy_rows import DAY, HOUR, START, history, quiet
 
 CALM, RISEN = [0, 1] * 12, [3, 2] * 12  # a day each: 12 and 60 of 192 wrong

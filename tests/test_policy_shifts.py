@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from lakehouse.steps.policy.diagnose import ColumnDrift
-from lakehouse.steps.policy.shifts import column_drifts
+from lakehouse.retraining.policy.detection.diagnose import ColumnDrift
+from lakehouse.retraining.policy.detection.shifts import column_drifts
 from tests.benchmarks import false_alarms
 from tests.rows import moment
 

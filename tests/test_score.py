@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 from lakehouse import stream
 from lakehouse.errors import LakehouseError, RegistryError
 from lakehouse.estimators import Features, features_of, load, problem_of
-from lakehouse.stations import score as station
 from lakehouse.stations.ingest import ingest
-from lakehouse.stations.rollback import rollback
+from lakehouse.stations.promotion import rollback
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.score import score
 from lakehouse.steps.score import ScoringModel, with_prediction
 from lakehouse.store import Store, Transaction
@@ -229,7 +229,7 @@ def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant,
     if change == "type":
         import hashlib
 
-        monkeypatch.setattr(station, "recorded_sha256", lambda *_: hashlib.sha256(bad).hexdigest())
+        monkeypatch.setattr(PromotionLedger, "sha256", lambda *_: hashlib.sha256(bad).hexdigest())
     try:
         file.write_bytes(bad)
         with pytest.raises(RegistryError, match="is not loaded"):
@@ -247,9 +247,9 @@ def test_a_champion_that_is_not_what_its_record_says_is_refused_and_nothing_is_s
     lakehouse = plant.copy("newest", tmp_path)
     add_pieces(lakehouse, 2)
     before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
-    recorded = station.meaning_of(lakehouse, "4")
+    recorded = PromotionLedger(lakehouse).meaning("4")
     fewer = replace(recorded, features=Features(("temp", "pressure")))
-    monkeypatch.setattr(station, "meaning_of", lambda *_: fewer)
+    monkeypatch.setattr(PromotionLedger, "meaning", lambda *_: fewer)
     says = "glassware version 4 cannot score: it reads temp, pressure, duration, not temp, pressure; roll back, or put"
     with pytest.raises(RegistryError, match=says):
         score(lakehouse, AVAILABLE_NOW)

@@ -50,7 +50,7 @@ def test_the_shipped_files_are_valid() -> None:
 REFUSED = [
     # a key that nobody reads, on top and deep down: the known ones are offered
     ("colour", "blue", "colour: is not a setting; write one of name, description, key"),
-    ("margins.alarms", 12, "margins.alarms: is not a setting; write one of accuracy_drop, alarm,"),
+    ("policy.gate.confidences", 12, "policy.gate.confidences: is not a setting; write one of first_gain, first_right,"),
     (
         "readings.columns.temp.mim",
         0,
@@ -58,13 +58,15 @@ REFUSED = [
     ),
     ("labels.coming", "x", "labels.coming: is not a setting; write one of table, columns, time, label, horizon"),
     # a key that is not there
-    ("margins.alarm", ABSENT, "margins.alarm: is missing; write a value for it"),
+    ("training.first_after", ABSENT, "training.first_after: is missing; write a value for it"),
+    ("training.folds", 5, "training.folds: is gone: rows are cross-fitted in five folds; leave it out"),
+    ("margins", {"alarm": 12.0}, "margins: is gone: write `gate: {first_gain: ...}` under policy"),
     ("readings", ABSENT, "readings: is missing"),
     ("labels.horizon", ABSENT, "labels.horizon: is missing"),
     # spans and windows
     ("labels.horizon", "two days", "labels.horizon: write a number and a unit, such as `1 hour`"),
-    ("training.sliding", "0 days", "training.sliding: write a number and a unit"),
-    ("training.sliding", "99999999999999 weeks", "training.sliding: write a number and a unit"),
+    ("counterfactual.window", "0 days", "counterfactual.window: write a number and a unit"),
+    ("counterfactual.window", "99999999999999 weeks", "counterfactual.window: write a number and a unit"),
     (
         "metrics.granularities",
         ["11 minutes"],
@@ -122,7 +124,7 @@ REFUSED = [
     ("readings.columns.temp.min", float("nan"), "readings.columns.temp.min: Input should be a finite number"),
     ("readings.columns.temp.max", float("inf"), "readings.columns.temp.max: Input should be a finite number"),
     ("readings.columns.temp.max", -(10**400), "readings.columns.temp.max: Input should be"),
-    ("margins.first_gain", float("nan"), "margins.first_gain: Input should be a finite number"),
+    ("policy.gate.first_gain", float("nan"), "policy.gate.first_gain: Input should be a finite number"),
     ("policy", {"rules": []}, "policy.rules: Tuple should have at least 1 item"),
     # what YAML makes of yes, no, on and off
     ("labels.columns.quality.values", [True, False], "labels.columns.quality: values are of another type"),
@@ -141,7 +143,7 @@ REFUSED = [
     ("stream.time_zone", "Berlin", "stream.time_zone: write a time zone of the IANA database"),
     ("stream.time_zone", "../etc/passwd", "stream.time_zone: write a time zone of the IANA database"),
     # numbers out of their range say what range
-    ("margins.confidence", 1.0, "margins.confidence: Input should be less than 1"),
+    ("policy.gate.confidence", 1.0, "policy.gate.confidence: Input should be less than 1"),
     ("metrics.bins", 1, "metrics.bins: Input should be greater than or equal to 2"),
     ("training.families", {"neural_network": {"a": [1]}}, "training.families.neural_network.[key]: Input should be"),
     ("training.families", {}, "training.families: Dictionary should have at least 1 item"),
@@ -208,10 +210,11 @@ def test_a_regression_predicts_a_number_of_any_type_and_has_no_classes(
 
 
 def test_every_wrong_key_has_its_line(written: Callable[[Any], Path]) -> None:
-    content = changed("margins.alarm", ABSENT) | {"colour": "blue"}
+    content = changed("training.first_after", ABSENT) | {"colour": "blue"}
     with pytest.raises(ConfigurationError) as error:
         load_model_settings(written(content))
-    assert ["margins.alarm" in line or "colour" in line for line in str(error.value).splitlines()] == [True, True]
+    lines = str(error.value).splitlines()
+    assert ["training.first_after" in line or "colour" in line for line in lines] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +225,7 @@ def test_every_wrong_key_has_its_line(written: Callable[[Any], Path]) -> None:
         ("name: [", "is not YAML"),
         ("name: 2024-02-30", "is not YAML: day is out of range for month"),
         ("name: a\nstream: {began: x, began: y}\n", "began: is given twice, on lines 2 and 2; write it once"),
-        ("margins: {}\nname: a\n\nmargins: {}\n", "margins: is given twice, on lines 1 and 4"),
+        ("policy: {}\nname: a\n\npolicy: {}\n", "policy: is given twice, on lines 1 and 4"),
         ("- 1: a\n  1: b\n", "1: is given twice"),
         ("? [a]\n: 1\n", "is not YAML: while constructing a mapping"),
         ("[" * 5000, "is not YAML"),

@@ -1,4 +1,4 @@
-"""A training of a number, of refused challengers, and what MLflow is told: on copies of the small lakehouses."""
+"""A training through Spark and MLflow: of a number, of what scikit-learn refuses, and what is kept of it."""
 
 import datetime as dt
 from dataclasses import replace
@@ -10,31 +10,23 @@ import pytest
 from sklearn.metrics import r2_score
 
 from lakehouse.errors import TrainingError
-from lakehouse.estimators import Failed, Features, features_of, load, problem_of
-from lakehouse.stations import training
-from lakehouse.stations.promotion import LOOP, promotions, trained_or_refused
-from lakehouse.stations.rollback import rollback
-from lakehouse.stations.training import baseline_of, train, verdict_of
+from lakehouse.estimators import features_of, load
+from lakehouse.retraining.policy.candidates.choice import EVERYTHING, FOLDS, Candidate, Fitted, fold_of
+from lakehouse.retraining.policy.decide import RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.history import History
+from lakehouse.stations.promoted_models import PromotedModels
+from lakehouse.stations.promotion_ledger import PromotionLedger
+from lakehouse.stations.training import SparkTrainer, baseline_of
 from lakehouse.statistics.profile import statistics_of
-from lakehouse.steps.decide import REFRESH, RETRAIN, Decision
-from tests.rows import DEARER, moment, parcel_depot, repair_shop, repairs
+from tests.rows import DEARER, decisions, moment, parcel_depot, promotions, repair_shop, repairs
 
 DEARER_SINCE = moment("2024-05-01T00:30:00") + dt.timedelta(minutes=10 * DEARER)
-AS_OF = moment("2024-05-09T00:00:00")  # later than any label: no training is on record for it
-AGAIN = Decision(RETRAIN, "cusum", ("dearer",), change_at=DEARER_SINCE)
 
 
 @pytest.fixture(scope="module")
 def shop(spark):
     return repair_shop(spark)
-
-
-@pytest.fixture
-def copy(shop, tmp_path):
-    """A copy to train in, with the first model in production."""
-    lakehouse = shop.copy(tmp_path)
-    rollback(lakehouse, "a test", "to train in")
-    return lakehouse
 
 
 def labelled(shop, n: int) -> pd.DataFrame:
@@ -62,18 +54,19 @@ def test_a_third_model_that_predicts_a_number_is_trained_from_its_yaml_file_alon
     assert evidence["challenger_within_tolerance"] == pytest.approx(1 - record.wrong / record.judged)
 
 
-def test_the_trial_of_the_least_squared_error_was_chosen_and_its_figures_are_those_of_its_predictions(shop):
+def test_the_figures_of_a_version_are_those_of_its_trial_in_mlflow(shop):
     registry = shop.lakehouse.registry
     version = registry.version("1")
     experiment = registry._client.get_experiment_by_name("repair").experiment_id
     runs = registry._client.search_runs([experiment], f"tags.mlflow.parentRunId = '{version.run_id}'")
     assert {run.data.params["family"] for run in runs} == {"decision_tree", "ridge_regression"}
-    figures = min((run.data.metrics for run in runs), key=lambda metrics: metrics["mean_squared_error"])
-    evidence = verdict_of(version).evidence
+    evidence = dict(promotions(shop.lakehouse)[0]["evidence"])
+    model = load(registry.model_file(version), version.sha256)
+    family = {"Ridge": "ridge_regression", "DecisionTreeRegressor": "decision_tree"}[type(model[-1]).__name__]
+    [figures] = [run.data.metrics for run in runs if run.data.params["family"] == family]
     assert figures["r2_score"] == evidence["challenger_r2_score"]
     assert figures["mean_absolute_error"] == evidence["challenger_mean_absolute_error"]
     rows = labelled(shop, 160)
-    model = load(registry.model_file(version), version.sha256)
     inside = r2_score(rows["cost"], model.predict(features_of(shop.lakehouse.model).frame(rows)))
     assert evidence["challenger_r2_score"] < inside  # cross-fitted, not judged on what it was fitted to
 
@@ -109,80 +102,64 @@ def test_the_signature_names_the_type_of_each_feature_though_the_first_rows_are_
     }
 
 
-def test_a_challenger_that_learned_the_change_takes_over_by_the_rows_that_it_predicts_better(copy, shop):
-    version = train(copy, AGAIN, AS_OF)
-    verdict = verdict_of(version)
-    assert verdict.promote
-    rows = labelled(shop, 290).iloc[DEARER:]
-    assert verdict.evidence["rows"] == version.record.judged == len(rows) == 90
-    first = copy.registry.version("1")
-    champion = load(copy.registry.model_file(first), first.sha256)
-    found = champion.predict(rows[["workshop", "panels", "years", "towed"]])
-    error = np.abs(found - rows["cost"])
-    assert verdict.evidence["champion_mean_absolute_error"] == pytest.approx(error.mean())
-    assert verdict.evidence["champion_within_tolerance"] == pytest.approx((error <= 50).mean())
-    assert verdict.evidence["challenger_mean_absolute_error"] < error.mean() / 2
-    assert verdict.evidence["won"] + verdict.evidence["lost"] <= 90
-    assert version.record.trained_from >= DEARER_SINCE
-    edges = [{n: p.bin_edges for n, p in baseline_of(copy, each).items()} for each in (first, version)]
+def test_a_repair_that_has_become_dearer_is_noticed_and_the_challenger_takes_over_by_the_rows_it_predicts_better(shop):
+    lakehouse = shop.lakehouse
+    alarm = decisions(lakehouse)[-1]
+    assert (alarm["action"], alarm["rule"], alarm["drift_kind"][0]) == (RETRAIN, "shiryaev_roberts", "concept")
+    assert abs(alarm["change_at"] - DEARER_SINCE) <= dt.timedelta(hours=2)
+    assert all(each.endswith("is no longer predicted within the tolerance") for each in alarm["region"])
+    row = promotions(lakehouse)[-1]
+    assert (row["action"], row["from_version"], row["to_version"]) == ("promote", "1", "2")
+    evidence, version = dict(row["evidence"]), lakehouse.registry.version("2")
+    rows = labelled(shop, 290)
+    rows = rows[rows["reported_at"] >= version.record.changed_at.isoformat()]
+    assert evidence["rows"] == version.record.judged == len(rows) <= 95
+    first = lakehouse.registry.version("1")
+    champion = load(lakehouse.registry.model_file(first), first.sha256)
+    error = np.abs(champion.predict(features_of(lakehouse.model).frame(rows)) - rows["cost"])
+    assert evidence["champion_mean_absolute_error"] == pytest.approx(error.mean())
+    assert evidence["champion_within_tolerance"] == pytest.approx((error <= 50).mean())
+    assert evidence["challenger_mean_absolute_error"] < error.mean() / 2
+    edges = [{n: p.bin_edges for n, p in baseline_of(lakehouse, each).items()} for each in (first, version)]
     assert edges[0] == edges[1]  # or hours of two versions would not add up
 
 
-def spoiled(change):
-    """`_run` with other results."""
-    real = training._run
-    return lambda *given: [change(result) for result in real(*given)]
+def test_the_facts_of_a_regression_count_errors_by_expected_error(shop):
+    lakehouse = shop.lakehouse
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["quality", "by_difficulty"])
+    counts = [each for row in rows for each in row["by_difficulty"]]
+    assert sum(each["labelled"] for each in counts) == 130  # of rows that version 1 was not trained on
+    right = sum(row["quality"]["n_right"] for row in rows)
+    labelled_rows = sum(row["quality"]["n_labelled"] for row in rows)
+    in_training = 160
+    assert sum(each["wrong"] for each in counts) <= labelled_rows - right
+    assert labelled_rows == 130 + in_training
+    assert len({each["bin"] for each in counts}) > 1
+    assert PolicyRecord.from_json(PromotionLedger(lakehouse).policy_records["1"]).call_bins.names[0] == "panels"
 
 
-@pytest.mark.parametrize("action", [RETRAIN, REFRESH])
-def test_a_challenger_whose_output_is_no_number_is_refused_with_the_reason(copy, monkeypatch, action):
-    monkeypatch.setattr(training, "_run", spoiled(lambda each: replace(each, outputs=each.outputs * np.nan)))
-    version = train(copy, replace(AGAIN, action=action), AS_OF)
-    verdict = verdict_of(version)
-    assert not verdict.promote
-    assert verdict.reason == "the challenger may not take over: its output is not a finite number for 90 of 90 rows"
+def refusing(depot):
+    """Settings whose only family scikit-learn accepts as a setting, and refuses to fit."""
+    families = {"logistic_regression": {"l1_ratio": [1.0]}}
+    training = depot.model.training.model_copy(update={"families": families})
+    return replace(depot, model=depot.model.model_copy(update={"training": training}))
 
 
-def test_a_champion_that_reads_other_columns_is_compared_by_those_that_it_was_trained_on(copy, monkeypatch):
-    def shrunk(*given):
-        data = real(*given)
-        return replace(data, features=Features(("panels",), ()))
-
-    real = training.training_set
-    monkeypatch.setattr(training, "training_set", shrunk)
-    evidence = verdict_of(train(copy, AGAIN, AS_OF)).evidence
-    assert evidence["won"] + evidence["lost"] == 90
-
-
-def test_rows_that_are_too_few_give_no_version(copy):
-    assert train(copy, replace(AGAIN, change_at=moment("2024-06-01T00:00:00")), AS_OF) is None
-
-
-def test_a_training_that_gives_no_challenger_is_refused_on_record_and_one_that_gives_one_is_not(copy):
-    def refused():
-        raise TrainingError("training.families: no trial could be fitted")
-
-    before = promotions(copy)
-    assert trained_or_refused(copy, AS_OF, lambda: "a challenger") == "a challenger"
-    assert promotions(copy) == before
-    for give, why in ((lambda: None, problem_of(copy.model).too_few), (refused, "no trial could be fitted")):
-        assert trained_or_refused(copy, AS_OF, give) is None
-        row = promotions(copy)[-1]
-        assert (row["as_of"], row["action"], row["who"], row["to_version"]) == (AS_OF, "refuse", LOOP, None)
-        assert row["reason"].endswith(why)
-        assert dict(row["evidence"])["training_seconds"] >= 0
-
-
-def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(copy, monkeypatch):
-    monkeypatch.setattr(training, "_run", spoiled(lambda _: Failed("scikit-learn: no")))
-    with pytest.raises(TrainingError, match=r"^training\.families: no trial could be fitted: scikit-learn: no$"):
-        train(copy, AGAIN, AS_OF)
-
-
-def test_a_best_trial_that_cannot_be_fitted_to_its_whole_window_is_an_error_in_words(copy, monkeypatch):
-    def refusing(*_):
-        raise ValueError("The least populated class has only 1 member")
-
-    monkeypatch.setattr(training, "fit", refusing)
-    with pytest.raises(TrainingError, match=r"since_change .*: The least populated class has only 1 member$"):
-        train(copy, AGAIN, AS_OF)
+def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(spark):
+    depot = refusing(parcel_depot(spark))
+    as_of = moment("2024-03-04T00:00:00")
+    trainer = SparkTrainer(
+        PromotedModels(PromotionLedger(depot)), Decision(TRAIN_FIRST, "first_model", ("",)), as_of, History()
+    )
+    judged = np.ones(len(trainer.labelled.rows), dtype=bool)
+    everything = Candidate("everything")
+    says = r"^training\.families: no candidate could be fitted: scikit-learn: Solver lbfgs supports only"
+    with pytest.raises(TrainingError, match=says):
+        trainer.cross_fit([everything], judged)
+    weights = np.ones(len(judged))
+    folds = tuple(np.where(fold_of(len(judged)) == out, 0.0, weights) for out in range(FOLDS))
+    fitted = Fitted(everything, EVERYTHING, weights, trainer.labelled.rows.codes, judged, folds)
+    with pytest.raises(
+        TrainingError, match=r"^training\.families: no trial could be fitted: scikit-learn: Solver lbfgs"
+    ):
+        trainer.fit(fitted, judged)

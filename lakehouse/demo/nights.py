@@ -13,7 +13,7 @@ from lakehouse.calendar import DAY
 from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.statistics.quality import quality_from_row
 
@@ -63,7 +63,7 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     facts = [quality_from_row(row["quality"]) for row in rows]
     labelled, right = sum(each.n_labelled for each in facts), sum(each.n_right for each in facts)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
-    version = champion(lakehouse)
+    version = PromotionLedger(lakehouse).champion
     return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{version}' if version else 'no champion yet'}"
 
 

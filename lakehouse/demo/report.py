@@ -7,11 +7,11 @@ import pyarrow.compute as pc
 
 from lakehouse.glassware.oracle import RegimeFacts, regimes
 from lakehouse.glassware.stream import Stream
+from lakehouse.models.actions import PROMOTE
+from lakehouse.retraining.policy.decide import RETRAIN
 from lakehouse.stations.counterfactual import DAILY, NEVER
 from lakehouse.stations.label_batch import labels_in_force
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.steps.decide import RETRAIN
-from lakehouse.steps.promote import PROMOTE
 
 _TEN_DAYS = pd.Timedelta(days=10)
 

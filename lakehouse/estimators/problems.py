@@ -1,7 +1,8 @@
 """The two problems that a model can solve: what it is fitted to, what its output means, what is right, what is better.
 
-Both count right and wrong rows, because the decision to retrain rests on those counts; and both give each row a loss,
-because the gate compares two models row by row. The rest of the loop asks a problem and never which of the two it is.
+Both say which rows are wrong, because the decision to retrain rests on those counts. Both give each row a loss, because
+the gate compares two models row by row. And both sort predictions into kinds: the classes, or a single kind for all
+numbers. The rest of the loop asks a problem and never which of the two it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +19,14 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from lakehouse.settings import ModelSettings, Scalar
 
 Families: TypeAlias = Mapping[str, Callable[..., Any]]
+# Of both problems: `skill_name`, `naive_name`, `won_by` and `too_few` are words of a gate's result; `expects_by_errors`
+# says whether the expected error is learned from the errors themselves (see `events`), not from labels.
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,17 @@ class Classification:
     naive_name: ClassVar[str] = "majority class"
     won_by: ClassVar[str] = "right by"
     too_few: ClassVar[str] = "too few rows of each class to compare models on"
+    expects_by_errors: ClassVar[bool] = False
 
     @property
     def active(self) -> tuple[Scalar, ...]:
         """The classes that labels have, in the order of their codes."""
         return tuple(each for each in self.classes if each not in self.retired)
+
+    @property
+    def kinds(self) -> tuple[Scalar, ...]:
+        """The kinds of predictions: the classes by their codes."""
+        return self.classes
 
     @property
     def is_binary(self) -> bool:
@@ -72,18 +80,6 @@ class Classification:
         """The code of each label (int64)."""
         return pd.Categorical(labels, categories=list(self.classes)).codes.astype(np.int64)
 
-    def folds(self, targets: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
-        """The places that each fold leaves out, stratified by class.
-
-        Returns:
-            None of them where fewer than two classes are there, or one of them on a single row.
-        """
-        sizes = np.unique(targets, return_counts=True)[1]
-        if len(sizes) < 2 or sizes.min() < 2:
-            return []
-        splitter = StratifiedKFold(min(n_folds, int(sizes.min())), shuffle=True, random_state=seed)
-        return [out for _, out in splitter.split(targets, targets)]
-
     def outputs(self, model: Pipeline, rows: pd.DataFrame) -> np.ndarray:
         """Rows × classes; a class that the model never saw has probability zero."""
         return probabilities(model, rows, len(self.classes))
@@ -96,9 +92,29 @@ class Classification:
         """What a prediction says of itself: `prediction`, and `score` as the predictions table has it."""
         return {"prediction": [self.classes[code] for code in self.predicted(outputs)], "score": self.score(outputs)}
 
+    def kind_of(self, values: np.ndarray) -> np.ndarray:
+        """The place of each prediction or target among the kinds: its code."""
+        return values
+
+    def unknown(self, rows: int) -> np.ndarray:
+        """Predictions for so many rows that no model was asked about: code -1."""
+        return np.full(rows, -1)
+
+    def is_known(self, predicted: np.ndarray) -> np.ndarray:
+        """Which rows a model was asked about."""
+        return predicted >= 0
+
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Whether each row's class is its label's."""
         return predicted == targets
+
+    def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Whether at most one of two predictions can be right."""
+        return one != other
+
+    def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What the expected error is learned from: the code of each label, whatever was predicted."""
+        return targets
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """0 for a right row, 1 for a wrong one."""
@@ -121,9 +137,9 @@ class Classification:
         true = np.clip(outputs[np.arange(len(targets)), targets], np.finfo(float).eps, 1.0)
         return {"accuracy": self.skill(self.predicted(outputs), targets), "log_loss": float(-np.log(true).mean())}
 
-    def rank(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The least is the best: the most accurate, of equals the one of the least log loss."""
-        return -metrics["accuracy"], metrics["log_loss"]
+    def can_predict(self, model: Pipeline, targets: np.ndarray) -> np.ndarray:
+        """Which targets the model can predict: those of classes that it was fitted to."""
+        return np.isin(targets, model.classes_)
 
     def difference(self, model: Pipeline) -> str | None:
         """Why the model does not solve this problem, if so."""
@@ -157,21 +173,11 @@ class Regression:
     naive_name: ClassVar[str] = "mean label"
     won_by: ClassVar[str] = "predicted better by"
     too_few: ClassVar[str] = "too few rows of different labels to compare models on"
+    expects_by_errors: ClassVar[bool] = True
 
     def targets(self, labels: pd.Series) -> np.ndarray:
         """The labels as float64."""
         return labels.to_numpy(dtype=np.float64)
-
-    def folds(self, targets: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
-        """The places that each fold leaves out, shuffled.
-
-        Returns:
-            None of them where fewer than two labels differ: every model would be as good as their mean.
-        """
-        if len(np.unique(targets)) < 2:
-            return []
-        splitter = KFold(min(n_folds, len(targets)), shuffle=True, random_state=seed)
-        return [out for _, out in splitter.split(targets)]
 
     def outputs(self, model: Pipeline, rows: pd.DataFrame) -> np.ndarray:
         """A number for each row."""
@@ -185,9 +191,34 @@ class Regression:
         """What a prediction says of itself: `prediction` alone."""
         return {"prediction": outputs}
 
+    @property
+    def kinds(self) -> tuple[Scalar, ...]:
+        """The kinds of predictions: there is one."""
+        return ("predicted within the tolerance",)
+
+    def kind_of(self, values: np.ndarray) -> np.ndarray:
+        """Zero for each prediction or target: all numbers are of one kind."""
+        return np.zeros(len(values), dtype=np.int64)
+
+    def unknown(self, rows: int) -> np.ndarray:
+        """Predictions for so many rows that no model was asked about: NaN."""
+        return np.full(rows, np.nan)
+
+    def is_known(self, predicted: np.ndarray) -> np.ndarray:
+        """Which rows a model was asked about."""
+        return ~np.isnan(predicted)
+
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Whether each row is within the tolerance; the tolerance itself is, NaN is not."""
         return np.abs(predicted - targets) <= self.tolerance
+
+    def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Whether at most one of two predictions can be right: they are more than two tolerances apart."""
+        return np.abs(one - other) > 2 * self.tolerance
+
+    def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What the expected error is learned from: 1 where the prediction is wrong, else 0."""
+        return (~self.is_right(predicted, targets)).astype(np.int64)
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The absolute error, in the label's unit; that of NaN is infinite."""
@@ -215,15 +246,9 @@ class Regression:
         squared = {"mean_squared_error": float(np.square(outputs - targets).mean())}
         return squared | {"r2_score": self.skill(outputs, targets)} | self.summary(outputs, targets)
 
-    def rank(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The least is the best: the mean squared error, not the share within the tolerance.
-
-        The families are fitted to the conditional mean by least squares, and the squared error is the score that this
-        mean minimises in expectation (it is consistent for the mean: Gneiting 2011, "Making and evaluating point
-        forecasts", JASA 106). The share within the tolerance keeps one bit of each row's error: on a few hundred rows
-        many trials are equal in it and the order of the others is noise, and it rewards a prediction of the mode.
-        """
-        return (metrics["mean_squared_error"],)
+    def can_predict(self, _: Pipeline, targets: np.ndarray) -> np.ndarray:
+        """All targets."""
+        return np.ones(len(targets), dtype=bool)
 
     def difference(self, model: Pipeline) -> str | None:
         """Why the model does not solve this problem, if so."""

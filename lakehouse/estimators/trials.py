@@ -1,4 +1,4 @@
-"""Trials: the grids of the families, how a trial is fitted and cross-fitted, and what forbids it to take over."""
+"""Trials: the grids of the families, the pipeline of a trial, and what forbids a model to take over."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to try: a family with one point of its grid, on the rows of one candidate window."""
+    """One thing to try: a family with one point of its grid, on the rows of one candidate (`window`)."""
 
     window: str
     family: str
@@ -81,39 +81,33 @@ class TrainingSet:
     """The labelled rows that all trials of one training share.
 
     Attributes:
+        features: the columns of `rows`.
         problem: what the rows are to teach.
-        rows: at least the feature columns.
+        rows: the feature columns.
         targets: what each row is to be fitted to.
-        windows: for each candidate window, the mask of the rows that it takes.
-        judged: mask of the rows that trials are compared on; part of every window.
+        judged: mask of the rows that trials are compared on.
+        seed: of what is random.
     """
 
     features: Features
     problem: Problem
     rows: pd.DataFrame
     targets: np.ndarray
-    windows: Mapping[str, np.ndarray]
     judged: np.ndarray
-    folds: int
     seed: int
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What a trial gives for the judged rows, each by a model that was not fitted on it.
+    """What a trial gives for rows, each by a model that was not fitted on it.
 
     Attributes:
-        outputs: of the judged rows, as the problem has them.
-        metrics: the problem's figures of them, by name.
+        outputs: of all rows, as the problem has them; NaN for a row that was not asked for.
+        metrics: the problem's figures of the judged rows, by name.
     """
 
     outputs: np.ndarray
     metrics: Mapping[str, float]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether every output is a number."""
-        return bool(np.isfinite(self.outputs).all())
 
 
 @dataclass(frozen=True)
@@ -133,53 +127,27 @@ def grid(windows: Sequence[str], families: Mapping[Any, Mapping[str, Sequence[An
     ]
 
 
-def fit(trial: Trial, data: TrainingSet, left_out: np.ndarray | None = None) -> Pipeline:
-    """The trial's pipeline, fitted to the rows of its window but for those left out (positions).
-
-    Raises:
-        ConfigurationError: the family does not take one of the parameters.
-    """
-    kept = data.windows[trial.window].copy()
-    if left_out is not None:
-        kept[left_out] = False
-    return build(trial, data).fit(data.rows.loc[kept, data.features.names], data.targets[kept])
-
-
-def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
-    """Out-of-fold outputs for the judged rows, in their order.
-
-    Returns:
-        A failure where the judged rows are too few to compare models on, or scikit-learn refuses what it is to fit.
-    """
-    places = np.flatnonzero(data.judged)
-    targets = data.targets[places]
-    folds = data.problem.folds(targets, data.folds, data.seed)
-    if not folds:
-        return Failed(data.problem.too_few)
-    try:
-        parts = [_outputs_without(trial, data, places[out]) for out in folds]
-    except ValueError as error:
-        return failure(error)
-    outputs = np.concatenate(parts)[np.argsort(np.concatenate(folds))]
-    return CrossFit(outputs, data.problem.metrics(outputs, targets))
-
-
 def failure(error: ValueError) -> Failed:
     """What scikit-learn refused to fit."""
     return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
 
 
-def flaw_of(model: Pipeline, result: CrossFit, data: TrainingSet) -> str | None:
+def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:
     """Why a fitted trial may never take over, whatever it scored; None where nothing forbids it.
 
     It reads other columns than the settings say, solves another problem, has seen a single class, or its output for a
     judged row is not a finite number, cross-fitted or not.
+
+    Args:
+        model: fitted.
+        outputs: cross-fitted, of the judged rows.
+        data: the rows that it was fitted to and judged on.
     """
     difference = difference_of(model, data.features, data.problem)
     if difference:
         return difference
-    for outputs in (result.outputs, data.problem.outputs(model, data.rows.loc[data.judged, data.features.names])):
-        strange = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+    for found in (outputs, data.problem.outputs(model, data.rows.loc[data.judged, data.features.names])):
+        strange = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
         if strange.any():
             return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
     return None
@@ -204,12 +172,6 @@ def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem:
             estimator(trial, problem, seed=0)._validate_params()
         except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
             raise ConfigurationError(f"training.families.{trial.family}: {error}") from error
-
-
-def _outputs_without(trial: Trial, data: TrainingSet, out: np.ndarray) -> np.ndarray:
-    """What the trial, fitted without the rows at these places, gives for them."""
-    model = fit(trial, data, left_out=out)
-    return data.problem.outputs(model, data.rows.iloc[out][data.features.names])
 
 
 def build(trial: Trial, data: TrainingSet) -> Pipeline:
@@ -243,3 +205,15 @@ def _encoder(features: Features, scaled: bool) -> ColumnTransformer:
     text = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     steps = [("number", number, list(features.numeric)), ("text", text, list(features.categorical))]
     return ColumnTransformer([step for step in steps if step[2]], verbose_feature_names_out=False)
+
+
+def example_places(rows: pd.DataFrame, n_rows: int) -> np.ndarray:
+    """Places of rows that show what each column may hold: the first ones, and for a column that shows no value among
+    them, or no missing one, the first row that has it.
+
+    A model's signature is inferred from them: of a column without a value it could say no type.
+    """
+    places = set(range(min(n_rows, len(rows))))
+    for has_value in rows.notna().to_numpy().T:
+        places |= {int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()}
+    return np.array(sorted(places), dtype=np.int64)

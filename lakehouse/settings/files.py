@@ -13,6 +13,11 @@ from lakehouse.settings.base import Settings
 from lakehouse.settings.model import EnvironmentSettings, ModelSettings
 from lakehouse.settings.policy import PolicySettings
 
+_GONE = {
+    "margins": "is gone: write `gate: {first_gain: ...}` under policy, and leave the rest out; it has defaults",
+    "training.folds": "is gone: rows are cross-fitted in five folds; leave it out",
+    "training.sliding": "is gone: write `window` under counterfactual",
+}
 _MERGE = "tag:yaml.org,2002:merge"
 _AS_TRUTH = "; YAML reads yes, no, on and off as true and false: put a word in quotes"
 S = TypeVar("S", bound=Settings)
@@ -101,6 +106,8 @@ def _innermost(error: ValidationError) -> list[Any]:
 
 def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden" and key in _GONE:
+        return f"{path}: {key}: {_GONE[key]}"
     if item["type"] == "extra_forbidden":
         known = _known_keys(kind, item["loc"][:-1])
         return f"{path}: {key}: is not a setting; write one of {', '.join(known)}, or delete it"

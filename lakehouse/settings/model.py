@@ -115,22 +115,21 @@ class TrainingSettings(Settings):
     """When the first model is trained, and what is tried."""
 
     first_after: Annotated[int, Field(ge=10)]
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
     seed: int = 0
-    sliding: Span = dt.timedelta(days=7)
     max_rows: Annotated[int, Field(ge=100)] = 100_000
     families: Annotated[dict[Family, dict[str, Annotated[list[Any], Field(min_length=1)]]], Field(min_length=1)]
 
 
-class MarginSettings(Settings):
-    """How much is too much: the thresholds of the decision and of the gate."""
+class CounterfactualSettings(Settings):
+    """What production is compared with, besides the first model.
 
-    accuracy_drop: Annotated[float, Field(gt=0, lt=1)]
-    alarm: Annotated[float, Field(gt=0)]
-    first_gain: Annotated[float, Field(ge=0, lt=1)]
-    confidence: Annotated[float, Field(ge=0.5, lt=1)]
-    refresh_growth: Annotated[float, Field(gt=1)] = 2.0
-    refresh_until: Annotated[int, Field(ge=0)] = 0
+    Attributes:
+        daily: whether with a model that is trained each midnight on the newest labels.
+        window: how far back those labels reach.
+    """
+
+    daily: bool = True
+    window: Span = dt.timedelta(days=7)
 
 
 class ModelSettings(Settings):
@@ -150,8 +149,8 @@ class ModelSettings(Settings):
     predictions: PredictionSettings
     metrics: MetricSettings
     training: TrainingSettings
-    margins: MarginSettings
     policy: PolicySettings = PolicySettings()
+    counterfactual: CounterfactualSettings = CounterfactualSettings()
     approval: Literal["automatic", "manual"] = "automatic"
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 

@@ -101,8 +101,15 @@ class CandidateSettings(Settings):
 
 
 class GateSettings(Settings):
-    """What a challenger must show."""
+    """What a challenger must show.
 
+    Attributes:
+        first_gain: how much better than no model the first one must be, in accuracy or R².
+        first_right: share of rows that the first one must be right on at least.
+    """
+
+    first_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    first_right: Annotated[float, Field(ge=0, lt=1)] = 0.1
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.6
     suspicion_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.99
     least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.4

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betainc
 from scipy.stats import binom
+
+from lakehouse.retraining.policy.gate import probability_better
 
 ROWS = (28, 56, 192, 400, 1000)
 GAINS = (-0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -26,7 +27,7 @@ def probability_of_promotion(rows: int, gain: float, needed: float, disagreement
     for pairs, chance in enumerate(binom.pmf(np.arange(rows + 1), rows, discordant)):
         if chance > 1e-9:
             won = np.arange(pairs + 1)
-            passes = 1 - betainc(1 + won, 1 + pairs - won, 0.5) >= needed
+            passes = probability_better(won, pairs - won) >= needed
             total += chance * float(binom.pmf(won, pairs, won_share)[passes].sum())
     return total
 

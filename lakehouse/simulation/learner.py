@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
-from lakehouse.steps.policy.regions import filled
+from lakehouse.retraining.policy.candidates.regions import filled
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from lakehouse.glassware.oracle import posterior
 from lakehouse.glassware.stream import FIRST_PID
+from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.world import World, readings_of
-from lakehouse.steps.policy.candidates import Learner
 
 _DAY = np.timedelta64(1, "D")
 WEIGHTS = (1.0, 3.0)

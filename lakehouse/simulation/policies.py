@@ -10,6 +10,7 @@ from lakehouse.settings import PolicySettings, load_model_settings, load_policy_
 OF_MODEL, NEVER = "yaml", "never"
 
 _UNGUARDED = {"confidence": 0.0, "suspicion_confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0}
+_UNGUARDED |= {"first_gain": 0.0, "first_right": 0.0}
 _NO_PROBATION = {"rows": 0}
 
 

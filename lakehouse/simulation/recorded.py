@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lakehouse.errors import ConfigurationError, StoreError
+from lakehouse.errors import StoreError
 from lakehouse.estimators import features_of, problem_of
+from lakehouse.models.actions import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.retraining.policy.candidates.choice import Model
+from lakehouse.retraining.policy.decide import RETRAIN
+from lakehouse.retraining.policy.document import instant, instants
+from lakehouse.retraining.policy.encoding import matrix_of, names_of
+from lakehouse.retraining.policy.evidence import Rows
 from lakehouse.settings import ModelSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION
-from lakehouse.steps.policy.candidates import Model
-from lakehouse.steps.policy.decide import RETRAIN
-from lakehouse.steps.policy.document import instant
-from lakehouse.steps.policy.encoding import matrix_of, names_of
-from lakehouse.steps.policy.evidence import Rows
-from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 from lakehouse.store import table_at
 from lakehouse.tables import Catalog, catalog_of
 
@@ -55,7 +55,7 @@ class Recorded:
 
     Attributes:
         rows: a row per reading whose label has come, in order of event time, then key.
-        called: class code that production gave each row; -1 where it gave none.
+        called: what production predicted for each row; unknown where it predicted nothing.
         since: as-of of production's first promotion; None before it.
         tally: what production did.
     """
@@ -85,11 +85,8 @@ def recorded(root: str, model: ModelSettings) -> Recorded:
         model: its settings.
 
     Raises:
-        ConfigurationError: the model is a regression, for which there is no policy.
         StoreError: a table is not there, or no reading has a label.
     """
-    if model.is_regression:
-        raise ConfigurationError("predictions.problem_type: a regression has margins, not a policy to replay")
     catalog = catalog_of(model)
     found = _labelled(root, model, catalog)
     if not len(found):
@@ -97,7 +94,7 @@ def recorded(root: str, model: ModelSettings) -> Recorded:
             f"{root}: no reading in {catalog.readings.full_name} has a label in {catalog.labels.full_name}; "
             "a policy is replayed on labels, so let some come first"
         )
-    told = _moments(found[_LABEL_TIME])
+    told = instants(found[_LABEL_TIME])
     since, tally = _ledgers(root, catalog)
     return Recorded(_rows(found, told, model), found["_called"].to_numpy(), since, tally)
 
@@ -109,10 +106,12 @@ def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame
     readings = table_at(root, catalog.readings, wanted).to_pandas()
     labels = table_at(root, catalog.labels, [key, model.labels.label, model.labels.time]).to_pandas()
     labels = labels.rename(columns={model.labels.time: _LABEL_TIME})
+    labels = labels.sort_values(_LABEL_TIME).drop_duplicates(key, keep="last")  # a label that was corrected
     predictions = table_at(root, catalog.predictions, [key, PREDICTION]).to_pandas()
     calls = pd.DataFrame({key: predictions[key], "_called": problem.targets(predictions[PREDICTION])})
     both = readings.merge(labels, on=key).merge(calls, on=key, how="left")
-    both["_called"] = both["_called"].fillna(-1).astype(int)
+    unknown = problem.unknown(1)
+    both["_called"] = both["_called"].fillna(unknown[0]).astype(unknown.dtype)
     return both.sort_values([model.event_time, key], ignore_index=True)
 
 
@@ -121,8 +120,8 @@ def _rows(found: pd.DataFrame, told: np.ndarray, model: ModelSettings) -> Rows:
     table = pa.Table.from_pandas(features.frame(found), preserve_index=False)
     names = names_of(table, features)
     codes = np.array(problem_of(model).targets(found[model.labels.label]))
-    made = _moments(found[model.event_time])
-    return Rows(names, matrix_of(table, names), codes, made, told, len(model.classes))
+    made = instants(found[model.event_time])
+    return Rows(names, matrix_of(table, names), codes, made, told, problem_of(model))
 
 
 def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
@@ -133,8 +132,3 @@ def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
     since = instant(min(promoted)) if promoted else None
     verdicts = (row["action"] for row in rows if row["to_version"])
     return since, Tally.of((row["action"] for row in decisions), verdicts)
-
-
-def _moments(times: pd.Series) -> np.ndarray:
-    """Times of UTC as numpy has them."""
-    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")

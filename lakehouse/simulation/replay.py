@@ -10,13 +10,13 @@ from threadpoolctl import threadpool_limits
 
 from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.estimators import MatrixLearner, grid, problem_of
+from lakehouse.models.actions import ROLLBACK
+from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
-from lakehouse.simulation.loop import Loop
+from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.policies import NEVER, POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.table import as_markdown, in_parallel
-from lakehouse.steps.policy.candidates import Learner
-from lakehouse.steps.promote import ROLLBACK
 
 AS_RECORDED, NEVER_RETRAINED = "as recorded", "never retrained"
 
@@ -26,7 +26,7 @@ class Replayed:
     """What a policy would have come to.
 
     Attributes:
-        called: class code that its champions would have given each row; -1 before the first.
+        called: what its champions would have predicted for each row; unknown before the first.
         since: as-of of its first model.
         tally: what it would have done.
     """
@@ -45,20 +45,21 @@ def replay(history: Recorded, policy: PolicySettings, learner: Learner, first_af
     """The policy from the first label on, deciding once for each day on which labels came.
 
     It decides as the pipeline would, but for what is not in the labels: slices and latency are not asked of a
-    challenger, no family is tuned, a training takes every row, and the first model needs no gain.
+    challenger, no family is tuned, and a training takes every row.
 
     Raises:
         TrainingError: no day has labels enough for a first model.
     """
     with threadpool_limits(1):
-        loop = Loop(history, policy, learner, first_after).run(list(history.nights))
-    if not loop.events:
+        loop = Simulation(history, policy, learner, first_after).run(list(history.nights))
+    events = loop.events
+    if not events:
         raise TrainingError(
             f"training.first_after: {len(history.rows)} labelled rows are not enough for a first model, "
             f"which asks for {first_after}; let more labels come, or write a smaller number"
         )
-    decisions = (event.decision.action for event in loop.events if event.action != ROLLBACK)
-    return Replayed(loop.called, loop.events[0].as_of, Tally.of(decisions, (event.action for event in loop.events)))
+    decisions = (event.decision.action for event in events if event.action != ROLLBACK)
+    return Replayed(loop.called, events[0].as_of, Tally.of(decisions, (event.action for event in events)))
 
 
 def replay_all(
@@ -99,7 +100,7 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
     """
     judged = judged_rows(history, replays)
     rows = []
-    if (history.called >= 0).any():
+    if history.rows.problem.is_known(history.called).any():
         rows.append(_line(AS_RECORDED, history, history.called, history.tally, judged))
     rows += [_line(name, history, each.called, each.tally, judged) for name, each in replays.items()]
     return pd.DataFrame(rows)
@@ -132,8 +133,9 @@ def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarra
     starts += [history.since] if history.since is not None else []
     judged = history.rows.made >= max(starts)
     calls = [each.called for each in replays.values()]
-    calls += [history.called] if (history.called >= 0).any() else []
-    found = np.logical_and.reduce([judged, *(each >= 0 for each in calls)])
+    is_known = history.rows.problem.is_known
+    calls += [history.called] if is_known(history.called).any() else []
+    found = np.logical_and.reduce([judged, *map(is_known, calls)])
     if not found.any():
         raise TrainingError("no row that was made after the first model has a label yet; let more labels come")
     return found
@@ -141,7 +143,7 @@ def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarra
 
 def _line(name: str, history: Recorded, called: np.ndarray, tally: Tally, judged: np.ndarray) -> dict[str, object]:
     rows = int(judged.sum())
-    wrong = int((called != history.rows.codes)[judged].sum())
+    wrong = int(history.rows.wrong(called)[judged].sum())
     return {
         "policy": name,
         "labelled rows judged": rows,

@@ -11,13 +11,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from lakehouse.models.actions import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.retraining.policy.decide import RETRAIN, TRAIN_FIRST
 from lakehouse.settings import PolicySettings
-from lakehouse.simulation.loop import Event, Loop
+from lakehouse.simulation.arrays import Event
+from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.policies import NEVER
 from lakehouse.simulation.world import World, world_of
-from lakehouse.steps.policy.decide import RETRAIN, TRAIN_FIRST
-from lakehouse.steps.promote import PROMOTE, REFUSE, ROLLBACK
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,7 +75,7 @@ def run(task: Task) -> Result:
     """Simulates one run, on one thread."""
     with threadpool_limits(1):
         world = world_of(task.scenario, task.seed)
-        loop = Loop(world, task.settings).run()
+        loop = Simulation(world, task.settings).run()
         oracle = oracle_regret(world)
     events = loop.events
     first = events[0].as_of if events else world.made[-1]

@@ -15,12 +15,13 @@ from lakehouse import stream
 from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.estimators import problem_of
+from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.stations.counterfactual import compare_with_alternatives
 from lakehouse.stations.feature_columns import sources_of, with_features
 from lakehouse.stations.label_batch import labels_in_force, recorded_as_of
 from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.stations.monitor import current_monitor
-from lakehouse.stations.promotion import champion, policy_records, promoted_versions, trained_spans, version_of
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.score import prediction_type, scoring_model
 from lakehouse.stations.training import baseline_of
 from lakehouse.statistics.baseline import Baseline
@@ -108,7 +109,8 @@ class Aggregator:
             why: kept in the tables' history.
             recorded: the newest label time that the facts know of, where the caller has it.
         """
-        version = champion(self._lakehouse)
+        ledger = PromotionLedger(self._lakehouse)
+        version = ledger.champion
         if version is None:
             return  # labels that came before the first prediction
         anew, monitor = bool(touched.days), current_monitor(self._lakehouse, self._baseline(version))
@@ -116,7 +118,7 @@ class Aggregator:
         moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
         scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
         kept, touched = self._stored_facts({day for scope in scopes for day in scope.fact_dates}, touched, monitor)
-        facts = [*kept, *self._computed(touched, monitor)]
+        facts = [*kept, *self._computed(touched, monitor, ledger)]
         if facts:
             self._write(scopes, touched, facts, monitor, self._as_of(moment, monitor), why)
             compare_with_alternatives(self._lakehouse, touched.by_day(facts), moment, anew)
@@ -180,7 +182,7 @@ class Aggregator:
         touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
         return [WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])], touched
 
-    def _computed(self, touched: Touched, monitor: Monitor) -> list[WindowFacts]:
+    def _computed(self, touched: Touched, monitor: Monitor, ledger: PromotionLedger) -> list[WindowFacts]:
         """The facts of what is touched, from silver."""
         if not (touched.windows or touched.days):
             return []
@@ -194,28 +196,28 @@ class Aggregator:
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = labels_in_force(self._lakehouse).where(near)
         readings = store.read(catalog.readings).where(near) if steps.is_wide(model) else None
-        primary = steps.primary_rows(self._with_unretrained(predictions), labels, readings, model)
+        primary = steps.primary_rows(self._with_unretrained(predictions, ledger), labels, readings, model)
         rows = steps.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = steps.facts_of_windows(rows, model, self._profiling(monitor), schema).toArrow().to_pylist()
+        found = steps.facts_of_windows(rows, model, self._profiling(monitor, ledger), schema).toArrow().to_pylist()
         return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
 
-    def _with_unretrained(self, predictions: DataFrame) -> DataFrame:
+    def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
         """The predictions with what the first model would have predicted; without it where its file is gone."""
-        promoted = promoted_versions(self._lakehouse)
+        promoted = ledger.promoted_versions
         if len(promoted) == 1:
             return predictions.withColumn(steps.UNRETRAINED, F.col(steps.PREDICTION))
         first = self._first_model(promoted[0])
         if first is None:
             return predictions
-        sources = sources_of(self._lakehouse, self._catalog.predictions, first.features.names)
+        sources = sources_of(ledger, self._catalog.predictions, first.features.names)
         known = with_features(predictions, sources, predictions.columns)
         found = with_other_prediction(known, first, prediction_type(self._lakehouse), steps.UNRETRAINED)
         return found.select(*predictions.columns, steps.UNRETRAINED)
 
     def _fetched_first(self, version: str) -> ScoringModel | None:
         try:
-            return scoring_model(self._lakehouse, version)
+            return scoring_model(PromotionLedger(self._lakehouse), version)
         except RegistryError as error:
             _LOG.warning("accuracy_without_retraining stays empty: %s", error)
             return None
@@ -231,15 +233,16 @@ class Aggregator:
             (row[window], Segment(row[version], row[key], row[value])): as_partials(row["_partials"]) for row in found
         }
 
-    def _profiling(self, monitor: Monitor) -> steps.Profiling:
+    def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> steps.Profiling:
         model = self._model
+        records = {version: PolicyRecord.from_json(text) for version, text in ledger.policy_records.items()}
         return steps.Profiling(
             specs=steps.specs_of(model),
             edges=monitor.edges,
             label=model.labels.label,
             problem=problem_of(model),
-            trained_spans=trained_spans(self._lakehouse),
-            call_bins={version: each.call_bins for version, each in policy_records(self._lakehouse).items()},
+            trained_spans=ledger.trained_spans,
+            call_bins={version: record.call_bins for version, record in records.items()},
         )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:
@@ -314,7 +317,7 @@ class Aggregator:
         self._with_baseline_rows |= wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:
-        return baseline_of(self._lakehouse, version_of(self._lakehouse, version))
+        return baseline_of(self._lakehouse, PromotionLedger(self._lakehouse).version(version))
 
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:

@@ -11,14 +11,16 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from lakehouse.calendar import DAY, midnight
-from lakehouse.estimators import MatrixLearner, grid, problem_of
-from lakehouse.stations.evidence import LABEL_TIME, Evidence
+from lakehouse.counterfactual.daily import known_at, retrained_daily
+from lakehouse.estimators import MatrixLearner, features_of, grid, problem_of
+from lakehouse.retraining.policy.document import instant
+from lakehouse.retraining.policy.history import History
+from lakehouse.stations.labelled_rows import LABEL_TIME, labelled_between
 from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.promoted_models import LabelledFrame, PromotedModels
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.statistics.windows import WindowFacts
 from lakehouse.steps.aggregate_kpis import PREDICTION
-from lakehouse.steps.policy.counterfactual import known_at, retrained_daily
-from lakehouse.steps.policy.document import instant
-from lakehouse.steps.policy.history import History
 from lakehouse.store import Row, on_days
 
 NEVER, DAILY = "never", "daily"
@@ -93,7 +95,7 @@ def _rows_of(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datet
     common = {"window_date": day, "n_labelled": judged.n_labelled, "n_right": judged.n_right, "as_of": as_of}
     none = {"trainings": 0, "trained_rows": 0, "training_seconds": 0.0}
     never = common | none | {"alternative": NEVER, "n_right_otherwise": judged.n_right_of_first}
-    if lakehouse.model.is_regression:
+    if not lakehouse.model.counterfactual.daily:
         return [never]
     if judged.n_labelled > lakehouse.model.training.max_rows:  # the rows of its days would be too many for the driver
         return [never, never | {"alternative": DAILY, "n_right_otherwise": None}]
@@ -105,11 +107,11 @@ def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetim
 
     Empty where too few labels had come by then for a first training: till then the first model is all there is.
     """
-    model, evidence = lakehouse.model, Evidence(lakehouse, History(), as_of)
-    calls, start = _calls_until(evidence, day), instant(midnight(day))
+    model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
+    calls, start = _calls_until(models, as_of, day), instant(midnight(day))
     if not len(calls):
         return {}
-    rows, window = evidence.rows_of(calls), np.timedelta64(model.training.sliding)
+    rows, window = LabelledFrame(models, calls, History()).rows, np.timedelta64(model.counterfactual.window)
     taken = known_at(rows, start, window, model.training.first_after, model.training.max_rows)
     if taken.sum() < model.training.first_after:
         return {}
@@ -119,24 +121,25 @@ def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetim
         found = retrained_daily(rows, start, taken, learner)
     seconds = time.perf_counter() - began
     asked = rows.made >= start
-    counted, codes = _is_judged(calls[asked], judged, model.metrics.base_window, model.event_time), rows.codes[asked]
-    in_production = evidence.codes(calls.loc[asked, PREDICTION])
+    counted = _is_judged(calls[asked], judged, model.metrics.base_window, model.event_time)
+    known, in_production = rows.take(asked), models.problem.targets(calls.loc[asked, PREDICTION])
     return {
         "n_labelled": int(counted.sum()),
-        "n_right": int((counted & (in_production == codes)).sum()),
-        "n_right_otherwise": int((counted & (found.calls == codes)).sum()),
+        "n_right": int((counted & ~known.wrong(in_production)).sum()),
+        "n_right_otherwise": int((counted & ~known.wrong(found.calls)).sum()),
         "trainings": 1,
         "trained_rows": found.trained_rows,
         "training_seconds": round(seconds, 4),
     }
 
 
-def _calls_until(evidence: Evidence, day: dt.date) -> pd.DataFrame:
+def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd.DataFrame:
     """The labelled predictions up to the day's end, from as far back as a training at its midnight may reach."""
-    model, start = evidence.lakehouse.model, midnight(day)
-    sliding, back = model.training.sliding, model.training.sliding + model.labels.horizon + DAY
+    model, start = models.lakehouse.model, midnight(day)
+    sliding = model.counterfactual.window
+    back = sliding + model.labels.horizon + DAY
     while True:
-        calls = evidence.calls(start - back, start + DAY)
+        calls = labelled_between(models.ledger, features_of(model), as_of, start - back, start + DAY)
         known = calls.loc[calls[LABEL_TIME] <= start, model.event_time]
         enough = len(known) >= model.training.first_after and known.max() - sliding >= start - back
         if enough or start - back <= model.stream.began:

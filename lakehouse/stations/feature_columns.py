@@ -9,24 +9,23 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.estimators import Features, Meaning, features_of
-from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import meaning_of, promoted_versions
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.tables import Table
 
 Paths = Mapping[str, tuple[str, ...]]
 
 
-def features_read(lakehouse: Lakehouse, versions: Iterable[str]) -> Features:
+def features_read(ledger: PromotionLedger, versions: Iterable[str]) -> Features:
     """The features of the settings, then those that the versions read besides."""
-    every = [features_of(lakehouse.model), *(meaning_of(lakehouse, version).features for version in versions)]
+    every = [features_of(ledger.lakehouse.model), *(ledger.meaning(version).features for version in versions)]
     numeric = tuple(dict.fromkeys(name for features in every for name in features.numeric))
     categorical = dict.fromkeys(name for features in every for name in features.categorical if name not in numeric)
     return Features(numeric, tuple(categorical))
 
 
-def sources_of(lakehouse: Lakehouse, table: Table, names: Iterable[str]) -> dict[str, list[str]]:
+def sources_of(ledger: PromotionLedger, table: Table, names: Iterable[str]) -> dict[str, list[str]]:
     """For each feature, the columns of the table that hold its values, the first one first; none where it is gone."""
-    columns, paths = lakehouse.store.columns(table), _paths(lakehouse)
+    columns, paths = ledger.lakehouse.store.columns(table), _paths(ledger)
     return {
         name: [
             *([name] if name in columns else []),
@@ -54,17 +53,17 @@ def joined_columns(rows: pa.Table, sources: Mapping[str, Sequence[str]], others:
     return pa.table(columns)
 
 
-def unknown_to_settings(lakehouse: Lakehouse, meaning: Meaning) -> list[str]:
+def unknown_to_settings(ledger: PromotionLedger, meaning: Meaning) -> list[str]:
     """The features of a version whose values come in no column of the settings any more."""
-    model, paths = lakehouse.model, _paths(lakehouse)
+    model, paths = ledger.lakehouse.model, _paths(ledger)
     declared = {name: model.readings.path_of(name) for name in model.readings.columns}
     return [name for name in meaning.features.names if name not in declared and paths[name] not in declared.values()]
 
 
-def _paths(lakehouse: Lakehouse) -> dict[str, tuple[str, ...]]:
+def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
     """Where each column's values stand in a line: by the settings, or for one they do not name, by who has read it."""
-    model = lakehouse.model
+    model = ledger.lakehouse.model
     found: dict[str, tuple[str, ...]] = {}
-    for version in promoted_versions(lakehouse):
-        found |= meaning_of(lakehouse, version).paths
+    for version in ledger.promoted_versions:
+        found |= ledger.meaning(version).paths
     return found | {name: model.readings.path_of(name) for name in model.readings.columns}

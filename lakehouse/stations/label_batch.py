@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from lakehouse.retraining.policy.document import moment_of
 from lakehouse.settings import ModelSettings
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion
-from lakehouse.steps.policy.document import moment_of
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.store import since_day
 from lakehouse.tables import IS_CORRECTION
 
@@ -21,14 +21,15 @@ LOOK_BACK = dt.timedelta(days=14)
 _FIRST_STRETCH = dt.timedelta(days=32)
 
 
-def newest_label(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datetime | None:
     """The newest label time: with a champion, the one that the facts have taken in.
 
     Args:
-        lakehouse: whose labels they are.
+        ledger: of promotions.
         since: as-of of the last decision, before which nothing is looked for.
     """
-    return _newest_in_gold(lakehouse, since) if champion(lakehouse) else _newest_in_silver(lakehouse, since)
+    found = _newest_in_gold if ledger.champion else _newest_in_silver
+    return found(ledger.lakehouse, since)
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:

@@ -13,13 +13,13 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.estimators import Classification, Meaning, check_families, problem_of
+from lakehouse.models.actions import PROMOTE
 from lakehouse.registry import Place, Registry
 from lakehouse.settings import EnvironmentSettings, ModelSettings, SourceSettings
 from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.steps.custom.check import MetricContext, check_custom_metrics
 from lakehouse.steps.custom.metrics import CustomMetrics
-from lakehouse.steps.promote import PROMOTE
 from lakehouse.steps.slices import check_slices
 from lakehouse.store import Store
 from lakehouse.tables import Catalog, Table, View, catalog_of, views_of

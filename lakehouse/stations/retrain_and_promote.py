@@ -1,28 +1,50 @@
-"""Decide, train, judge, promote: each step on record before the next, so that a run that was cut off goes on."""
+"""Decide, train, judge, promote: the loop over Delta tables and MLflow."""
 
 import time
 
 from lakehouse import stream
+from lakehouse.estimators import problem_of
+from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.policy.document import instant, moment_of
+from lakehouse.stations.label_batch import newest_label
+from lakehouse.stations.labelled_predictions import TablePredictions
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.margin_loop import step_by_margins
-from lakehouse.stations.policy_loop import step_by_policy
+from lakehouse.stations.promoted_models import PromotedModels
 from lakehouse.stations.promotion import finish_alias_move
+from lakehouse.stations.retraining_ledger import TableLedger
+from lakehouse.stations.training import SparkTrainer
 
 
 def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
     """Decides as of the newest label batch, and acts on it: once, or for ever at an interval.
 
-    A classification model is under the policy (`policy:` in its YAML), a regression under its margins.
-
     Returns:
         Whether a model was promoted (once).
     """
     seconds = stream.interval_seconds(trigger)
-    step = step_by_margins if lakehouse.model.is_regression else step_by_policy
     while True:
         with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
-            finish_alias_move(lakehouse)
-            promoted = step(lakehouse)
+            promoted = _step(lakehouse)
         if seconds is None:
             return promoted
         time.sleep(seconds)
+
+
+def _step(lakehouse: Lakehouse) -> bool:
+    """One night; nothing where no label has come yet."""
+    ledger, model = TableLedger(lakehouse), lakehouse.model
+    finish_alias_move(ledger.versions)
+    last = max((moment_of(entry.as_of) for entry in ledger.decisions), default=None)
+    as_of = newest_label(ledger.versions, last)
+    if as_of is None:
+        return False
+    models = PromotedModels(ledger.versions)
+    world = World(
+        problem_of(model),
+        model.policy,
+        model.training.first_after,
+        ledger,
+        lambda history: TablePredictions(models, as_of, history),
+        lambda decision, history: SparkTrainer(models, decision, as_of, history),
+    )
+    return Night(instant(as_of), world).run()

@@ -5,7 +5,8 @@ import time
 from lakehouse.stations.aggregate_kpis import aggregate_kpis
 from lakehouse.stations.ingest import ingest
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, finish_alias_move
+from lakehouse.stations.promotion import finish_alias_move
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.retrain_and_promote import retrain_and_promote
 from lakehouse.stations.score import score
 from lakehouse.stream import AVAILABLE_NOW, interval_seconds
@@ -24,9 +25,10 @@ def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
 def _once(lakehouse: Lakehouse) -> None:
     """One pass; a first model scores at once what has waited for it."""
     with lakehouse.store.writing(lakehouse.catalog.promotion):
-        finish_alias_move(lakehouse)
+        ledger = PromotionLedger(lakehouse)
+        finish_alias_move(ledger)
     ingest(lakehouse, AVAILABLE_NOW)
-    had_champion = champion(lakehouse) is not None
+    had_champion = ledger.champion is not None
     _score_and_aggregate(lakehouse)
     promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:

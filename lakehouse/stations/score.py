@@ -13,7 +13,7 @@ from lakehouse.errors import RegistryError
 from lakehouse.estimators import Meaning, Regression, difference_of, load
 from lakehouse.stations.feature_columns import sources_of, with_features
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import champion, meaning_of, promoted_file, recorded_sha256
+from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.ingest.lines import POSITION
 from lakehouse.steps.score import ScoringModel, with_prediction
@@ -29,7 +29,7 @@ class Scorer:
     def __init__(self, lakehouse: Lakehouse) -> None:
         """Loads nothing yet: a version is fetched and verified when a batch first needs it."""
         self._lakehouse = lakehouse
-        self._model = cache(lambda version: scoring_model(lakehouse, version))
+        self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Records the batch's version in the ledger, or reads it there, then scores and appends; last, what it cost."""
@@ -74,7 +74,7 @@ class Scorer:
         return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
 
     def _resolve(self, batch: Batch) -> str:
-        version = champion(self._lakehouse)
+        version = PromotionLedger(self._lakehouse).champion
         if version is None:
             raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
         self._model(version)  # before the ledger's row: a batch that names a refused file could never be scored
@@ -98,7 +98,7 @@ class Scorer:
         """What the version reads, and what the settings name; with the place that each row came from."""
         settings, catalog = self._lakehouse.model, self._lakehouse.catalog
         names = dict.fromkeys([*settings.predictions.features, *model.features.names])
-        sources = sources_of(self._lakehouse, catalog.readings, names)
+        sources = sources_of(PromotionLedger(self._lakehouse), catalog.readings, names)
         return with_features(rows, sources, [settings.key, settings.event_time, *POSITION])
 
     def _record_unscorable(self, rows: DataFrame, batch: Batch) -> None:
@@ -113,15 +113,14 @@ def prediction_type(lakehouse: Lakehouse) -> str:
     return lakehouse.catalog.predictions.schema["prediction"].dataType.simpleString()
 
 
-def scoring_model(lakehouse: Lakehouse, version: str) -> ScoringModel:
+def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     """A version that was promoted here, verified, and ready to be sent to workers.
 
     Raises:
         RegistryError: it was never promoted, its file is not the one that was, or it is not what its record says.
     """
-    content = promoted_file(lakehouse, version)
-    sha256 = recorded_sha256(lakehouse, version)
-    meaning, pipeline = meaning_of(lakehouse, version), load(content, sha256)
+    lakehouse, content, sha256 = ledger.lakehouse, ledger.model_file(version), ledger.sha256(version)
+    meaning, pipeline = ledger.meaning(version), load(content, sha256)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
     difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(lakehouse, meaning)
     if difference:
@@ -143,7 +142,7 @@ def score(lakehouse: Lakehouse, trigger: str) -> None:
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = stream.interval_seconds(trigger)
     with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost):
-        while champion(lakehouse) is None:
+        while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return
             time.sleep(seconds)

@@ -4,96 +4,89 @@ import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
 from lakehouse.calendar import DAY, Granularity, parse_span
-from lakehouse.settings import ThresholdRule
-from lakehouse.stations.evidence import Evidence
+from lakehouse.retraining.policy.detection.diagnose import Shifts, label_outage
+from lakehouse.retraining.policy.detection.shifts import column_drifts
+from lakehouse.retraining.policy.document import instant, instants
+from lakehouse.retraining.policy.rules import Window
+from lakehouse.settings import ModelSettings, ThresholdRule
 from lakehouse.stations.label_batch import LOOK_BACK
+from lakehouse.stations.lakehouse import Lakehouse
 from lakehouse.steps.aggregate_kpis import PREDICTION
 from lakehouse.steps.metrics import BASELINE
-from lakehouse.steps.policy.diagnose import Shifts, label_outage
-from lakehouse.steps.policy.document import instant, moment_of
-from lakehouse.steps.policy.rules import Window
-from lakehouse.steps.policy.shifts import column_drifts
 from lakehouse.store import NO_DAY, Row, since_day
 
 
-def shifts_of(evidence: Evidence) -> Shifts:
+def shifts_of(lakehouse: Lakehouse, champion: str, as_of: dt.datetime) -> Shifts:
     """How far the champion's newest windows are from what it was trained on."""
-    model = evidence.lakehouse.model
-    found = column_drifts(_drift_rows(evidence), *_profile_rows(evidence))
+    model, days = lakehouse.model, _newest_days(lakehouse.model, as_of)
+    drifts = _drift_rows(lakehouse, champion, days)
+    found = column_drifts(drifts, *_profile_rows(lakehouse, champion, days))
     features = [found[name] for name in model.predictions.features if name in found]
     return Shifts(features, found.get(model.labels.label), found.get(PREDICTION))
 
 
-def metric_windows(evidence: Evidence) -> dict[str, Sequence[Window]]:
+def metric_windows(lakehouse: Lakehouse, champion: str) -> dict[str, Sequence[Window]]:
     """The champion's windows of the metrics that threshold rules ask for; accuracy is made from the hours."""
-    lakehouse = evidence.lakehouse
     rules = [rule for rule in lakehouse.model.policy.rules if isinstance(rule, ThresholdRule)]
-    return {rule.metric: _windows(evidence, rule) for rule in rules if rule.metric != "accuracy_score"}
+    return {rule.metric: _windows(lakehouse, champion, rule) for rule in rules if rule.metric != "accuracy_score"}
 
 
-def blind_since(evidence: Evidence) -> dt.datetime | None:
-    """Since when labels are overdue, by the coverage of the hours; None where they come as they should."""
-    hours, model = evidence.hours, evidence.lakehouse.model
-    rows: dict[dt.datetime, int] = {}
-    labelled: dict[dt.datetime, int] = {}
-    columns = (hours[name].to_pylist() for name in ("window_start", "rows", "labelled"))
-    for start, all_of_them, told in zip(*columns, strict=True):
-        rows[start] = rows.get(start, 0) + all_of_them
-        labelled[start] = labelled.get(start, 0) + told
-    if not rows:
+def outage_since(model: ModelSettings, hours: pa.Table) -> np.datetime64 | None:
+    """Since when labels are overdue, by the coverage of the hours; None where they come as they should.
+
+    Args:
+        model: says when labels are due.
+        hours: `window_start`, `rows` and `labelled` of base windows.
+    """
+    if not len(hours):
         return None
-    coverage = {instant(start): labelled[start] / rows[start] for start in rows}
-    outage = model.policy.outage
-    newest, due = instant(max(rows)), np.timedelta64(model.labels.horizon)
-    found = label_outage(newest, coverage, due, outage.least_coverage, np.timedelta64(outage.patience))
-    return None if found is None else moment_of(found)
+    starts, place = np.unique(instants(hours["window_start"]), return_inverse=True)
+    rows, labelled = (np.bincount(place, hours[name].to_numpy(), len(starts)) for name in ("rows", "labelled"))
+    coverage = dict(zip(starts, labelled / rows, strict=True))
+    due, outage = np.timedelta64(model.labels.horizon), model.policy.outage
+    return label_outage(starts[-1], coverage, due, outage.least_coverage, np.timedelta64(outage.patience))
 
 
-def _drift_rows(evidence: Evidence) -> list[Row]:
-    lakehouse = evidence.lakehouse
-    where = _of_champion(evidence) & (pc.field("drift_type") == BASELINE)
+def _drift_rows(lakehouse: Lakehouse, champion: str, days: str) -> list[Row]:
+    where = _of_champion(lakehouse, champion) & (pc.field("drift_type") == BASELINE)
     columns = ["window", "column_name", "population_stability_index", "tv_distance", "adjusted_pvalue"]
-    rows = lakehouse.store.rows(lakehouse.catalog.drift_metrics, where, columns, _newest_days(evidence))
+    rows = lakehouse.store.rows(lakehouse.catalog.drift_metrics, where, columns, days)
     return sorted(rows, key=lambda row: row["window"]["start"])
 
 
-def _of_champion(evidence: Evidence) -> Expression:
-    name = evidence.lakehouse.model.metrics.model_id_column
-    return pc.field("slice_key").is_null() & (pc.field(name) == str(evidence.history.champion))
+def _of_champion(lakehouse: Lakehouse, champion: str) -> Expression:
+    return pc.field("slice_key").is_null() & (pc.field(lakehouse.model.metrics.model_id_column) == champion)
 
 
-def _newest_days(evidence: Evidence) -> str:
+def _newest_days(model: ModelSettings, as_of: dt.datetime) -> str:
     """The partitions of the windows that are looked at: the newest ones of about a day."""
-    model = evidence.lakehouse.model
     granularity = min(model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
-    since = since_day(evidence.as_of - model.labels.horizon - LOOK_BACK)
-    return f"granularity = '{granularity}' AND {since}"
+    return f"granularity = '{granularity}' AND {since_day(as_of - model.labels.horizon - LOOK_BACK)}"
 
 
-def _profile_rows(evidence: Evidence) -> tuple[list[Row], list[Row]]:
+def _profile_rows(lakehouse: Lakehouse, champion: str, days: str) -> tuple[list[Row], list[Row]]:
     """What the champion was trained on, column by column, and what its newest windows hold."""
-    store, table = evidence.lakehouse.store, evidence.lakehouse.catalog.profile_metrics
-    ours, log_type = _of_champion(evidence), pc.field("log_type")
+    store, table = lakehouse.store, lakehouse.catalog.profile_metrics
+    ours, log_type = _of_champion(lakehouse, champion), pc.field("log_type")
     columns = ["column_name", "count", "num_nulls", "frequent_items"]
     trained = store.rows(table, ours & (log_type == BASELINE), [*columns, "min", "max"], NO_DAY)
     known = sorted({row["column_name"] for row in trained})
     if not known:
         return [], []
     where = ours & (log_type == "INPUT") & pc.field("column_name").isin(known)
-    return trained, store.rows(table, where, [*columns, "window", "quantiles"], _newest_days(evidence))
+    return trained, store.rows(table, where, [*columns, "window", "quantiles"], days)
 
 
-def _windows(evidence: Evidence, rule: ThresholdRule) -> list[Window]:
-    lakehouse, champion = evidence.lakehouse, str(evidence.history.champion)
-    table, name = lakehouse.catalog.profile_metrics, lakehouse.model.metrics.model_id_column
+def _windows(lakehouse: Lakehouse, champion: str, rule: ThresholdRule) -> list[Window]:
     fitting = [str(each) for each in lakehouse.model.metrics.granularities if _width(each) == rule.window]
-    where = pc.field("granularity").isin(fitting) & (pc.field(name) == champion) & pc.field("slice_key").is_null()
+    where = pc.field("granularity").isin(fitting) & _of_champion(lakehouse, champion)
     where &= pc.field("column_name") == ":table"
-    rows = lakehouse.store.rows(table, where, ["window", rule.metric, "n_labelled"])
+    rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, where, ["window", rule.metric, "n_labelled"])
     known = [row for row in rows if row[rule.metric] is not None]
     found = [Window(instant(row["window"]["start"]), float(row[rule.metric]), row["n_labelled"]) for row in known]
     return sorted(found, key=lambda each: each.start)

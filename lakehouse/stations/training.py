@@ -1,270 +1,257 @@
-"""Training: labelled rows at a recorded Delta version, trials as Spark tasks, each on record in MLflow."""
+"""Training: candidates and families as Spark tasks, the model and all that was tried on record in MLflow."""
 
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import functions as F
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from lakehouse.errors import TrainingError
 from lakehouse.estimators import (
     CrossFit,
     Failed,
-    Features,
+    MatrixLearner,
     Meaning,
     TrainingSet,
     Trial,
-    cross_fit,
+    Weighting,
+    cross_fit_weighted,
+    example_places,
+    failure,
     features_of,
-    fit,
+    fit_weighted,
     flaw_of,
+    grid,
 )
 from lakehouse.registry import ModelVersion, Sample, TrainingData, TrainingRecord
-from lakehouse.stations.evidence import LABEL_TIME
-from lakehouse.stations.feature_columns import sources_of, with_features
-from lakehouse.stations.label_batch import labels_in_force, start_of_trainable, with_active_labels
+from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted, cross_fit, fold_of
+from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.document import PolicyRecord, moment_of
+from lakehouse.retraining.policy.evidence import Pool
+from lakehouse.retraining.policy.gate import GateResult, compare
+from lakehouse.retraining.policy.history import History
+from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion import TRAINING_SECONDS, champion_of, load_promoted, meaning_of
+from lakehouse.stations.promoted_models import PromotedModels
+from lakehouse.stations.training_rows import TrainingRows, training_rows
 from lakehouse.statistics.baseline import Baseline, from_document, to_document
 from lakehouse.statistics.bins import quantile_edges
 from lakehouse.statistics.columns import ColumnSpec, numbers_of, read_column
 from lakehouse.statistics.sketches import BASELINE_VALUES
 from lakehouse.steps.aggregate_kpis import profiles_of, specs_of
-from lakehouse.steps.decide import Decision
 from lakehouse.steps.metrics import edges_of
-from lakehouse.steps.promote import Verdict, judge, judge_first
-from lakehouse.steps.retrain import best, example_places, training_set, trials_of
-from lakehouse.store import covering_keys_of
 
 EXAMPLE_ROWS = 5
+TRAINING_SECONDS = "training_seconds"
+"""Evidence of each training's result: wall-clock time from reading the rows to the result."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Challenger:
-    """The best trial of a training, fitted; and what it predicts for rows that it was not fitted on.
+class SparkTrainer:
+    """See `ports.Trainer`: of one decision."""
 
-    Attributes:
-        trial: what was fitted.
-        model: fitted to all rows of the trial's window.
-        data: the rows that it was fitted to and judged on.
-        result: its outputs for the judged rows, cross-fitted.
-        labelled: `data.rows` with keys, times and labels.
-    """
+    def __init__(self, models: PromotedModels, decision: Decision, as_of: dt.datetime, history: History) -> None:
+        """Reads and trains nothing yet.
 
-    trial: Trial
-    model: Pipeline
-    data: TrainingSet
-    result: CrossFit
-    labelled: pd.DataFrame
+        Args:
+            models: what was promoted.
+            decision: that asks for a training.
+            as_of: newest label time that has landed.
+            history: what the ledgers tell.
+        """
+        self._models, self._decision, self._as_of, self._history = models, decision, as_of, history
+        self._lakehouse: Lakehouse = models.lakehouse
+        self._problem = models.problem
+        self._began = time.monotonic()
+        self._tried: list[Mapping[str, Any]] = []
+
+    @cached_property
+    def labelled(self) -> TrainingRows:
+        """See `Trainer`."""
+        return training_rows(self._models, self._as_of, self._history)
 
     @property
-    def targets(self) -> np.ndarray:
-        """What was to be predicted for the judged rows."""
-        return self.data.targets[self.data.judged]
+    def cost(self) -> Mapping[str, float]:
+        """See `Trainer`: wall-clock seconds."""
+        return {TRAINING_SECONDS: round(time.monotonic() - self._began, 3)}
 
-    @property
-    def predicted(self) -> np.ndarray:
-        """Cross-fitted predictions of the judged rows."""
-        return self.data.problem.predicted(self.result.outputs)
+    def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
+        """See `Trainer`: by the first point of the first family."""
+        labelled = self.labelled
+        rows, model = labelled.rows, self._lakehouse.model
+        named = {version for each in candidates for version in (each.reference, each.version) if version is not None}
+        predicted = {version: labelled.predicted_by(version) for version in named}
+        columns = None if labelled.current == rows.names else tuple(map(rows.names.index, labelled.current))
+        learner = MatrixLearner(self._trials()[0], self._problem, model.training.seed, columns)
+        shared = (rows, judged, predicted, learner)
+        results = self._as_tasks(candidates, shared, _cross_fitted)
+        failures = [each.reason for each in results if isinstance(each, Failed)]
+        if len(failures) == len(results):
+            raise TrainingError(f"training.families: no candidate could be fitted: {failures[0]}")
+        found = [None if isinstance(each, Failed) else each for each in results]
+        self._tried = [
+            {"candidate": each.candidate.name, "rows": int((each.weights > 0).sum()), "accuracy": share}
+            for each in found
+            if each is not None
+            for share in [float(self._problem.is_right(each.calls[judged], rows.codes[judged]).mean())]
+        ]
+        return found
 
-    @property
-    def trained_on(self) -> pd.DataFrame:
-        """The labelled rows that its window takes."""
-        return self.labelled[self.data.windows[self.trial.window]]
+    def fit(self, fitted: Fitted, judged: np.ndarray) -> Trained:
+        """See `Trainer`: the first family, unless a later one is credibly better."""
+        data, trials = self._data(judged), self._trials(fitted.candidate.name)
+        weighting = Weighting(fitted.weights, fitted.by_fold, fold_of(len(judged)))
+        results = self._as_tasks(trials, (data, weighting), lambda trial, given: cross_fit_weighted(trial, *given))
+        place = self._best(results, data)
+        result = results[place]
+        if isinstance(result, Failed):
+            raise TrainingError(f"training.families: no trial could be fitted: {result.reason}")
+        asked = (fitted.weights > 0) | judged
+        calls = self._problem.unknown(len(asked))
+        calls[asked] = self._problem.predicted(result.outputs[asked])
+        try:
+            model = fit_weighted(trials[place], data, fitted.weights)
+        except ValueError as error:  # it could be fitted to all but a fold
+            raise TrainingError(f"training.families: {trials[place].name}: {error}") from error
+        return Trained(
+            replace(fitted, calls=calls, asked=asked),
+            self._problem.can_predict(model, data.targets),
+            flaw_of(model, result.outputs[judged], data),
+            _milliseconds(model, data),
+            self.labelled.current,
+            (model, result, list(zip(trials, results, strict=True))),
+        )
 
+    def register(self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord) -> int:
+        """See `Trainer`."""
+        registry = self._lakehouse.registry
+        model, outcome, tried = trained.model
+        run_id, sample = self._logged(self._data(judged), tried)
+        registry.log_policy_record(run_id, record.to_json())
+        registered = registry.register(
+            run_id,
+            model,
+            self._training_record(trained.fitted, judged, result),
+            self._baseline(trained.fitted, judged, outcome),
+            Meaning.of(self._lakehouse.model).to_json(),
+            sample,
+        )
+        return int(registered.version)
 
-def train(lakehouse: Lakehouse, decision: Decision, as_of: dt.datetime) -> ModelVersion | None:
-    """Trains a challenger, judges it against the champion, and registers it with the verdict.
+    def registered_before(self) -> Judged | None:
+        """See `Trainer`."""
+        registry = self._lakehouse.registry
+        version = registry.trained_as_of(self._as_of, self._decision.action)
+        if version is None:
+            return None
+        number = int(version.version)
+        record = PolicyRecord.from_json(registry.policy_record(version)).numbered(number)
+        return Judged(number, _result_of(version), record)
 
-    Args:
-        lakehouse: whose labelled rows are taken.
-        decision: that asked for the training.
-        as_of: newest label time that had landed.
+    def _trials(self, window: str = "") -> list[Trial]:
+        return grid([window], self._lakehouse.model.training.families)
 
-    Returns:
-        The registered version; None where there were too few rows to compare anything on.
+    def _data(self, judged: np.ndarray) -> TrainingSet:
+        """The rows as families are fitted to them."""
+        model = self._lakehouse.model
+        features = features_of(model)
+        frame, targets = features.frame(self.labelled.frame), self.labelled.rows.codes
+        return TrainingSet(features, self._problem, frame, targets, judged, model.training.seed)
 
-    Raises:
-        TrainingError: scikit-learn refused every trial.
-    """
-    began = time.monotonic()
-    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    labelled = labelled_rows(lakehouse, versions, as_of)
-    data = training_set(labelled, lakehouse.model, decision.change_at)
-    trials = trials_of(data, lakehouse.model.training.families)
-    results = _run(lakehouse, trials, data)
-    source = TrainingData(
-        lakehouse.store.path(lakehouse.catalog.labels), versions[lakehouse.catalog.labels.full_name], len(labelled)
-    )
-    shown = example_places(data.rows, EXAMPLE_ROWS)
-    example = data.rows.iloc[shown].reset_index(drop=True)
-    outcome = pd.Series(data.targets[shown], name=lakehouse.model.labels.label)  # of classes it predicts the codes
-    logged = list(zip(trials, results, strict=True))
-    sample = Sample(example, outcome)
-    run_id = lakehouse.registry.log_training(f"{decision.action} as of {as_of:%Y-%m-%d}", source, logged, sample)
-    challenger = _challenger(trials, results, data, labelled)
-    if challenger is None:
-        return None
-    champion, compared = champion_of(lakehouse), partial(_compared, lakehouse, decision, challenger)
-    verdict = verdict_on(lakehouse, champion, challenger.model, challenger.result, data, compared)
-    verdict.evidence[TRAINING_SECONDS] = round(time.monotonic() - began, 3)
-    record = _record(lakehouse, decision, as_of, challenger, verdict, versions)
-    baseline = _baseline(lakehouse, challenger, champion)
-    meaning = Meaning.of(lakehouse.model).to_json()
-    return lakehouse.registry.register(run_id, challenger.model, record, baseline, meaning, sample)
+    def _as_tasks(self, items: Sequence[T], shared: Any, work: Callable[[T, Any], R]) -> list[R]:
+        """Each item as a Spark task, on one thread: the tasks share the cores already."""
+        context = self._lakehouse.spark.sparkContext
+        sent = context.broadcast(shared)
+
+        def alone(item: T) -> R:
+            with threadpool_limits(1):
+                return work(item, sent.value)
+
+        try:
+            found: list[R] = context.parallelize(items, len(items)).map(alone).collect()
+            return found
+        finally:
+            sent.destroy()
+
+    def _best(self, results: Sequence[CrossFit | Failed], data: TrainingSet) -> int:
+        """The first family, unless a later one is better on the judged rows with the preference's probability."""
+        preference = self._lakehouse.model.policy.candidates.preference
+        kept = [(place, each) for place, each in enumerate(results) if isinstance(each, CrossFit)]
+        if not kept:
+            return 0
+        labels, judged = data.targets[data.judged], data.judged
+        (place, chosen), others = kept[0], kept[1:]
+        for other_place, other in others:
+            first, second = (data.problem.predicted(each.outputs[judged]) for each in (chosen, other))
+            if compare(data.problem, labels, first, second).better > preference:
+                place, chosen = other_place, other
+        return place
+
+    def _logged(self, data: TrainingSet, tried: Sequence[tuple[Trial, CrossFit | Failed]]) -> tuple[str, Sample]:
+        """The training's run, and the rows that its signature was inferred from."""
+        lakehouse, labels = self._lakehouse, self._lakehouse.catalog.labels
+        source = TrainingData(lakehouse.store.path(labels), self.labelled.versions[labels.full_name], len(data.rows))
+        places = example_places(data.rows, EXAMPLE_ROWS)
+        shown = data.rows.iloc[places].reset_index(drop=True)
+        sample = Sample(shown, pd.Series(data.targets[places], name=lakehouse.model.labels.label))
+        name = f"{self._decision.action} as of {self._as_of:%Y-%m-%d}"
+        run_id = lakehouse.registry.log_training(name, source, tried, sample)
+        lakehouse.registry.log_candidates(run_id, self._tried)
+        return run_id, sample
+
+    def _training_record(self, fitted: Fitted, judged: np.ndarray, result: GateResult) -> TrainingRecord:
+        rows, taken, decision = self.labelled.rows, fitted.weights > 0, self._decision
+        made = rows.made[taken]
+        return TrainingRecord(
+            as_of=self._as_of,
+            trained_from=moment_of(made.min()),
+            trained_to=moment_of(made.max()),
+            trained_rows=int(taken.sum()),
+            changed_at=None if decision.change_at is None else moment_of(decision.change_at),
+            since_change=int(judged.sum()) if decision.change_at is not None else 0,
+            judged=int(judged.sum()),
+            wrong=int(rows.wrong(fitted.calls)[judged].sum()),
+            verdict=json.dumps(asdict(result)),
+            table_versions=json.dumps(dict(self.labelled.versions)),
+            action=decision.action,
+        )
+
+    def _baseline(self, fitted: Fitted, judged: np.ndarray, outcome: CrossFit) -> Any:
+        """The profile that the version's windows are compared with.
+
+        Of readings it is the stretches of time that it was trained on, with the rows that later ones contradict: else
+        a feature would seem to have drifted where a rule has. Of label and prediction it is the judged rows, as the
+        cross-fit found them. The bins are the champion's, so that counts of all versions add up.
+        """
+        model, labelled, ledger = self._lakehouse.model, self.labelled, self._models.ledger
+        specs = specs_of(model)
+        spans = Pool(tuple(replace(segment, without=()) for segment in fitted.pool.segments))
+        as_table = partial(pa.Table.from_pandas, preserve_index=False)
+        known, told = (as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged))
+        found = pa.table(self._problem.columns(outcome.outputs[judged]))
+        of_outcome = {model.labels.label: told} | dict.fromkeys(found.column_names, found)
+        tables = {spec.name: of_outcome.get(spec.name, known) for spec in specs}
+        edges = own_edges(specs, tables, model.metrics.bins)
+        if ledger.champion is not None:
+            edges |= edges_of(baseline_of(self._lakehouse, ledger.version(ledger.champion)))
+        return to_document(
+            {spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name] for spec in specs}
+        )
 
 
 def baseline_of(lakehouse: Lakehouse, version: ModelVersion) -> Baseline:
     """The profile of each column of the version's training data."""
     return from_document(lakehouse.registry.baseline(version))
-
-
-def verdict_of(version: ModelVersion) -> Verdict:
-    """The gate's verdict on a registered version."""
-    return Verdict(**json.loads(version.record.verdict))
-
-
-def verdict_on(
-    lakehouse: Lakehouse,
-    champion: ModelVersion | None,
-    model: Pipeline,
-    result: CrossFit,
-    data: TrainingSet,
-    compared: Callable[[ModelVersion, Pipeline], Verdict],
-) -> Verdict:
-    """The verdict on a challenger: whether it may take over at all, and, where there is a champion, how both compare.
-
-    Args:
-        lakehouse: whose champion it may become.
-        champion: the one that is; None before the first.
-        model: the challenger.
-        result: its outputs for the judged rows, cross-fitted.
-        data: the rows that it was fitted to and judged on.
-        compared: the gate's verdict, given the champion and its model.
-    """
-    if flaw := flaw_of(model, result, data):
-        return Verdict(False, f"the challenger may not take over: {flaw}")
-    if champion is None:
-        predicted = data.problem.predicted(result.outputs)
-        return judge_first(data.problem, data.targets[data.judged], predicted, lakehouse.model.margins)
-    return compared(champion, load_promoted(lakehouse, champion))
-
-
-def labelled_rows(
-    lakehouse: Lakehouse, versions: Mapping[str, int], as_of: dt.datetime, features: Features | None = None
-) -> pd.DataFrame:
-    """The newest labelled readings, in order of event time, at the given Delta versions (of that label time).
-
-    Rows whose label is a class that the settings do not name any more are left out. What is read grows with
-    `training.max_rows`, not with history: gold tells where so many rows begin.
-    """
-    model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    readings = store.read(catalog.readings, versions[catalog.readings.full_name])
-    labels = with_active_labels(labels_in_force(lakehouse, versions[catalog.labels.full_name]), model)
-    since = start_of_trainable(lakehouse, as_of)
-    if since is not None:
-        readings = readings.where(F.col(model.event_time) >= F.lit(since))
-        labels = labels.where(covering_keys_of(readings, model.key))
-    sources = sources_of(lakehouse, catalog.readings, (features or features_of(model)).names)
-    others = list(dict.fromkeys([model.key, model.event_time, *model.metrics.columns]))
-    told = F.col(model.labels.time).alias(LABEL_TIME)
-    joined = with_features(readings, sources, others).join(
-        labels.select(model.key, told, model.labels.label), model.key
-    )
-    newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
-    return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)
-
-
-def _run(lakehouse: Lakehouse, trials: list[Trial], data: TrainingSet) -> list[CrossFit | Failed]:
-    """Each trial as a Spark task."""
-    context = lakehouse.spark.sparkContext
-    shared = context.broadcast(data)
-    try:
-        return context.parallelize(trials, len(trials)).map(lambda trial: cross_fit(trial, shared.value)).collect()
-    finally:
-        shared.destroy()
-
-
-def _challenger(
-    trials: list[Trial], results: list[CrossFit | Failed], data: TrainingSet, labelled: pd.DataFrame
-) -> Challenger | None:
-    """The best trial, fitted to its window; None where the rows are too few for any.
-
-    Raises:
-        TrainingError: scikit-learn refused every trial, or the best one on all rows of its window.
-    """
-    place = best(results, data.problem)
-    if place is not None and isinstance(result := results[place], CrossFit):
-        try:
-            return Challenger(trials[place], fit(trials[place], data), data, result, labelled)
-        except ValueError as error:
-            raise TrainingError(f"training.families: {trials[place].name}: {error}") from error
-    reasons = dict.fromkeys(result.reason for result in results if isinstance(result, Failed))
-    if list(reasons) == [data.problem.too_few]:
-        return None
-    raise TrainingError(f"training.families: no trial could be fitted: {'; '.join(reasons)}")
-
-
-def _compared(
-    lakehouse: Lakehouse, decision: Decision, challenger: Challenger, champion: ModelVersion, model: Pipeline
-) -> Verdict:
-    """The gate, on judged rows whose labels came after the champion was trained."""
-    margins, data = lakehouse.model.margins, challenger.data
-    judged = challenger.labelled[data.judged]
-    new = (judged[LABEL_TIME] > champion.record.as_of).to_numpy()
-    rows = meaning_of(lakehouse, champion.version).features.frame(judged.loc[new])
-    current = data.problem.predicted(data.problem.outputs(model, rows)) if new.any() else np.array([])
-    return judge(decision.action, data.problem, challenger.targets[new], current, challenger.predicted[new], margins)
-
-
-def _record(
-    lakehouse: Lakehouse,
-    decision: Decision,
-    as_of: dt.datetime,
-    challenger: Challenger,
-    verdict: Verdict,
-    versions: Mapping[str, int],
-) -> TrainingRecord:
-    times = challenger.trained_on[lakehouse.model.event_time]
-    return TrainingRecord(
-        as_of=as_of,
-        trained_from=times.min().to_pydatetime(),
-        trained_to=times.max().to_pydatetime(),
-        trained_rows=len(times),
-        changed_at=decision.change_at,
-        since_change=int(challenger.data.judged.sum()) if decision.change_at else 0,
-        judged=len(challenger.targets),
-        wrong=int((~challenger.data.problem.is_right(challenger.predicted, challenger.targets)).sum()),
-        verdict=json.dumps(asdict(verdict)),
-        table_versions=json.dumps(dict(versions)),
-        action=decision.action,
-    )
-
-
-def _baseline(lakehouse: Lakehouse, challenger: Challenger, champion: ModelVersion | None) -> dict[str, Any]:
-    """The profile of the training rows; the prediction and its score as the cross-fit found them.
-
-    The bins are the champion's, so that counts of all versions add up; of columns that it has none for, own quantiles.
-    """
-    model, data = lakehouse.model, challenger.data
-    specs = specs_of(model)
-    known = pa.Table.from_pandas(challenger.trained_on, preserve_index=False)
-    found = pa.table(data.problem.columns(challenger.result.outputs))
-    tables = {spec.name: found if spec.name in found.column_names else known for spec in specs}
-    edges = own_edges(specs, tables, model.metrics.bins)
-    if champion is not None:
-        edges |= edges_of(baseline_of(lakehouse, champion))
-    return to_document(
-        {spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name] for spec in specs}
-    )
 
 
 def own_edges(
@@ -277,3 +264,24 @@ def own_edges(
         if not spec.is_categorical
     }
     return {name: quantile_edges(numbers_of(values.drop_null()), n_bins) for name, values in cells.items()}
+
+
+def _cross_fitted(candidate: Candidate, shared: tuple[Any, ...]) -> Fitted | Failed | None:
+    try:
+        return cross_fit(candidate, *shared)
+    except ValueError as error:
+        return failure(error)
+
+
+def _result_of(version: ModelVersion) -> GateResult:
+    """The gate's result that a run which was cut off had come to; releases before 0.3 called it otherwise."""
+    kept = json.loads(version.record.verdict)
+    return GateResult(kept["passed"] if "passed" in kept else kept["promote"], kept["reason"], kept["evidence"])
+
+
+def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
+    """How long it takes to score a thousand rows."""
+    thousand = data.rows.iloc[np.arange(1_000) % len(data.rows)]
+    began = time.perf_counter()
+    data.problem.outputs(model, thousand)
+    return 1_000 * (time.perf_counter() - began)

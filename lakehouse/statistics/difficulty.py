@@ -73,6 +73,11 @@ class Difficulty:
         return total
 
 
+def bins_of(difficulty: Difficulty, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind; 0 for all numbers)."""
+    return kinds * N_BINS + difficulty.bins_of_calls(features, kinds)
+
+
 def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> Difficulty:
     """Fits one ridge logistic regression per class on linear splines with knots at 13 even quantiles of each feature.
 

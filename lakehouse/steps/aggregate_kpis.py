@@ -14,6 +14,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from lakehouse.estimators import Classification, Problem, Regression
+from lakehouse.retraining.policy.encoding import CallBins, feature_of
 from lakehouse.settings import ModelSettings
 from lakehouse.statistics.baseline import to_document
 from lakehouse.statistics.classification import QualityFacts
@@ -24,7 +25,6 @@ from lakehouse.statistics.quality import Quality
 from lakehouse.statistics.regression import RegressionFacts
 from lakehouse.statistics.sketches import BASELINE_VALUES, WINDOW_VALUES
 from lakehouse.statistics.windows import Segment, WindowFacts
-from lakehouse.steps.policy.encoding import CallBins, feature_of
 from lakehouse.steps.score import outcome_specs
 from lakehouse.tables import Catalog
 
@@ -177,18 +177,24 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
 def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[int, tuple[int, int]]:
     """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained on."""
     bins, problem = profiling.call_bins.get(version), profiling.problem
-    if bins is None or not isinstance(problem, Classification) or rows["_slice_key"][0].is_valid:
+    if bins is None or rows["_slice_key"][0].is_valid:
         return {}
     rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))
-    texts = [text_of(each) for each in problem.classes]
-    calls, labels = (coded(rows[name]).places_in(texts) for name in (PREDICTION, profiling.label))
-    known = (calls >= 0) & (labels >= 0)
+    calls, labels = (_as_targets(rows[name], problem) for name in (PREDICTION, profiling.label))
+    known = problem.is_known(calls) & problem.is_known(labels)
     if not known.any():
         return {}
-    places = bins.bins(rows.filter(pa.array(known)), calls[known])
-    labelled = np.bincount(places)
-    wrong = np.bincount(places, calls[known] != labels[known])
+    calls, labels = calls[known], labels[known]
+    places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(calls))
+    labelled, wrong = np.bincount(places), np.bincount(places, ~problem.is_right(calls, labels))
     return {int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)}
+
+
+def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
+    """Predictions or labels as the problem has them, unknown where there is none."""
+    if isinstance(problem, Classification):
+        return coded(column).places_in([text_of(each) for each in problem.classes])
+    return column.cast(pa.float64()).to_numpy()
 
 
 def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:

@@ -246,9 +246,11 @@ DECISION = Table(
         Column("advice", "string", "What to do about it, besides what the loop does by itself"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("decided_at", "timestamp", "Wall-clock time"),
+        Column("gate_confidence", "double", "P(challenger better) that the gate asks for; NULL in rows before 0.3"),
+        Column("is_certain", "boolean", "Whether a rule is sure by itself; else the challenger proves the change"),
     ),
     from_driver=True,
-    version=2,
+    version=3,
 )
 PROMOTION = Table(
     "gold",

@@ -1,0 +1,300 @@
+"""The order of a night: watch, tell of missing labels, decide, train, judge, record, promote (docs/policy.md)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lakehouse.errors import TrainingError
+from lakehouse.estimators import Problem
+from lakehouse.models.actions import REFUSE, VERDICTS
+from lakehouse.retraining.policy.candidates.choice import (
+    Fitted,
+    candidates_of,
+    choose,
+    distinct_calls,
+    judged_at_gate,
+)
+from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
+from lakehouse.retraining.policy.detection.detect import Detection, detect
+from lakehouse.retraining.policy.detection.diagnose import Diagnosis, diagnose, where_contradicted
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.evidence import Region, VersionRecord
+from lakehouse.retraining.policy.gate import (
+    Challenger,
+    GateResult,
+    compare,
+    judge,
+    judge_first,
+    on_probation,
+    probation,
+)
+from lakehouse.retraining.policy.history import History
+from lakehouse.retraining.policy.rules import Record
+from lakehouse.retraining.policy.version import judged_rows, record_of, restored
+from lakehouse.retraining.ports import Judged, LabelledPredictions, LabelledRows, Ledger, Trained, Trainer
+from lakehouse.settings import PolicySettings
+
+_CERTAIN = 0.999
+"""A change is dated by row within the credible interval of this level, and by hour before it."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What the loop acts in.
+
+    Attributes:
+        problem: what is predicted.
+        policy: when to retrain, on which rows, and who may take over.
+        first_after: labelled rows before the first model is trained.
+        ledger: what was decided and promoted so far.
+        predictions: the labelled predictions under a state of the ledgers.
+        trainer: what trains for a decision under a state of the ledgers.
+    """
+
+    problem: Problem
+    policy: PolicySettings
+    first_after: int
+    ledger: Ledger
+    predictions: Callable[[History], LabelledPredictions]
+    trainer: Callable[[Decision, History], Trainer]
+
+
+class Night:
+    """What is done as of one label batch. A night that was cut off goes on where its ledgers end."""
+
+    def __init__(self, as_of: np.datetime64, world: World) -> None:
+        """Reads nothing yet."""
+        self._as_of, self._world, self._ledger = as_of, world, world.ledger
+        self._known: tuple[History, LabelledPredictions] | None = None
+
+    def run(self) -> bool:
+        """Do what is left to do as of the label batch.
+
+        Returns:
+            Whether a model was promoted.
+        """
+        self._report_outage()
+        if not any(entry.as_of == self._as_of for entry in self._ledger.decisions):
+            self._watch()
+            self._decide()
+        promoted = False
+        while (decision := self._unanswered()) is not None:
+            promoted |= self._answer(decision)
+        return promoted
+
+    @property
+    def _history(self) -> History:
+        return self._ledger.history
+
+    @property
+    def _predictions(self) -> LabelledPredictions:
+        """The labelled predictions under the present state of the ledgers."""
+        history = self._history
+        if self._known is None or self._known[0] is not history:
+            self._known = history, self._world.predictions(history)
+        return self._known[1]
+
+    def _report_outage(self) -> None:
+        """Labels that are overdue are an alarm of their own, not a drift."""
+        since = None if self._history.champion is None else self._predictions.without_labels_since()
+        if since is not None:
+            self._ledger.record_outage(self._as_of, since)
+
+    def _watch(self) -> None:
+        """Roll back if labels since the promotion show that the previous version was better."""
+        history, settings = self._history, self._world.policy.probation
+        champion, before = history.champion_record, history.before
+        if champion is None or before is None:
+            return
+        new = self._predictions.labelled_after(champion.as_of, settings.rows)
+        if new is None or not on_probation(len(new.rows), settings):
+            return
+        problem = self._world.problem
+        sides = (new.predicted_by(version) for version in (before, champion.version))
+        result = probation(problem, compare(problem, new.rows.codes, *sides), settings)
+        if not result.passed:
+            self._ledger.roll_back(self._as_of, before, result)
+
+    def _decide(self, refused: bool = False) -> Decision:
+        """Decide and record; after a refused alarm record only what asks for a training."""
+        history = self._history
+        if history.champion is not None and history.champion_record is None:
+            decision, diagnosis = self._unrecorded_champion(), None
+        else:
+            record = None if history.champion is None else self._facts()
+            situation = Situation(
+                self._as_of, history.champion_record, self._predictions.labelled, history.tried, record, refused
+            )
+            decision = decide(situation, self._world.first_after, self._world.policy)
+            if record is not None:
+                decision = self._dated(record.detection, decision)
+            if refused and not decision.retrain:
+                return decision
+            diagnosis = None if record is None else self._diagnosis(record.detection, decision)
+        decision = self._ledger.held(decision)
+        remarks = [] if history.champion is None else self._predictions.unshared_meaning()
+        self._ledger.record_decision(self._as_of, decision, diagnosis, remarks)
+        return decision
+
+    def _unrecorded_champion(self) -> Decision:
+        """Train again for a champion of an older release: what it finds hard is not on record.
+
+        The challenger is refused only where it is credibly worse: without a record the policy sees no drift.
+        """
+        history = self._history
+        words = f"version {history.champion} was trained by a release without a policy record"
+        needed = 1 - self._world.policy.probation.confidence
+        since = history.promoted.changed_at if history.promoted else None
+        return Decision(REFRESH, "no_record", (words,), change_at=since, confidence=needed)
+
+    def _facts(self) -> Record:
+        """What the rules look at."""
+        history, counts = self._history, self._predictions.counts()
+        hours, place = np.unique(counts.hour, return_inverse=True)
+        labelled, wrong = (
+            np.bincount(place, each, len(hours)).astype(float) for each in (counts.labelled, counts.wrong)
+        )
+        detection, metrics = self._detect(), self._predictions.metrics()
+        return Record(self._as_of, detection, hours, labelled, wrong, metrics, history.trainings, history.refused)
+
+    def _detect(self, since: np.datetime64 | None = None) -> Detection:
+        """The detector over the epoch's counts, which are by row from `since` on."""
+        history, predictions = self._history, self._predictions
+        memory = np.timedelta64(self._world.policy.detector.memory)
+        champion = int(history.champion or 0)
+        return detect(predictions.counts(since), history.versions, champion, memory, predictions.recent(since))
+
+    def _dated(self, detection: Detection, decision: Decision) -> Decision:
+        """An alarm that the detector dated to an hour, dated to the row."""
+        if decision.action != RETRAIN or decision.change_at != detection.change_at:
+            return decision
+        between = detection.interval(_CERTAIN)
+        return decision if between is None else replace(decision, change_at=self._detect(between[0]).change_at)
+
+    def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
+        """Which kinds of drift there are; where, if the rule has changed."""
+        world, regions = self._world, tuple[Region, ...]()
+        if decision.action == RETRAIN and decision.change_at is not None:
+            labelled = self._predictions.made_since(decision.change_at)
+            predicted = labelled.predicted_by(int(self._history.champion or 0))
+            regions = where_contradicted(labelled.rows, predicted, decision.change_at)
+        log_alarm, is_dated = math.log(world.policy.detector.alarm), decision.change_between is not None
+        return diagnose(detection, log_alarm, self._predictions.shifts(), regions, world.problem.kinds, is_dated)
+
+    def _unanswered(self) -> Decision | None:
+        """The decision that has no result yet; after a refused alarm of the same night, what is left of it."""
+        asked = [each.decision for each in self._ledger.decisions if each.as_of == self._as_of]
+        asked = [decision for decision in asked if decision.retrain]
+        results = [each for each in self._ledger.promotions if each.as_of == self._as_of and each.by_loop]
+        results = [each for each in results if each.action in VERDICTS]
+        if len(results) < len(asked):
+            return asked[len(results)]
+        if asked and asked[-1].action == RETRAIN and results[-1].action == REFUSE:
+            again = self._decide(refused=True)
+            return again if again.retrain else None
+        return None
+
+    def _answer(self, decision: Decision) -> bool:
+        """Train, judge, record, and promote what passes; take up what a run that was cut off has registered."""
+        trainer = self._world.trainer(decision, self._history)
+        reason = self._world.problem.too_few
+        try:
+            judged = trainer.registered_before() or self._challenge(trainer, decision)
+        except TrainingError as error:
+            judged, reason = None, str(error)
+        if judged is None:
+            self._ledger.record_no_challenger(self._as_of, reason, trainer.cost)
+            return False
+        return self._ledger.record_result(self._as_of, decision, judged)
+
+    def _challenge(self, trainer: Trainer, decision: Decision) -> Judged | None:
+        """Choose rows, train on them, and judge the challenger; None where no candidate can be compared."""
+        labelled = trainer.labelled
+        rows, judged = labelled.rows, judged_rows(decision, labelled.rows)
+        if not judged.any():
+            return None
+        chosen = self._chosen(trainer, decision, judged)
+        if chosen is None:
+            return None
+        history, as_of = self._history, self._as_of
+        archived = chosen.candidate.version
+        if archived is not None:  # it comes back as it is: nothing is trained
+            trained = Trained(chosen, labelled.known_to(archived))
+            result = _with_cost(self._compared(decision, labelled, judged, trained), trainer)
+            old = history.records[archived]
+            version = restored(old.version, history.archive[archived], chosen, decision, as_of, rows)
+            return Judged(archived, result, replace(old, version=version))
+        trained = trainer.fit(chosen, judged)
+        result = _with_cost(self._result(decision, labelled, judged, trained), trainer)
+        current = rows.only(trained.names) if trained.names else rows
+        version = record_of(0, trained.fitted, decision, as_of, current, history.champion_record)
+        record = PolicyRecord(version, current.names, chosen.candidate.name, float(chosen.weights.max()))
+        number = trainer.register(trained, judged, result, record)
+        return Judged(number, result, record.numbered(number))
+
+    def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
+        """The best candidate, cross-fitted."""
+        history, settings = self._history, self._world.policy.candidates
+        rows, champion = trainer.labelled.rows, history.champion_record
+        candidates = candidates_of(decision, champion, history.archive, rows.made[-1], int(judged.sum()), settings)
+        fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
+        return choose(fitted, rows, judged, settings) if fitted else None
+
+    def _result(self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained) -> GateResult:
+        """The gate's result on a newly trained model."""
+        if trained.flaw:
+            return GateResult(False, f"the challenger may not take over: {trained.flaw}")
+        if self._history.champion is None:
+            return self._first_result(labelled, judged, trained.fitted)
+        return self._compared(decision, labelled, judged, trained)
+
+    def _first_result(self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted) -> GateResult:
+        on = judged & fitted.asked
+        return judge_first(self._world.problem, labelled.rows.codes[on], fitted.calls[on], self._world.policy.gate)
+
+    def _compared(self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained) -> GateResult:
+        """The gate, on judged rows whose labels came after the champion was trained, and that both can predict."""
+        history, fitted, rows = self._history, trained.fitted, labelled.rows
+        champion = int(history.champion or 0)
+        candidates = judged_at_gate(fitted, rows, judged, _trained_as_of(history))
+        to_champion = labelled.known_to(champion)
+        on = candidates & trained.known & to_champion
+        left_out = int(candidates.sum() - on.sum())
+        if left_out and not on.any():
+            return self._of_new_classes(labelled, judged, fitted, left_out)
+        challenger = Challenger(
+            rows.problem,
+            rows.codes[on],
+            labelled.predicted_by(champion)[on],
+            fitted.calls[on],
+            distinct=distinct_calls(fitted, judged),
+            milliseconds=trained.milliseconds,
+            slices=labelled.slices(on),
+            of_new_classes=int((candidates & trained.known & ~to_champion).sum()),
+        )
+        result = judge(challenger, decision.confidence, self._world.policy.gate)
+        if not left_out:
+            return result
+        words = f"{result.reason}; {left_out} more have a label that one of them does not know"
+        return replace(result, reason=words, evidence={**result.evidence, "left_out": float(left_out)})
+
+    def _of_new_classes(self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted, rows: int) -> GateResult:
+        """Where the champion can predict none of the labels, the challenger is judged as a first model is."""
+        result = self._first_result(labelled, judged, fitted)
+        words = f"the champion knows none of the labels of {rows} rows, so it is judged as a first model"
+        return replace(result, reason=f"{words}: {result.reason}")
+
+
+def _with_cost(result: GateResult, trainer: Trainer) -> GateResult:
+    return replace(result, evidence={**result.evidence, **trainer.cost})
+
+
+def _trained_as_of(history: History) -> np.datetime64:
+    """The newest label time that had landed when the champion was trained."""
+    champion: VersionRecord | None = history.champion_record
+    if champion is not None:
+        return champion.as_of
+    assert history.promoted is not None  # a champion of an older release was promoted, too
+    return history.promoted.as_of

@@ -1,0 +1,1 @@
+"""The policy: pure functions from labelled predictions and recorded versions to decisions."""

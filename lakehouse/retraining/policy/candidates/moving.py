@@ -1,0 +1,64 @@
+"""Is a change still going on, and where will it have got to? What a sliding window is too late to tell."""
+
+import numpy as np
+
+from lakehouse.retraining.policy.evidence import Moving, Rows
+from lakehouse.statistics.trend import fit_trend, trend_score
+
+BEGINS, AGAIN, GOES_ON = 2.3, 1.5, 1.0
+GIVES_UP = 0.97
+_UNITS = 3
+_DAMPING = 0.4
+_LEAST_WRONG = 3
+_FARTHEST = 0.75
+
+
+def motion(rows: Rows, calls: np.ndarray) -> float:
+    """How sure it is that the calls of some kind become wrong in more and more of the features' space, as z.
+
+    The greatest score (`trend_score`) of "the call was wrong" over the kinds of calls.
+
+    Args:
+        rows: since the change, which are looked at for a trend.
+        calls: what the model from before the change predicts for each.
+    """
+    wrong, kinds, age = rows.wrong(calls), rows.problem.kind_of(calls), _age(rows)
+    scores = [
+        trend_score(rows.features[kinds == code], wrong[kinds == code], age[kinds == code]) for code in np.unique(kinds)
+    ]
+    return max(scores, default=0.0)
+
+
+def moving_regions(rows: Rows, calls: np.ndarray, forecast: bool = True) -> tuple[Moving, ...]:
+    """Where calls of the model from before the change are wrong, a little after the newest row, or as of it.
+
+    The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast (Gardner and
+    McKenzie, Management Science 31, 1985), since a change that stops is overshot by as much.
+
+    Args:
+        rows: since the change, which tell the trend.
+        calls: what the model from before the change predicts for each.
+        forecast: whether the trend is carried on.
+    """
+    if not len(rows):
+        return ()
+    age = _age(rows)
+    lag = float((rows.told.max() - rows.made.max()) / _unit(rows))
+    further = min(_DAMPING * lag, _FARTHEST) if forecast else 0.0
+    found, every, kinds = [], rows.wrong(calls), rows.problem.kind_of(calls)
+    for code in np.unique(kinds):
+        called = kinds == code
+        wrong = every[called]
+        if wrong.sum() >= _LEAST_WRONG and not wrong.all():
+            model = fit_trend(rows.features[called], wrong, age[called], further)
+            found.append(Moving(rows.names, model, int(code)))
+    return tuple(found)
+
+
+def _unit(rows: Rows) -> np.timedelta64:
+    """A third of the time that the rows span."""
+    return max((rows.made.max() - rows.made.min()) / _UNITS, np.timedelta64(1, "s"))
+
+
+def _age(rows: Rows) -> np.ndarray:
+    return np.asarray((rows.made.max() - rows.made) / _unit(rows), dtype=float)

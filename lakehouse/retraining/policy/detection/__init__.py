@@ -1,0 +1,1 @@
+"""Has the champion become worse, since when, and what has drifted?"""

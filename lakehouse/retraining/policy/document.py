@@ -1,0 +1,177 @@
+"""A version's policy record as JSON: kept with the version, and with each promotion of it."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lakehouse.errors import RegistryError
+from lakehouse.retraining.policy.encoding import CallBins
+from lakehouse.retraining.policy.evidence import Border, Errors, Moving, Pool, Region, Segment, VersionRecord
+from lakehouse.statistics.difficulty import Difficulty
+
+FORMAT = 2
+"""Of the JSON. Format 1 had neither this number nor borders and disputes."""
+
+
+@dataclass(frozen=True)
+class PolicyRecord:
+    """What is kept of a version for the policy.
+
+    Attributes:
+        version: its record.
+        names: columns of the feature matrix that it was recorded with.
+        candidate: name of the candidate that it was fitted on.
+        new_weight: weight of the rows since the change, where older ones weigh one.
+    """
+
+    version: VersionRecord
+    names: tuple[str, ...]
+    candidate: str
+    new_weight: float = 1.0
+
+    @property
+    def call_bins(self) -> CallBins:
+        """How its calls are binned."""
+        return CallBins(self.version.difficulty, self.names)
+
+    def numbered(self, version: int) -> "PolicyRecord":
+        """The same under the number that the registry gave the version."""
+        return replace(self, version=replace(self.version, version=version))
+
+    def to_json(self) -> str:
+        """As it is kept."""
+        record = self.version
+        document = {
+            "format": FORMAT,
+            "version": record.version,
+            "as_of": str(record.as_of),
+            "epoch": str(record.epoch),
+            "changed_at": _text(record.changed_at),
+            "pool": [_segment_to(each) for each in record.pool.segments],
+            "reference": record.reference,
+            "since_change": record.since_change,
+            **_errors_to(record.errors),
+            "difficulty": record.difficulty.to_json(),
+            "borders": list(map(_border_to, record.borders)),
+            "disputes": [[version, *_errors_to(each).values()] for version, each in record.disputes.items()],
+            "names": self.names,
+            "candidate": self.candidate,
+            "new_weight": self.new_weight,
+        }
+        return json.dumps(document, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "PolicyRecord":
+        """The inverse of `to_json`; reads what earlier releases have written, too.
+
+        Raises:
+            RegistryError: a later release has written it.
+        """
+        value = json.loads(text)
+        if value.get("format", 1) > FORMAT:
+            raise RegistryError(
+                f"the policy record of version {value['version']} has format {value['format']}, "
+                f"which a later release has written; this one reads up to {FORMAT}: update it"
+            )
+        record = VersionRecord(
+            version=value["version"],
+            as_of=_moment(value["as_of"]),
+            epoch=_moment(value["epoch"]),
+            changed_at=_moment_or_none(value["changed_at"]),
+            pool=Pool(tuple(map(_segment_from, value["pool"]))),
+            reference=value["reference"],
+            since_change=value["since_change"],
+            errors=_errors_from(value["judged"], value["wrong"]),
+            difficulty=Difficulty.from_json(value["difficulty"]),
+            borders=tuple(map(_border_from, value.get("borders", ()))),
+            disputes={version: _errors_from(*each) for version, *each in value.get("disputes", ())},
+        )
+        return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
+
+
+def instant(moment: dt.datetime) -> np.datetime64:
+    """A moment with a time zone as the policy has it: UTC, microseconds."""
+    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")
+
+
+def instants(times: Any) -> np.ndarray:
+    """Times with a time zone, as pandas or Arrow has them: UTC, microseconds."""
+    series = pd.Series(times.to_pandas() if isinstance(times, pa.ChunkedArray) else times)
+    return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
+def moment_of(instant: np.datetime64) -> dt.datetime:
+    """The inverse of `instant`."""
+    found: dt.datetime = instant.astype("datetime64[us]").item()
+    return found.replace(tzinfo=dt.UTC)
+
+
+def _segment_to(segment: Segment) -> dict[str, Any]:
+    regions = [_region_to(region) for region in segment.without]
+    return {"start": _text(segment.start), "end": _text(segment.end), "without": regions}
+
+
+def _segment_from(value: Mapping[str, Any]) -> Segment:
+    return Segment(
+        _moment_or_none(value["start"]), _moment_or_none(value["end"]), tuple(map(_region_from, value["without"]))
+    )
+
+
+def _region_to(region: Region | Moving) -> dict[str, Any]:
+    if isinstance(region, Moving):
+        return {"code": region.code, "names": region.names, "wrong": region.wrong.to_json()}
+    return {"code": region.code, "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides]}
+
+
+def _region_from(value: Mapping[str, Any]) -> Region | Moving:
+    if "wrong" in value:
+        return Moving(tuple(value["names"]), Difficulty.from_json(value["wrong"]), value["code"])
+    return _box_from(value)
+
+
+def _box_from(value: Mapping[str, Any]) -> Region:
+    sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
+    return Region(tuple(sides), value["code"])
+
+
+def _border_to(border: Border) -> dict[str, Any]:
+    return _region_to(border.region) | _errors_to(border.errors)
+
+
+def _border_from(value: Mapping[str, Any]) -> Border:
+    return Border(_box_from(value), _errors_from(value["judged"], value["wrong"]))
+
+
+def _errors_to(errors: Errors) -> dict[str, list[float]]:
+    return {"judged": errors.judged.tolist(), "wrong": errors.wrong.tolist()}
+
+
+def _errors_from(judged: list[float], wrong: list[float]) -> Errors:
+    return Errors(np.array(judged, dtype=float), np.array(wrong, dtype=float))
+
+
+def _open(side: float) -> float | None:
+    """JSON has no infinity."""
+    return None if np.isinf(side) else side
+
+
+def _side(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _text(moment: np.datetime64 | None) -> str | None:
+    return None if moment is None else str(moment)
+
+
+def _moment(text: str) -> np.datetime64:
+    return np.datetime64(text, "us")
+
+
+def _moment_or_none(text: str | None) -> np.datetime64 | None:
+    return None if text is None else _moment(text)

@@ -1,0 +1,172 @@
+"""What the ledgers tell the policy: who was champion when, from which rows, and what has been tried."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lakehouse.models.actions import MOVES, PROMOTE, REFUSE, ROLLBACK
+from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.evidence import Pool, VersionRecord
+from lakehouse.retraining.policy.version import archived
+
+
+@dataclass(frozen=True)
+class PromotionEntry:
+    """What the policy reads of a row of gold.promotion.
+
+    Attributes:
+        as_of: label batch.
+        action: promote, pending, refuse or rollback.
+        by_loop: whether the loop did it, not a person.
+        version: judged, or gone back to; None where a training gave no challenger.
+        record: what the policy knows of a promoted version from then on; an older release kept none.
+        changed_at: change point that the version was trained from; None if none.
+    """
+
+    as_of: np.datetime64
+    action: str
+    by_loop: bool = True
+    version: int | None = None
+    record: PolicyRecord | None = None
+    changed_at: np.datetime64 | None = None
+
+
+@dataclass(frozen=True)
+class DecisionEntry:
+    """A decision and the label batch that it was taken as of."""
+
+    as_of: np.datetime64
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class History:
+    """The state of the policy: all of it follows from what is on record.
+
+    Attributes:
+        champion: version in production; None before the first.
+        before: version that it took over from and may have to give back to; None without one.
+        records: of each promoted version, as its last promotion left it.
+        archive: the last champion of each earlier epoch with its pool, oldest first.
+        began: as-of since which labels are evidence: of the last promotion that answered a change.
+        reigns: as-of of each change of champion with the version that came, in order.
+        trainings: as-of of each challenger that was judged, in order.
+        tried: labelled rows since the change at the last training.
+        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused; -inf for none.
+        promoted: of the champion, the last entry that promoted it.
+    """
+
+    champion: int | None = None
+    before: int | None = None
+    records: Mapping[int, PolicyRecord] = field(default_factory=dict)
+    archive: Mapping[int, Pool] = field(default_factory=dict)
+    began: np.datetime64 | None = None
+    reigns: tuple[tuple[np.datetime64, int], ...] = ()
+    trainings: tuple[np.datetime64, ...] = ()
+    tried: int = 0
+    refused: float = -np.inf
+    promoted: PromotionEntry | None = None
+
+    @property
+    def champion_record(self) -> VersionRecord | None:
+        """The record of the version in production; an older release's version has none."""
+        found = None if self.champion is None else self.records.get(self.champion)
+        return found.version if found else None
+
+    @property
+    def versions(self) -> dict[int, VersionRecord]:
+        """The records of all versions."""
+        return {version: each.version for version, each in self.records.items()}
+
+    @property
+    def epoch(self) -> frozenset[int]:
+        """The versions of the champion's epoch."""
+        champion = self.champion_record
+        same = (version for version, each in self.versions.items() if champion and each.epoch == champion.epoch)
+        return frozenset(same)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The feature names of all records."""
+        return tuple(dict.fromkeys(name for each in self.records.values() for name in each.names))
+
+    def champions_at(self, moments: np.ndarray) -> np.ndarray:
+        """The version in production when labels of these times came, before anything was decided on them."""
+        starts = np.array([moment for moment, _ in self.reigns], dtype="datetime64[us]")
+        versions = np.array([version for _, version in self.reigns])
+        return versions[np.maximum(np.searchsorted(starts, moments, side="left") - 1, 0)]
+
+
+def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> History:
+    """Reads the ledgers.
+
+    Args:
+        promotions: entries of gold.promotion, in the order in which they were written.
+        decisions: entries of gold.decision, in the order in which they were written; label outages are none.
+    """
+    state = History()
+    for entry in promotions:
+        state = _after(state, entry)
+    judged = [entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None]
+    trainings = dict.fromkeys((entry.as_of, entry.version) for entry in judged)  # a person's verdict is no training
+    return replace(
+        state,
+        trainings=tuple(as_of for as_of, _ in trainings),
+        tried=_tried(promotions, decisions),
+        refused=_refused(state.champion_record, promotions, decisions),
+        promoted=next((e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)), None),
+    )
+
+
+def _after(state: History, entry: PromotionEntry) -> History:
+    if entry.action not in MOVES or entry.version is None:
+        return state
+    as_of, version = entry.as_of, entry.version
+    begins = max([as_of, *(begin for begin, _ in state.reigns[-1:])])  # approved after another change: from then on
+    reigns = (*state.reigns, (begins, version))
+    if entry.action == ROLLBACK or entry.record is None:
+        return replace(state, champion=version, before=None, reigns=reigns)
+    archive, old = state.archive, state.champion_record
+    answers = entry.record.version.epoch == as_of
+    if answers and old:
+        archive = archived(archive, old, entry.record.version.changed_at)
+    return replace(
+        state,
+        champion=version,
+        before=state.champion,
+        records={**state.records, version: entry.record},
+        archive=archive,
+        began=as_of if answers or state.began is None else state.began,
+        reigns=reigns,
+    )
+
+
+def _tried(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> int:
+    """An alarm whose challenger was refused does not count; a refresh does, whatever became of it."""
+    found = [
+        (entry.as_of, 1, int(entry.decision.evidence["labelled"]))
+        for entry in decisions
+        if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
+    ]
+    promoted = {entry.as_of: entry.record.version for entry in promotions if entry.action == PROMOTE and entry.record}
+    found += [(as_of, 0, record.since_change) for as_of, record in promoted.items() if record.epoch == as_of]
+    return max(found)[2] if found else 0
+
+
+def _refused(
+    champion: VersionRecord | None, promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
+) -> float:
+    """An alarm that training gave no challenger for was not refused: it comes again with the next labels."""
+    verdicts: dict[np.datetime64, PromotionEntry] = {}
+    for entry in promotions:
+        if entry.action in (PROMOTE, REFUSE):
+            verdicts.setdefault(entry.as_of, entry)  # the first of a night is on its alarm, if there was one
+    refused = {as_of for as_of, entry in verdicts.items() if entry.action == REFUSE and entry.version is not None}
+    found = [
+        entry.decision.evidence.get("log_statistic", -np.inf)
+        for entry in decisions
+        if entry.decision.action == RETRAIN and entry.as_of in refused and champion and entry.as_of > champion.epoch
+    ]
+    return max(found, default=-np.inf)

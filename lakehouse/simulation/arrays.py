@@ -1,0 +1,289 @@
+"""The loop's ports over arrays: labelled rows, predictions and a trainer without Spark, a ledger without tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from lakehouse.models.actions import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted, Learner, Model, cross_fit, recalled
+from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.detection.diagnose import Shifts
+from lakehouse.retraining.policy.evidence import BinCounts, Otherwise, Recent, Rows
+from lakehouse.retraining.policy.gate import GateResult
+from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
+from lakehouse.retraining.policy.rules import Window
+from lakehouse.retraining.ports import Judged, Trained
+from lakehouse.settings import PolicySettings
+from lakehouse.statistics.difficulty import bins_of
+
+
+@dataclass
+class Stream:
+    """The pieces of a stream, and what production has predicted for them so far.
+
+    Attributes:
+        rows: all of the stream, in order of event time.
+        models: by version.
+        called: what production predicted for each piece; unknown before the first champion.
+        judged_by: version whose prediction each piece's label is held against: the one that made it; but for a label
+            that came in a later epoch, the champion of the moment of the label.
+        judged: that prediction.
+        bin: kind × number of difficulty bins + difficulty bin of it.
+        wrong: whether it is wrong.
+        known: whether the label has come.
+    """
+
+    rows: Rows
+    models: dict[int, Model] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        pieces = len(self.rows)
+        self.called, self.judged = (self.rows.problem.unknown(pieces) for _ in range(2))
+        self.judged_by, self.bin = np.zeros(pieces, dtype=int), np.zeros(pieces, dtype=int)
+        self.wrong, self.known = np.zeros(pieces, dtype=bool), np.zeros(pieces, dtype=bool)
+        self.scored = 0
+
+    def score(self, night: np.datetime64, history: History) -> None:
+        """The champion predicts for the pieces made since the last night."""
+        upto = int(np.searchsorted(self.rows.made, night))
+        if history.champion is not None and upto > self.scored:
+            new = slice(self.scored, upto)
+            self.judged[new], self.bin[new] = self.predicted(history, history.champion, self.rows.features[new])
+            self.called[new], self.judged_by[new] = self.judged[new], history.champion
+        self.scored = upto
+
+    def predicted(self, history: History, version: int, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a version predicts for rows, and in which bins its predictions are."""
+        calls = self.models[version].predict(features)
+        kinds = self.rows.problem.kind_of(calls)
+        return calls, bins_of(history.records[version].version.difficulty, features, kinds)
+
+    def take_in(self, night: np.datetime64, history: History) -> bool:
+        """Take in the labels that have come by the night; return whether there are new ones."""
+        new = np.flatnonzero((self.rows.told <= night) & ~self.known)
+        if not len(new):
+            return False
+        stale = new[~np.isin(self.judged_by[new], sorted(history.epoch))]
+        if history.champion is not None and len(stale):
+            self.judged[stale], self.bin[stale] = self.predicted(history, history.champion, self.rows.features[stale])
+            self.judged_by[stale] = history.champion
+        self.wrong[new] = self.rows.take(new).wrong(self.judged[new])
+        self.known[new] = True
+        return True
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """Labelled rows of a stream (see `ports.LabelledRows`)."""
+
+    rows: Rows
+    models: Mapping[int, Model]
+
+    def predicted_by(self, version: int) -> np.ndarray:
+        """See `LabelledRows`."""
+        if not len(self.rows):
+            return self.rows.problem.unknown(0)
+        return np.asarray(self.models[version].predict(self.rows.features))
+
+    def known_to(self, _: int) -> np.ndarray:
+        """All rows: every model has learned all classes."""
+        return np.ones(len(self.rows), dtype=bool)
+
+    def slices(self, _: np.ndarray) -> Mapping[str, np.ndarray]:
+        """None."""
+        return {}
+
+
+class StreamPredictions:
+    """A stream's labelled predictions (see `ports.LabelledPredictions`)."""
+
+    def __init__(self, stream: Stream, settings: PolicySettings, history: History) -> None:
+        """Of the labels that have come."""
+        self._stream, self._history, self._settings = stream, history, settings
+        self._rows = stream.rows.take(stream.known)
+
+    @property
+    def labelled(self) -> int:
+        """See `LabelledPredictions`."""
+        champion = self._history.champion_record
+        start = champion.changed_at if champion else None
+        return len(self._rows) if start is None else int((self._rows.made >= start).sum())
+
+    def counts(self, since: np.datetime64 | None = None) -> BinCounts:
+        """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold has."""
+        stream, new = self._stream, self._epoch
+        ones = np.ones(int(new.sum()), dtype=int)
+        hour = self._hours(stream.rows.made[new], since)
+        return BinCounts(hour, stream.judged_by[new], stream.bin[new], ones, stream.wrong[new].astype(int))
+
+    def recent(self, since: np.datetime64 | None = None) -> Recent | None:
+        """See `LabelledPredictions`."""
+        stream, history, new = self._stream, self._history, np.flatnonzero(self._epoch)
+        recall, champion = self._settings.detector.recall, history.champion_record
+        if recall is None or champion is None or not len(new):
+            return None
+        made = stream.rows.made[new]
+        late = made > made.max() - np.timedelta64(recall)
+        rows, counts = stream.rows.take(new[late]), self.counts(since).take(late)
+        versions = recalled(history.archive, champion, history.versions, self._settings.candidates)
+        judged = stream.judged[new[late]]
+        archived = {}
+        for version in versions:
+            calls, bins = stream.predicted(history, version, rows.features)
+            archived[version] = Otherwise(bins, rows.problem.differ(calls, judged))
+        return Recent(counts, rows, archived)
+
+    def labelled_after(self, moment: np.datetime64, most: int) -> StreamRows | None:
+        """See `LabelledPredictions`."""
+        new = np.flatnonzero(self._rows.told > moment)
+        return StreamRows(self._rows.take(new), self._stream.models) if 0 < len(new) <= most else None
+
+    def made_since(self, moment: np.datetime64) -> StreamRows:
+        """See `LabelledPredictions`."""
+        return StreamRows(self._rows.take(self._rows.made >= moment), self._stream.models)
+
+    def shifts(self) -> Shifts:
+        """None: no columns are profiled."""
+        return Shifts()
+
+    def metrics(self) -> Mapping[str, Sequence[Window]]:
+        """None but accuracy, which is made from the counts."""
+        return {}
+
+    def without_labels_since(self) -> None:
+        """Labels come as they do."""
+
+    def unshared_meaning(self) -> Sequence[str]:
+        """None: the settings do not change."""
+        return ()
+
+    @property
+    def _epoch(self) -> np.ndarray:
+        """Mask of the rows whose labels came since the epoch began."""
+        began = self._history.began
+        return self._stream.known & (self._stream.rows.told > began) if began is not None else self._stream.known
+
+    @staticmethod
+    def _hours(moments: np.ndarray, since: np.datetime64 | None) -> np.ndarray:
+        hours = moments.astype("datetime64[h]").astype(moments.dtype)
+        return hours if since is None else np.where(hours < since, hours, moments)
+
+
+@dataclass(frozen=True)
+class StreamTrainer:
+    """Fits a learner to arrays (see `ports.Trainer`)."""
+
+    stream: Stream
+    learner: Learner
+
+    @cached_property
+    def labelled(self) -> StreamRows:
+        """See `Trainer`: all of them."""
+        return StreamRows(self.stream.rows.take(self.stream.known), self.stream.models)
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        """Not measured: a replay is the same to the last digit."""
+        return {}
+
+    def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
+        """See `Trainer`."""
+        named = {version for each in candidates for version in (each.reference, each.version) if version is not None}
+        calls = {version: self.labelled.predicted_by(version) for version in named}
+        return [cross_fit(each, self.labelled.rows, judged, calls, self.learner) for each in candidates]
+
+    def fit(self, fitted: Fitted, _: np.ndarray) -> Trained:
+        """See `Trainer`: nothing is tuned."""
+        rows, taken = self.labelled.rows, fitted.weights > 0
+        model = self.learner(rows.features[taken], rows.codes[taken], fitted.weights[taken])
+        return Trained(fitted, np.ones(len(rows), dtype=bool), model=model)
+
+    def register(self, trained: Trained, *_: object) -> int:
+        """See `Trainer`."""
+        version = max(self.stream.models, default=0) + 1
+        self.stream.models[version] = trained.model
+        return version
+
+    def registered_before(self) -> None:
+        """Nothing is cut off."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A training with its result, or a rollback.
+
+    Attributes:
+        as_of: label batch.
+        action: promote, refuse or rollback.
+        decision: that asked for it.
+        result: the gate's, or the probation's.
+        candidate: on which rows.
+        gain: true accuracy of the version judged, minus the one of the champion before, in the regime of then; NaN
+            where nobody knows the truth.
+    """
+
+    as_of: np.datetime64
+    action: str
+    decision: Decision
+    result: GateResult
+    candidate: str
+    gain: float
+
+
+class MemoryLedger:
+    """A ledger in memory (see `ports.Ledger`)."""
+
+    def __init__(self, gain: Callable[[int], float]) -> None:
+        """Empty.
+
+        Args:
+            gain: of a version, for its event; asked before the version takes over.
+        """
+        self.decisions: list[DecisionEntry] = []
+        self.promotions: list[PromotionEntry] = []
+        self.events: list[Event] = []
+        self._gain = gain
+        self._history: History | None = None
+
+    @property
+    def history(self) -> History:
+        """See `Ledger`."""
+        if self._history is None:
+            self._history = history_of(self.promotions, self.decisions)
+        return self._history
+
+    def held(self, decision: Decision) -> Decision:
+        """The decision itself: nobody is asked."""
+        return decision
+
+    def record_decision(self, as_of: np.datetime64, decision: Decision, *_: object) -> None:
+        """See `Ledger`."""
+        self.decisions.append(DecisionEntry(as_of, decision))
+        self._history = None
+
+    def record_outage(self, as_of: np.datetime64, since: np.datetime64) -> None:
+        """Nobody reads it."""
+
+    def record_no_challenger(self, as_of: np.datetime64, *_: object) -> None:
+        """See `Ledger`."""
+        self._append(PromotionEntry(as_of, REFUSE))
+
+    def record_result(self, as_of: np.datetime64, decision: Decision, judged: Judged) -> bool:
+        """See `Ledger`."""
+        action, result = PROMOTE if judged.result.passed else REFUSE, judged.result
+        gain = self._gain(judged.version)
+        self.events.append(Event(as_of, action, decision, result, judged.record.candidate, gain))
+        self._append(PromotionEntry(as_of, action, version=judged.version, record=judged.record))
+        return result.passed
+
+    def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:
+        """See `Ledger`."""
+        decision = Decision(ROLLBACK, "probation", (result.reason,))
+        self.events.append(Event(as_of, ROLLBACK, decision, result, f"version {version}", self._gain(version)))
+        self._append(PromotionEntry(as_of, ROLLBACK, version=version))
+
+    def _append(self, entry: PromotionEntry) -> None:
+        self.promotions.append(entry)
+        self._history = None

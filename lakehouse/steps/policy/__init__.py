@@ -1,1 +1,0 @@
-"""The retraining policy: pure functions from evidence to decisions, without Spark or MLflow."""

@@ -12,7 +12,7 @@ from lakehouse.glassware.stream import Stream
 from lakehouse.session import open_session
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.command_line import run_job
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

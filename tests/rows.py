@@ -217,7 +217,7 @@ class Plant:
 
     def _opened(self, root: Path) -> Any:
         from lakehouse.settings import EnvironmentSettings
-        from lakehouse.stations.lakehouse import open_lakehouse
+        from lakehouse.stations.opening import open_lakehouse
 
         elsewhere = {name: str(self.folder / name) for name in ("landing", "artifacts")}
         environment = EnvironmentSettings(
@@ -288,7 +288,7 @@ def _withhold(folder: Path) -> None:
 def parcel_depot(spark: SparkSession) -> Any:
     """A lakehouse of the parcel model, made from its YAML file alone, after two days. Made once for all modules."""
     from lakehouse.settings import EnvironmentSettings, load_model_settings
-    from lakehouse.stations.lakehouse import open_lakehouse
+    from lakehouse.stations.opening import open_lakehouse
     from lakehouse.stations.run_pipeline import run_pipeline
 
     folder = Path(tempfile.mkdtemp(prefix="depot-", dir=_MEMORY))
@@ -314,7 +314,7 @@ class Shop:
     def copy(self, folder: Path) -> Any:
         """A copy to write to; the landing folder and the artifacts are shared."""
         from lakehouse.settings import EnvironmentSettings
-        from lakehouse.stations.lakehouse import open_lakehouse
+        from lakehouse.stations.opening import open_lakehouse
 
         shutil.copytree(self.lakehouse.store.root, folder / "lakehouse")
         environment = EnvironmentSettings(root=str(folder / "lakehouse"), landing=self.lakehouse.landing)
@@ -328,7 +328,7 @@ def repair_shop(spark: SparkSession) -> Shop:
     Made once for all modules.
     """
     from lakehouse.settings import EnvironmentSettings, load_model_settings
-    from lakehouse.stations.lakehouse import open_lakehouse
+    from lakehouse.stations.opening import open_lakehouse
     from lakehouse.stations.run_pipeline import run_pipeline
 
     folder = Path(tempfile.mkdtemp(prefix="shop-", dir=_MEMORY))

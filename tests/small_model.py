@@ -10,7 +10,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import EnvironmentSettings, ModelSettings
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from tests.rows import land, moment
 
 Settings = dict[str, Any]

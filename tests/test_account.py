@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.account import account
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.steps.account import Account, whereabouts
 
 LINE = "source_file string, line bigint, landed_file_id bigint"

@@ -108,7 +108,7 @@ def test_many_small_batches_give_the_same_tables_as_one(late, tmp_path):
 
 
 def _opened_like(lakehouse, root: Path):
-    from lakehouse.stations.lakehouse import open_lakehouse
+    from lakehouse.stations.opening import open_lakehouse
 
     environment = lakehouse.environment.model_copy(update={"root": str(root)})
     return open_lakehouse(lakehouse.spark, lakehouse.model, environment)

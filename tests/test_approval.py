@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import LockedError, RegistryError
 from lakehouse.retraining.policy.decide import KEEP, RETRAIN, TRAIN_FIRST, WAIT, Decision
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stations.promotion import answer
 from lakehouse.stations.promotion_ledger import PromotionLedger
 from lakehouse.stations.retrain_and_promote import retrain_and_promote

@@ -277,5 +277,6 @@ def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(spark
 def test_of_a_regression_it_says_what_a_daily_model_gets_right_once_there_are_labels_enough(spark) -> None:
     daily = counterfactual(repair_shop(spark).lakehouse).xs("daily", level="alternative")
     trained = daily[daily["trainings"] == 1]
-    assert len(trained) == 1
-    assert 0 < trained["n_right_otherwise"].item() <= trained["n_labelled"].item()
+    assert len(trained)
+    assert (trained["n_right_otherwise"] <= trained["n_labelled"]).all()
+    assert (trained["n_right_otherwise"] > 0).any()

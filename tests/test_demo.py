@@ -15,7 +15,7 @@ from lakehouse.glassware.oracle import regimes
 from lakehouse.glassware.stream import START, Stream
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.account import account
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 
 DRIFT = pd.Timestamp(regimes("demo")[1].starts)
 

@@ -16,7 +16,8 @@ from lakehouse.errors import StoreError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.account import account
 from lakehouse.stations.ingest import ingest
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.steps.account import Account
 from lakehouse.store import Row, Store
 from lakehouse.stream import AVAILABLE_NOW

@@ -17,7 +17,8 @@ from lakehouse.settings import EnvironmentSettings
 from lakehouse.stations import ingest as station
 from lakehouse.stations.account import account, files_account
 from lakehouse.stations.ingest import ingest
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.steps.account import FileAccount
 from lakehouse.stream import AVAILABLE_NOW
 from tests.engines import duckdb_of, duckdb_rows, known_to_spark, spark_rows

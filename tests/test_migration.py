@@ -20,7 +20,8 @@ from lakehouse.glassware.landing import land_until
 from lakehouse.glassware.stream import Stream
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.aggregate_kpis import backfill
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.tables import Column, Table
 from lakehouse.tables.declaration import VERSION_PROPERTY

@@ -6,7 +6,7 @@ from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.steps.slices import check_slices
 
 ROWS = (

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations import sql
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.steps.catalogue import as_duckdb_sql, as_spark_sql, at_root, in_duckdb, statements_of
 from lakehouse.tables import catalog_of, views_of
 from tests.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows

@@ -16,7 +16,8 @@ from thrift.transport.TTransport import TTransportException
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stations.sql_server import PASSWORD_VARIABLE, USER_VARIABLE, login_of, serve
 from tests.processes import environment_of
 from tests.rows import moment

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.tables import View, catalog_of, views_of
 from tests.engines import Engines, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.rows import moment

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.errors import ConfigurationError, LockedError, StoreError
 from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.store import NO_DAY, Store, Transaction, on_days, since_day
 from lakehouse.stream import AVAILABLE_NOW as NOW
 from lakehouse.stream import run, run_all

@@ -28,6 +28,7 @@ from lakehouse.statistics.baseline import Baseline
 from lakehouse.statistics.partials import Partials, as_partials
 from lakehouse.statistics.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
 from lakehouse.steps import aggregate_kpis as steps
+from lakehouse.steps.custom.check import custom_metrics_of
 from lakehouse.steps.custom.metrics import partials_column
 from lakehouse.steps.metric_rows import CustomRows, rows_of
 from lakehouse.steps.metrics import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
@@ -94,7 +95,8 @@ class Aggregator:
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
-        self._custom = CustomRows(lakehouse.spark, lakehouse.custom_metrics, lakehouse.model.metrics.model_id_column)
+        self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
+        self._custom = CustomRows(lakehouse.spark, self._metrics, lakehouse.model.metrics.model_id_column)
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
@@ -224,7 +226,7 @@ class Aggregator:
 
     def _partials(self, rows: DataFrame) -> dict[tuple[dt.datetime, Segment], Partials]:
         """What the custom metrics are computed from, by base window and segment."""
-        custom = self._lakehouse.custom_metrics
+        custom = self._metrics
         if not custom.partials:
             return {}
         found = rows.groupBy(*steps.SEGMENT).agg(partials_column(custom).alias("_partials")).toArrow().to_pylist()

@@ -18,7 +18,8 @@ from typing import NoReturn
 from lakehouse.errors import LakehouseError
 from lakehouse.session import open_session
 from lakehouse.settings import load_environment_settings, load_model_settings
-from lakehouse.stations.lakehouse import Lakehouse, absolute, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse, absolute
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stream import AVAILABLE_NOW, interval_seconds
 
 REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130

@@ -39,7 +39,8 @@ from lakehouse.glassware.stream import START, Stream
 from lakehouse.session import open_session
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.aggregate_kpis import aggregate_kpis
-from lakehouse.stations.lakehouse import Lakehouse, open_lakehouse
+from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stations.run_pipeline import run_pipeline
 from lakehouse.store import Transaction
 

@@ -33,7 +33,7 @@ from lakehouse.glassware.stream import Stream
 from lakehouse.session import open_session
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.stations.ingest import ingest
-from lakehouse.stations.lakehouse import open_lakehouse
+from lakehouse.stations.opening import open_lakehouse
 from lakehouse.stream import AVAILABLE_NOW
 
 SCHEMA = "pid long, process_time timestamp, temp double, pressure double, duration double"

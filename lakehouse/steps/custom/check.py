@@ -24,12 +24,14 @@ from pyspark.sql.types import (
 from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import CustomMetricSettings
+from lakehouse.settings import CustomMetricSettings, ModelSettings
+from lakehouse.steps.aggregate_kpis import PREDICTION, primary_schema, specs_of
 from lakehouse.steps.custom import sql
 from lakehouse.steps.custom.analysis import check_values, probe, types, understood, unlogged, without_aggregates
 from lakehouse.steps.custom.metrics import BASE, CURRENT, CheckedMetric, CustomMetrics, output_field
 from lakehouse.steps.custom.template import Refusal, rendered
 from lakehouse.steps.metrics import TABLE_COLUMN
+from lakehouse.tables import Catalog
 
 _ADDITIVE = "write it with sum, count, count_if, min, max, avg, bool_or or bool_and"
 
@@ -51,6 +53,18 @@ class MetricContext:
     label: str
     monitored: tuple[str, ...]
     profile: StructType
+
+
+def custom_metrics_of(spark: SparkSession, catalog: Catalog, model: ModelSettings) -> CustomMetrics:
+    """The metrics of a model's settings, ready to be computed; errors as for `check_custom_metrics`."""
+    context = MetricContext(
+        rows=primary_schema(catalog, model),
+        prediction=PREDICTION,
+        label=model.labels.label,
+        monitored=tuple(spec.name for spec in specs_of(model)),
+        profile=catalog.profile_metrics.schema,
+    )
+    return check_custom_metrics(spark, model.metrics.custom, context)
 
 
 def check_custom_metrics(

@@ -43,7 +43,7 @@ setup(
     version="0.2.0",
     description="A self-retraining bronze-silver-gold lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
     packages=find_packages(include=["lakehouse", "lakehouse.*"]),
-    package_data={"lakehouse.stations": ["java/*.java"]},
+    package_data={"lakehouse.sql": ["java/*.java"]},
     python_requires=">=3.11,<3.12",
     install_requires=RUNTIME,
     extras_require={"dev": DEVELOPMENT},

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lakehouse.stations.account import account, files_account
-from lakehouse.stations.command_line import job_parser, opened, run_job
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.ingest.account import account, files_account
 
 
 def main(words: Sequence[str] | None = None) -> int:

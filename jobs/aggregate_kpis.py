@@ -3,8 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from lakehouse.stations.aggregate_kpis import aggregate_kpis, backfill
-from lakehouse.stations.command_line import job_parser, opened, run_job
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.monitoring.aggregator import aggregate_kpis, backfill
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -4,15 +4,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.demo.figure import draw
+from lakehouse.app.command_line import run_job
+from lakehouse.app.opening import open_lakehouse
+from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
 from lakehouse.demo.report import as_table, drifts_of, in_words, story_of
+from lakehouse.glassware.pieces import Stream
 from lakehouse.glassware.scenarios import SCENARIOS
-from lakehouse.glassware.stream import Stream
-from lakehouse.session import open_session
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.command_line import run_job
-from lakehouse.stations.opening import open_lakehouse
+from lakehouse.storage.session import open_session
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

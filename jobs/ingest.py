@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.ingest import ingest
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.ingest.pipeline import ingest
 
 
 def main(words: Sequence[str] | None = None) -> None:

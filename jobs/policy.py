@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lakehouse.app.command_line import run_job
 from lakehouse.settings import GateSettings, load_model_settings
-from lakehouse.simulation.figure import draw
-from lakehouse.simulation.gate_table import gate_table
 from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
 from lakehouse.simulation.replay import report_of
-from lakehouse.simulation.table import Task, as_markdown, run_all, summary
+from lakehouse.simulation.report.gate import gate_table
+from lakehouse.simulation.report.runs import Task, as_markdown, run_all, summary
+from lakehouse.simulation.report.spread import draw
 from lakehouse.simulation.world import VARIANTS
-from lakehouse.stations.command_line import run_job
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

@@ -3,8 +3,8 @@
 import getpass
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.promotion import answer
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.versions.promotion import answer
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.retrain_and_promote import retrain_and_promote
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 
 
 def main(words: Sequence[str] | None = None) -> None:

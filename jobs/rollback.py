@@ -3,8 +3,8 @@
 import getpass
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.promotion import rollback
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.versions.promotion import rollback
 
 
 def main(words: Sequence[str] | None = None) -> None:

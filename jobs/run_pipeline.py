@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.run_pipeline import run_pipeline
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.app.whole_way import run_pipeline
 
 
 def main(words: Sequence[str] | None = None) -> None:

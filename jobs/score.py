@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lakehouse.stations.command_line import job_parser, opened, run_job
-from lakehouse.stations.score import score
+from lakehouse.app.command_line import job_parser, opened, run_job
+from lakehouse.scoring.scorer import score
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lakehouse.glassware.landing import land_until, next_midnight
+from lakehouse.app.command_line import run_job
+from lakehouse.glassware.gateway import land_until, next_midnight
+from lakehouse.glassware.pieces import Stream, in_utc
 from lakehouse.glassware.scenarios import SCENARIOS
-from lakehouse.glassware.stream import Stream, in_utc
-from lakehouse.stations.command_line import run_job
-from lakehouse.stream import AVAILABLE_NOW, interval_seconds
+from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:

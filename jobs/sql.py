@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.stations.command_line import run_job
-from lakehouse.stations.sql import open_prompt
+from lakehouse.app.command_line import run_job
+from lakehouse.sql.prompt import open_prompt
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.stations.command_line import run_job
-from lakehouse.stations.sql_server import login_of, serve
+from lakehouse.app.command_line import run_job
+from lakehouse.sql.server import login_of, serve
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -117,6 +117,11 @@ def base_window(granularities: Iterable[Granularity]) -> dt.timedelta:
     return dt.timedelta(seconds=math.gcd(*(int(width.total_seconds()) for width in widths)))
 
 
+def days_between(first: dt.date, last: dt.date) -> list[dt.date]:
+    """The days from the first to the last, both included."""
+    return [first + place * DAY for place in range((last - first) // DAY + 1)]
+
+
 def midnight(day: dt.date) -> dt.datetime:
     """The day's beginning, UTC."""
     return dt.datetime.combine(day, dt.time(), dt.UTC)

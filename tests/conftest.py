@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pyspark.sql import SparkSession
 
-from lakehouse.session import open_session
-from tests.rows import Plant, glassware_plant
+from lakehouse.storage.session import open_session
+from tests.support.rows import Plant, glassware_plant
 
 # How fast a machine is decides nothing.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

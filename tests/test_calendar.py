@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lakehouse.calendar import Granularity, base_window, parse_span
-from tests.rows import moment
+from tests.support.rows import moment
 
 MOMENT = moment("2024-02-29T13:37:11")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lakehouse.retraining.policy.evidence import Rows
+from lakehouse.retraining.policy.records import Rows
 
 Learner: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 """Features, class codes and weights of rows to a model with `predict`."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from lakehouse.app.whole_way import run_pipeline
 from lakehouse.calendar import DAY
-from lakehouse.glassware.landing import land_until, next_midnight, simulation_in
-from lakehouse.glassware.stream import START, Stream
-from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.promotion_ledger import PromotionLedger
-from lakehouse.stations.run_pipeline import run_pipeline
-from lakehouse.statistics.quality import quality_from_row
+from lakehouse.glassware.gateway import land_until, next_midnight, simulation_in
+from lakehouse.glassware.pieces import START, Stream
+from lakehouse.quality.facts import quality_from_row
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.versions.ledger import PromotionLedger
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:

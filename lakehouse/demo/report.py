@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow.compute as pc
 
-from lakehouse.glassware.oracle import RegimeFacts, regimes
-from lakehouse.glassware.stream import Stream
-from lakehouse.models.actions import PROMOTE
+from lakehouse.counterfactual.comparison import DAILY, NEVER
+from lakehouse.glassware.pieces import Stream
+from lakehouse.glassware.posterior import RegimeFacts, regimes
+from lakehouse.labels.label_batch import labels_in_force
 from lakehouse.retraining.policy.decide import RETRAIN
-from lakehouse.stations.counterfactual import DAILY, NEVER
-from lakehouse.stations.label_batch import labels_in_force
-from lakehouse.stations.lakehouse import Lakehouse
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.versions.actions import PROMOTE
 
 _TEN_DAYS = pd.Timedelta(days=10)
 

@@ -10,7 +10,7 @@ from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMa
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.glassware.stream import Stream
+from lakehouse.glassware.pieces import Stream
 
 SCHEMAS = {
     "readings": "pid BIGINT, process_time TIMESTAMP, temp DOUBLE, pressure DOUBLE, duration DOUBLE",

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lakehouse.errors import TrainingError
-from lakehouse.estimators import Problem
-from lakehouse.models.actions import REFUSE, VERDICTS
+from lakehouse.models import Problem
 from lakehouse.retraining.policy.candidates.choice import (
     Fitted,
     candidates_of,
@@ -20,7 +19,6 @@ from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, Situa
 from lakehouse.retraining.policy.detection.detect import Detection, detect
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis, diagnose, where_contradicted
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.evidence import Region, VersionRecord
 from lakehouse.retraining.policy.gate import (
     Challenger,
     GateResult,
@@ -31,10 +29,12 @@ from lakehouse.retraining.policy.gate import (
     probation,
 )
 from lakehouse.retraining.policy.history import History
-from lakehouse.retraining.policy.rules import Record
+from lakehouse.retraining.policy.records import Region, VersionRecord
+from lakehouse.retraining.policy.triggers import Record
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
 from lakehouse.retraining.ports import Judged, LabelledPredictions, LabelledRows, Ledger, Trained, Trainer
 from lakehouse.settings import PolicySettings
+from lakehouse.versions.actions import REFUSE, VERDICTS
 
 _CERTAIN = 0.999
 """A change is dated by row within the credible interval of this level, and by hour before it."""

@@ -13,10 +13,10 @@ from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis, Shifts
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.evidence import BinCounts, Recent, Rows
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry
-from lakehouse.retraining.policy.rules import Window
+from lakehouse.retraining.policy.records import BinCounts, Recent, Rows
+from lakehouse.retraining.policy.triggers import Window
 
 
 class LabelledRows(Protocol):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName, checked_once
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
+from lakehouse.settings.reserved import PREDICTION, SCORE
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "long": (int,),
@@ -197,7 +198,7 @@ class ModelSettings(Settings):
         times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
         if times:
             raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
-        if self.labels.label in (*self.readings.columns, "prediction", "score"):
+        if self.labels.label in (*self.readings.columns, PREDICTION, SCORE):
             raise ValueError("labels.label: a reading or the prediction has that name; give the label another")
         if self.is_regression:
             self._check_regression()

@@ -6,17 +6,17 @@ from functools import cached_property
 
 import numpy as np
 
-from lakehouse.models.actions import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.models.expected_error.spline_logistic import bins_of
 from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted, Learner, Model, cross_fit, recalled
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
-from lakehouse.retraining.policy.evidence import BinCounts, Otherwise, Recent, Rows
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
-from lakehouse.retraining.policy.rules import Window
+from lakehouse.retraining.policy.records import BinCounts, Otherwise, Recent, Rows
+from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.settings import PolicySettings
-from lakehouse.statistics.difficulty import bins_of
+from lakehouse.versions.actions import PROMOTE, REFUSE, ROLLBACK
 
 
 @dataclass

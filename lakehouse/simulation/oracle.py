@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from lakehouse.glassware.oracle import posterior
-from lakehouse.glassware.stream import FIRST_PID
+from lakehouse.glassware.pieces import FIRST_PID
+from lakehouse.glassware.posterior import posterior
 from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.world import World, readings_of

@@ -8,17 +8,17 @@ import pandas as pd
 import pyarrow as pa
 
 from lakehouse.errors import StoreError
-from lakehouse.estimators import features_of, problem_of
-from lakehouse.models.actions import PROMOTE, REFUSE, ROLLBACK
+from lakehouse.instants import instant, instants
+from lakehouse.models import features_of, problem_of
+from lakehouse.models.expected_error.encoding import matrix_of, names_of
 from lakehouse.retraining.policy.candidates.choice import Model
 from lakehouse.retraining.policy.decide import RETRAIN
-from lakehouse.retraining.policy.document import instant, instants
-from lakehouse.retraining.policy.encoding import matrix_of, names_of
-from lakehouse.retraining.policy.evidence import Rows
+from lakehouse.retraining.policy.records import Rows
 from lakehouse.settings import ModelSettings
-from lakehouse.steps.aggregate_kpis import PREDICTION
-from lakehouse.store import table_at
+from lakehouse.settings.reserved import PREDICTION
+from lakehouse.storage.store import table_at
 from lakehouse.tables import Catalog, catalog_of
+from lakehouse.versions.actions import PROMOTE, REFUSE, ROLLBACK
 
 _LABEL_TIME = "_label_time"  # no model's column begins with an underscore
 

@@ -9,14 +9,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from lakehouse.errors import ConfigurationError, TrainingError
-from lakehouse.estimators import MatrixLearner, grid, problem_of
-from lakehouse.models.actions import ROLLBACK
+from lakehouse.models import MatrixLearner, grid, problem_of
 from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.policies import NEVER, POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
-from lakehouse.simulation.table import as_markdown, in_parallel
+from lakehouse.simulation.report.runs import as_markdown, in_parallel
+from lakehouse.versions.actions import ROLLBACK
 
 AS_RECORDED, NEVER_RETRAINED = "as recorded", "never retrained"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.glassware.oracle import posterior
+from lakehouse.glassware.pieces import DAY, DEFAULT_PIECES, FIRST_PID, Stream
+from lakehouse.glassware.posterior import posterior
 from lakehouse.glassware.scenarios import FIRST_BOX, FIRST_DRIFT_ID, SCENARIOS, Regime, Scenario
 from lakehouse.glassware.sensors import SENSORS
-from lakehouse.glassware.stream import DAY, DEFAULT_PIECES, FIRST_PID, Stream
 from lakehouse.retraining.policy.candidates.choice import Model
-from lakehouse.retraining.policy.evidence import Rows
+from lakehouse.retraining.policy.records import Rows
 
 YEAR_OF_PIECES = 365 * 192
 _SMALL_DRIFT = Scenario(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lakehouse.settings import ModelSettings
-from lakehouse.tables.custom import custom_columns
+from lakehouse.tables.custom_columns import custom_columns
 from lakehouse.tables.declaration import Column, Table
 
 MODEL_ID = "model_version"

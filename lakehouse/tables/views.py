@@ -1,6 +1,6 @@
 """The views of gold: what operators ask, in plain columns. They hold no data; they say what the tables say now.
 
-Each is written once, in Spark's SQL (`steps/catalogue.py` makes DuckDB's from it), as a template: names of tables, of
+Each is written once, in Spark's SQL (`sql/catalogue.py` makes DuckDB's from it), as a template: names of tables, of
 the model id column and of the day's granularity, the label horizon and the features come from the model's settings.
 """
 

@@ -33,16 +33,16 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse.app.opening import open_lakehouse
+from lakehouse.app.whole_way import run_pipeline
 from lakehouse.calendar import DAY
-from lakehouse.glassware.landing import land_until
-from lakehouse.glassware.stream import START, Stream
-from lakehouse.session import open_session
+from lakehouse.glassware.gateway import land_until
+from lakehouse.glassware.pieces import START, Stream
+from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.aggregate_kpis import aggregate_kpis
-from lakehouse.stations.lakehouse import Lakehouse
-from lakehouse.stations.opening import open_lakehouse
-from lakehouse.stations.run_pipeline import run_pipeline
-from lakehouse.store import Transaction
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.session import open_session
+from lakehouse.storage.store import Transaction
 
 A_DAY = 192
 FIRST_PID = 200_000_000

@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from lakehouse.statistics.bins import quantile_edges
-from lakehouse.statistics.classification import QualityFacts
-from lakehouse.statistics.profile import ColumnProfile, ColumnSpec
+from lakehouse.profiling.bins import quantile_edges
+from lakehouse.profiling.profile import ColumnProfile, ColumnSpec
+from lakehouse.quality.classification import QualityFacts
 
 
 def columns(n: int) -> dict[str, tuple[pa.Array, ColumnSpec]]:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lakehouse.drift.comparison import drift_of, main_pvalue
+from lakehouse.drift.two_samples import adjusted_pvalues
+from lakehouse.profiling.bins import quantile_edges
+from lakehouse.profiling.columns import ColumnSpec
+from lakehouse.profiling.profile import ColumnProfile, statistics_of
+from lakehouse.profiling.sketches import BASELINE_VALUES
 from lakehouse.retraining.policy.detection.shifts import column_drifts
-from lakehouse.statistics.bins import quantile_edges
-from lakehouse.statistics.columns import ColumnSpec
-from lakehouse.statistics.drift import drift_of, main_pvalue
-from lakehouse.statistics.profile import ColumnProfile, statistics_of
-from lakehouse.statistics.sketches import BASELINE_VALUES
-from lakehouse.statistics.two_samples import adjusted_pvalues
 
 START = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 DAYS = 30

@@ -28,13 +28,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lakehouse.glassware.landing import json_lines
-from lakehouse.glassware.stream import Stream
-from lakehouse.session import open_session
+from lakehouse.app.opening import open_lakehouse
+from lakehouse.glassware.gateway import json_lines
+from lakehouse.glassware.pieces import Stream
+from lakehouse.ingest.pipeline import ingest
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.stations.ingest import ingest
-from lakehouse.stations.opening import open_lakehouse
-from lakehouse.stream import AVAILABLE_NOW
+from lakehouse.storage.queries import AVAILABLE_NOW
+from lakehouse.storage.session import open_session
 
 SCHEMA = "pid long, process_time timestamp, temp double, pressure double, duration double"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lakehouse.statistics.moments import Moments
-from lakehouse.statistics.sketches import merged_quantiles, quantile_sketch
-from lakehouse.statistics.two_samples import Sample, levene_test, mann_whitney_test
+from lakehouse.drift.two_samples import Sample, levene_test, mann_whitney_test
+from lakehouse.profiling.moments import Moments
+from lakehouse.profiling.sketches import merged_quantiles, quantile_sketch
 
 RNG = np.random.default_rng(7)
 SHAPES: dict[str, Callable[[int], np.ndarray]] = {

@@ -189,9 +189,9 @@ def nannyml_figures(folder: str) -> dict[str, float]:
 
 
 def ours_of(name: str, reference: pd.Series, current: pd.Series) -> dict[str, Any]:
-    from lakehouse.statistics.bins import quantile_edges
-    from lakehouse.statistics.drift import drift_of
-    from lakehouse.statistics.profile import ColumnProfile, ColumnSpec, statistics_of
+    from lakehouse.drift.comparison import drift_of
+    from lakehouse.profiling.bins import quantile_edges
+    from lakehouse.profiling.profile import ColumnProfile, ColumnSpec, statistics_of
 
     numeric = name in NUMERIC
     kind = {"radius": "double", "pixel": "long"}.get(name, "string")
@@ -289,9 +289,9 @@ def categorical_claims(name: str, reference: np.ndarray, current: np.ndarray) ->
 
 
 def quality_claims() -> list[Claim]:
-    from lakehouse.statistics.classification import QualityFacts
-    from lakehouse.statistics.quality import quality_metrics
-    from lakehouse.statistics.regression import RegressionFacts
+    from lakehouse.quality.classification import QualityFacts
+    from lakehouse.quality.facts import quality_metrics
+    from lakehouse.quality.regression import RegressionFacts
 
     rows = classified()
     scores = np.column_stack([1 - rows["score"], rows["score"]])

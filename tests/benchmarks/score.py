@@ -26,10 +26,10 @@ from mlflow.models import infer_signature
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.estimators import TRUSTED_TYPES, Classification, Features, TrainingSet, Trial, dump, fit
-from lakehouse.glassware.stream import Stream
-from lakehouse.session import open_session
-from lakehouse.steps.score import ScoringModel, with_prediction
+from lakehouse.glassware.pieces import Stream
+from lakehouse.models import TRUSTED_TYPES, Classification, Features, TrainingSet, Trial, dump, fit
+from lakehouse.scoring.transforms import ScoringModel, with_prediction
+from lakehouse.storage.session import open_session
 
 FEATURES = Features(("temp", "pressure", "duration"))
 QUALITY = Classification((0, 1), 1)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lakehouse.retraining.policy.evidence import VersionRecord
-from lakehouse.retraining.policy.rules import Finding, Record, combined, findings, held_back, is_overdue
+from lakehouse.retraining.policy.records import VersionRecord
+from lakehouse.retraining.policy.triggers import Finding, Record, combined, findings, held_back, is_overdue
 from lakehouse.settings import PolicySettings
 
 WAIT, TRAIN_FIRST, KEEP, RETRAIN, REFRESH = "wait", "train_first", "keep", "retrain", "refresh"

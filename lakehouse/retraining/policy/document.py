@@ -1,19 +1,16 @@
 """A version's policy record as JSON: kept with the version, and with each promotion of it."""
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from lakehouse.errors import RegistryError
-from lakehouse.retraining.policy.encoding import CallBins
-from lakehouse.retraining.policy.evidence import Border, Errors, Moving, Pool, Region, Segment, VersionRecord
-from lakehouse.statistics.difficulty import Difficulty
+from lakehouse.models.expected_error.encoding import CallBins
+from lakehouse.models.expected_error.spline_logistic import Difficulty
+from lakehouse.retraining.policy.records import Border, Errors, Moving, Pool, Region, Segment, VersionRecord
 
 FORMAT = 2
 """Of the JSON. Format 1 had neither this number nor borders and disputes."""
@@ -93,23 +90,6 @@ class PolicyRecord:
             disputes={version: _errors_from(*each) for version, *each in value.get("disputes", ())},
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
-
-
-def instant(moment: dt.datetime) -> np.datetime64:
-    """A moment with a time zone as the policy has it: UTC, microseconds."""
-    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")
-
-
-def instants(times: Any) -> np.ndarray:
-    """Times with a time zone, as pandas or Arrow has them: UTC, microseconds."""
-    series = pd.Series(times.to_pandas() if isinstance(times, pa.ChunkedArray) else times)
-    return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-
-
-def moment_of(instant: np.datetime64) -> dt.datetime:
-    """The inverse of `instant`."""
-    found: dt.datetime = instant.astype("datetime64[us]").item()
-    return found.replace(tzinfo=dt.UTC)
 
 
 def _segment_to(segment: Segment) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincc
 
-from lakehouse.estimators import Problem
+from lakehouse.models import Problem
 from lakehouse.settings import GateSettings, ProbationSettings
 
 _SLICE_DOUBT = 0.05

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lakehouse.models.actions import MOVES, PROMOTE, REFUSE, ROLLBACK
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.evidence import Pool, VersionRecord
+from lakehouse.retraining.policy.records import Pool, VersionRecord
 from lakehouse.retraining.policy.version import archived
+from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK
 
 
 @dataclass(frozen=True)

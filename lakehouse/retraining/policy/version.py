@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from lakehouse.models.expected_error.spline_logistic import N_BINS, Difficulty, bins_of, fit_difficulty
 from lakehouse.retraining.policy.candidates.borders import outer_parts
 from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
 from lakehouse.retraining.policy.decide import REFRESH, Decision
-from lakehouse.retraining.policy.evidence import Border, Errors, Pool, Region, Rows, Segment, VersionRecord
-from lakehouse.statistics.difficulty import N_BINS, Difficulty, bins_of, fit_difficulty
+from lakehouse.retraining.policy.records import Border, Errors, Pool, Region, Rows, Segment, VersionRecord
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lakehouse.retraining.policy.evidence import Region, Rows
+from lakehouse.retraining.policy.records import Region, Rows
 
 PARTS = (0.1, 0.2, 0.35, 0.5)
 """Shares of a call's rows that lie in a part, from either end of a feature."""

@@ -10,8 +10,8 @@ from lakehouse.retraining.policy.candidates.moving import AGAIN, BEGINS, GIVES_U
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.decide import REFRESH, Decision
 from lakehouse.retraining.policy.detection.detect import RETURNED
-from lakehouse.retraining.policy.evidence import Pool, Records, Rows, Segment, VersionRecord
 from lakehouse.retraining.policy.gate import compare
+from lakehouse.retraining.policy.records import Pool, Records, Rows, Segment, VersionRecord
 from lakehouse.settings import CandidateSettings
 
 FOLDS = 5

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lakehouse.retraining.policy.evidence import Moving, Rows
-from lakehouse.statistics.trend import fit_trend, trend_score
+from lakehouse.retraining.policy.candidates.trend import fit_trend, trend_score
+from lakehouse.retraining.policy.records import Moving, Rows
 
 BEGINS, AGAIN, GOES_ON = 2.3, 1.5, 1.0
 GIVES_UP = 0.97

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.tree import DecisionTreeClassifier
 
-from lakehouse.retraining.policy.evidence import Region, Rows
+from lakehouse.retraining.policy.records import Region, Rows
 
 _WRONG_RATE = 0.5
 _USUAL_RATE = 0.08

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakehouse.retraining.policy.evidence import BinCounts, Errors, Otherwise, Recent, Records, VersionRecord
-from lakehouse.statistics.difficulty import N_BINS
-from lakehouse.statistics.shiryaev_roberts import (
+from lakehouse.models.expected_error.spline_logistic import N_BINS
+from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     EFFECTS,
     MOST_RATE,
     log_likelihood_ratios,
@@ -15,6 +14,7 @@ from lakehouse.statistics.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
+from lakehouse.retraining.policy.records import BinCounts, Errors, Otherwise, Recent, Records, VersionRecord
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lakehouse.profiling.columns import text_of
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.detection.detect import Detection
-from lakehouse.retraining.policy.evidence import Region, Rows
+from lakehouse.retraining.policy.records import Region, Rows
 from lakehouse.settings import Scalar
-from lakehouse.statistics.columns import text_of
 
 CONCEPT, FEATURE, LABEL, PREDICTION = "concept", "feature", "label", "prediction"
 SIGNIFICANT = 0.2

@@ -6,10 +6,10 @@ from typing import Any
 
 from scipy.stats import betabinom, hypergeom
 
+from lakehouse.drift.two_samples import adjusted_pvalues
+from lakehouse.instants import instant
+from lakehouse.profiling.profile import MAX_FREQUENT_ITEMS
 from lakehouse.retraining.policy.detection.diagnose import ColumnDrift, share_outside, share_unseen
-from lakehouse.retraining.policy.document import instant
-from lakehouse.statistics.profile import MAX_FREQUENT_ITEMS
-from lakehouse.statistics.two_samples import adjusted_pvalues
 
 Row = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""The program: the command line, opening a lakehouse, the whole way."""

@@ -1,0 +1,42 @@
+"""The whole way in one session, once or again and again."""
+
+import time
+
+from lakehouse.counterfactual.comparison import compare_with_alternatives
+from lakehouse.ingest.pipeline import ingest
+from lakehouse.monitoring.aggregator import aggregate_kpis
+from lakehouse.retraining.retrain_and_promote import retrain_and_promote
+from lakehouse.scoring.scorer import score
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
+from lakehouse.versions.ledger import PromotionLedger
+from lakehouse.versions.promotion import finish_alias_move
+
+
+def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
+    """Takes in, scores, aggregates, decides: once, or again after each interval."""
+    seconds = interval_seconds(trigger)
+    while True:
+        _once(lakehouse)
+        if seconds is None:
+            return
+        time.sleep(seconds)
+
+
+def _once(lakehouse: Lakehouse) -> None:
+    """One pass; a first model scores at once what has waited for it."""
+    with lakehouse.store.writing(lakehouse.catalog.promotion):
+        ledger = PromotionLedger(lakehouse)
+        finish_alias_move(ledger)
+    ingest(lakehouse, AVAILABLE_NOW)
+    had_champion = ledger.champion is not None
+    _score_and_measure(lakehouse)
+    promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
+    if promoted and not had_champion:
+        _score_and_measure(lakehouse)
+
+
+def _score_and_measure(lakehouse: Lakehouse) -> None:
+    score(lakehouse, AVAILABLE_NOW)
+    aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    compare_with_alternatives(lakehouse)

@@ -1,0 +1,137 @@
+"""How far a column has moved from a reference: every distance from additive facts, none from raw rows."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lakehouse.drift.distances import (
+    hellinger_distance,
+    js_distance,
+    kl_divergence,
+    l_infinity_distance,
+    population_stability_index,
+    tv_distance,
+    wasserstein_distance,
+)
+from lakehouse.drift.two_samples import Sample, chi_squared_test, ks_test, levene_test, mann_whitney_test
+from lakehouse.profiling.profile import ColumnProfile
+
+NUMERIC_DISTANCES = (
+    "ks_test",
+    "wasserstein_distance",
+    "population_stability_index",
+    "mann_whitney_test",
+    "levene_test",
+)
+CATEGORICAL_DISTANCES = ("js_distance", "chi_squared_test", "tv_distance", "l_infinity_distance")
+COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
+"""Of numeric columns over the bins, of categorical ones over the categories."""
+
+
+def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    """The columns of `drift_metrics` that compare one column, by name; deltas are current minus reference.
+
+    Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones chi-squared, total variation,
+    L-infinity and Jensen-Shannon, both Hellinger and Kullback-Leibler; the others are None. So are all of them where
+    a side has no values, those from bins where a side was profiled without, those from categories where values are
+    too many to be counted one by one, and Levene where it is not defined.
+
+    Raises:
+        ValueError: The profiles are of different columns, or counted in different bins.
+    """
+    if current.spec != reference.spec:
+        raise ValueError(f"Different columns cannot be compared: {current.spec} and {reference.spec}.")
+    measure = _categorical_distances if current.spec.is_categorical else _numeric_distances
+    return {
+        **_deltas(current, reference),
+        **dict.fromkeys(NUMERIC_DISTANCES + CATEGORICAL_DISTANCES + COMMON_DISTANCES),
+        **measure(current, reference),
+    }
+
+
+def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> dict[str, int]:
+    """How many columns hold values now and did not in the reference (`added`), and the reverse (`missing`)."""
+    now, before = set(current), set(reference)
+    return {"added": len(now - before), "missing": len(before - now)}
+
+
+def main_pvalue(row: Mapping[str, Any]) -> float | None:
+    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is categorical.
+
+    One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison counts each once.
+    """
+    test = row["ks_test"] or row["chi_squared_test"]
+    return test["pvalue"] if test else None
+
+
+def _deltas(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    deltas: dict[str, Any] = {
+        "count_delta": current.count - reference.count,
+        "avg_delta": _difference(current.avg, reference.avg),
+    }
+    for name in ("null", "zeros", "distinct"):
+        deltas[f"percent_{name}_delta"] = _difference(_percent(current, name), _percent(reference, name))
+    return deltas
+
+
+def _percent(profile: ColumnProfile, name: str) -> float | None:
+    if name == "zeros" and profile.spec.is_text:
+        return None
+    parts = {"null": profile.num_nulls, "zeros": profile.num_zeros, "distinct": profile.distinct_count}
+    return profile.percent(parts[name])
+
+
+def _difference(current: float | None, reference: float | None) -> float | None:
+    return None if current is None or reference is None else current - reference
+
+
+def _numeric_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    if not (current.moments.n and reference.moments.n):
+        return {}
+    return {**_by_sketches(current, reference), **_by_bins(current, reference)}
+
+
+def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    assert current.quantile_sketch is not None
+    assert reference.quantile_sketch is not None
+    now = Sample.of(current.quantile_sketch, current.moments)
+    before = Sample.of(reference.quantile_sketch, reference.moments)
+    return {
+        "wasserstein_distance": wasserstein_distance(current.quantile_sketch, reference.quantile_sketch),
+        "mann_whitney_test": mann_whitney_test(now, before),
+        "levene_test": levene_test(now, before),
+    }
+
+
+def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    if current.bin_counts is None or reference.bin_counts is None:
+        return {}
+    if current.bin_edges != reference.bin_edges:
+        raise ValueError(
+            f"Profiles of column {current.spec.name!r} count in different bins and cannot be compared: profile the "
+            "current rows with the reference's edges."
+        )
+    counts = np.array(current.bin_counts), np.array(reference.bin_counts)
+    return {
+        "ks_test": ks_test(*counts),
+        "population_stability_index": population_stability_index(*counts),
+        "hellinger_distance": hellinger_distance(*counts),
+        "kl_divergence": kl_divergence(*counts),
+    }
+
+
+def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
+    if not current.items or not reference.items:
+        return {}
+    categories = sorted(current.items.keys() | reference.items.keys())
+    now = np.array([current.items.get(category, 0) for category in categories])
+    before = np.array([reference.items.get(category, 0) for category in categories])
+    return {
+        "js_distance": js_distance(now, before),
+        "chi_squared_test": chi_squared_test(now, before),
+        "tv_distance": tv_distance(now, before),
+        "l_infinity_distance": l_infinity_distance(now, before),
+        "hellinger_distance": hellinger_distance(now, before),
+        "kl_divergence": kl_divergence(now, before),
+    }

@@ -1,0 +1,1 @@
+"""From landed lines to silver: each line in one place, with its reasons."""

@@ -1,0 +1,130 @@
+"""Taking stock of the landing folders: what is new goes on record in bronze.landed_file, which ingest then reads."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import unquote
+
+from lakehouse.errors import LandingError
+from lakehouse.ingest.landing import Inspected, Listed, UnreadableError, inspect, listing_of
+from lakehouse.ingest.landing import runs as files
+from lakehouse.ingest.landing.runs import FileRecord, Run, Stock, Unread
+from lakehouse.storage.folders import Folder
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.tables import LANDED_FILE, Table
+
+_KNOWN = [column.name for column in LANDED_FILE.columns if column.name != "parts"]
+_THREADS = 4
+
+
+def take_stock(lakehouse: Lakehouse) -> None:
+    """Put on record what has landed since the last time: files to be read, in batches of bounded size, and other news.
+
+    Raises:
+        LandingError: a landing folder cannot be looked at.
+    """
+    store, table = lakehouse.store, lakehouse.catalog.landed_file
+    records = file_records(lakehouse)
+    if not records:
+        records = _of_older_release(lakehouse)
+        _record(lakehouse, records)
+    known = files.newest(records)
+    next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
+    seen_at = dt.datetime.now(dt.UTC)
+    news: list[FileRecord] = []
+    for source in (lakehouse.model.readings, lakehouse.model.labels):
+        folder = Folder(lakehouse.landing).within(source.table)
+        _make(folder)
+        listing = listing_of(folder)
+        looked_into = _inspected(folder, files.to_inspect(listing, known, source.table))
+        stock = Stock(source.table, known, lakehouse.model.stream, seen_at)
+        added = stock.records(listing, looked_into, next_id)
+        next_id += sum(record.status == files.LANDED for record in added)
+        news += added
+    for batch in files.in_batches(news):
+        store.append_rows([record.to_row() for record in batch], table)
+
+
+def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
+    """All that is on record of landed files, but for the parts that they are read in."""
+    return [FileRecord.from_row(row) for row in lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)]
+
+
+def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
+    """Put on record which files of a run cannot be read any more, or are not what they were; whether there are any."""
+    folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
+    lost = []
+    for record in {each.landed_file_id: each for each, _ in run.parts}.values():
+        found = _look(folder, record.source_file)
+        if isinstance(found, Inspected) and found.sha256 == record.sha256:
+            continue
+        why = found.reason if isinstance(found, Unread) else "its content is another"
+        reason = f"it changed before it was read: {why}"
+        place = (record.source, record.source_file, files.UNREADABLE, seen_at)
+        lost.append(FileRecord(*place, landed_file_id=record.landed_file_id, reason=reason))
+    _record(lakehouse, lost)
+    return bool(lost)
+
+
+def _record(lakehouse: Lakehouse, records: Sequence[FileRecord]) -> None:
+    if records:
+        lakehouse.store.append_rows([record.to_row() for record in records], lakehouse.catalog.landed_file)
+
+
+def _make(folder: Folder) -> None:
+    try:
+        folder.make()
+    except OSError as error:
+        raise LandingError(f"{folder.location}: {error.strerror}; name another landing folder") from error
+
+
+def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
+    """What a look into each file found; hashing and unpacking leave the other threads alone."""
+
+    def look(each: Listed) -> tuple[str, Inspected | Unread]:
+        found = _look(folder, each.name)
+        if isinstance(found, Inspected) and found.size != each.size:
+            return each.name, Unread("it is being written; land it by an atomic rename", is_content=False)
+        return each.name, found
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return dict(threads.map(look, listed))
+
+
+def _look(folder: Folder, name: str) -> Inspected | Unread:
+    try:
+        return inspect(folder, name)
+    except UnreadableError as error:
+        return Unread(str(error), is_content=True)
+    except OSError as error:
+        return Unread(error.strerror or str(error), is_content=False)
+
+
+def _of_older_release(lakehouse: Lakehouse) -> list[FileRecord]:
+    """The files that a release without a table of files has read, so that they are not read again.
+
+    Of a micro-batch that was cut off, bronze may have lines that silver has not: its files are read again.
+    """
+    catalog = lakehouse.catalog
+    records = []
+    for table in (catalog.bronze_readings, catalog.bronze_labels):
+        lines = lakehouse.store.arrow(table, columns=["source_file", "landed_at", "ingest_batch"])
+        newest = _newest_commit(Path(lakehouse.store.checkpoint(f"ingest_{table.name}")) / "commits")
+        for row in lines.group_by(["source_file", "landed_at"]).aggregate([("ingest_batch", "max")]).to_pylist():
+            if row["ingest_batch_max"] <= newest:
+                records.append(_legacy(table, row["source_file"], row["landed_at"]))
+    return records
+
+
+def _legacy(table: Table, uri: str, landed_at: dt.datetime) -> FileRecord:
+    name = unquote(uri).rsplit(f"/{table.name}/", 1)[-1]
+    path = f"{table.name}/{name}"
+    return FileRecord(
+        table.name, path, files.LANDED, dt.datetime.now(dt.UTC), modified_at=landed_at, landed_at=landed_at
+    )
+
+
+def _newest_commit(commits: Path) -> int:
+    """The newest micro-batch that was finished; -1 for none."""
+    return max((int(path.name) for path in commits.glob("*") if path.name.isdigit()), default=-1)

@@ -1,0 +1,150 @@
+"""What lies in a landing folder: files of lines, and all else."""
+
+import datetime as dt
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pyarrow import fs
+
+from lakehouse.errors import LandingError
+from lakehouse.storage.folders import Folder
+
+_LINES = re.compile(r".+\.(jsonl|ndjson|json)(\.gz)?", re.IGNORECASE | re.DOTALL)
+_HIDDEN = (".", "_")  # names of what is not finished, by the habit of Spark and Hadoop
+_NOT_UTF8 = "its name is not UTF-8; rename it"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as its folder shows it.
+
+    Attributes:
+        name: its path under the folder, with `/` between the parts.
+        size: in bytes.
+        modified_at: its modification time; None where no calendar has it.
+        signature: differs whenever the file may be another than before.
+    """
+
+    name: str
+    size: int
+    modified_at: dt.datetime | None
+    signature: str
+
+
+@dataclass
+class Listing:
+    """What lies in a folder and its sub-folders.
+
+    Attributes:
+        files: files of lines, by name.
+        left_alone: names of all else: other endings, hidden names, what is no regular file.
+        unreadable: why a file of lines or a sub-folder cannot be looked at, by its name.
+    """
+
+    files: dict[str, Listed] = field(default_factory=dict)
+    left_alone: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, found: "Listed | str | None") -> None:
+        """Adds a file, or why it cannot be looked at; None is no regular file."""
+        if found is None or not is_of_lines(name):
+            self.left_alone.append(name)
+        elif isinstance(found, str):
+            self.unreadable[name] = found
+        else:
+            self.files[name] = found
+
+
+def listing_of(folder: Folder) -> Listing:
+    """Everything in the folder, however deep; links are followed, and a folder is looked into once.
+
+    Raises:
+        LandingError: the folder itself cannot be looked at.
+    """
+    found = Listing()
+    try:
+        if folder.is_local:
+            _add_local(folder, found)
+        else:
+            _add_remote(folder, found)
+    except OSError as error:
+        raise LandingError(f"{folder.location}: {_words(error)}; land files in a folder that can be read") from error
+    return found
+
+
+def is_of_lines(name: str) -> bool:
+    """Whether a file of that name is to be read: its ending says lines, and nothing of its path is hidden."""
+    parts = name.split("/")
+    return bool(_LINES.fullmatch(parts[-1])) and not any(part.startswith(_HIDDEN) for part in parts)
+
+
+def is_gzip_name(name: str) -> bool:
+    """Whether the name says that the file is compressed."""
+    return name.lower().endswith(".gz")
+
+
+def _add_remote(folder: Folder, found: Listing) -> None:
+    system, base = folder.file_system
+    for info in system.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True)):
+        name = info.path.removeprefix(base).lstrip("/")
+        if info.type == fs.FileType.File:
+            found.add(name, Listed(name, info.size, info.mtime, f"{info.mtime_ns}"))
+        elif info.type != fs.FileType.Directory:
+            found.add(name, None)
+
+
+def _add_local(folder: Folder, found: Listing) -> None:
+    state = os.stat(folder.path())  # noqa: PTH116 - pathlib takes no bytes
+    waiting, seen = [""], {(state.st_dev, state.st_ino)}
+    while waiting:
+        inner = waiting.pop()
+        for name, entry in _entries(folder, inner, found):
+            try:
+                state = entry.stat()
+            except OSError as error:  # a link to nothing, or a file that is just gone
+                found.add(name, _words(error))
+                continue
+            if not stat.S_ISDIR(state.st_mode):
+                found.add(name, _listed(name, state))
+            elif (state.st_dev, state.st_ino) not in seen:
+                seen.add((state.st_dev, state.st_ino))
+                waiting.append(name)
+
+
+def _entries(folder: Folder, inner: str, found: Listing) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
+    """What a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes, and goes no further."""
+    try:
+        entries = sorted(os.scandir(folder.path(inner)), key=lambda entry: entry.name)
+    except OSError as error:
+        if not inner:
+            raise
+        found.unreadable[inner] = f"folder: {_words(error)}"
+        return
+    for entry in entries:
+        shown = entry.name.decode("utf-8", "backslashreplace")
+        name = f"{inner}/{shown}" if inner else shown
+        if shown.encode() == entry.name:
+            yield name, entry
+        elif entry.is_dir():
+            found.unreadable[name] = f"folder: {_NOT_UTF8}"
+        else:
+            found.add(name, _NOT_UTF8)
+
+
+def _listed(name: str, state: os.stat_result) -> Listed | None:
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    try:
+        modified_at = _EPOCH + dt.timedelta(microseconds=state.st_mtime_ns // 1_000)
+    except OverflowError:
+        modified_at = None
+    # The time of the last change of any kind is the one that nobody can set.
+    return Listed(name, state.st_size, modified_at, f"{state.st_mtime_ns}:{state.st_ctime_ns}:{state.st_ino}")
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,140 @@
+"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and duplicates.
+
+What has landed is put on record first (bronze.landed_file); each commit of that table is a micro-batch of the stream
+that reads it. So a file is its row there and not its name, and a replay reads what was recorded.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.ingest.landing import runs as files
+from lakehouse.ingest.landing.landed_files import record_lost, take_stock
+from lakehouse.ingest.landing.landed_lines import Task, Written
+from lakehouse.ingest.landing.runs import FileRecord, Run
+from lakehouse.ingest.lines import GIVEN, Columns, columns_of, keys_together
+from lakehouse.ingest.parsing import BlockParser
+from lakehouse.ingest.placement import place
+from lakehouse.ingest.validation import LineRules
+from lakehouse.storage import queries
+from lakehouse.storage.folders import Folder
+from lakehouse.storage.lakehouse import Lakehouse, Source
+from lakehouse.storage.queries import Batch
+from lakehouse.storage.store import Store
+
+QUERY = "ingest"
+_TASK_BYTES = 4 * 2**20
+_TASKS_A_CORE = 4
+
+
+def ingest(lakehouse: Lakehouse, trigger: str) -> None:
+    """Take in what has landed under `<landing>/<source table>/`: once, or for ever at an interval.
+
+    Raises:
+        LandingError: a landing folder cannot be looked at.
+    """
+    seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
+    sources = [table for each in lakehouse.sources for table in (each.bronze, each.silver)]
+    with lakehouse.store.writing(catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources):
+        while True:
+            take_stock(lakehouse)
+            _read(lakehouse)
+            if seconds is None:
+                return
+            time.sleep(seconds)
+
+
+def _read(lakehouse: Lakehouse) -> None:
+    """Read the files that are on record and have not been read."""
+    # A commit of the table is one file of it: one at a time is one batch as it was recorded.
+    looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
+    query = queries.run(lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW)
+    queries.run_all([query], queries.AVAILABLE_NOW)
+
+
+def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
+    """Take in the files of one batch, source by source."""
+    to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
+    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in to_read.orderBy("landed_file_id").collect()]
+    for source in lakehouse.sources:
+        own = [record for record in records if record.source == source.name]
+        for number, run in enumerate(files.in_runs(own)):
+            _take_in(lakehouse, source, run, batch.step(source.name, str(number)))
+
+
+def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
+    """Take in a run; a file that is not there any more, or not as it was, goes on record and is left out."""
+    left = _without_lost(lakehouse, run)
+    while left:
+        try:
+            return _take_in_whole(lakehouse, source, left, batch)
+        except Exception as error:
+            if not record_lost(lakehouse, left):
+                error.add_note(f"while reading {left}")
+                raise
+            left = _without_lost(lakehouse, left)
+    return None
+
+
+def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
+    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they belong."""
+    store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
+    task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
+    if store.has(to_bronze, source.bronze):  # a replay: what bronze holds counts, whatever the files hold by now
+        written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
+    else:
+        written = _written(lakehouse, task, run)
+        store.commit([each.bronze for each in written], source.bronze, to_bronze)
+    store.commit([each.quarantine for each in written], quarantine, batch.transaction(quarantine))
+    keys = keys_together(each.keys for each in written)
+    place(lakehouse, source, run, batch, [each.silver for each in written], keys)
+
+
+def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
+    model, store = lakehouse.model, lakehouse.store
+    bronze, silver, quarantine = map(store.target, (source.bronze, source.silver, lakehouse.catalog.quarantine))
+    in_common = {
+        "ingest_batch": pa.scalar(batch.number, pa.int64()),
+        "ingest_query": pa.scalar(batch.query_id),
+        "ingested_at": pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC")),
+        "source": pa.scalar(source.name),
+    }
+    parser = BlockParser(LineRules(source.settings, model.stream, model.modelled))
+    return Task(Folder(lakehouse.landing), parser, bronze, silver, quarantine, model.key, in_common)
+
+
+def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
+    """What the tasks have written, in the order of the lines: on the driver if it is little, else on the workers."""
+    context = lakehouse.spark.sparkContext
+    most_tasks = _TASKS_A_CORE * context.defaultParallelism
+    parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
+    if run.size < _TASK_BYTES:
+        return [task.take_in(each) for each in parts]
+    written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
+    return written
+
+
+def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> Iterator[Columns]:
+    """The lines of the run that bronze has, in their order."""
+    of_batch = (pc.field("ingest_query") == batch.query_id) & (pc.field("ingest_batch") == batch.number)
+    first, last = run.ids
+    of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
+    if first == last:
+        first_line, end_line = run.lines
+        of_run &= (pc.field("line") >= first_line) & (pc.field("line") < end_line)
+    yield from map(columns_of, store.batches(source.bronze, of_batch & of_run, list(GIVEN)))
+
+
+def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
+    """The run without the files that were lost when they should have been read; None where none is left."""
+    is_lost = pc.field("status") == files.UNREADABLE
+    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
+    lost = {row["landed_file_id"] for row in rows}
+    parts = tuple((record, part) for record, part in run.parts if record.landed_file_id not in lost)
+    return Run(parts) if parts else None

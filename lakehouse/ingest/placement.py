@@ -1,0 +1,97 @@
+"""Where valid rows belong: silver, where their keys are new; a duplicate or a conflict, where a key has come before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.ingest.dispositions import (
+    ACCEPTED,
+    CONFLICT,
+    CORRECTION,
+    DUPLICATE,
+    dispositions,
+    with_corrections,
+)
+from lakehouse.ingest.landing.runs import Run
+from lakehouse.ingest.lines import Keys, in_chunks
+from lakehouse.ingest.validation import CONFLICT as REASON
+from lakehouse.storage.data_files import DataFile
+from lakehouse.storage.lakehouse import Lakehouse, Source
+from lakehouse.storage.queries import Batch
+from lakehouse.storage.store import Store
+from lakehouse.tables import IS_CORRECTION, Table
+
+_CHUNK_LINES = 250_000
+_IN_ORDER = [("landed_file_id", "ascending"), ("line", "ascending")]
+
+
+def place(
+    lakehouse: Lakehouse, source: Source, run: Run, batch: Batch, silver: Sequence[DataFile | None], keys: Keys
+) -> None:
+    """Make the valid rows of a run a part of silver, or look at them chunk by chunk where a key may have come before.
+
+    Args:
+        lakehouse: whose rows they are.
+        source: readings or labels.
+        run: whose lines they are.
+        batch: the step of a micro-batch that they are taken in by.
+        silver: files that hold them, in the order of the lines; not a part of the table yet.
+        keys: theirs.
+    """
+    store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
+    if store.has(transaction, source.silver):
+        store.discard(silver, source.silver)
+    elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
+        store.commit(silver, source.silver, transaction)
+    else:
+        # Chunks are counted by lines of the run, so that a replay cuts them alike.
+        for number, rows in in_chunks(store.contents(silver, source.silver), run, _CHUNK_LINES):
+            _judge(lakehouse, source, rows, batch.step(str(number)))
+        store.discard(silver, source.silver)
+
+
+def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -> None:
+    """Append each row to where it belongs; a table that gets none gets no commit."""
+    store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
+    held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
+    judge = with_corrections if source.takes_corrections else dispositions
+    found = judge(rows, held, key, list(source.settings.columns))
+    repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (DUPLICATE, CONFLICT))
+    store.append_arrow(_accepted(rows, found), source.silver, batch.transaction(source.silver))
+    if len(repeated):
+        lines = _lines_of(store, source.bronze, repeated).append_column("key", repeated[key].cast(pa.string()))
+        _append_lines(store, source, lines, catalog.duplicate, batch)
+    if len(conflicting):
+        lines = _lines_of(store, source.bronze, conflicting)
+        reasons = pa.array([[f"{key}: {REASON}"]] * len(lines), pa.list_(pa.string()))
+        _append_lines(store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch)
+
+
+def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
+    """The rows that silver takes, corrections marked as such."""
+    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=found != CORRECTION)
+    taken = pa.array(np.isin(found, (ACCEPTED, CORRECTION)))
+    columns = [name for name in rows.column_names if name != IS_CORRECTION]
+    return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)
+
+
+def _append_lines(store: Store, source: Source, lines: pa.Table, table: Table, batch: Batch) -> None:
+    named = lines.append_column("source", pa.repeat(source.name, len(lines)))
+    store.append_arrow(named, table, batch.transaction(table))
+
+
+def _lines_of(store: Store, bronze: Table, rows: pa.Table) -> pa.Table:
+    """Bronze's lines that the rows came from, in the order of the rows, which is theirs."""
+    wanted = rows.select(["landed_file_id", "line"])
+    least, greatest = pc.min_max(wanted["line"]).as_py().values()
+    numbered = (pc.field("line") >= least) & (pc.field("line") <= greatest)
+    near = store.arrow(bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique()))
+    once = near.take(pa.array(_first_places(near)))  # from a new checkpoint, bronze may have a line twice
+    return once.join(wanted, ["landed_file_id", "line"], join_type="left semi").sort_by(_IN_ORDER)
+
+
+def _first_places(lines: pa.Table) -> list[int]:
+    pairs = zip(lines["landed_file_id"].to_pylist(), lines["line"].to_pylist(), strict=True)
+    return list({pair: place for place, pair in enumerate(pairs)}.values())

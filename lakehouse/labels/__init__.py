@@ -1,0 +1,1 @@
+"""The labels in force, and what they are joined to."""

@@ -1,0 +1,132 @@
+"""The label batch that a decision rests on: what has landed is now, for no wall clock decides anything."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from lakehouse.instants import moment_of
+from lakehouse.settings import ModelSettings
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.store import since_day
+from lakehouse.tables import IS_CORRECTION
+from lakehouse.versions.ledger import PromotionLedger
+
+LOOK_BACK = dt.timedelta(days=14)
+"""How far back, beyond the label horizon, one looks for what the newest labels have touched."""
+
+_FIRST_STRETCH = dt.timedelta(days=32)
+
+
+def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time: with a champion, the one that the facts have taken in.
+
+    Args:
+        ledger: of promotions.
+        since: as-of of the last decision, before which nothing is looked for.
+    """
+    found = _newest_in_gold if ledger.champion else _newest_in_silver
+    return found(ledger.lakehouse, since)
+
+
+def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time that the facts have taken in; those of the weeks before `near` alone, if it is given."""
+    since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
+    days = since_day(since) if since else None
+    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
+    return max((row["as_of"] for row in rows if row["as_of"]), default=None)
+
+
+def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.datetime64 | None:
+    """The newest of the windows from which on there are at least so many labelled rows; None where all have fewer.
+
+    Args:
+        starts: of the windows; one may come more than once.
+        labelled: rows with a label in each.
+        rows: how many are wanted.
+    """
+    windows, place = np.unique(starts, return_inverse=True)
+    from_each_on = np.bincount(place, labelled, len(windows))[::-1].cumsum()[::-1]
+    return max(windows[from_each_on >= rows], default=None)
+
+
+def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime | None:
+    """When the newest rows began of which a training takes no more; None where there are not so many.
+
+    Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from history.
+
+    Args:
+        lakehouse: whose labelled rows they are.
+        as_of: newest label time that had landed.
+    """
+    store, facts, stretch = lakehouse.store, lakehouse.catalog.window_facts, _FIRST_STRETCH
+    columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
+    first_day = min(store.days(facts), default=as_of.date())
+    while True:
+        since = as_of - stretch
+        newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))
+        starts = newest["start"].cast("timestamp[us]").to_numpy()
+        found = start_of_newest(starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows)
+        if found is not None or since.date() <= first_day:
+            return None if found is None else moment_of(found)
+        stretch *= 2
+
+
+def labelled_readings(lakehouse: Lakehouse) -> int:
+    """How many readings have a label that can be learned."""
+    key = lakehouse.model.key
+    readings = lakehouse.store.read(lakehouse.catalog.readings).select(key)
+    labels = with_active_labels(labels_in_force(lakehouse), lakehouse.model)
+    return readings.join(labels.select(key), key).count()
+
+
+def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFrame:
+    """Silver's labels, one for a key: where a label was corrected, the one that was told last.
+
+    Of labels that were told at the same moment, the one that landed last counts.
+
+    Args:
+        lakehouse: whose labels they are.
+        version: of the Delta table; now without it.
+    """
+    model, store, table = lakehouse.model, lakehouse.store, lakehouse.catalog.labels
+    labels = store.read(table, version)
+    if not has_corrections(lakehouse):
+        return labels
+    last_first = [F.col(name).desc_nulls_last() for name in (model.labels.time, "landed_file_id", "line")]
+    place = F.row_number().over(Window.partitionBy(model.key).orderBy(*last_first))
+    return labels.withColumn("_place", place).where(F.col("_place") == 1).drop("_place")
+
+
+def last_told(labels: pa.Table, model: ModelSettings) -> pa.Table:
+    """The same of labels in Arrow, which must have their place in the landed files."""
+    order = [(model.labels.time, "ascending"), ("landed_file_id", "ascending"), ("line", "ascending")]
+    ordered = labels.sort_by(order).append_column("_place", pa.array(np.arange(len(labels))))
+    last = ordered.group_by(model.key).aggregate([("_place", "max")])["_place_max"]
+    return ordered.take(last.sort()).drop_columns("_place")
+
+
+def has_corrections(lakehouse: Lakehouse) -> bool:
+    """Whether a key may have more than one label."""
+    return lakehouse.store.has_any(lakehouse.catalog.labels, IS_CORRECTION)
+
+
+def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:
+    """The labels but for those of a class that the settings do not name any more."""
+    retired = list(model.retired_classes)
+    return labels.where(~F.col(model.labels.label).isin(retired)) if retired else labels
+
+
+def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time that the facts have taken in: a decision rests on what they know, not on what is coming."""
+    return max(filter(None, (recorded_as_of(lakehouse, since), since)), default=None)
+
+
+def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
+    """The newest label time in silver; files of older labels than the last decision's are skipped."""
+    labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
+    rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))
+    return rows.agg(F.max(label_time).alias("newest")).toArrow()["newest"][0].as_py()

@@ -1,8 +1,0 @@
-"""Landed files: the only modules that read them. What lies in a folder, whether it can be read, and its lines."""
-
-from lakehouse.landing.content import UnreadableError
-from lakehouse.landing.inspection import Inspected, Part, inspect
-from lakehouse.landing.listing import Listed, Listing, listing_of
-from lakehouse.landing.reading import blocks_of
-
-__all__ = ["Inspected", "Listed", "Listing", "Part", "UnreadableError", "blocks_of", "inspect", "listing_of"]

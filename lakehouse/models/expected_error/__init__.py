@@ -1,0 +1,1 @@
+"""How probably a prediction is wrong, by the features."""

@@ -1,0 +1,87 @@
+"""Features of any kind as numbers: what the policy's regions, difficulties and learners are computed from."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from lakehouse.models import Features
+from lakehouse.models.expected_error.spline_logistic import Difficulty, bins_of
+from lakehouse.profiling.coding import coded
+
+_MOST_VALUES = 30
+_TRUTHS = {"true": 1.0, "false": 0.0}
+_IS = "="  # no feature's name holds it
+
+
+def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> tuple[str, ...]:
+    """The columns of the matrix: each numeric feature, then `feature=value` for the values of the others.
+
+    What earlier versions read and the settings do not name any more is among them.
+
+    Args:
+        rows: with the feature columns.
+        features: by kind.
+        known: names that earlier versions were recorded with; theirs stay, so that their regions can be told.
+
+    Returns:
+        Of each feature that is not numeric, the 30 most frequent values and the known ones, in order.
+    """
+    found = set()
+    for name in features.categorical:
+        codes, texts = coded(rows[name])
+        counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+        most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[:_MOST_VALUES]
+        found |= {f"{name}{_IS}{texts[place]}" for place in most}
+    others = [each for each in known if _IS not in each and each not in features.numeric]
+    kept = {each for each in known if _IS in each}
+    return (*features.numeric, *dict.fromkeys(others), *sorted(found | kept))
+
+
+def feature_of(name: str) -> str:
+    """The feature that a column of the matrix is made from."""
+    return name.split(_IS, maxsplit=1)[0]
+
+
+def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+    """The features as numbers: rows × names; NaN where the value, or the whole column, is missing."""
+    matrix = np.empty((len(rows), len(names)))
+    for place, name in enumerate(names):
+        column, _, value = name.partition(_IS)
+        if column not in rows.column_names:
+            matrix[:, place] = np.nan
+        elif _IS not in name:
+            matrix[:, place] = rows[column].cast(pa.float64(), safe=False).to_numpy()  # beyond 2**53 the nearest
+        else:
+            matrix[:, place] = _is_value(rows[column], value)
+    return matrix
+
+
+def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
+    """Whether each value is the one of this text; NaN where it is missing."""
+    if pa.types.is_floating(column.type):  # a truth value, which an older release took for a text
+        numbers = column.to_numpy()
+        return np.where(np.isnan(numbers), np.nan, numbers == _TRUTHS.get(value, np.inf))
+    codes, known = coded(column)
+    wanted = known.index(value) if value in known else -2
+    return np.where(codes < 0, np.nan, codes == wanted)
+
+
+@dataclass(frozen=True)
+class CallBins:
+    """How a version's calls are binned: by kind and by how hard the row is for it."""
+
+    difficulty: Difficulty
+    names: tuple[str, ...]
+
+    @classmethod
+    def of_record(cls, text: str) -> "CallBins":
+        """Those of a policy record, as JSON."""
+        record = json.loads(text)
+        return cls(Difficulty.from_json(record["difficulty"]), tuple(record["names"]))
+
+    def bins(self, rows: pa.Table, kinds: np.ndarray) -> np.ndarray:
+        """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind)."""
+        return bins_of(self.difficulty, matrix_of(rows, self.names), kinds)

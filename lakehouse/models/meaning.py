@@ -1,0 +1,73 @@
+"""What a version means: the classes behind its codes, by value, and the columns that it reads, by name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from lakehouse.models.problems import Classification, Problem, Regression, problem_of
+from lakehouse.models.trials import Features, features_of
+from lakehouse.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What was meant when a version was trained; it stays so whatever the settings say by now.
+
+    Attributes:
+        problem: its classes by their codes, or the tolerance of a number.
+        features: the columns that it reads.
+        paths: for each of them, where its values stood in a line.
+    """
+
+    problem: Problem
+    features: Features
+    paths: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, model: ModelSettings) -> "Meaning":
+        """What is meant by the settings."""
+        features = features_of(model)
+        return cls(problem_of(model), features, {name: model.readings.path_of(name) for name in features.names})
+
+    @classmethod
+    def of_older_release(cls, pipeline: Pipeline, problem: Problem) -> "Meaning":
+        """What a version meant that was trained by a release which kept the model alone."""
+        encoder = pipeline[0]
+        columns = {name: tuple(read) for name, _, read in encoder.transformers}
+        features = Features(columns.get("number", ()), columns.get("text", ()))
+        return cls(problem, features, {name: (name,) for name in features.names})
+
+    def to_json(self) -> str:
+        """As it is kept."""
+        return json.dumps(
+            {"format": 1, **vars(self.problem), **vars(self.features), "paths": self.paths}, sort_keys=True
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Meaning":
+        """The inverse of `to_json`."""
+        kept: dict[str, Any] = json.loads(text)
+        problem: Problem
+        if "classes" in kept:
+            problem = Classification(tuple(kept["classes"]), kept["positive"], tuple(kept["retired"]))
+        else:
+            problem = Regression(kept["tolerance"])
+        features = Features(tuple(kept["numeric"]), tuple(kept["categorical"]))
+        return cls(problem, features, {name: tuple(path) for name, path in kept["paths"].items()})
+
+    def difference(self, settings: "Meaning") -> str | None:
+        """What of the settings' meaning this version does not share, in words; None where it shares all."""
+        parts = []
+        if isinstance(settings.problem, Classification) and isinstance(self.problem, Classification):
+            known = self.problem.active
+            new = [str(each) for each in settings.problem.active if each not in known]
+            gone = [str(each) for each in known if each not in settings.problem.active]
+            parts += [f"does not know the class {name}" for name in new]
+            parts += [f"knows the class {name}, which the settings do not" for name in gone]
+        own, wanted = set(self.features.names), set(settings.features.names)
+        parts += [f"does not read {name}" for name in sorted(wanted - own)]
+        parts += [f"reads {name}, which the settings do not name" for name in sorted(own - wanted)]
+        return "; ".join(parts) or None

@@ -1,0 +1,1 @@
+"""Windows, their facts, and the metric tables."""

@@ -1,0 +1,245 @@
+"""Which windows a micro-batch touched, and the facts of a base window from its rows."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from lakehouse.models import Classification, Problem, Regression
+from lakehouse.models.expected_error.encoding import CallBins, feature_of
+from lakehouse.monitoring.windows import Segment, WindowFacts
+from lakehouse.profiling.baseline import to_document
+from lakehouse.profiling.coding import coded
+from lakehouse.profiling.columns import ColumnSpec, text_of
+from lakehouse.profiling.profile import ColumnProfile
+from lakehouse.profiling.sketches import BASELINE_VALUES, WINDOW_VALUES
+from lakehouse.quality.classification import QualityFacts
+from lakehouse.quality.facts import Quality
+from lakehouse.quality.regression import RegressionFacts
+from lakehouse.scoring.transforms import outcome_specs
+from lakehouse.settings import ModelSettings
+from lakehouse.settings.reserved import PREDICTION
+from lakehouse.tables import Catalog
+
+LABEL = "label"
+UNRETRAINED = "_unretrained"  # what the first model would have predicted; no model's column begins so
+SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
+
+
+@dataclass(frozen=True)
+class Profiling:
+    """How rows become facts.
+
+    Attributes:
+        specs: the monitored columns.
+        edges: bin edges of the numeric ones.
+        label: name of the label column.
+        problem: what is predicted.
+        trained_spans: for each version, the event times of the first and the last row that it was trained on.
+        call_bins: for each version with a policy record, how its calls are binned by difficulty.
+    """
+
+    specs: tuple[ColumnSpec, ...]
+    edges: Mapping[str, tuple[float, ...]]
+    label: str
+    problem: Problem
+    trained_spans: Mapping[str, tuple[dt.datetime, dt.datetime]]
+    call_bins: Mapping[str, CallBins] = field(default_factory=dict)
+
+
+def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
+    """The monitored columns: features and other readings, and what is predicted of them."""
+    kinds = {name: model.readings.columns[name].type for name in (*model.predictions.features, *model.metrics.columns)}
+    readings = [
+        ColumnSpec(name, kind, "categorical" if kind in ("string", "boolean") else "numeric")
+        for name, kind in kinds.items()
+    ]
+    return (*readings, *outcome_specs(model))
+
+
+def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
+    """One frame of what can touch a window: new predictions by their event time, new labels by their key."""
+    new_predictions = predictions.select(
+        F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
+    )
+    return new_predictions.unionByName(
+        labels.select(F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment"))
+    )
+
+
+def window_start(time: str, width: dt.timedelta) -> Column:
+    """The start of the window of that width, an hour at most, that holds a row's moment."""
+    seconds = int(width.total_seconds())
+    moment = F.col(time).cast("bigint")
+    return F.timestamp_seconds(moment - F.pmod(moment, F.lit(seconds)))
+
+
+def primary_rows(
+    predictions: DataFrame, labels: DataFrame, readings: DataFrame | None, model: ModelSettings
+) -> DataFrame:
+    """Predictions with the label and its time (null where none came) and, if given, all columns of their readings."""
+    told = labels.select(model.key, model.labels.label, model.labels.time)
+    if readings is not None:
+        others = [name for name in model.readings.columns if name not in predictions.columns]
+        predictions = predictions.join(readings.select(model.key, *others), model.key, "left")
+    return predictions.join(told, model.key, "left")
+
+
+def primary_schema(catalog: Catalog, model: ModelSettings) -> StructType:
+    """The columns of `primary_rows`, with all columns of the readings."""
+    told = [catalog.labels.schema[name] for name in (model.labels.label, model.labels.time)]
+    own = catalog.predictions.schema.names
+    others = [catalog.readings.schema[name] for name in model.readings.columns if name not in own]
+    return StructType([*catalog.predictions.schema, *others, *told])
+
+
+def is_wide(model: ModelSettings) -> bool:
+    """Whether the metrics may ask for columns that predictions do not have."""
+    return bool(model.metrics.columns or model.metrics.slices or model.metrics.custom)
+
+
+def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str]) -> DataFrame:
+    """The primary rows, once for each segment that they are in, with the columns of SEGMENT."""
+    parts = primary.select("*", F.explode(_slices(slices)).alias("_slice"))  # no model's column begins so
+    return parts.select(
+        *primary.columns,
+        window_start(model.event_time, model.metrics.base_window).alias("_window"),
+        F.col("model_version").alias("_version"),
+        F.col("_slice.key").alias("_slice_key"),
+        F.col("_slice.value").alias("_slice_value"),
+    )
+
+
+def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType) -> DataFrame:
+    """The facts of each base window × version × slice among the rows, in the columns of `schema`; custom ones are not.
+
+    Args:
+        rows: whole base windows of `in_segments`.
+        model: names the columns.
+        profiling: how rows become facts.
+        schema: the columns of `WindowFacts.to_row`.
+    """
+    classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
+    binned_by = (feature_of(name) for bins in profiling.call_bins.values() for name in bins.names)
+    columns = dict.fromkeys([*(spec.name for spec in profiling.specs), *binned_by])
+    needed = rows.select(
+        *SEGMENT,
+        F.col(model.key).alias("_key"),
+        F.col(model.event_time).alias("_moment"),
+        *([UNRETRAINED] if UNRETRAINED in rows.columns else []),
+        *(F.col(name) for name in columns if name in rows.columns),
+        *(_probability(text_of(each)).alias(f"_p{n}") for n, each in enumerate(classes)),
+    )
+    return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
+
+
+def _probability(label: str) -> Column:
+    """Of a class; 0 by a version that did not know it."""
+    return F.when(F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0)))
+
+
+def _slices(expressions: Iterable[str]) -> Column:
+    """The slices that a row is in: the whole table, and of each expression the one of its value."""
+    whole = F.struct(F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value"))
+    parts = [F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value")) for each in expressions]
+    return F.array(whole, *parts)
+
+
+def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], pa.Table]:
+    arrow_schema = to_arrow_schema(schema, timezone="UTC")
+
+    def profile(rows: pa.Table) -> pa.Table:
+        ordered = rows.sort_by("_key")  # the same sums to the last digit, however the rows were partitioned
+        return pa.Table.from_pylist([_facts_of(ordered, profiling).to_row()], arrow_schema)
+
+    return profile
+
+
+def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
+    version = rows["_version"][0].as_py()
+    return WindowFacts(
+        start=rows["_window"][0].as_py(),
+        segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
+        n_in_training=int(pc.sum(_is_in_training(rows, version, profiling)).as_py()),
+        quality=_quality_of(rows, profiling),
+        columns=profiles_of(rows, profiling.specs, profiling.edges),
+        by_difficulty=_by_difficulty(rows, version, profiling),
+    )
+
+
+def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[int, tuple[int, int]]:
+    """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained on."""
+    bins, problem = profiling.call_bins.get(version), profiling.problem
+    if bins is None or rows["_slice_key"][0].is_valid:
+        return {}
+    rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))
+    calls, labels = (_as_targets(rows[name], problem) for name in (PREDICTION, profiling.label))
+    known = problem.is_known(calls) & problem.is_known(labels)
+    if not known.any():
+        return {}
+    calls, labels = calls[known], labels[known]
+    places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(calls))
+    labelled, wrong = np.bincount(places), np.bincount(places, ~problem.is_right(calls, labels))
+    return {int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)}
+
+
+def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
+    """Predictions or labels as the problem has them, unknown where there is none."""
+    if isinstance(problem, Classification):
+        return coded(column).places_in([text_of(each) for each in problem.classes])
+    return column.cast(pa.float64()).to_numpy()
+
+
+def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
+    problem, others = profiling.problem, rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None
+    if isinstance(problem, Regression):
+        values = (rows[PREDICTION].to_pylist(), rows[profiling.label].to_pylist())
+        return RegressionFacts.of(*values, problem.tolerance, None if others is None else others.to_pylist())
+    names = [f"_p{n}" for n in range(len(problem.classes))]
+    return QualityFacts.of(
+        rows[PREDICTION],
+        rows[profiling.label],
+        rows.select(names).to_pandas(),
+        problem.classes,
+        problem.positive if problem.is_binary else None,
+        others,
+    )
+
+
+def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Array:
+    """Which rows lie between the first and the last one that the version was trained on."""
+    moments, span = rows["_moment"], profiling.trained_spans.get(version)
+    if span is None:
+        return pa.repeat(False, len(rows))
+    first, last = (pa.scalar(each, moments.type) for each in span)
+    return pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
+
+
+def profiles_of(
+    rows: pa.Table,
+    specs: Iterable[ColumnSpec],
+    edges: Mapping[str, tuple[float, ...]],
+    kept: int = WINDOW_VALUES,
+) -> dict[str, ColumnProfile]:
+    """The profile of each monitored column that the rows have; arguments as for `ColumnProfile.of`."""
+    present = [spec for spec in specs if spec.name in rows.column_names]
+    return {spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept) for spec in present}
+
+
+def profiled_parts(rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mapping[str, tuple[float, ...]]) -> DataFrame:
+    """The profile of each batch of the rows, as a JSON document in the column `document`."""
+
+    def profile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            columns = profiles_of(pa.Table.from_batches([batch]), specs, edges, BASELINE_VALUES)
+            yield pa.RecordBatch.from_pydict({"document": [json.dumps(to_document(columns))]})
+
+    return rows.mapInArrow(profile, "document string")

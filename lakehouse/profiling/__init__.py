@@ -1,0 +1,1 @@
+"""Profiles of columns that merge: bins, moments, histograms, sketches."""

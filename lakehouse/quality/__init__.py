@@ -1,0 +1,1 @@
+"""How good predictions are, from counts and sums that merge."""

@@ -1,0 +1,280 @@
+"""What the policy knows: counts from gold, labelled rows, each version's record, and which rows a model is fit on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lakehouse.models import Classification, Problem
+from lakehouse.models.expected_error.spline_logistic import Difficulty
+
+_EVEN = 0.5
+_TWO_CLASSES = Classification((0, 1), 1)
+
+
+@dataclass(frozen=True)
+class BinCounts:
+    """Labelled predictions of versions that were not trained on them; a place per hour × version × difficulty bin.
+
+    Attributes:
+        hour: start of the hour, event time, datetime64.
+        version: registered version that predicted, a whole number.
+        bin: kind of the call × number of difficulty bins + difficulty bin of the call under that version.
+        labelled: rows whose label has come.
+        wrong: how many of them the version got wrong.
+    """
+
+    hour: np.ndarray
+    version: np.ndarray
+    bin: np.ndarray
+    labelled: np.ndarray
+    wrong: np.ndarray
+
+    def take(self, where: np.ndarray) -> "BinCounts":
+        """The places of this mask."""
+        columns = (self.hour, self.version, self.bin, self.labelled, self.wrong)
+        return BinCounts(*(column[where] for column in columns))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows, in order of event time.
+
+    Attributes:
+        names: the features.
+        features: rows × features; numbers, NaN where missing, text as one column per value.
+        codes: each label as the problem has it: a class code, or a number.
+        made: event time, datetime64.
+        told: when the label came, datetime64.
+        problem: what the labels are of.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    codes: np.ndarray
+    made: np.ndarray
+    told: np.ndarray
+    problem: Problem = _TWO_CLASSES
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def only(self, names: tuple[str, ...]) -> "Rows":
+        """The rows with these features alone."""
+        columns = [self.names.index(name) for name in names]
+        return replace(self, names=names, features=self.features[:, columns])
+
+    def take(self, where: np.ndarray | slice) -> "Rows":
+        """The rows at these places, or of this mask."""
+        return Rows(
+            self.names, self.features[where], self.codes[where], self.made[where], self.told[where], self.problem
+        )
+
+    def wrong(self, calls: np.ndarray) -> np.ndarray:
+        """Which of the calls, one for each row, are wrong."""
+        return ~self.problem.is_right(calls, self.codes)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of features, and the kind of label that is not true in it any more.
+
+    Attributes:
+        sides: feature, low, high; infinite where open. A row lies in the box where low < value <= high for each.
+        code: of the kind; all numbers are of one.
+    """
+
+    sides: tuple[tuple[str, float, float], ...]
+    code: int
+
+    def is_of(self, rows: "Rows") -> bool:
+        """Whether the rows have all of its features."""
+        return all(name in rows.names for name, _, _ in self.sides)
+
+    def box(self, rows: "Rows") -> np.ndarray:
+        """Which rows lie in the box; one whose value is missing does not."""
+        inside = np.ones(len(rows), dtype=bool)
+        for name, low, high in self.sides:
+            column = rows.features[:, rows.names.index(name)]
+            inside &= (column > low) & (column <= high)
+        return inside
+
+    def contradicts(self, rows: "Rows") -> np.ndarray:
+        """Which rows lie in the box and have a label of the kind."""
+        return self.box(rows) & (rows.problem.kind_of(rows.codes) == self.code)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often a version erred in cross-fitting, by kind of call and difficulty bin.
+
+    Attributes:
+        judged: rows, a place per kind of the call × number of difficulty bins + difficulty bin of the call.
+        wrong: how many of them it got wrong, likewise.
+    """
+
+    judged: np.ndarray
+    wrong: np.ndarray
+
+
+@dataclass(frozen=True)
+class Border:
+    """An outer part of a feature, in which the calls of a kind go wrong if a border of the rule moves.
+
+    Attributes:
+        region: where, and the kind of the calls.
+        errors: of a version in it.
+    """
+
+    region: Region
+    errors: Errors
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What an archived version would have called the rows, whose rule may be back.
+
+    Attributes:
+        bins: kind of each of its calls × number of difficulty bins + difficulty bin of that call under it.
+        differs: whether at most one of its call and the one of production can be right.
+    """
+
+    bins: np.ndarray
+    differs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest of an epoch's labelled predictions row by row, with what counts do not tell.
+
+    Attributes:
+        counts: a place per row.
+        rows: their features.
+        archived: by archived version whose rule may be back, what it would have called them.
+    """
+
+    counts: BinCounts
+    rows: Rows
+    archived: Mapping[int, Otherwise]
+
+    def take(self, where: np.ndarray) -> "Recent":
+        """The rows of this mask."""
+        archived = {version: Otherwise(o.bins[where], o.differs[where]) for version, o in self.archived.items()}
+        return Recent(self.counts.take(where), self.rows.take(where), archived)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A region whose border moves: where the calls of one kind will be wrong, as a model of the features.
+
+    Attributes:
+        names: the features that the model reads, in its order.
+        wrong: P(a call of the kind is wrong) in its second column, as of a little after the newest row.
+        code: of the kind of label that is not true there any more.
+    """
+
+    names: tuple[str, ...]
+    wrong: Difficulty
+    code: int
+
+    def contradicts(self, rows: "Rows") -> np.ndarray:
+        """Which rows have a label of the kind where it is more likely wrong than not."""
+        columns = [rows.names.index(name) for name in self.names]
+        found = rows.problem.kind_of(rows.codes) == self.code
+        found[found] = self.wrong.chances(rows.features[found][:, columns])[:, 1] > _EVEN
+        return found
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of a stretch of time, but for those in regions that later rows contradict.
+
+    Attributes:
+        start: event time of the first row; None from the beginning.
+        end: event time before which they lie; None up to the newest.
+        without: regions whose rows are left out.
+    """
+
+    start: np.datetime64 | None
+    end: np.datetime64 | None = None
+    without: tuple[Region | Moving, ...] = ()
+
+    def mask(self, rows: Rows) -> np.ndarray:
+        """Which of the rows it takes."""
+        taken = np.ones(len(rows), dtype=bool)
+        if self.start is not None:
+            taken &= rows.made >= self.start
+        if self.end is not None:
+            taken &= rows.made < self.end
+        for region in self.without:
+            taken &= ~region.contradicts(rows)
+        return taken
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rows that a model is fit on, as a rule instead of a copy: stretches of time without contradicted regions."""
+
+    segments: tuple[Segment, ...]
+
+    def mask(self, rows: Rows) -> np.ndarray:
+        """Which of the rows it takes."""
+        return np.logical_or.reduce([segment.mask(rows) for segment in self.segments])
+
+    @property
+    def end(self) -> np.datetime64:
+        """Event time before which all its rows lie; it is known of an archived pool only."""
+        ends = [segment.end for segment in self.segments]
+        return max(end for end in ends if end is not None)
+
+    def until(self, end: np.datetime64) -> "Pool":
+        """The same without what came at `end` or after."""
+        kept = [segment for segment in self.segments if segment.start is None or segment.start < end]
+        return Pool(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it follows a change that was still going on."""
+        return any(isinstance(region, Moving) for segment in self.segments for region in segment.without)
+
+    def without(self, regions: tuple[Region | Moving, ...]) -> "Pool":
+        """The same without the rows in the regions."""
+        return Pool(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
+
+    def plus(self, segment: Segment) -> "Pool":
+        """The same and one more segment."""
+        return Pool((*self.segments, segment))
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """What is on record of a version: from its training, and from the promotion that last made it champion.
+
+    Attributes:
+        version: registered version, a whole number.
+        as_of: newest label time that had landed when it was trained, or brought back.
+        epoch: as-of of the alarm whose change it answers; of the first training for a first model.
+        changed_at: where that change began; None for a first model.
+        pool: the rows that it was fit on, open towards the newest.
+        reference: version in production at the alarm, which the change is told by; None for a first model.
+        since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
+        errors: on the rows that it was cross-fitted on.
+        difficulty: model of what is hard for it.
+        borders: where a border of the rule may move; the same regions for all versions of an epoch.
+        disputes: by earlier version, the errors on the rows since the change that it calls otherwise.
+    """
+
+    version: int
+    as_of: np.datetime64
+    epoch: np.datetime64
+    changed_at: np.datetime64 | None
+    pool: Pool
+    reference: int | None
+    since_change: int
+    errors: Errors
+    difficulty: Difficulty
+    borders: tuple[Border, ...] = ()
+    disputes: Mapping[int, Errors] = field(default_factory=dict)
+
+
+Records = Mapping[int, VersionRecord]

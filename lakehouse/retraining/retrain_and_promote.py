@@ -1,0 +1,50 @@
+"""Decide, train, judge, promote: the loop over Delta tables and MLflow."""
+
+import time
+
+from lakehouse.instants import instant, moment_of
+from lakehouse.labels.label_batch import newest_label
+from lakehouse.models import problem_of
+from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.promoted_models import PromotedModels
+from lakehouse.retraining.spark_trainer import SparkTrainer
+from lakehouse.retraining.table_ledger import TableLedger
+from lakehouse.retraining.table_predictions import TablePredictions
+from lakehouse.storage import queries
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.versions.promotion import finish_alias_move
+
+
+def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
+    """Decides as of the newest label batch, and acts on it: once, or for ever at an interval.
+
+    Returns:
+        Whether a model was promoted (once).
+    """
+    seconds = queries.interval_seconds(trigger)
+    while True:
+        with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
+            promoted = _step(lakehouse)
+        if seconds is None:
+            return promoted
+        time.sleep(seconds)
+
+
+def _step(lakehouse: Lakehouse) -> bool:
+    """One night; nothing where no label has come yet."""
+    ledger, model = TableLedger(lakehouse), lakehouse.model
+    finish_alias_move(ledger.versions)
+    last = max((moment_of(entry.as_of) for entry in ledger.decisions), default=None)
+    as_of = newest_label(ledger.versions, last)
+    if as_of is None:
+        return False
+    models = PromotedModels(ledger.versions)
+    world = World(
+        problem_of(model),
+        model.policy,
+        model.training.first_after,
+        ledger,
+        lambda history: TablePredictions(models, as_of, history),
+        lambda decision, history: SparkTrainer(models, decision, as_of, history),
+    )
+    return Night(instant(as_of), world).run()

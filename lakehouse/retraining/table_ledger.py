@@ -1,0 +1,175 @@
+"""The loop's ledger over `gold.decision` and `gold.promotion`: read once a step, written before anything is done."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lakehouse.instants import instant, moment_of
+from lakehouse.retraining.policy.decide import KEEP, TRAIN_FIRST, WAIT, Decision
+from lakehouse.retraining.policy.detection.diagnose import Diagnosis
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.gate import GateResult
+from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
+from lakehouse.retraining.ports import Judged
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.store import Row
+from lakehouse.versions.actions import LOOP, REFUSE
+from lakehouse.versions.ledger import PromotionLedger
+from lakehouse.versions.promotion import move_back, record_result
+
+LABEL_OUTAGE = "blind"
+"""Action of a row of gold.decision that tells of overdue labels; no decision."""
+
+HELD_FOR_APPROVAL = "approval"
+
+
+class TableLedger:
+    """See `ports.Ledger`.
+
+    Attributes:
+        versions: the ledger of promotions.
+        decisions: see `Ledger`.
+        promotions: see `Ledger`.
+    """
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Reads both tables."""
+        self._lakehouse = lakehouse
+        self.versions = PromotionLedger(lakehouse)
+        rows = lakehouse.store.rows(lakehouse.catalog.decision)
+        rows = sorted(rows, key=lambda row: (row["as_of"], row["decided_at"]))
+        self._outages = {row["as_of"] for row in rows if row["action"] == LABEL_OUTAGE}
+        decided = (row for row in rows if row["action"] != LABEL_OUTAGE)
+        self.decisions = [DecisionEntry(instant(row["as_of"]), decision_of(row)) for row in decided]
+        self.promotions = list(map(entry_of, self.versions.rows))
+        self._history: History | None = None
+
+    @property
+    def history(self) -> History:
+        """See `Ledger`."""
+        if self._history is None:
+            self._history = history_of(self.promotions, self.decisions)
+        return self._history
+
+    def held(self, decision: Decision) -> Decision:
+        """See `Ledger`: what was asked for stays among the reasons."""
+        waiting = self.versions.waiting
+        if self._lakehouse.model.approval != "manual" or not decision.retrain or waiting is None:
+            return decision
+        words = f"version {waiting['to_version']} waits for approval since {waiting['as_of']:%Y-%m-%d %H:%M}"
+        action = WAIT if decision.action == TRAIN_FIRST else KEEP
+        return replace(decision, action=action, rule=HELD_FOR_APPROVAL, reasons=(words, *decision.reasons))
+
+    def record_decision(
+        self, as_of: np.datetime64, decision: Decision, diagnosis: Diagnosis | None, remarks: Sequence[str]
+    ) -> None:
+        """See `Ledger`."""
+        drift = diagnosis.sentences if diagnosis and diagnosis.kinds else ()
+        row = row_of(decision) | {"reasons": [*decision.reasons, *drift, *remarks]}
+        if diagnosis:
+            row |= {
+                "confidence": diagnosis.confidence,
+                "drift_kind": list(diagnosis.kinds),
+                "region": list(diagnosis.where),
+                "advice": diagnosis.advice,
+            }
+        self._append(as_of, row)
+        self.decisions.append(DecisionEntry(as_of, decision))
+        self._history = None
+
+    def record_outage(self, as_of: np.datetime64, since: np.datetime64) -> None:
+        """See `Ledger`."""
+        newest, began = moment_of(as_of), moment_of(since)
+        if newest in self._outages:
+            return
+        words = f"blind since {began:%Y-%m-%d %H:%M}: labels are overdue, the newest is of {newest:%Y-%m-%d %H:%M}"
+        advice = "find out why no labels come; nothing is known till then"
+        row = {"action": LABEL_OUTAGE, "retrain": False, "rule": "label_outage", "reasons": [words], "evidence": {}}
+        self._append(as_of, row | {"change_at": began, "advice": advice})
+        self._outages.add(newest)
+
+    def record_no_challenger(self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]) -> None:
+        """See `Ledger`."""
+        row = {"action": REFUSE, "who": LOOP, "reason": reason, "evidence": dict(evidence)}
+        self.versions.record({"as_of": moment_of(as_of), **row})
+        self._promotions_grew()
+
+    def record_result(self, as_of: np.datetime64, decision: Decision, judged: Judged) -> bool:
+        """See `Ledger`."""
+        result, version = judged.result, self.versions.version(str(judged.version))
+        row = {
+            "as_of": moment_of(as_of),
+            "reason": f"{decision.reasons[0]}; {result.reason}",
+            "evidence": dict(result.evidence),
+        }
+        promoted = record_result(self.versions, version, result.passed, row, judged.record.to_json())
+        self._promotions_grew()
+        return promoted
+
+    def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:
+        """See `Ledger`."""
+        why = {"reason": result.reason, "evidence": dict(result.evidence)}
+        move_back(self.versions, moment_of(as_of), str(version), LOOP, why)
+        self._promotions_grew()
+
+    def _append(self, as_of: np.datetime64, row: Mapping[str, Any]) -> None:
+        lakehouse, champion = self._lakehouse, self.versions.champion
+        catalog, store = lakehouse.catalog, lakehouse.store
+        common = {
+            "as_of": moment_of(as_of),
+            "model_version": champion,
+            "table_versions": store.versions(catalog.window_facts, catalog.labels),
+            "decided_at": dt.datetime.now(dt.UTC),
+        }
+        store.append_rows([{**common, **row}], catalog.decision)
+
+    def _promotions_grew(self) -> None:
+        self.promotions.append(entry_of(self.versions.rows[-1]))
+        self._history = None
+
+
+def row_of(decision: Decision) -> dict[str, Any]:
+    """The columns of gold.decision that a decision is read from again."""
+    between = decision.change_between
+    return {
+        "action": decision.action,
+        "retrain": decision.retrain,
+        "rule": decision.rule,
+        "reasons": list(decision.reasons),
+        "evidence": dict(decision.evidence),
+        "change_at": None if decision.change_at is None else moment_of(decision.change_at),
+        "change_between": between and {"from": moment_of(between[0]), "to": moment_of(between[1])},
+        "gate_confidence": decision.confidence,
+        "is_certain": decision.sure,
+    }
+
+
+def decision_of(row: Row) -> Decision:
+    """The decision of a row of gold.decision; releases before 0.3 kept two of its fields among the evidence."""
+    evidence, between = dict(row["evidence"]), row["change_between"]
+    confidence, is_certain = evidence.pop("needed", 0.0), bool(evidence.pop("sure", 1.0))
+    return Decision(
+        row["action"],
+        row["rule"],
+        tuple(row["reasons"]),
+        evidence,
+        None if row["change_at"] is None else instant(row["change_at"]),
+        None if between is None else (instant(between["from"]), instant(between["to"])),
+        confidence if row["gate_confidence"] is None else row["gate_confidence"],
+        is_certain if row["is_certain"] is None else row["is_certain"],
+    )
+
+
+def entry_of(row: Row) -> PromotionEntry:
+    """What the policy reads of a row of gold.promotion."""
+    return PromotionEntry(
+        instant(row["as_of"]),
+        row["action"],
+        row["who"] == LOOP,
+        None if row["to_version"] is None else int(row["to_version"]),
+        PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
+        None if row["changed_at"] is None else instant(row["changed_at"]),
+    )

@@ -1,0 +1,67 @@
+"""The labelled rows of a training: the newest ones, at recorded Delta versions."""
+
+import datetime as dt
+from collections.abc import Mapping
+
+import pandas as pd
+from pyspark.sql import functions as F
+
+from lakehouse.labels.label_batch import labels_in_force, start_of_trainable, with_active_labels
+from lakehouse.labels.labelled_rows import LABEL_TIME
+from lakehouse.models import Features
+from lakehouse.models.expected_error.encoding import feature_of
+from lakehouse.retraining.policy.history import History
+from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
+from lakehouse.storage.store import covering_keys_of
+from lakehouse.versions.feature_columns import sources_of, with_features
+from lakehouse.versions.ledger import PromotionLedger
+
+
+class TrainingRows(LabelledFrame):
+    """Labelled rows that may be trained on.
+
+    Attributes:
+        versions: Delta versions that they were read at, by table.
+        current: the columns of the policy's matrix that belong to features of the settings.
+    """
+
+    def __init__(self, models: PromotedModels, frame: pd.DataFrame, history: History, versions: Mapping[str, int]):
+        """As `LabelledFrame`, with the versions."""
+        super().__init__(models, frame, history)
+        features = set(models.lakehouse.model.predictions.features)
+        self.versions = versions
+        self.current = tuple(name for name in self.rows.names if feature_of(name) in features)
+
+
+def training_rows(models: PromotedModels, as_of: dt.datetime, history: History) -> TrainingRows:
+    """The newest labelled rows, at the Delta versions of now; `as_of` is the newest label time that has landed."""
+    lakehouse = models.lakehouse
+    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
+    frame = labelled_rows(models.ledger, versions, as_of, models.features(history))
+    return TrainingRows(models, frame, history, versions)
+
+
+def labelled_rows(
+    ledger: PromotionLedger, versions: Mapping[str, int], as_of: dt.datetime, features: Features
+) -> pd.DataFrame:
+    """The newest labelled readings, in order of event time, at the given Delta versions (of that label time).
+
+    Rows whose label is a class that the settings do not name any more are left out. What is read grows with
+    `training.max_rows`, not with history: gold tells where so many rows begin.
+    """
+    lakehouse = ledger.lakehouse
+    model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
+    readings = store.read(catalog.readings, versions[catalog.readings.full_name])
+    labels = with_active_labels(labels_in_force(lakehouse, versions[catalog.labels.full_name]), model)
+    since = start_of_trainable(lakehouse, as_of)
+    if since is not None:
+        readings = readings.where(F.col(model.event_time) >= F.lit(since))
+        labels = labels.where(covering_keys_of(readings, model.key))
+    sources = sources_of(ledger, catalog.readings, features.names)
+    others = list(dict.fromkeys([model.key, model.event_time, *model.metrics.columns]))
+    told = F.col(model.labels.time).alias(LABEL_TIME)
+    joined = with_features(readings, sources, others).join(
+        labels.select(model.key, told, model.labels.label), model.key
+    )
+    newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
+    return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""From readings to predictions, by the version in production."""

@@ -1,0 +1,149 @@
+"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch was first tried."""
+
+import datetime as dt
+import time
+from functools import cache
+
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.errors import RegistryError
+from lakehouse.models import Meaning, Regression, difference_of, load
+from lakehouse.scoring.transforms import ScoringModel, with_prediction
+from lakehouse.settings.reserved import POSITION, PREDICTION
+from lakehouse.storage import queries
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.queries import Batch
+from lakehouse.storage.store import Row, covering_keys_of
+from lakehouse.versions.feature_columns import sources_of, with_features
+from lakehouse.versions.ledger import PromotionLedger
+
+QUERY = "score"
+
+
+class Scorer:
+    """The handler of scoring's micro-batches."""
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Loads nothing yet: a version is fetched and verified when a batch first needs it."""
+        self._lakehouse = lakehouse
+        self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
+
+    def handle(self, rows: DataFrame, batch: Batch) -> None:
+        """Records the batch's version in the ledger, or reads it there, then scores and appends; last, what it cost."""
+        began = time.monotonic()
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        seen = self._seen_in_ledger(batch)
+        mine = [row for row in seen if row["query_id"] == batch.query_id]
+        version = mine[0]["model_version"] if mine else self._resolve(batch)
+        if len(seen) > len(mine):
+            rows = self._without_predicted(rows)
+        model = self._model(version)
+        scored = with_prediction(self._inputs(rows, model), model, prediction_type(self._lakehouse))
+        stamped = scored.withColumns(
+            {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
+        )
+        if model.is_linear:  # only then may there be none
+            stamped = stamped.persist()
+            self._record_unscorable(stamped.where(F.col(PREDICTION).isNull()), batch)
+        predicted = stamped.where(F.col(PREDICTION).isNotNull())
+        store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
+        stamped.unpersist()
+        self._record_cost(batch, version, time.monotonic() - began)
+
+    def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
+        """Once for each batch; of one that was cut off before this, the seconds are those of its replay."""
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        row = {
+            "query_id": batch.query_id,
+            "batch_id": batch.number,
+            "model_version": version,
+            "rows": store.rows_appended(catalog.predictions),  # the newest commit is the batch's, or its replay's
+            "seconds": round(seconds, 3),
+            "recorded_at": dt.datetime.now(dt.UTC),
+        }
+        store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
+
+    def _seen_in_ledger(self, batch: Batch) -> list[Row]:
+        """This batch's row, if it was tried before, and the first row of any other query: of an older checkpoint."""
+        query_id, number = pc.field("query_id"), pc.field("batch_id")
+        mine = (query_id == batch.query_id) & (number == batch.number)
+        other = (query_id != batch.query_id) & (number == 0)
+        return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
+
+    def _resolve(self, batch: Batch) -> str:
+        version = PromotionLedger(self._lakehouse).champion
+        if version is None:
+            raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
+        self._model(version)  # before the ledger's row: a batch that names a refused file could never be scored
+        ledger = self._lakehouse.catalog.scoring_ledger
+        row = {
+            "query_id": batch.query_id,
+            "batch_id": batch.number,
+            "model_version": version,
+            "resolved_at": dt.datetime.now(dt.UTC),
+        }
+        self._lakehouse.store.append_rows([row], ledger)
+        return version
+
+    def _without_predicted(self, rows: DataFrame) -> DataFrame:
+        """Leaves out what an older checkpoint has scored: a piece has one production prediction."""
+        key = self._lakehouse.model.key
+        predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
+        return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
+
+    def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
+        """What the version reads, and what the settings name; with the place that each row came from."""
+        settings, catalog = self._lakehouse.model, self._lakehouse.catalog
+        names = dict.fromkeys([*settings.predictions.features, *model.features.names])
+        sources = sources_of(PromotionLedger(self._lakehouse), catalog.readings, names)
+        return with_features(rows, sources, [settings.key, settings.event_time, *POSITION])
+
+    def _record_unscorable(self, rows: DataFrame, batch: Batch) -> None:
+        if not rows.isEmpty():
+            key, table = F.col(self._lakehouse.model.key), self._lakehouse.catalog.unscorable
+            named = rows.withColumn("key", key.cast("string"))
+            self._lakehouse.store.append(named, table, batch.transaction(table))
+
+
+def prediction_type(lakehouse: Lakehouse) -> str:
+    """Spark's type of a prediction."""
+    return lakehouse.catalog.predictions.schema["prediction"].dataType.simpleString()
+
+
+def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
+    """A version that was promoted here, verified, and ready to be sent to workers.
+
+    Raises:
+        RegistryError: it was never promoted, its file is not the one that was, or it is not what its record says.
+    """
+    lakehouse, content, sha256 = ledger.lakehouse, ledger.model_file(version), ledger.sha256(version)
+    meaning, pipeline = ledger.meaning(version), load(content, sha256)
+    # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
+    difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(lakehouse, meaning)
+    if difference:
+        raise RegistryError(
+            f"{lakehouse.model.name} version {version} cannot score: {difference}; roll back, or put the settings back"
+        )
+    sent = lakehouse.spark.sparkContext.broadcast(content)
+    return ScoringModel(version, sha256, sent, meaning.features, meaning.problem, hasattr(pipeline[-1], "coef_"))
+
+
+def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
+    if isinstance(meaning.problem, Regression) == lakehouse.model.is_regression:
+        return None
+    return "the settings are of another problem type, which needs a lakehouse of its own (another root)"
+
+
+def score(lakehouse: Lakehouse, trigger: str) -> None:
+    """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first model."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    seconds = queries.interval_seconds(trigger)
+    with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost):
+        while PromotionLedger(lakehouse).champion is None:
+            if seconds is None:
+                return
+            time.sleep(seconds)
+        query = queries.run(store, QUERY, store.read_stream(catalog.readings), Scorer(lakehouse).handle, trigger)
+        queries.run_all([query], trigger)

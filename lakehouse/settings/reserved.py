@@ -1,0 +1,6 @@
+"""Names of columns that the engine itself adds to the columns of a model's settings."""
+
+PREDICTION = "prediction"
+SCORE = "score"
+POSITION = ("source_file", "line", "landed_file_id")
+"""Where a row's line stands among the landed files."""

@@ -1,0 +1,1 @@
+"""What runs of many policies came to."""

@@ -1,0 +1,1 @@
+"""Tables and views for SQL users."""

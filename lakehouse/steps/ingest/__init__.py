@@ -1,1 +1,0 @@
-"""Ingest: from lines to typed values and reasons, from those to what becomes of each line."""

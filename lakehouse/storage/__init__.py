@@ -1,0 +1,1 @@
+"""Where things are kept: Delta tables, streaming queries, MLflow, landed files."""

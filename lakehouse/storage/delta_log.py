@@ -1,0 +1,29 @@
+"""What Delta's log tells of a table besides its state: which partitions were written since a version."""
+
+import datetime as dt
+import json
+
+from lakehouse.storage.folders import Folder
+
+
+def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None:
+    """The days (`window_date`) of the files that came or went with the versions after `after`, up to `until`.
+
+    Args:
+        path: of the table.
+        after: a version whose files are known.
+        until: the newest version.
+
+    Returns:
+        None where the log does not reach back so far: Delta drops commits that are a month old.
+    """
+    log, days = Folder(path).within("_delta_log"), set()
+    for version in range(after + 1, until + 1):
+        try:
+            with log.open(f"{version:020d}.json") as commit:
+                actions = [json.loads(line) for line in commit]
+        except OSError:
+            return None
+        files = (file for action in actions for kind in ("add", "remove") if (file := action.get(kind)))
+        days |= {(file.get("partitionValues") or {}).get("window_date") for file in files}
+    return frozenset(dt.date.fromisoformat(day) for day in days if day)

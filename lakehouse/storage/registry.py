@@ -1,0 +1,366 @@
+"""MLflow: the only module that talks to it. Versions, their records, their files, and the alias `champion`."""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes when a server is down
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow.sklearn
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+
+from lakehouse.errors import RegistryError
+from lakehouse.models import TRUSTED_TYPES, CrossFit, Failed, Trial, reproducible
+
+warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
+
+_LOG = logging.getLogger(__name__)
+_SQLITE = "sqlite:///"
+CHAMPION = "champion"
+_MODEL_FILE = "model.skops"
+_BASELINE_FILE = "baseline.json"
+_POLICY_FILE = "policy.json"
+_MEANING_FILE = "meaning.json"
+_CANDIDATES_FILE = "candidates.json"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What stays on record of how a version was trained.
+
+    Attributes:
+        as_of: newest label time that had landed.
+        trained_from: event time of the first row.
+        trained_to: event time of the last row.
+        trained_rows: how many.
+        changed_at: change point that it was trained from; None for a first model.
+        since_change: labelled rows since then; 0 for a first model.
+        judged: rows that it was cross-fitted on.
+        wrong: how many of them it got wrong.
+        verdict: the gate's, as JSON; kept so that a run that was cut off ends as it began.
+        table_versions: Delta versions read, as JSON.
+        action: the decision that asked for it; empty where an older release trained it.
+    """
+
+    as_of: dt.datetime
+    trained_from: dt.datetime
+    trained_to: dt.datetime
+    trained_rows: int
+    changed_at: dt.datetime | None
+    since_change: int
+    judged: int
+    wrong: int
+    verdict: str
+    table_versions: str
+    action: str = ""
+
+    def to_tags(self) -> dict[str, str]:
+        """As MLflow keeps it."""
+        return {key: _text(value) for key, value in vars(self).items() if value is not None}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "TrainingRecord":
+        """As MLflow gave it back."""
+        moments = {name: _moment(tags[name]) for name in ("as_of", "trained_from", "trained_to")}
+        numbers = {name: int(tags[name]) for name in ("trained_rows", "since_change", "judged", "wrong")}
+        changed_at = _moment(tags["changed_at"]) if "changed_at" in tags else None
+        texts = {name: tags[name] for name in ("verdict", "table_versions")}
+        return cls(**moments, **numbers, **texts, changed_at=changed_at, action=tags.get("action", ""))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version."""
+
+    version: str
+    run_id: str
+    sha256: str
+    record: TrainingRecord
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Where the rows of a training came from: a Delta table at a version."""
+
+    path: str
+    version: int
+    rows: int
+
+
+class Sample(NamedTuple):
+    """Rows of a training that show what columns may hold, and what is predicted for them."""
+
+    rows: pd.DataFrame
+    predictions: pd.Series
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where MLflow keeps a model's runs and versions.
+
+    Attributes:
+        tracking_uri: of an MLflow server, or of an SQLite file.
+        artifact_location: where runs keep their files.
+        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with it.
+    """
+
+    tracking_uri: str
+    artifact_location: str
+    moves_as_one: bool = False
+
+
+class Registry:
+    """One model's experiment, versions and alias on one MLflow server or SQLite file."""
+
+    def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
+        """Opens it; makes the experiment and the registered model where they are not there, or not any more.
+
+        Args:
+            model_name: of the experiment, and of the registered model.
+            place: where MLflow keeps them.
+            taken: greatest number of a version that is in use. A registered model that was deleted would begin at 1
+                again, with numbers that predictions already carry.
+        """
+        tracking_uri = place.tracking_uri
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        if tracking_uri.startswith(_SQLITE):
+            Path(tracking_uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        self._name = model_name
+        self._place, self._taken = place, taken
+        try:
+            self._client = MlflowClient(tracking_uri, tracking_uri)
+            self._experiment = self._experiment_id()
+            if not self._client.search_registered_models(f"name = '{model_name}'"):
+                self._client.create_registered_model(model_name)
+        except (MlflowException, OSError) as error:
+            raise RegistryError(f"tracking_uri: MLflow does not answer at {tracking_uri}: {error}") from error
+
+    def champion(self) -> str | None:
+        """The version behind the alias, or None."""
+        try:
+            aliases = self._client.get_registered_model(self._name).aliases
+        except MlflowException as error:
+            raise RegistryError(f"MLflow does not tell the champion of {self._name}: {error}") from error
+        return str(aliases[CHAMPION]) if CHAMPION in aliases else None
+
+    def promote(self, version: str) -> None:
+        """Moves the alias: one row in one transaction.
+
+        Raises:
+            RegistryError: there is no such version any more.
+        """
+        try:
+            self._client.set_registered_model_alias(self._name, CHAMPION, version)
+        except MlflowException as error:
+            raise RegistryError(f"the alias of {self._name} cannot be moved to version {version}: {error}") from error
+
+    def version(self, version: str) -> ModelVersion:
+        """What is on record of a version.
+
+        Raises:
+            RegistryError: there is none of that number, or this application did not register it.
+        """
+        try:
+            found = self._client.get_model_version(self._name, version)
+        except MlflowException as error:
+            raise RegistryError(f"{self._name} has no version {version} in the registry") from error
+        return self._from_tags(found)
+
+    def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
+        """The version that a decision of that moment asked for, if any: a run that was cut off goes on with it."""
+        found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
+        fitting = [each for each in found if each.tags.get("action", action) == action]
+        return self._from_tags(fitting[0]) if fitting else None
+
+    def model_file(self, version: ModelVersion) -> bytes:
+        """The version's model file, as it is in the store; whoever loads it verifies its digest."""
+        return self._artifact(version, f"model/{_MODEL_FILE}")
+
+    def baseline(self, version: ModelVersion) -> Any:
+        """The profile of the version's training data."""
+        return json.loads(self._artifact(version, _BASELINE_FILE))
+
+    def policy_record(self, version: ModelVersion) -> str:
+        """What the retraining policy knows of the version since its training, as JSON."""
+        return self._artifact(version, _POLICY_FILE).decode()
+
+    def meaning(self, version: ModelVersion) -> str | None:
+        """What the version's classes and features are, as JSON; None where an older release trained it."""
+        try:
+            return self._artifact(version, _MEANING_FILE).decode()
+        except RegistryError:
+            return None
+
+    def log_policy_record(self, run_id: str, record: str) -> None:
+        """Keeps the policy's record with a training, before its version is registered."""
+        self._client.log_text(run_id, record, _POLICY_FILE)
+
+    def log_candidates(self, run_id: str, candidates: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps with a training which rows it could have taken, and how well each choice did."""
+        self._client.log_dict(run_id, list(candidates), _CANDIDATES_FILE)
+
+    def log_training(
+        self,
+        name: str,
+        data: TrainingData,
+        results: Sequence[tuple[Trial, CrossFit | Failed]],
+        sample: Sample,
+    ) -> str:
+        """A run for the training, and under it one for each trial; returns the training's run id."""
+        parent = self._new_run(name, data, {}, sample)
+        for trial, result in results:
+            tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
+            failure = {"failure": result.reason} if isinstance(result, Failed) else {}
+            run = self._new_run(trial.name, data, tags | failure, sample)
+            values = {} if isinstance(result, Failed) else result.metrics
+            metrics = [Metric(key, value, _now_ms(), 0) for key, value in values.items()]
+            parameters = {"window": trial.window, "family": trial.family, **trial.parameters}
+            self._client.log_batch(run, metrics, [Param(key, str(value)) for key, value in parameters.items()])
+            self._client.set_terminated(run, "FAILED" if failure else "FINISHED")
+        self._client.set_terminated(parent)
+        return parent
+
+    def register(
+        self,
+        run_id: str,
+        model: Any,
+        record: TrainingRecord,
+        baseline: Any,
+        meaning: str,
+        sample: Sample,
+    ) -> ModelVersion:
+        """Writes the model to the training's run and registers it as a new version, with its record.
+
+        Args:
+            run_id: of the training.
+            model: fitted.
+            record: of how it was trained.
+            baseline: profile of its training data.
+            meaning: what its classes and features are, as JSON.
+            sample: rows that its signature is inferred from.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "model"
+            mlflow.sklearn.save_model(
+                model,
+                target,
+                signature=infer_signature(*sample),
+                input_example=sample.rows,
+                serialization_format="skops",
+                skops_trusted_types=list(TRUSTED_TYPES),
+                pip_requirements=["scikit-learn", "skops"],
+            )
+            content = reproducible((target / _MODEL_FILE).read_bytes())
+            (target / _MODEL_FILE).write_bytes(content)
+            self._client.log_artifacts(run_id, str(target), "model")
+        self._client.log_dict(run_id, baseline, _BASELINE_FILE)
+        self._client.log_text(run_id, meaning, _MEANING_FILE)
+        sha256 = hashlib.sha256(content).hexdigest()
+        tags = {**record.to_tags(), "sha256": sha256}
+        made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
+        while int(made.version) <= self._taken:
+            self._client.delete_model_version(self._name, made.version)
+            made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
+        return ModelVersion(str(made.version), run_id, sha256, record)
+
+    def _new_run(self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample) -> str:
+        run = self._client.create_run(self._experiment, run_name=name).info.run_id
+        kept = {"mlflow.source.git.commit": git_commit(), "delta_version": str(data.version), **tags}
+        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in kept.items()])
+        source = json.dumps({"path": data.path, "delta_table_version": data.version})
+        digest = hashlib.sha256(source.encode()).hexdigest()[:36]
+        dataset = Dataset(
+            Path(data.path).name, digest, "delta_table", source, profile=json.dumps({"num_rows": data.rows})
+        )
+        self._client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        self._client.log_dict(run, sample.rows.to_dict(orient="split", index=False), "input_example.json")
+        self._client.log_dict(run, infer_signature(*sample).to_dict(), "signature.json")
+        return str(run)
+
+    def _artifact(self, version: ModelVersion, path: str) -> bytes:
+        """A file of the version's run; where MLflow has lost the run, from where its files lie on this disk."""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                return Path(self._client.download_artifacts(version.run_id, path, folder)).read_bytes()
+        except (MlflowException, OSError) as error:
+            kept = Path(self._place.artifact_location) / (version.run_id or "unknown run") / "artifacts" / path
+            if kept.is_file():
+                return kept.read_bytes()
+            raise RegistryError(
+                f"{self._name} version {version.version}: {path} is not in the artifact store"
+            ) from error
+
+    def _from_tags(self, found: Any) -> ModelVersion:
+        try:
+            record = TrainingRecord.from_tags(found.tags)
+            return ModelVersion(str(found.version), found.run_id, found.tags["sha256"], record)
+        except KeyError as error:
+            raise RegistryError(
+                f"{self._name} version {found.version} has no {error} on record; "
+                "only versions that retrain_and_promote registered can be champion"
+            ) from error
+
+    def _experiment_id(self) -> str:
+        found = self._client.get_experiment_by_name(self._name)
+        if found is None:
+            return str(self._client.create_experiment(self._name, self._place.artifact_location))
+        if found.lifecycle_stage == "deleted":
+            _LOG.warning("the experiment %s was deleted in MLflow; it is restored, since trainings need it", self._name)
+            self._client.restore_experiment(found.experiment_id)
+        if self._place.moves_as_one and found.artifact_location != self._place.artifact_location:
+            _relocate(self._place, found.artifact_location)
+        return str(found.experiment_id)
+
+
+def _relocate(place: Place, before: str) -> None:
+    """Tells an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and changes none."""
+    now = place.artifact_location
+    with closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                (now, len(before) + 1, len(before), before),
+            )
+
+
+@cache
+def git_commit() -> str:
+    """The commit of the code that runs: from GIT_COMMIT, else from the checkout, else `unknown`."""
+    if "GIT_COMMIT" in os.environ:
+        return os.environ["GIT_COMMIT"]
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, dt.datetime) else str(value)
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def _now_ms() -> int:
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1000)

@@ -1,0 +1,426 @@
+"""The Delta tables of one lakehouse: the only place that reads and writes them.
+
+Spark writes what is a stream. Small tables whose rows are made on the driver are written there, by delta-rs: the same
+tables, without the planning of a Spark job for a handful of rows.
+"""
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import Transaction as DeltaTransaction
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
+from pyarrow.compute import Expression
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from lakehouse.errors import LockedError, StoreError
+from lakehouse.storage.data_files import DataFile, Target
+from lakehouse.storage.folders import Folder
+from lakehouse.tables import Catalog, Table
+from lakehouse.tables.declaration import VERSION_PROPERTY
+from lakehouse.tables.migration import AddedColumn, migration_of
+
+Row = Mapping[str, Any]
+_MOST_SMALL_FILES = 50
+_COMPACTED_BYTES = 2**20  # months of a plant, and yet read at once: a look at a day reads the file that it is in
+NO_DAY = "window_date IS NULL"
+"""Partitions of the rows that belong to no window: baselines."""
+_STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Delta's application transaction: a second write under the same id and version is left out, not repeated."""
+
+    app_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """The tables under `<root>/<layer>/<table>`, and what belongs to the system under `<root>/_system`."""
+
+    spark: SparkSession
+    root: str
+    catalog: Catalog
+    _opened: dict[str, DeltaTable] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def path(self, table: Table) -> str:
+        """Where the table lies."""
+        return _path(self.root, table)
+
+    def checkpoint(self, query: str) -> str:
+        """Where the streaming query of that name keeps its checkpoint."""
+        return f"{self.root}/_system/checkpoints/{query}"
+
+    def create_missing(self) -> None:
+        """Creates the tables that are not there yet, and adds the columns that an older release did not know.
+
+        Raises:
+            StoreError: a table that is there differs by more than columns to add; all differences are named.
+            LockedError: columns are to be added while another process writes the table.
+        """
+        for table in self.catalog.tables:
+            if DeltaTable.is_deltatable(self.path(table)):
+                self._migrate(table)
+            else:
+                self._create(table)
+
+    def columns(self, table: Table) -> list[str]:
+        """The columns that the table on disk has, those that the settings once named among them."""
+        return [field.name for field in self._delta(table).schema().fields]
+
+    def version(self, table: Table) -> int:
+        """The newest Delta version of the table."""
+        return self._delta(table).version()
+
+    def versions(self, *tables: Table) -> dict[str, int]:
+        """The newest Delta version of each table, by its full name."""
+        return {table.full_name: self.version(table) for table in tables}
+
+    def read(self, table: Table, version: int | None = None) -> DataFrame:
+        """The table as a Spark frame, now or as it was at a Delta version."""
+        reader = self.spark.read.format("delta")
+        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
+
+    def read_stream(self, table: Table, options: Mapping[str, str] | None = None) -> DataFrame:
+        """The table's appends, as a stream; `options` are those of Delta's source."""
+        return self.spark.readStream.format("delta").options(**(options or {})).load(self.path(table))
+
+    def key_range(
+        self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
+    ) -> tuple[Any, Any] | None:
+        """Bounds on the keys of the rows with a time from `start` to `end`, by the files' statistics; starts no job.
+
+        Returns:
+            The bounds, which may be wider than the keys; None where a file tells none.
+        """
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
+        if f"min.{time}" not in files.column_names or f"min.{key}" not in files.column_names:
+            return None
+        overlap = pc.and_(
+            pc.less_equal(files[f"min.{time}"], pa.scalar(end + _STATISTICS_UNIT)),
+            pc.greater_equal(files[f"max.{time}"], pa.scalar(start - _STATISTICS_UNIT)),
+        )
+        found = files.filter(pc.fill_null(overlap, True))
+        least, greatest = found[f"min.{key}"], found[f"max.{key}"]
+        if least.null_count or greatest.null_count or not len(least):
+            return None
+        return pc.min(least).as_py(), pc.max(greatest).as_py()
+
+    def has_any(self, table: Table, column: str) -> bool:
+        """Whether any row has a value in the column, by the files' statistics; starts no job."""
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
+        name = f"null_count.{column}"
+        if name not in files.column_names:
+            return False
+        return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
+
+    def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
+        """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
+        if least is None:
+            return False
+        files = pa.table(self._delta(table).get_add_actions(flatten=True))
+        if f"min.{key}" not in files.column_names:
+            return files.num_rows > 0
+        apart = pc.or_(pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least))
+        return not pc.all(pc.fill_null(apart, False), min_count=0).as_py()
+
+    def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
+        """Appends a Spark frame, once for each transaction however often it is tried."""
+        _check_columns(f"rows for {table.full_name}", rows.schema, table)
+        others = self.columns(table) if table.takes_columns else []
+        kept = [name for name in dict.fromkeys([*table.schema.names, *others]) if name in rows.columns]
+        writer = rows.select(*kept).write.format("delta").mode("append")
+        writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
+        writer.save(self.path(table))
+
+    def target(self, table: Table) -> Target:
+        """The table, for tasks that write files of it."""
+        return Target(self.path(table), to_arrow_schema(table.schema, timezone="UTC"), table.sought_by)
+
+    def commit(self, files: Iterable[DataFile | None], table: Table, transaction: Transaction) -> None:
+        """Makes files that tasks have written a part of the table, once for each transaction; None is no file."""
+        delta, made_at = self._delta(table), int(time.time() * 1000)
+        added = [AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file]
+        if not added or self.has(transaction, table):
+            return
+        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
+        self._compact(table)
+
+    def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
+        """Removes files that tasks have written for the table, and that are not to be a part of it."""
+        folder = Folder(self.path(table))
+        for file in filter(None, files):
+            folder.delete(file.path)
+
+    def has(self, transaction: Transaction, table: Table) -> bool:
+        """Whether that transaction, or a later one of its kind, has been written to the table."""
+        written = self._delta(table).transaction_version(transaction.app_id)
+        return written is not None and written >= transaction.version
+
+    def rows(
+        self,
+        table: Table,
+        where: Expression | None = None,
+        columns: Sequence[str] | None = None,
+        partitions: str | None = None,
+    ) -> list[Row]:
+        """Rows of a table that is written from the driver; for the arguments see `arrow`."""
+        return self.arrow(table, where, None if columns is None else list(columns), partitions).to_pylist()
+
+    def arrow(
+        self,
+        table: Table,
+        where: Expression | None = None,
+        columns: list[str] | dict[str, Expression] | None = None,
+        partitions: str | None = None,
+    ) -> pa.Table:
+        """A table, or a part of it, without Spark: for what is small.
+
+        Args:
+            table: which one.
+            where: which rows; files are skipped by partition and statistics.
+            columns: which columns or expressions; all columns without it.
+            partitions: an SQL predicate on the partition columns alone, such as `since_day`, `on_days` and `NO_DAY`
+                give. Other files are not even listed, so that a look at a few days costs the same however many the
+                table has.
+        """
+        dataset = self._delta(table).to_pyarrow_dataset(file_pruning_predicate=partitions)
+        # Threads of pyarrow that have called delta-rs abort the process at its end.
+        return dataset.to_table(columns, where, use_threads=False)
+
+    def days(self, table: Table) -> frozenset[dt.date]:
+        """The days of windows that the table has, by its partitions."""
+        days = [each["window_date"] for each in self._delta(table).partitions()]
+        return frozenset(dt.date.fromisoformat(day) for day in days if day)
+
+    def rows_appended(self, table: Table) -> int:
+        """How many rows the newest write to the table added; 0 where there was none."""
+        return int(self._newest_write(table).get("operationMetrics", {}).get("numOutputRows", 0))
+
+    def why_written(self, table: Table) -> str:
+        """What `replace_partitions` was told with the newest write to the table; empty where there was none."""
+        return str(self._newest_write(table).get("userMetadata", ""))
+
+    def _newest_write(self, table: Table) -> dict[str, Any]:
+        """The newest commit's information; a compaction is no write."""
+        return next((each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE"), {})
+
+    def batches(self, table: Table, where: Expression, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """A part of a table without Spark, batch by batch, in the order of its files: it need not fit in memory."""
+        dataset = self._delta(table).to_pyarrow_dataset()
+        yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
+
+    def contents(self, files: Iterable[DataFile | None], table: Table) -> Iterator[pa.RecordBatch]:
+        """The rows of files that are not a part of the table yet, in their order."""
+        folder = Folder(self.path(table))
+        for data_file in filter(None, files):
+            with folder.open(data_file.path) as file:
+                yield from pq.ParquetFile(file).iter_batches()
+
+    def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
+        """Appends rows to a table that is written from the driver; what a row lacks is null."""
+        if transaction is None:
+            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+        else:
+            self.append_arrow(_as_arrow(rows, table), table, transaction)
+
+    def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
+        """Appends rows, once for each transaction; columns that the table does not have are left out."""
+        if not len(rows) or self.has(transaction, table):
+            return
+        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        columns = rows.select([name for name in table.schema.names if name in rows.column_names])
+        write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
+        self._compact(table)
+
+    def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
+        """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay.
+
+        `why` is the commit's user metadata in the table's history.
+
+        Raises:
+            StoreError: there are no rows, so nothing says which partitions are meant.
+        """
+        if not rows:
+            raise StoreError(f"{table.full_name}: no rows, so no partitions to replace; leave the call out")
+        partitions = {tuple(row.get(name) for name in table.partition_by) for row in rows}
+        terms = [
+            " AND ".join(_is_value(name, value) for name, value in zip(table.partition_by, values, strict=True))
+            for values in partitions
+        ]
+        where = " OR ".join(f"({term})" for term in sorted(terms))
+        history = CommitProperties(custom_metadata={"userMetadata": why})
+        merged: Any = "merge" if table.takes_columns else None  # columns that are not declared any more become null
+        write_deltalake(
+            self._delta(table),
+            _as_arrow(rows, table),
+            mode="overwrite",
+            predicate=where,
+            schema_mode=merged,
+            commit_properties=history,
+        )
+
+    @contextmanager
+    def writing(self, *tables: Table) -> Iterator[None]:
+        """Holds the right to write these tables: one process at a time.
+
+        Delta's log on a local disk has no put-if-absent between processes, and a streaming checkpoint has one owner.
+
+        Raises:
+            LockedError: another process holds it; nothing has been touched.
+        """
+        with ExitStack() as held:
+            for table in sorted(tables, key=lambda each: each.full_name):
+                held.enter_context(self._lock(table))
+            yield
+
+    @contextmanager
+    def _lock(self, table: Table) -> Iterator[None]:
+        path = self._lock_folder() / f"{table.full_name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise LockedError(
+                    f"{table.full_name} of {self.root} is being written by another process; let it end, or stop it"
+                ) from None
+            yield
+
+    def _lock_folder(self) -> Path:
+        if "://" not in self.root:
+            return Path(self.root) / "_system" / "locks"
+        digest = hashlib.sha256(self.root.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
+
+    def _delta(self, table: Table) -> DeltaTable:
+        """The table as it is now. Its log is read once; then only what has been added to it."""
+        path = self.path(table)
+        if path in self._opened:
+            with suppress(DeltaError):  # where an older copy was put back, the log ends before what is known
+                self._opened[path].update_incremental()
+                return self._opened[path]
+        self._opened[path] = DeltaTable(path)
+        return self._opened[path]
+
+    def _compact(self, table: Table) -> None:
+        """Makes one file of many small ones of a table that grows by a small file a batch."""
+        if table.from_driver or table.partition_by:
+            return
+        delta = self._delta(table)
+        sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"]
+        if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST_SMALL_FILES:
+            delta.optimize.compact(target_size=_COMPACTED_BYTES)
+
+    def _migrate(self, table: Table) -> None:
+        if self._pending(table) is None:
+            return
+        with self.writing(table):
+            pending = self._pending(table)  # another process may have been faster
+            name = f"delta.`{self.path(table)}`"
+            if pending:  # by Spark: delta-rs adds no fields within a column
+                columns = ", ".join(_as_ddl(column) for column in pending)
+                self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
+            if pending is not None:
+                properties = ", ".join(f"'{key}' = '{value}'" for key, value in table.properties.items())
+                self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({properties})")
+
+    def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
+        """The columns that the table on disk lacks; None where it is as declared, its version too."""
+        delta = DeltaTable(self.path(table))
+        version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
+        migration = migration_of(table, StructType.fromJson(json.loads(delta.schema().to_json())), version)
+        if migration.obstacles:
+            raise StoreError(f"{table.full_name} in {self.root}: {'; '.join(migration.obstacles)}")
+        return migration.added if migration.added or version != table.version else None
+
+    def _create(self, table: Table) -> None:
+        self._opened.pop(self.path(table), None)
+        DeltaTable.create(
+            self.path(table),
+            Schema.from_json(table.schema.json()),
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            name=table.name,
+            description=table.grain,
+            configuration=table.properties,
+            raise_if_key_not_exists=False,  # our own property is none of Delta's
+        )
+
+
+def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
+    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what is missing.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    path = _path(root, table)
+    if not DeltaTable.is_deltatable(path):
+        raise StoreError(f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file")
+    return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
+
+
+def since_day(moment: dt.datetime) -> str:
+    """Partitions of the windows that start on the moment's day or later, for `Store.rows` and `Store.arrow`."""
+    return f"window_date >= '{moment.date()}'"
+
+
+def on_days(days: Iterable[dt.date]) -> str:
+    """Partitions of the windows that start on one of the days, for `Store.rows` and `Store.arrow`."""
+    dates = ", ".join(f"'{day}'" for day in sorted(days))
+    return f"window_date IN ({dates})"
+
+
+def covering_keys_of(rows: DataFrame, key: str) -> Column:
+    """Whether a key lies between the least and the greatest of the rows: literals, by which Delta skips files."""
+    least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
+    return F.lit(False) if least is None else F.col(key).between(least, greatest)
+
+
+def _path(root: str, table: Table) -> str:
+    return f"{root}/{table.layer}/{table.name}"
+
+
+def _check_columns(what: str, found: StructType, table: Table) -> None:
+    kinds = {field.name: field.dataType.simpleString() for field in found}
+    wrong = [
+        f"{field.name} is {kinds.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
+        for field in table.schema
+        if kinds.get(field.name) != field.dataType.simpleString()
+    ]
+    if wrong:
+        raise StoreError(f"{what}: {'; '.join(wrong)}")
+
+
+def _is_value(name: str, value: object) -> str:
+    return f"{name} IS NULL" if value is None else f"{name} = '{value}'"
+
+
+def _as_ddl(column: AddedColumn) -> str:
+    path = ".".join(f"`{part}`" for part in column.path)
+    comment = column.comment.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{path} {column.ddl} COMMENT '{comment}'"
+
+
+def _as_arrow(rows: Sequence[Row], table: Table) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), to_arrow_schema(table.schema, timezone="UTC"))

@@ -1,0 +1,158 @@
+"""The ledger of promotions: which version is in production, and what is on record of each version."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from lakehouse.errors import RegistryError
+from lakehouse.models import Meaning, load, problem_of
+from lakehouse.profiling.baseline import Baseline, from_document
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.registry import ModelVersion, TrainingRecord
+from lakehouse.storage.store import Row
+from lakehouse.versions.actions import MOVES, PENDING, PROMOTE, VERDICTS
+
+# By lakehouse, version and digest of its file: what is learned of other classes may give the same file.
+_MEANINGS: dict[tuple[str, str, str], Meaning] = {}
+
+
+class PromotionLedger:
+    """The rows of `gold.promotion`, read once; what one step records is a part of them.
+
+    Attributes:
+        lakehouse: whose ledger it is.
+        rows: in write order.
+    """
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Reads the table."""
+        self.lakehouse = lakehouse
+        rows = lakehouse.store.rows(lakehouse.catalog.promotion)
+        self.rows: list[Row] = sorted(rows, key=lambda row: row["recorded_at"])
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Append a row, with the wall-clock time of now."""
+        full = {"recorded_at": dt.datetime.now(dt.UTC), **row}
+        self.lakehouse.store.append_rows([full], self.lakehouse.catalog.promotion)
+        empty = dict.fromkeys(self.lakehouse.catalog.promotion.schema.names)
+        self.rows.append({**empty, **full})
+
+    @property
+    def moves(self) -> list[Row]:
+        """The rows that changed what is in production."""
+        return [row for row in self.rows if row["action"] in MOVES]
+
+    @property
+    def champion(self) -> str | None:
+        """The version in production; the alias follows it, and may have been moved by hand."""
+        return str(self.moves[-1]["to_version"]) if self.moves else None
+
+    @property
+    def waiting(self) -> Row | None:
+        """The row of the challenger that passed the gate and waits for a person; a later verdict overtakes it."""
+        verdicts = [row for row in self.rows if row["action"] in VERDICTS]
+        return verdicts[-1] if verdicts and verdicts[-1]["action"] == PENDING else None
+
+    @property
+    def promoted_versions(self) -> list[str]:
+        """The versions that were ever promoted, in the order of their first promotion."""
+        return list(dict.fromkeys(row["to_version"] for row in self.rows if row["action"] == PROMOTE))
+
+    @property
+    def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
+        """For each promoted version, the event times of the first and the last row that it was trained on."""
+        promoted = (row for row in self.rows if row["action"] == PROMOTE)
+        return {row["to_version"]: (row["trained_from"], row["trained_to"]) for row in promoted}
+
+    @property
+    def policy_records(self) -> dict[str, str]:
+        """The policy record of each promoted version, JSON, as its last promotion left it; older releases kept none."""
+        return {row["to_version"]: row["policy_record"] for row in self.rows if row["policy_record"]}
+
+    def promotion_of(self, version: str) -> Row | None:
+        """The last promotion of the version: one that was brought back took over from another than at first."""
+        own = [row for row in self.rows if (row["to_version"], row["action"]) == (version, PROMOTE)]
+        return own[-1] if own else None
+
+    def version(self, version: str) -> ModelVersion:
+        """What is on record of a version: in the registry, or if that has lost it, here.
+
+        Raises:
+            RegistryError: it is in neither.
+        """
+        try:
+            return self.lakehouse.registry.version(version)
+        except RegistryError:
+            row = self.promotion_of(version)
+            if row is None:
+                raise
+            return _of_row(row)
+
+    def sha256(self, version: str) -> str:
+        """The digest that was recorded when the version was promoted: the lakehouse's word, not the artifact store's.
+
+        Raises:
+            RegistryError: the version was never promoted here.
+        """
+        row = self.promotion_of(version)
+        if row is None:
+            name = self.lakehouse.model.name
+            raise RegistryError(f"{name} version {version} was never promoted here; it is not used")
+        return str(row["model_sha256"])
+
+    def model_file(self, version: str) -> bytes:
+        """The model file of a version; whoever loads it verifies its digest.
+
+        Raises:
+            RegistryError: it is not where it was; the message says what can be done.
+        """
+        try:
+            return self.lakehouse.registry.model_file(self.version(version))
+        except RegistryError as error:
+            raise RegistryError(f"{error}; restore it, or go back to the version before by jobs/rollback.py") from error
+
+    def load(self, version: str) -> Pipeline:
+        """The model of a promoted version, its file verified by the recorded digest.
+
+        Raises:
+            RegistryError: it was never promoted, or its file is not the one that was.
+        """
+        return load(self.model_file(version), self.sha256(version))
+
+    def baseline(self, version: str) -> Baseline:
+        """The profile of each column of the version's training data."""
+        return from_document(self.lakehouse.registry.baseline(self.version(version)))
+
+    def meaning(self, version: str) -> Meaning:
+        """What the version's classes and features are, as of its training.
+
+        Raises:
+            RegistryError: an older release trained it, and its file is gone.
+        """
+        found, registry = self.version(version), self.lakehouse.registry
+        key = (self.lakehouse.store.root, version, found.sha256)
+        if key not in _MEANINGS:
+            row = self.promotion_of(version)
+            kept = (row["meaning"] if row else None) or registry.meaning(found)
+            if kept:
+                _MEANINGS[key] = Meaning.from_json(kept)
+            else:
+                pipeline = load(registry.model_file(found), found.sha256)
+                _MEANINGS[key] = Meaning.of_older_release(pipeline, problem_of(self.lakehouse.model))
+        return _MEANINGS[key]
+
+
+def _of_row(row: Row) -> ModelVersion:
+    """A version as its promotion tells it; how it did in cross-fitting is not known any more."""
+    record = TrainingRecord(
+        **{name: row[name] for name in ("as_of", "trained_from", "trained_to", "trained_rows", "changed_at")},
+        since_change=0,
+        judged=0,
+        wrong=0,
+        verdict="{}",
+        table_versions=json.dumps(dict(row["table_versions"])),
+    )
+    return ModelVersion(str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record)

@@ -1,0 +1,252 @@
+"""The order of a night, over arrays and a ledger in memory: what is recorded, what is taken up, what is left out."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lakehouse.errors import TrainingError
+from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.gate import GateResult
+from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry
+from lakehouse.retraining.ports import Judged, Trained
+from lakehouse.settings import PolicySettings
+from lakehouse.simulation.arrays import MemoryLedger, Stream, StreamPredictions, StreamTrainer
+from lakehouse.versions.actions import PROMOTE, REFUSE
+from tests.support.prices import DAY, FIRST_AFTER, START, TREE, prices
+
+CHANGED_ON = 9
+PLANT = prices(14, seed=2, dearer=(CHANGED_ON, 14))
+
+
+class Trainer(StreamTrainer):
+    """Counts what it fits."""
+
+    def __init__(self, stream: Stream, fits: list):
+        super().__init__(stream, TREE)
+        object.__setattr__(self, "fits", fits)
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        return {"training_seconds": 1.5}
+
+    def fit(self, fitted, judged):
+        self.fits.append(fitted.candidate.name)
+        return super().fit(fitted, judged)
+
+
+class Ledger(MemoryLedger):
+    """Keeps what else is recorded."""
+
+    def __init__(self):
+        super().__init__(lambda _: float("nan"))
+        self.outages, self.without_challenger, self.diagnoses = [], [], []
+
+    def record_decision(self, as_of, decision, *others):
+        self.diagnoses.append(others[0])
+        super().record_decision(as_of, decision, *others)
+
+    def record_outage(self, as_of, since):
+        self.outages.append((as_of, since))
+
+    def record_no_challenger(self, as_of, reason, evidence):
+        self.without_challenger.append((reason, evidence))
+        super().record_no_challenger(as_of, reason, evidence)
+
+
+class Works:
+    """The plant under the loop, a night at a time; its trainer and predictions may be others."""
+
+    def __init__(self, trainer=Trainer, predictions=StreamPredictions, policy: PolicySettings | None = None):
+        self.stream, self.ledger, self.fits = Stream(PLANT.rows), Ledger(), []
+        settings = policy or PolicySettings()
+        self.world = World(
+            PLANT.rows.problem,
+            settings,
+            FIRST_AFTER,
+            self.ledger,
+            partial(predictions, self.stream, settings),
+            lambda *_: trainer(self.stream, self.fits),
+        )
+
+    def night(self, day: int) -> bool:
+        """Whether a model was promoted."""
+        as_of = START + day * DAY
+        self.stream.score(as_of, self.ledger.history)
+        self.stream.take_in(as_of, self.ledger.history)
+        return Night(as_of, self.world).run()
+
+    def until(self, day: int) -> "Works":
+        for each in range(2, day + 1):
+            self.night(each)
+        return self
+
+    @property
+    def actions(self) -> list[str]:
+        return [each.decision.action for each in self.ledger.decisions]
+
+
+def test_a_first_model_comes_with_enough_labels_and_a_drift_is_answered():
+    works = Works().until(CHANGED_ON + 2)
+    assert works.actions[:5] == ["wait"] * 4 + [TRAIN_FIRST]
+    assert works.actions[-1] == RETRAIN
+    assert works.ledger.promotions[-1].action == PROMOTE
+    assert works.ledger.diagnoses[-1].kinds == ("concept",)
+    assert works.ledger.diagnoses[-1].where[0].startswith("hours above")
+    assert works.ledger.events[-1].result.evidence["training_seconds"] == 1.5
+
+
+def test_a_second_look_at_the_same_labels_does_nothing():
+    works = Works().until(CHANGED_ON + 2)
+    before = (list(works.ledger.decisions), list(works.ledger.promotions), len(works.fits))
+    assert not Night(START + (CHANGED_ON + 2) * DAY, works.world).run()
+    assert (works.ledger.decisions, works.ledger.promotions, len(works.fits)) == before
+
+
+def test_a_night_that_was_cut_off_after_its_decision_goes_on_with_it():
+    whole, cut = Works().until(CHANGED_ON + 2), Works().until(CHANGED_ON + 1)
+    as_of = START + (CHANGED_ON + 2) * DAY
+    cut.stream.score(as_of, cut.ledger.history)
+    cut.stream.take_in(as_of, cut.ledger.history)
+    cut.ledger.record_decision(as_of, whole.ledger.decisions[-1].decision, None)
+    assert Night(as_of, cut.world).run()
+    assert cut.actions == whole.actions
+    assert repr(cut.ledger.events[-1]) == repr(whole.ledger.events[-1])
+
+
+def test_what_was_registered_before_a_run_was_cut_off_is_taken_up_and_nothing_is_trained():
+    whole, was_cut_off = Works().until(CHANGED_ON + 2), []
+    last = whole.ledger.promotions[-1]
+    registered = Judged(last.version, whole.ledger.events[-1].result, last.record)
+
+    class Registered(Trainer):
+        def registered_before(self):
+            return registered if was_cut_off else None
+
+    cut = Works(Registered).until(CHANGED_ON + 1)
+    cut.stream.models[last.version] = whole.stream.models[last.version]
+    was_cut_off.append(True)
+    fits = len(cut.fits)
+    assert cut.night(CHANGED_ON + 2)
+    assert len(cut.fits) == fits
+    assert cut.ledger.promotions[-1].version == last.version
+
+
+class Worse(Trainer):
+    """From the change on its challengers may not take over."""
+
+    def fit(self, fitted, judged):
+        trained = super().fit(fitted, judged)
+        flawed = self.stream.known.sum() >= FIRST_AFTER + 1_000
+        return replace(trained, flaw="its output is not a finite number") if flawed else trained
+
+
+def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
+    works = Works(Worse, policy=PolicySettings(growth=1.01)).until(CHANGED_ON + 2)
+    assert works.actions[-2:] == [RETRAIN, REFRESH]
+    assert [entry.action for entry in works.ledger.promotions[-2:]] == [REFUSE, REFUSE]
+    result = works.ledger.events[-1].result
+    assert result.reason == "the challenger may not take over: its output is not a finite number"
+    assert not Night(START + (CHANGED_ON + 2) * DAY, works.world).run()
+    assert works.actions[-2:] == [RETRAIN, REFRESH]
+
+
+def test_a_refused_alarm_is_quiet_until_its_evidence_is_ten_times_as_strong():
+    works = Works(Worse, policy=PolicySettings(growth=None)).until(CHANGED_ON + 2)
+    assert works.ledger.history.refused == works.ledger.decisions[-1].decision.evidence["log_statistic"] > 0
+
+
+class Refusing(Trainer):
+    def fit(self, *_):
+        raise TrainingError("training.families: no")
+
+
+class Choosy(Trainer):
+    def cross_fit(self, candidates, judged):
+        return [None for _ in candidates]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "reason"),
+    [(Refusing, "training.families: no"), (Choosy, "too few rows of different labels to compare models on")],
+)
+def test_a_training_without_a_challenger_is_on_record_with_its_reason_and_cost(trainer, reason):
+    works = Works(trainer).until(8)
+    assert works.ledger.without_challenger[0] == (reason, {"training_seconds": 1.5})
+    assert works.ledger.history.champion is None
+    assert works.actions[-1] == TRAIN_FIRST  # it is asked for again with the next labels
+
+
+class Overdue(StreamPredictions):
+    def without_labels_since(self):
+        return START
+
+
+def test_labels_that_are_overdue_are_recorded_once_there_is_a_champion():
+    works = Works(predictions=Overdue).until(9)
+    first = next(entry.as_of for entry in works.ledger.promotions if entry.action == PROMOTE)
+    assert works.ledger.outages[0] == (first + DAY, START)
+
+
+def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_change():
+    works, since = Works().until(8), START + 4 * DAY
+    [first] = [entry for entry in works.ledger.promotions if entry.version == works.ledger.history.champion]
+    works.ledger.promotions[:] = [PromotionEntry(first.as_of, PROMOTE, version=first.version, changed_at=since)]
+    as_of = START + 9 * DAY
+    works.stream.take_in(as_of, works.ledger.history)
+    works.ledger._history = None
+    Night(as_of, works.world).run()
+    decision = works.ledger.decisions[-1].decision
+    assert (decision.action, decision.rule, decision.change_at) == (REFRESH, "no_record", since)
+    assert decision.confidence == pytest.approx(0.01)
+    assert works.fits[-1] == "since_change"
+    assert works.ledger.promotions[-1].action == PROMOTE
+
+
+class OnlyArchived(Trainer):
+    """Of the candidates of an alarm, the archived version alone can be compared, where there is one."""
+
+    def cross_fit(self, candidates, judged):
+        found = super().cross_fit(candidates, judged)
+        archived = [each if each and each.candidate.version is not None else None for each in found]
+        return archived if any(archived) else found
+
+
+def test_an_archived_champion_comes_back_by_its_version_without_a_training():
+    works = Works(OnlyArchived).until(CHANGED_ON + 2)
+    champion, fits = works.ledger.history.champion, len(works.fits)
+    [archived] = works.ledger.history.archive
+    as_of, change = START + (CHANGED_ON + 3) * DAY, START + CHANGED_ON * DAY
+    works.stream.take_in(as_of, works.ledger.history)
+    back = Decision(RETRAIN, "a rule", ("it is back",), change_at=change, confidence=0.0)
+    works.ledger.record_decision(as_of, back, None)
+    assert Night(as_of, works.world).run()
+    state = works.ledger.history
+    assert (state.champion, state.before, len(works.fits)) == (archived, champion, fits)
+    assert (state.champion_record.epoch, state.champion_record.reference) == (as_of, archived)
+    assert list(state.archive) == [archived, champion]
+    assert state.archive[champion].end == change
+
+
+class Waiting(Ledger):
+    def held(self, decision):
+        return replace(decision, action=KEEP, rule="approval") if decision.action == RETRAIN else decision
+
+
+def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_told():
+    works = Works()
+    works.ledger = Waiting()
+    works.world = replace(works.world, ledger=works.ledger)
+    works.until(CHANGED_ON + 2)
+    assert (works.actions[-1], works.ledger.decisions[-1].decision.rule) == (KEEP, "approval")
+    assert works.ledger.diagnoses[-1].where
+    assert works.ledger.promotions[-1].as_of < START + (CHANGED_ON + 2) * DAY
+
+
+def test_entries_are_plain_values():
+    assert DecisionEntry(START, Decision(KEEP, "", ())) == DecisionEntry(START, Decision(KEEP, "", ()))
+    assert Trained(None, np.ones(1)).flaw is None
+    assert GateResult(True, "").evidence == {}

@@ -1,0 +1,202 @@
+"""The policy in the real loop: it decides as the simulation does; probation, archive, outage."""
+
+import datetime as dt
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from lakehouse.app.whole_way import run_pipeline
+from lakehouse.glassware.pieces import Stream
+from lakehouse.instants import instant
+from lakehouse.labels.labelled_rows import LABEL_TIME
+from lakehouse.models import MatrixLearner, Trial, problem_of
+from lakehouse.retraining.policy.decide import RETRAIN
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.history import History
+from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
+from lakehouse.retraining.retrain_and_promote import retrain_and_promote
+from lakehouse.retraining.signals import shifts_of
+from lakehouse.retraining.table_ledger import LABEL_OUTAGE
+from lakehouse.settings import OutageSettings, ProbationSettings
+from lakehouse.simulation.loop import Simulation
+from lakehouse.simulation.world import World, world_of
+from lakehouse.storage.queries import AVAILABLE_NOW
+from lakehouse.storage.store import NO_DAY
+from lakehouse.versions.ledger import PromotionLedger
+from tests.support.rows import (
+    WITHHELD,
+    decisions,
+    moment,
+    parcel_depot,
+    parcels,
+    policy_history,
+    promotions,
+    record_promotion,
+    with_policy,
+)
+
+SENSORS = ["temp", "pressure", "duration"]
+NIGHTS = [np.datetime64(f"2019-07-{day}", "us") for day in (10, 15, 18)]
+
+
+def the_plants_world() -> World:
+    """The plant's stream without the piece whose label never comes."""
+    stream = Stream("demo", seed=0, pieces=6000, period=300.0)
+    readings, labels = stream.readings(1, 6000), stream.labels(1, 6000)
+    keep = readings["pid"].to_numpy() != WITHHELD
+    made, told = (
+        table[name].cast(pa.timestamp("us")).to_numpy()[keep]
+        for table, name in ((readings, "process_time"), (labels, "qualitycheck_time"))
+    )
+    features = np.column_stack([readings[name].to_numpy() for name in SENSORS])[keep]
+    codes = labels["quality"].to_numpy().astype(np.int64)[keep]
+    return World(world_of("demo", 0).variant, 0, features, codes, made, told, np.full(len(codes), 0.5))
+
+
+def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
+    learner = MatrixLearner(Trial("", "decision_tree", {"ccp_alpha": 0.005}), problem_of(newest.model), 0)
+    loop = Simulation(the_plants_world(), newest.model.policy, learner, newest.model.training.first_after)
+    events = loop.run(NIGHTS).events
+    asked = [row for row in decisions(newest) if row["retrain"]]
+    verdicts = promotions(newest)
+    assert [row["action"] for row in asked] == ["train_first", "retrain", "retrain", "refresh"]
+    assert len(events) == len(asked) == len(verdicts)
+    for event, row, verdict in zip(events, asked, verdicts, strict=True):
+        assert (instant(row["as_of"]), row["action"]) == (event.as_of, event.decision.action)
+        assert (row["change_at"] and instant(row["change_at"])) == event.decision.change_at
+        found = dict(row["evidence"])
+        assert {name: found[name] for name in event.decision.evidence} == pytest.approx(event.decision.evidence)
+        assert verdict["action"] == event.action
+        figures = dict(verdict["evidence"])
+        assert {name: figures[name] for name in event.result.evidence} == pytest.approx(event.result.evidence)
+    champion = policy_history(newest).champion_record
+    assert newest.registry.champion() == str(champion.version) == "4"
+
+
+def test_every_verdict_says_how_long_its_training_took(newest):
+    seconds = [dict(row["evidence"])["training_seconds"] for row in promotions(newest)]
+    assert len(seconds) == 4
+    assert all(0.05 < each < 600 for each in seconds)
+
+
+def test_a_refused_alarm_is_known_to_the_next_decision(newest):
+    [alarm] = [row for row in decisions(newest) if row["action"] == RETRAIN and row["as_of"].day == 18]
+    assert policy_history(newest).refused == dict(alarm["evidence"])["log_statistic"] > 0
+
+
+def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):
+    lakehouse = with_policy(plant.copy("drifted", tmp_path), probation=ProbationSettings(rows=2_000))
+    old = policy_history(lakehouse).records[1]
+    as_of = moment("2019-07-15T00:00:00")
+    bad = replace(old, version=replace(old.version, as_of=instant(as_of), epoch=instant(as_of)))
+    record_promotion(lakehouse, as_of, "1", bad)
+    assert lakehouse.registry.champion() == "1"
+    run_pipeline(lakehouse)
+    rows = [row for row in promotions(lakehouse) if row["as_of"] == moment("2019-07-18T00:00:00")]
+    assert (rows[0]["action"], rows[0]["who"]) == ("rollback", "retrain_and_promote")
+    assert (rows[0]["from_version"], rows[0]["to_version"]) == ("1", "2")
+    evidence = dict(rows[0]["evidence"])
+    assert evidence["lost"] > evidence["won"]
+    assert evidence["probability_better"] < 0.01
+    assert lakehouse.registry.champion() != "1"
+    assert "rollback" not in {row["action"] for row in rows[1:]}
+
+
+def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, tmp_path):
+    lakehouse = plant.copy("told", tmp_path)  # with rows that the champion has called
+    table, store = lakehouse.catalog.profile_metrics, lakehouse.store
+    version = lakehouse.registry.champion()
+    baselines = store.rows(table, partitions=NO_DAY)
+    narrow = [
+        row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row
+        for row in baselines
+    ]
+    store.replace_partitions(narrow, table)
+    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{version}'").toPandas()
+    newest = rows[rows["process_time"].dt.date == rows["process_time"].dt.date.max()]
+    found = {
+        each.column: each.outside for each in shifts_of(lakehouse, version, moment("2019-07-15T00:00:00")).features
+    }
+    assert found["temp"] == pytest.approx((newest["temp"] > 355).mean(), abs=0.01)
+    assert found["temp"] > 0.2
+    assert found["duration"] == 0
+
+
+def test_categories_that_the_champion_was_not_trained_on_are_told(spark, tmp_path):
+    depot = parcel_depot(spark)
+    shutil.copytree(depot.store.root, tmp_path / "depot")
+    store, table = replace(depot.store, root=str(tmp_path / "depot")), depot.catalog.profile_metrics
+    lakehouse = replace(depot, store=store)
+    champion = lakehouse.registry.champion()
+
+    def without_lane_a(row):
+        if (row["model_version"], row["column_name"]) != (champion, "lane"):
+            return row
+        return row | {"frequent_items": [each for each in row["frequent_items"] if each["item"] != "a"]}
+
+    store.replace_partitions([without_lane_a(row) for row in store.rows(table, partitions=NO_DAY)], table)
+    shifts = shifts_of(lakehouse, champion, promotions(lakehouse)[-1]["as_of"])
+    found = {each.column: each.outside for each in shifts.features}
+    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{champion}'").toPandas()
+    newest = rows[rows["weighed_at"].dt.date == rows["weighed_at"].dt.date.max()]
+    assert found["lane"] == pytest.approx((newest["lane"].dropna() == "a").mean())
+    assert found["lane"] > 0.2
+    assert found["fragile"] == 0
+
+
+def test_overdue_labels_are_an_alarm_of_their_own_and_told_once(plant, tmp_path):
+    lakehouse = plant.copy("drifted", tmp_path)
+    labels = lakehouse.model.labels.model_copy(update={"horizon": dt.timedelta(hours=1)})
+    strict = with_policy(lakehouse, outage=OutageSettings(patience=labels.horizon))
+    strict = replace(strict, model=strict.model.model_copy(update={"labels": labels}))
+    assert not retrain_and_promote(strict, AVAILABLE_NOW)
+    row = decisions(strict)[-1]
+    assert (row["action"], row["retrain"]) == (LABEL_OUTAGE, False)
+    assert row["change_at"] == moment("2019-07-14T00:00:00")  # labels of the pieces made until then have come
+    assert row["reasons"][0].startswith("blind since 2019-07-14 00:00")
+    before = strict.store.versions(*strict.catalog.tables)
+    assert not retrain_and_promote(strict, AVAILABLE_NOW)
+    assert strict.store.versions(*strict.catalog.tables) == before
+
+
+def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_change(plant, tmp_path):
+    lakehouse = plant.copy("drifted", tmp_path)
+    forgotten = [row | {"policy_record": None} for row in promotions(lakehouse)]
+    shutil.rmtree(lakehouse.store.path(lakehouse.catalog.promotion))
+    lakehouse = replace(lakehouse, store=replace(lakehouse.store))  # the old one goes on from the log that it has read
+    lakehouse.store.create_missing()
+    lakehouse.store.append_rows(forgotten, lakehouse.catalog.promotion)
+    run_pipeline(lakehouse)
+    row = decisions(lakehouse)[-1]
+    assert (row["action"], row["rule"], row["model_version"]) == ("refresh", "no_record", "2")
+    assert promotions(lakehouse)[-1]["action"] == "promote"
+    [(version, text)] = PromotionLedger(lakehouse).policy_records.items()
+    record = PolicyRecord.from_json(text)
+    assert lakehouse.registry.champion() == version
+    assert record.candidate == "since_change"
+    assert record.version.changed_at == instant(lakehouse.registry.version("2").record.changed_at)
+    before = lakehouse.store.versions(*lakehouse.catalog.tables)
+    assert not retrain_and_promote(lakehouse, AVAILABLE_NOW)
+    assert lakehouse.store.versions(*lakehouse.catalog.tables) == before
+
+
+def test_the_gate_knows_in_which_slices_its_rows_lie(spark):
+    depot = parcel_depot(spark)
+    readings, _ = parcels()
+    chosen = [readings[place] for place in (250, 7, 120)]
+    models = PromotedModels(PromotionLedger(depot))
+    at = pd.to_datetime([each["weighed_at"] for each in chosen], utc=True)
+    frame = pd.DataFrame(chosen).assign(weighed_at=at, outcome="ok", **{LABEL_TIME: at})
+    found = LabelledFrame(models, frame, History()).slices(np.ones(3, dtype=bool))
+    expected = {f"lane: {each['lane']}": [each["lane"] == one["lane"] for one in chosen] for each in chosen}
+    known = {name: inside.tolist() for name, inside in found.items()}
+    assert {name: known[name] for name in expected if name != "lane: None"} == {
+        name: inside for name, inside in expected.items() if name != "lane: None"
+    }
+    heavy = [bool(one["grams"] and one["grams"] > 50) for one in chosen]
+    assert known.get("grams > 50: true", [False] * 3) == heavy
+    assert set(known) - set(expected) <= {"grams > 50: true", "grams > 50: false"}

@@ -1,0 +1,140 @@
+"""Streaming queries: what ends them is told, and a micro-batch keeps its identity."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.errors import ConfigurationError, LakehouseError, StoreError
+from lakehouse.settings import load_model_settings
+from lakehouse.storage.queries import AVAILABLE_NOW, Batch, Query, interval_seconds, run, run_all
+from lakehouse.storage.store import Store
+from lakehouse.tables import DUPLICATE, QUARANTINE, catalog_of
+from tests.support.rows import land, moment
+
+
+@pytest.mark.parametrize(
+    ("trigger", "seconds"),
+    [("available-now", None), ("10 seconds", 10), (" 1   minute ", 60), ("2 weeks", 1_209_600)],
+)
+def test_a_trigger_is_a_word_or_an_interval(trigger: str, seconds: float | None) -> None:
+    assert interval_seconds(trigger) == seconds
+
+
+@pytest.mark.parametrize("trigger", ["", "now", "10", "10 sec", "0 seconds", "-1 seconds", "available_now"])
+def test_another_trigger_is_refused_with_what_to_write(trigger: str) -> None:
+    with pytest.raises(ConfigurationError, match="--trigger: write `available-now` or an interval; write a number"):
+        interval_seconds(trigger)
+
+
+def test_a_batch_has_one_transaction_for_each_table_and_checkpoint() -> None:
+    batch = Batch("q", 3)
+    assert batch.transaction(QUARANTINE) == Batch("q", 3).transaction(QUARANTINE)
+    others = [
+        batch.transaction(DUPLICATE),
+        Batch("p", 3).transaction(QUARANTINE),
+        Batch("q", 4).transaction(QUARANTINE),
+    ]
+    assert len({batch.transaction(QUARANTINE), *others}) == 4
+    assert batch.transaction(QUARANTINE).version == 3
+
+
+class Running:
+    """Stands for Spark's query: ends after so many waits, or fails, or never ends."""
+
+    def __init__(self, waits: float, error: Exception | None = None) -> None:
+        self.waits, self.error, self.isActive, self.asked = waits, error, True, 0
+
+    def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802 (Spark's own name)
+        self.asked += 1
+        assert timeout is not None or self.waits < float("inf"), "waits for ever"
+        assert self.asked < 50, "waits for ever"
+        self.waits -= 1
+        if self.waits > 0:
+            return False
+        self.isActive = False
+        if self.error:
+            raise self.error
+        return True
+
+    def stop(self) -> None:
+        self.isActive = False
+
+
+def query(name: str, streaming: Running, *errors: LakehouseError) -> Query:
+    return Query(name, streaming, list(errors))  # type: ignore[arg-type]
+
+
+def test_available_now_waits_for_every_query() -> None:
+    one, two = Running(3), Running(1)
+    run_all([query("one", one), query("two", two)], AVAILABLE_NOW)
+    assert not one.isActive
+    assert not two.isActive
+
+
+def test_a_continuous_query_that_stops_unexplained_is_an_error_and_ends_the_others() -> None:
+    endless, stopped = Running(float("inf")), Running(2)
+    with pytest.raises(LakehouseError, match="labels: the query stopped by itself; another process may own"):
+        run_all([query("readings", endless), query("labels", stopped)], "10 seconds")
+    assert not endless.isActive
+
+
+def test_the_first_error_ends_the_others_whichever_query_has_it() -> None:
+    endless, failed = Running(float("inf")), Running(2, RuntimeError("a long story of Spark's"))
+    with pytest.raises(StoreError, match="the disk is full"):
+        run_all([query("readings", endless), query("labels", failed, StoreError("the disk is full"))], "1 second")
+    assert not endless.isActive
+
+
+def test_an_error_of_sparks_own_is_told_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="no such file"):
+        run_all([query("readings", Running(1, RuntimeError("no such file")))], AVAILABLE_NOW)
+
+
+@pytest.fixture
+def lines(spark: SparkSession, tmp_path: Path) -> tuple[Store, Callable[[], DataFrame]]:
+    land(tmp_path / "in", "a", ["x"], moment("2019-07-02T00:00:00"))
+    store = Store(spark, str(tmp_path), catalog_of(load_model_settings("conf/glassware.yaml")))
+    return store, lambda: spark.readStream.text(str(tmp_path / "in"))
+
+
+def test_a_handlers_error_comes_out_as_itself_and_its_batch_comes_again_with_the_same_identity(
+    lines: tuple[Store, Callable[[], DataFrame]],
+) -> None:
+    store, read = lines
+    seen: list[Batch] = []
+    failing = SimpleNamespace(now=True)
+
+    def handle(rows: DataFrame, batch: Batch) -> None:
+        assert rows.count() == 1
+        seen.append(batch)
+        if failing.now:
+            raise StoreError("the disk is full")
+
+    for failing.now in (True, False):
+        started = run(store, "q", read(), handle, AVAILABLE_NOW)
+        if failing.now:
+            with pytest.raises(StoreError, match=r"^the disk is full\nmicro-batch 0 of the stream q$"):
+                run_all([started], AVAILABLE_NOW)
+        else:
+            run_all([started], AVAILABLE_NOW)
+    run_all([run(store, "q", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW)  # nothing new: not called
+    run_all([run(store, "other", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW)  # a checkpoint of its own
+    assert [batch.number for batch in seen] == [0, 0, 0]
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_continuous_query_runs_until_it_is_stopped(lines: tuple[Store, Callable[[], DataFrame]]) -> None:
+    store, read = lines
+    handled: list[int] = []
+    started = run(store, "q", read(), lambda rows, batch: handled.append(batch.number), "1 second")
+    deadline = time.monotonic() + 30
+    while not handled and time.monotonic() < deadline:
+        assert not started.wait(continuous=True)
+    started.streaming.stop()
+    with pytest.raises(LakehouseError, match="q: the query stopped by itself"):
+        started.wait(continuous=True)
+    assert handled == [0]

@@ -1,0 +1,72 @@
+"""Small streams for the policy's tests: rows, counts and records, filled in where a test does not care."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lakehouse.models.expected_error.spline_logistic import N_BINS, Difficulty
+from lakehouse.retraining.policy.detection.detect import Detection
+from lakehouse.retraining.policy.records import BinCounts, Border, Errors, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.triggers import Record
+
+START = np.datetime64("2024-03-01T00:00:00", "us")
+HOUR, DAY = np.timedelta64(1, "h"), np.timedelta64(1, "D")
+NO_DIFFICULTY = Difficulty((), (), (), ())
+EASY = 2
+"""A bin of the difficulty, of the calls of class 0."""
+
+
+def rows(features: np.ndarray, codes: np.ndarray, names: tuple[str, ...] = ("temp", "pressure")) -> Rows:
+    """A row per ten minutes."""
+    made = START + np.arange(len(codes)) * np.timedelta64(10, "m")
+    return Rows(names, np.asarray(features, float), np.asarray(codes), made, made + 2 * DAY)
+
+
+def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: object) -> VersionRecord:
+    """A first model's record; every bin has the same errors."""
+    full = np.ones(2 * N_BINS)
+    plain = VersionRecord(
+        version=version,
+        as_of=START,
+        epoch=START,
+        changed_at=None,
+        pool=Pool((Segment(None),)),
+        reference=None,
+        since_change=judged,
+        errors=Errors(full * judged, full * wrong),
+        difficulty=NO_DIFFICULTY,
+    )
+    return replace(plain, **given)
+
+
+def border(region: Region, judged: float = 0, wrong: float = 0) -> Border:
+    """Every bin has the same errors."""
+    full = np.ones(2 * N_BINS)
+    return Border(region, Errors(full * judged, full * wrong))
+
+
+def counts(wrong: list[int], labelled: int = 8, version: int = 1, bins: int = EASY) -> BinCounts:
+    """A count per hour."""
+    hours = (START + np.arange(len(wrong)) * HOUR).astype("datetime64[h]")
+    same = np.ones(len(wrong), dtype=int)
+    return BinCounts(hours, version * same, bins * same, labelled * same, np.array(wrong))
+
+
+def quiet(log_statistic: float = 0.0) -> Detection:
+    """A detection of that evidence, of a change in the third of three hours."""
+    hours = (START + np.arange(3) * HOUR).astype("datetime64[h]")
+    return Detection(log_statistic, hours, np.array([0.05, 0.15, 0.8]))
+
+
+def history(wrong: list[int], labelled: int = 8, **given: object) -> Record:
+    """What rules look at: a count per hour, the first training a day before."""
+    hours = (START + np.arange(len(wrong)) * HOUR).astype("datetime64[h]")
+    plain = Record(
+        as_of=START + len(wrong) * HOUR,
+        detection=quiet(),
+        hours=hours,
+        labelled=np.full(len(wrong), float(labelled)),
+        wrong=np.array(wrong, dtype=float),
+        trainings=(START - DAY,),
+    )
+    return replace(plain, **given)

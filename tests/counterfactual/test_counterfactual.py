@@ -13,13 +13,13 @@ from deltalake import DeltaTable
 from pyspark.sql import functions as F
 from sklearn.tree import DecisionTreeClassifier
 
+from lakehouse.calendar import days_between
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.counterfactual.daily import known_at, retrained_daily
-from lakehouse.labels.label_batch import recorded_as_of
 from lakehouse.models import load
-from lakehouse.monitoring.aggregator import QUERY, aggregate_kpis, backfill
-from lakehouse.monitoring.windows import WindowFacts
+from lakehouse.monitoring.aggregator import QUERY, aggregate_kpis
 from lakehouse.retraining.policy.records import Rows
+from lakehouse.storage.delta_log import days_written
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.storage.store import Store, Transaction, on_days
 from lakehouse.versions.ledger import PromotionLedger
@@ -139,12 +139,12 @@ def test_the_table_is_what_an_independent_computation_finds(newest) -> None:
     assert (retrained["n_right"] > retrained["n_right_otherwise"] + 30).all()
 
 
-def test_a_backfill_fills_it_from_what_is_on_record(plant, tmp_path) -> None:
+def test_an_empty_table_is_filled_from_the_facts_on_record(plant, tmp_path) -> None:
     lakehouse = plant.copy("newest", tmp_path)
     before = counterfactual(lakehouse)
     shutil.rmtree(lakehouse.store.path(lakehouse.catalog.counterfactual))
     lakehouse.store.create_missing()
-    backfill(lakehouse, dt.date(2019, 7, 1), dt.date(2019, 7, 17))
+    compare_with_alternatives(lakehouse)
     pd.testing.assert_frame_equal(without_clocks(counterfactual(lakehouse)), without_clocks(before))
 
 
@@ -152,7 +152,7 @@ def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_a
     lakehouse = plant.copy("newest", tmp_path)
     training = lakehouse.model.training.model_copy(update={"first_after": 4_000})  # known at the midnight of the 16th
     later = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    compare(later, [dt.date(2019, 7, day) for day in range(1, 18)])
+    compare_with_alternatives(later, days_between(dt.date(2019, 7, 1), dt.date(2019, 7, 17)))
     found = without_clocks(counterfactual(later))
     never, daily = (found.xs(name, level="alternative") for name in ("never", "daily"))
     waits = daily["trainings"] == 0
@@ -161,11 +161,25 @@ def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_a
     assert daily.loc[dt.date(2019, 7, 16), "trained_rows"] == 4_000  # seven days are fewer
 
 
-def compare(lakehouse, days: list[dt.date]) -> None:
-    """Compares days anew, by the facts that are on record; a backfill would compute those anew as well."""
-    stored = lakehouse.store.rows(lakehouse.catalog.window_facts, partitions=on_days(days))
-    facts = {day: [WindowFacts.from_row(row) for row in stored if row["window_date"] == day] for day in days}
-    compare_with_alternatives(lakehouse, facts, recorded_as_of(lakehouse, None), anew=True)
+def test_without_the_daily_alternative_the_first_model_alone_is_compared(plant, tmp_path) -> None:
+    lakehouse = plant.copy("newest", tmp_path)
+    settings = lakehouse.model.counterfactual.model_copy(update={"daily": False})
+    alone = replace(lakehouse, model=lakehouse.model.model_copy(update={"counterfactual": settings}))
+    day = dt.date(2019, 7, 16)
+    compare_with_alternatives(alone, [day])
+    assert list(counterfactual(alone).loc[day].index) == ["never"]
+
+
+def test_only_days_whose_facts_were_written_since_are_looked_at(plant, tmp_path) -> None:
+    lakehouse = plant.copy("newest", tmp_path)
+    facts, store = lakehouse.catalog.window_facts, lakehouse.store
+    path, version = store.path(facts), store.version(facts)
+    assert days_written(path, version, version) == frozenset()
+    tell(lakehouse, 1, 5)
+    newest = store.version(facts)
+    assert dt.date(2019, 7, 17) in days_written(path, version, newest) <= store.days(facts)
+    (Path(path) / "_delta_log" / f"{version + 1:020d}.json").unlink()  # as Delta does after a month
+    assert days_written(path, version, newest) is None
 
 
 def tell(lakehouse, transaction: int, count: int) -> None:
@@ -179,16 +193,14 @@ def tell(lakehouse, transaction: int, count: int) -> None:
     new = new.withColumns({name: F.lit(value).cast(known.schema[name].dataType) for name, value in others.items()})
     store.append(new, catalog.labels, Transaction("a test's own", transaction))
     aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    compare_with_alternatives(lakehouse)
 
 
 def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_retraining(plant, tmp_path) -> None:
     lakehouse = plant.copy("drifted", tmp_path)
     training = lakehouse.model.training.model_copy(update={"max_rows": 100})
-    backfill(
-        replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training})),
-        dt.date(2019, 7, 11),
-        dt.date(2019, 7, 11),
-    )
+    small = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
+    compare_with_alternatives(small, [dt.date(2019, 7, 11)])
     rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days([dt.date(2019, 7, 11)]))
     found = {row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows}
     assert found == {"never": (False, 0), "daily": (True, 0)}
@@ -221,10 +233,11 @@ def replay(lakehouse) -> None:
         crc.unlink()
     facts = lakehouse.store.version(lakehouse.catalog.window_facts)
     aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    compare_with_alternatives(lakehouse)
     assert lakehouse.store.version(lakehouse.catalog.window_facts) > facts
 
 
-def test_a_run_that_was_cut_off_before_it_was_written_writes_it_in_its_replay(plant, tmp_path, monkeypatch) -> None:
+def test_a_run_that_was_cut_off_before_it_was_written_is_made_up_for_by_the_next(plant, tmp_path, monkeypatch) -> None:
     lakehouse = plant.copy("newest", tmp_path)
     write = Store.replace_partitions
 
@@ -237,7 +250,7 @@ def test_a_run_that_was_cut_off_before_it_was_written_writes_it_in_its_replay(pl
     with pytest.raises(Exception, match="killed"):
         tell(lakehouse, 1, 5)
     monkeypatch.undo()
-    aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    compare_with_alternatives(lakehouse)
     assert set(counterfactual(lakehouse).loc[dt.date(2019, 7, 17), "n_labelled"]) == {5}
 
 
@@ -256,7 +269,7 @@ def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_wa
     store = replace(depot.store, root=str(tmp_path / "depot"))
     lakehouse = replace(depot, model=depot.model.model_copy(update={"training": training}), store=store)
     days = [dt.date(2024, 3, 2), dt.date(2024, 3, 3)]
-    compare(lakehouse, days)
+    compare_with_alternatives(lakehouse, days)
     found = counterfactual(lakehouse)
     never, daily = (found.xs(name, level="alternative").loc[days] for name in ("never", "daily"))
     assert (daily["trainings"] == 1).all()
@@ -277,6 +290,7 @@ def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(spark
 def test_of_a_regression_it_says_what_a_daily_model_gets_right_once_there_are_labels_enough(spark) -> None:
     daily = counterfactual(repair_shop(spark).lakehouse).xs("daily", level="alternative")
     trained = daily[daily["trainings"] == 1]
-    assert len(trained)
-    assert (trained["n_right_otherwise"] <= trained["n_labelled"]).all()
-    assert (trained["n_right_otherwise"] > 0).any()
+    assert len(trained) == 1
+    assert trained["trained_rows"].item() >= 100
+    assert trained["n_labelled"].item() > 0
+    assert trained["n_right_otherwise"].item() == 0  # it learned the old prices, and every one of the day is dearer

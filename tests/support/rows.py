@@ -240,6 +240,7 @@ def glassware_plant(spark: SparkSession) -> Plant:
     all test modules.
     """
     from lakehouse.app.whole_way import run_pipeline
+    from lakehouse.counterfactual.comparison import compare_with_alternatives
     from lakehouse.glassware.gateway import land_until
     from lakehouse.glassware.pieces import Stream
     from lakehouse.ingest.pipeline import ingest
@@ -268,6 +269,7 @@ def glassware_plant(spark: SparkSession) -> Plant:
             score(lakehouse, "available-now")
         if night == "newest":
             aggregate_kpis(lakehouse, "available-now")
+            compare_with_alternatives(lakehouse)
             shutil.copytree(folder / night, folder / "told")
             retrain_and_promote(lakehouse, "available-now")
         else:

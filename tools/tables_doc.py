@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lakehouse.settings import load_model_settings
 from lakehouse.sql.catalogue import as_list, as_markdown
-from lakehouse.tables import catalog_of, views_of
+from lakehouse.sql.views import views_of
+from lakehouse.tables import catalog_of
 
 README, PAGE = Path("README.md"), Path("docs/tables.md")
 _LIST = re.compile(r"(?<=<!-- tables: generated -->\n).*?(?=\n<!-- end of tables -->)", re.DOTALL)

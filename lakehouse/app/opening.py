@@ -16,9 +16,10 @@ from lakehouse.monitoring.slices import check_slices
 from lakehouse.monitoring.transforms import primary_schema
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql
+from lakehouse.sql.views import views_of
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.store import Store
-from lakehouse.tables import View, catalog_of, views_of
+from lakehouse.tables import View, catalog_of
 from lakehouse.versions.actions import PROMOTE
 
 _REFUSED = "[]%\\?*{}\ufffd"  # delta-rs and Spark's readers take them for patterns or escapes; Java writes ? for é

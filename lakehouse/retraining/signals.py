@@ -11,8 +11,9 @@ from pyarrow.compute import Expression
 from lakehouse.calendar import DAY, Granularity, parse_span
 from lakehouse.instants import instant, instants
 from lakehouse.labels.label_batch import LOOK_BACK
+from lakehouse.labels.overdue import OverdueRule
 from lakehouse.monitoring.measured import BASELINE
-from lakehouse.retraining.policy.detection.diagnose import Shifts, label_outage
+from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.detection.shifts import column_drifts
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.settings import ModelSettings, ThresholdRule
@@ -47,9 +48,7 @@ def outage_since(model: ModelSettings, hours: pa.Table) -> np.datetime64 | None:
         return None
     starts, place = np.unique(instants(hours["window_start"]), return_inverse=True)
     rows, labelled = (np.bincount(place, hours[name].to_numpy(), len(starts)) for name in ("rows", "labelled"))
-    coverage = dict(zip(starts, labelled / rows, strict=True))
-    due, outage = np.timedelta64(model.labels.horizon), model.policy.outage
-    return label_outage(starts[-1], coverage, due, outage.least_coverage, np.timedelta64(outage.patience))
+    return OverdueRule.of(model).outage_since(starts[-1], dict(zip(starts, labelled / rows, strict=True)))
 
 
 def _drift_rows(lakehouse: Lakehouse, champion: str, days: str) -> list[Row]:

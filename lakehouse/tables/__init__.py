@@ -4,7 +4,6 @@ from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.silver import DUPLICATE, IS_CORRECTION, LANDED_FILE, QUARANTINE, SCORING_COST, SCORING_LEDGER
-from lakehouse.tables.views import views_of
 
 __all__ = [
     "COUNTERFACTUAL",
@@ -23,5 +22,4 @@ __all__ = [
     "Table",
     "View",
     "catalog_of",
-    "views_of",
 ]

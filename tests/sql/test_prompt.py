@@ -14,8 +14,9 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.sql import prompt as sql
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql, at_root, in_duckdb, statements_of
+from lakehouse.sql.views import views_of
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.tables import catalog_of, views_of
+from lakehouse.tables import catalog_of
 from tests.support.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.support.rows import moment, parcel_depot
 

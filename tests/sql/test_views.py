@@ -11,13 +11,16 @@ from scipy.stats import binomtest
 
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import EnvironmentSettings, load_model_settings
+from lakehouse.settings import EnvironmentSettings, OutageSettings, load_model_settings
+from lakehouse.sql.views import views_of
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.tables import View, catalog_of, views_of
+from lakehouse.tables import View, catalog_of
 from tests.support.engines import Engines, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.support.rows import moment
 
-MODEL = load_model_settings("conf/glassware.yaml")
+GLASSWARE = load_model_settings("conf/glassware.yaml")
+STRICT = GLASSWARE.policy.model_copy(update={"outage": OutageSettings(least_coverage=0.95, patience="1 hour")})
+MODEL = GLASSWARE.model_copy(update={"policy": STRICT})
 VIEWS = {view.name: view for view in views_of(MODEL, catalog_of(MODEL))}
 _DUCKDB_TYPES = {
     "string": "VARCHAR",
@@ -106,18 +109,18 @@ def _fill(lakehouse: Lakehouse) -> None:
         _quality("07-04", 100, 0, 0),  # no label yet
     ]
     drifts = [
-        _drift("07-01", "temp", 0.001, **_psi(0.9)),  # not the newest final day
-        _drift("07-02", "temp", 0.001, **_psi(0.31)),
-        _drift("07-02", "temp", 0.001, **_psi(0.4), model_version="2"),
+        _drift("07-01", "temp", 0.0001, **_psi(0.9)),  # not the newest final day
+        _drift("07-02", "temp", 0.0001, **_psi(0.31)),
+        _drift("07-02", "temp", 0.0001, **_psi(0.4), model_version="2"),
         _drift("07-02", "pressure", 0.2, **_psi(0.25)),  # large, but by chance
         _drift("07-02", "duration", 1e-9, **_psi(0.05)),  # certain, but too small to matter
-        _drift("07-02", "prediction", 0.001, js_distance=0.15),
-        _drift("07-02", "quality", 0.001, js_distance=0.05),
-        _drift("07-02", "score", 0.001, **_psi(4.0)),  # differs by its nature
-        _drift("07-02", "pressure", 0.001, **_psi(0.8), drift_type="CONSECUTIVE"),
-        _drift("07-02", "duration", 0.001, **_psi(0.8), slice_value="true", **slices),
-        _drift("07-02", "duration", 0.001, **_psi(0.8), granularity="1 week"),
-        _drift("07-03", "duration", 0.001, **_psi(0.8)),  # not final
+        _drift("07-02", "prediction", 0.0001, tv_distance=0.25, js_distance=0.15),
+        _drift("07-02", "quality", 0.0001, tv_distance=0.15, js_distance=0.05),
+        _drift("07-02", "score", 0.0001, **_psi(4.0)),  # differs by its nature
+        _drift("07-02", "pressure", 0.0001, **_psi(0.8), drift_type="CONSECUTIVE"),
+        _drift("07-02", "duration", 0.0001, **_psi(0.8), slice_value="true", **slices),
+        _drift("07-02", "duration", 0.0001, **_psi(0.8), granularity="1 week"),
+        _drift("07-03", "duration", 0.0001, **_psi(0.8)),  # not final
     ]
     evidence = {"challenger_accuracy": 0.95, "champion_accuracy": 0.7, "rows": 200.0, "probability_better": 0.999}
     evidence |= {"training_seconds": 2.5}
@@ -255,7 +258,7 @@ def test_open_alarms_are_what_nobody_has_answered_yet(engines: Engines) -> None:
     found = engines.rows("open_alarms", "alarm, subject")
     shown = [(row["alarm"], row["subject"], row["value"], row["threshold"]) for row in found]
     assert shown == [
-        ("drift", "prediction", 0.15, 0.1),
+        ("drift", "prediction", 0.25, 0.2),
         ("drift", "temp", 0.31, 0.2),
         ("labels overdue", "2019-07-02", 0.9, 0.95),
         ("retraining", "retrain", 25.0, 9.5),  # a refused refresh is none
@@ -354,7 +357,7 @@ def test_views_follow_the_settings_of_the_model() -> None:
     for name in ("daily_quality", "error_by_slice"):
         assert "release" in [column.name for column in views[name].columns]
         assert "model_version" not in views[name].sql
-    assert "INTERVAL '172800' SECOND" in views["open_alarms"].sql  # the label horizon, two days
+    assert "INTERVAL '176400' SECOND" in views["open_alarms"].sql  # the label horizon and the patience
 
 
 def test_a_table_of_the_model_cannot_have_the_name_of_a_view(monkeypatch: pytest.MonkeyPatch) -> None:

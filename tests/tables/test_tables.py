@@ -13,8 +13,9 @@ from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings, load_model_settings
+from lakehouse.sql.views import views_of
 from lakehouse.storage.store import Store
-from lakehouse.tables import Catalog, Table, catalog_of, views_of
+from lakehouse.tables import Catalog, Table, catalog_of
 from tests.support.rows import write_repair_settings
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

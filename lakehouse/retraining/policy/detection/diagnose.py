@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lakehouse.drift.definition import UNLIKELY, has_drifted
 from lakehouse.profiling.columns import text_of
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.detection.detect import Detection
@@ -12,8 +13,6 @@ from lakehouse.retraining.policy.records import Region, Rows
 from lakehouse.settings import Scalar
 
 CONCEPT, FEATURE, LABEL, PREDICTION = "concept", "feature", "label", "prediction"
-SIGNIFICANT = 0.2
-_LEVEL = 0.001
 _NULL_SHARE = 0.01
 _OUTSIDE_SHARE = 0.01
 
@@ -45,17 +44,17 @@ class ColumnDrift:
     @property
     def drifted(self) -> bool:
         """Whether the distribution has moved, by size and by test."""
-        return self.index >= SIGNIFICANT and self.pvalue < _LEVEL
+        return has_drifted(self.index, self.pvalue)
 
     @property
     def suspect(self) -> bool:
         """Whether it looks like a fault of the sensor: values go missing."""
-        return self.nulls > _NULL_SHARE and self.nulls_pvalue < _LEVEL
+        return self.nulls > _NULL_SHARE and self.nulls_pvalue < UNLIKELY
 
     @property
     def beyond(self) -> bool:
         """Whether it leaves what the champion was trained on."""
-        return self.outside > _OUTSIDE_SHARE and self.outside_pvalue < _LEVEL
+        return self.outside > _OUTSIDE_SHARE and self.outside_pvalue < UNLIKELY
 
     @property
     def moved(self) -> bool:
@@ -184,34 +183,6 @@ def in_words(region: Region, kinds: Sequence[Scalar]) -> str:
     """A region for a person: "temp between 351 and 354 is no longer 1"."""
     sides = " and ".join(_side(*side) for side in region.sides) or "everywhere, what was called so"
     return f"{sides} is no longer {text_of(kinds[region.code])}"
-
-
-def label_outage(
-    as_of: np.datetime64,
-    coverage: Mapping[np.datetime64, float],
-    due: np.timedelta64,
-    least: float,
-    patience: np.timedelta64,
-) -> np.datetime64 | None:
-    """Since when the policy is blind: the first hour of the present stretch whose labels are overdue and did not come.
-
-    Args:
-        as_of: newest moment that anything is known of, readings included.
-        coverage: by hour with predictions, the share of rows whose label has come.
-        due: how long after the event labels usually take.
-        least: share below which an hour is without labels.
-        patience: how much longer to wait than usual.
-
-    Returns:
-        The start of the blind stretch; None where labels come as they should.
-    """
-    overdue = sorted(hour for hour in coverage if hour + due + patience <= as_of)
-    blind: np.datetime64 | None = None
-    for hour in reversed(overdue):
-        if coverage[hour] >= least:
-            break
-        blind = hour
-    return blind
 
 
 def _of_concept(detection: Detection, is_dated: bool) -> str:

@@ -6,12 +6,11 @@ from lakehouse.retraining.policy.detection.diagnose import (
     Shifts,
     diagnose,
     in_words,
-    label_outage,
     probability_of_change,
     share_unseen,
 )
 from lakehouse.retraining.policy.records import Region
-from tests.support.policy_rows import DAY, HOUR, START, quiet
+from tests.support.policy_rows import START, quiet
 
 ALARM = np.log(10_000)
 REGION = Region((("temp", 351.02, 353.96),), 1)
@@ -98,18 +97,3 @@ def test_regions_in_words():
         "temp up to 354 and pressure above 12 is no longer good"
     )
     assert in_words(Region((), 0), ("bad", "good")) == "everywhere, what was called so is no longer bad"
-
-
-def coverage(*shares: float) -> dict[np.datetime64, float]:
-    return {START + n * HOUR: share for n, share in enumerate(shares)}
-
-
-def test_an_outage_is_blind_since_the_first_hour_that_stayed_without_labels():
-    now = START + 4 * DAY
-    assert label_outage(now, coverage(1, 1, 0, 0.1, 0), 2 * DAY, 0.5, DAY) == START + 2 * HOUR
-    assert label_outage(now, coverage(1, 0, 0, 1, 1), 2 * DAY, 0.5, DAY) is None
-
-
-def test_labels_that_are_not_due_yet_are_no_outage():
-    assert label_outage(START + 3 * DAY, coverage(1, 0, 0), 2 * DAY, 0.5, DAY) is None
-    assert label_outage(START + 3 * DAY + HOUR, coverage(1, 0, 0), 2 * DAY, 0.5, DAY) == START + HOUR

@@ -10,23 +10,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from string import Template
 
+from lakehouse.drift.definition import LARGE, has_drifted_sql, index_sql
 from lakehouse.errors import ConfigurationError
+from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
+from lakehouse.sql.loop_views import COST, DECISIONS, GAIN, HISTORY, JUDGED
+from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
-from lakehouse.tables.loop_views import COST, DECISIONS, GAIN, HISTORY, JUDGED
-from lakehouse.tables.quality_views import ALARMS, DAILY, SLICES
 
-DRIFT_PVALUE = 0.01
-"""A column has drifted below this p-value, adjusted for the number of columns tested at once, ..."""
-DRIFT_PSI = 0.2
-"""... where its population stability index is significant by the usual reading (0.1 moderate, 0.2 significant), ..."""
-DRIFT_JS = 0.1
-"""... or, of a categorical column, which has no such index, its Jensen-Shannon distance is at least this."""
-LEAST_COVERAGE = 0.95
-"""Labels are overdue where fewer than this share of a window's rows have theirs when the horizon has passed."""
-OVERDUE_FOR = dt.timedelta(days=7)
-"""How long a window with overdue labels is an open alarm: labels that have not come by then will not be chased."""
+CHASED_FOR = dt.timedelta(days=7)
+"""How long a day with overdue labels is an open alarm: labels that have not come by then will not be chased."""
 
 _Z = 1.959963984540054  # the normal distribution's quantile for a 95 % interval
 _DAY = ("1 day", "1 days", "24 hour", "24 hours")
@@ -77,9 +71,8 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     """What the templates leave open."""
     low, high = wilson_interval("p.accuracy_score", "p.n_labelled")
     error_low, error_high = wilson_interval("s.error_rate", "s.n_labelled")
-    psi, distance = "f.population_stability_index", "f.js_distance"
-    large = f"CASE WHEN {psi} IS NOT NULL THEN {psi} >= {DRIFT_PSI} ELSE {distance} >= {DRIFT_JS} END"
-    horizon = model.labels.horizon
+    overdue = OverdueRule.of(model)
+    chased = int((overdue.due_after + CHASED_FOR).total_seconds())
     return {
         "id": model.metrics.model_id_column,
         "day": next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]),
@@ -92,19 +85,19 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
         "judged": JUDGED.format(promotion=catalog.promotion.full_name),
-        "score": "COALESCE(d.evidence['score'], d.evidence['log_statistic'])",  # of a regression's CUSUM, of the policy
-        "threshold": "COALESCE(d.evidence['threshold'], d.evidence['log_alarm'])",
+        "score": "COALESCE(d.evidence['log_statistic'], d.evidence['score'])",  # the second of a regression before 0.3
+        "threshold": "COALESCE(d.evidence['log_alarm'], d.evidence['threshold'])",
         "accuracy_low": low,
         "accuracy_high": high,
         "error_low": error_low,
         "error_high": error_high,
         # A version is compared with the cross-fitted scores of its training, which are never quite those that it gives.
-        "has_drifted": f"f.column_name <> 'score' AND f.adjusted_pvalue < {DRIFT_PVALUE} AND {large}",
-        "psi": str(DRIFT_PSI),
-        "distance": str(DRIFT_JS),
-        "least_coverage": str(LEAST_COVERAGE),
-        "horizon": f"INTERVAL '{int(horizon.total_seconds())}' SECOND",
-        "overdue": f"INTERVAL '{int((horizon + OVERDUE_FOR).total_seconds())}' SECOND",
+        "has_drifted": f"f.column_name <> 'score' AND {has_drifted_sql('f')}",
+        "drift_index": index_sql("f"),
+        "large_drift": str(LARGE),
+        "least_coverage": str(overdue.least_coverage),
+        "is_overdue": overdue.sql("d.window.start", "d.label_coverage", "c.now"),
+        "is_chased": f"d.window.start + INTERVAL '{chased}' SECOND > c.now",
     }
 
 

@@ -114,10 +114,9 @@ UNION ALL
 SELECT 'approval', v.to_version, v.as_of, v.as_of, v.evidence['probability_better'], CAST(NULL AS DOUBLE), v.reason
 FROM verdicts AS v WHERE v.place = 1 AND v.action = 'pending'
 UNION ALL
-SELECT 'drift', f.column_name, f.window.start, f.window.end, COALESCE(f.population_stability_index, f.js_distance),
-  CAST(CASE WHEN f.population_stability_index IS NOT NULL THEN $psi ELSE $distance END AS DOUBLE),
+SELECT 'drift', f.column_name, f.window.start, f.window.end, $drift_index, CAST($large_drift AS DOUBLE),
   CASE WHEN f.population_stability_index IS NOT NULL THEN 'population stability index against the training data'
-    ELSE 'Jensen-Shannon distance from the training data' END
+    ELSE 'total variation distance from the training data' END
 FROM $drift_metrics AS f JOIN clock AS c ON f.window_date = c.newest_final
 WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND f.$id = '*' AND $has_drifted
 UNION ALL
@@ -129,7 +128,7 @@ UNION ALL
 SELECT 'labels overdue', CAST(d.window_date AS STRING), d.window.start, d.window.end, d.label_coverage,
   CAST($least_coverage AS DOUBLE), 'share of rows whose label has come'
 FROM days AS d CROSS JOIN clock AS c
-WHERE d.label_coverage < $least_coverage AND d.window.end + $horizon <= c.now AND d.window.end + $overdue > c.now
+WHERE $is_overdue AND $is_chased
 """,
 )
 

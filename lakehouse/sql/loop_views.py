@@ -1,7 +1,7 @@
 """Views of what the loop decided and did, what that cost, and what it gained."""
 
+from lakehouse.sql.quality_views import DAY_OF_EVENTS, FINAL
 from lakehouse.tables.declaration import Column, View
-from lakehouse.tables.quality_views import DAY_OF_EVENTS, FINAL
 
 JUDGED = """
   SELECT *, action <> 'pending'

@@ -83,8 +83,8 @@ def compare_with_alternatives(lakehouse: Lakehouse, days: Sequence[dt.date] = ()
 def _days_to_look_at(lakehouse: Lakehouse, version: int) -> frozenset[dt.date]:
     """Those whose facts were written since the run that wrote last; all days where the log does not tell."""
     store, facts = lakehouse.store, lakehouse.catalog.window_facts
-    told = _FACTS_VERSION.fullmatch(store.why_written(lakehouse.catalog.counterfactual))
-    days = days_written(store.path(facts), int(told[1]), version) if told else None
+    label_time = _FACTS_VERSION.fullmatch(store.why_written(lakehouse.catalog.counterfactual))
+    days = days_written(store.path(facts), int(label_time[1]), version) if label_time else None
     return store.days(facts) if days is None else days
 
 
@@ -136,10 +136,10 @@ def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetim
     Empty where too few labels had come by then for a first training: till then the first model is all there is.
     """
     model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
-    calls, start = _calls_until(models, as_of, day), instant(midnight(day))
-    if not len(calls):
+    predictions, start = _calls_until(models, as_of, day), instant(midnight(day))
+    if not len(predictions):
         return {}
-    rows, window = LabelledFrame(models, calls, History()).rows, np.timedelta64(model.counterfactual.window)
+    rows, window = LabelledFrame(models, predictions, History()).rows, np.timedelta64(model.counterfactual.window)
     taken = known_at(rows, start, window, model.training.first_after, model.training.max_rows)
     if taken.sum() < model.training.first_after:
         return {}
@@ -148,13 +148,13 @@ def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetim
     with threadpool_limits(1, user_api="openmp"):
         found = retrained_daily(rows, start, taken, learner)
     seconds = time.perf_counter() - began
-    asked = rows.made >= start
-    counted = _is_judged(calls[asked], judged, model.metrics.base_window, model.event_time)
-    known, in_production = rows.take(asked), models.problem.targets(calls.loc[asked, PREDICTION])
+    asked = rows.event_time >= start
+    counted = _is_judged(predictions[asked], judged, model.metrics.base_window, model.event_time)
+    known, in_production = rows.take(asked), models.problem.targets(predictions.loc[asked, PREDICTION])
     return {
         "n_labelled": int(counted.sum()),
         "n_right": int((counted & ~known.wrong(in_production)).sum()),
-        "n_right_otherwise": int((counted & ~known.wrong(found.calls)).sum()),
+        "n_right_otherwise": int((counted & ~known.wrong(found.predictions)).sum()),
         "trainings": 1,
         "trained_rows": found.trained_rows,
         "training_seconds": round(seconds, 4),
@@ -167,16 +167,16 @@ def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd
     sliding = model.counterfactual.window
     back = sliding + model.labels.horizon + DAY
     while True:
-        calls = labelled_between(models.ledger, features_of(model), as_of, start - back, start + DAY)
-        known = calls.loc[calls[LABEL_TIME] <= start, model.event_time]
+        predictions = labelled_between(models.ledger, features_of(model), as_of, start - back, start + DAY)
+        known = predictions.loc[predictions[LABEL_TIME] <= start, model.event_time]
         enough = len(known) >= model.training.first_after and known.max() - sliding >= start - back
         if enough or start - back <= model.stream.began:
-            return calls
+            return predictions
         back *= 2
 
 
-def _is_judged(calls: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str) -> np.ndarray:
+def _is_judged(predictions: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str) -> np.ndarray:
     """Which of the predictions lie in the windows that are compared."""
-    starts = calls[time_column].dt.floor(width)
-    pairs = zip(starts, calls["model_version"], strict=True)
+    starts = predictions[time_column].dt.floor(width)
+    pairs = zip(starts, predictions["model_version"], strict=True)
     return np.array([pair in judged.windows for pair in pairs], dtype=bool)

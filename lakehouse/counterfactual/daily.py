@@ -26,7 +26,7 @@ class Retrained:
         trained_rows: how many rows it was fitted to.
     """
 
-    calls: np.ndarray
+    predictions: np.ndarray
     trained_rows: int
 
 
@@ -43,10 +43,10 @@ def known_at(rows: Rows, midnight: np.datetime64, window: np.timedelta64, least:
         least: rows that it takes at least, if there are so many.
         most: rows that it takes at most.
     """
-    known = np.flatnonzero((rows.told <= midnight) & (rows.made < midnight))
+    known = np.flatnonzero((rows.label_time <= midnight) & (rows.event_time < midnight))
     taken = np.zeros(len(rows), dtype=bool)
     if len(known):
-        within = int((rows.made[known] > rows.made[known[-1]] - window).sum())
+        within = int((rows.event_time[known] > rows.event_time[known[-1]] - window).sum())
         taken[known[-min(max(within, least), most) :]] = True
     return taken
 
@@ -60,9 +60,9 @@ def retrained_daily(rows: Rows, day: np.datetime64, taken: np.ndarray, learner: 
         taken: mask of the rows to fit to, one at least.
         learner: fits a model.
     """
-    asked = (rows.made >= day) & (rows.made < day + _DAY)
-    codes = rows.codes[taken]
-    if (codes == codes[0]).all():  # not every family can be fitted to a single class
-        return Retrained(np.full(int(asked.sum()), codes[0]), len(codes))
-    model = learner(rows.features[taken], codes, np.ones(len(codes)))
-    return Retrained(np.asarray(model.predict(rows.features[asked])), len(codes))
+    asked = (rows.event_time >= day) & (rows.event_time < day + _DAY)
+    labels = rows.labels[taken]
+    if (labels == labels[0]).all():  # not every family can be fitted to a single class
+        return Retrained(np.full(int(asked.sum()), labels[0]), len(labels))
+    model = learner(rows.features[taken], labels, np.ones(len(labels)))
+    return Retrained(np.asarray(model.predict(rows.features[asked])), len(labels))

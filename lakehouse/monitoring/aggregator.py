@@ -15,7 +15,7 @@ from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.labels.label_batch import labels_in_force, recorded_as_of
 from lakehouse.models import problem_of
-from lakehouse.models.expected_error.encoding import CallBins
+from lakehouse.models.expected_error.encoding import ErrorBins
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.configuration import Monitor
 from lakehouse.monitoring.custom.check import custom_metrics_of
@@ -233,7 +233,7 @@ class Aggregator:
             label=model.labels.label,
             problem=problem_of(model),
             trained_spans=ledger.trained_spans,
-            call_bins={version: CallBins.of_record(text) for version, text in ledger.policy_records.items()},
+            error_bins={version: ErrorBins.of_record(text) for version, text in ledger.policy_records.items()},
         )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:

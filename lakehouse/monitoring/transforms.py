@@ -14,7 +14,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from lakehouse.models import Classification, Problem, Regression
-from lakehouse.models.expected_error.encoding import CallBins, feature_of
+from lakehouse.models.expected_error.encoding import ErrorBins, feature_of
 from lakehouse.monitoring.windows import Segment, WindowFacts
 from lakehouse.profiling.baseline import to_document
 from lakehouse.profiling.coding import coded
@@ -52,7 +52,7 @@ class Profiling:
     label: str
     problem: Problem
     trained_spans: Mapping[str, tuple[dt.datetime, dt.datetime]]
-    call_bins: Mapping[str, CallBins] = field(default_factory=dict)
+    error_bins: Mapping[str, ErrorBins] = field(default_factory=dict)
 
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -128,7 +128,7 @@ def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling
         schema: the columns of `WindowFacts.to_row`.
     """
     classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
-    binned_by = (feature_of(name) for bins in profiling.call_bins.values() for name in bins.names)
+    binned_by = (feature_of(name) for bins in profiling.error_bins.values() for name in bins.names)
     columns = dict.fromkeys([*(spec.name for spec in profiling.specs), *binned_by])
     needed = rows.select(
         *SEGMENT,
@@ -177,7 +177,7 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
 
 def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[int, tuple[int, int]]:
     """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained on."""
-    bins, problem = profiling.call_bins.get(version), profiling.problem
+    bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
         return {}
     rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))

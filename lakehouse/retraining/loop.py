@@ -12,10 +12,10 @@ from lakehouse.retraining.policy.candidates.choice import (
     Fitted,
     candidates_of,
     choose,
-    distinct_calls,
+    distinct_predictions,
     judged_at_gate,
 )
-from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, Situation, decide
+from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, DecisionInput, decide
 from lakehouse.retraining.policy.detection.detect import Detection, detect
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis, diagnose, where_contradicted
 from lakehouse.retraining.policy.document import PolicyRecord
@@ -113,7 +113,7 @@ class Night:
             return
         problem = self._world.problem
         sides = (new.predicted_by(version) for version in (before, champion.version))
-        result = probation(problem, compare(problem, new.rows.codes, *sides), settings)
+        result = probation(problem, compare(problem, new.rows.labels, *sides), settings)
         if not result.passed:
             self._ledger.roll_back(self._as_of, before, result)
 
@@ -124,10 +124,10 @@ class Night:
             decision, diagnosis = self._unrecorded_champion(), None
         else:
             record = None if history.champion is None else self._facts()
-            situation = Situation(
+            inputs = DecisionInput(
                 self._as_of, history.champion_record, self._predictions.labelled, history.tried, record, refused
             )
-            decision = decide(situation, self._world.first_after, self._world.policy)
+            decision = decide(inputs, self._world.first_after, self._world.policy)
             if record is not None:
                 decision = self._dated(record.detection, decision)
             if refused and not decision.retrain:
@@ -238,7 +238,9 @@ class Night:
         """The best candidate, cross-fitted."""
         history, settings = self._history, self._world.policy.candidates
         rows, champion = trainer.labelled.rows, history.champion_record
-        candidates = candidates_of(decision, champion, history.archive, rows.made[-1], int(judged.sum()), settings)
+        candidates = candidates_of(
+            decision, champion, history.archive, rows.event_time[-1], int(judged.sum()), settings
+        )
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
         return choose(fitted, rows, judged, settings) if fitted else None
 
@@ -252,7 +254,9 @@ class Night:
 
     def _first_result(self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted) -> GateResult:
         on = judged & fitted.asked
-        return judge_first(self._world.problem, labelled.rows.codes[on], fitted.calls[on], self._world.policy.gate)
+        return judge_first(
+            self._world.problem, labelled.rows.labels[on], fitted.predictions[on], self._world.policy.gate
+        )
 
     def _compared(self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained) -> GateResult:
         """The gate, on judged rows whose labels came after the champion was trained, and that both can predict."""
@@ -266,10 +270,10 @@ class Night:
             return self._of_new_classes(labelled, judged, fitted, left_out)
         challenger = Challenger(
             rows.problem,
-            rows.codes[on],
+            rows.labels[on],
             labelled.predicted_by(champion)[on],
-            fitted.calls[on],
-            distinct=distinct_calls(fitted, judged),
+            fitted.predictions[on],
+            distinct=distinct_predictions(fitted, judged),
             milliseconds=trained.milliseconds,
             slices=labelled.slices(on),
             of_new_classes=int((candidates & trained.known & ~to_champion).sum()),

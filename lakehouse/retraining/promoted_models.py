@@ -57,7 +57,7 @@ class PromotedModels:
         """In which bins of the version's expected error its predictions are."""
         own = self.ledger.meaning(str(version)).features
         features = pa.Table.from_pandas(own.frame(frame), preserve_index=False)
-        return record.call_bins.bins(features, self.problem.kind_of(predicted))
+        return record.error_bins.bins(features, self.problem.kind_of(predicted))
 
     def features(self, history: History) -> Features:
         """The features of the settings, then those that versions on record read besides."""
@@ -93,7 +93,7 @@ class LabelledFrame:
 
     def known_to(self, version: int) -> np.ndarray:
         """See `LabelledRows`."""
-        return self._models.knows(version, self.rows.codes)
+        return self._models.knows(version, self.rows.labels)
 
     def slices(self, where: np.ndarray) -> Mapping[str, np.ndarray]:
         """See `LabelledRows`."""
@@ -119,6 +119,6 @@ def _rows_of(models: PromotedModels, frame: pd.DataFrame, history: History) -> R
     table = pa.Table.from_pandas(features.frame(frame), preserve_index=False)
     # The matrix is ordered by the features of the settings; those that only older versions read come after.
     names = names_of(table, features_of(model), history.names)
-    made, told = instants(frame[model.event_time]), instants(frame[LABEL_TIME])
-    codes = np.asarray(models.problem.targets(frame[model.labels.label]))
-    return Rows(names, matrix_of(table, names), codes, made, told, models.problem)
+    event_time, label_time = instants(frame[model.event_time]), instants(frame[LABEL_TIME])
+    labels = np.asarray(models.problem.targets(frame[model.labels.label]))
+    return Rows(names, matrix_of(table, names), labels, event_time, label_time, models.problem)

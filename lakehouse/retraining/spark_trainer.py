@@ -43,7 +43,7 @@ from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, compare
 from lakehouse.retraining.policy.history import History
-from lakehouse.retraining.policy.records import Pool
+from lakehouse.retraining.policy.records import RowRule
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.training_rows import TrainingRows, training_rows
@@ -104,7 +104,7 @@ class SparkTrainer:
             {"candidate": each.candidate.name, "rows": int((each.weights > 0).sum()), "accuracy": share}
             for each in found
             if each is not None
-            for share in [float(self._problem.is_right(each.calls[judged], rows.codes[judged]).mean())]
+            for share in [float(self._problem.is_right(each.predictions[judged], rows.labels[judged]).mean())]
         ]
         return found
 
@@ -118,14 +118,14 @@ class SparkTrainer:
         if isinstance(result, Failed):
             raise TrainingError(f"training.families: no trial could be fitted: {result.reason}")
         asked = (fitted.weights > 0) | judged
-        calls = self._problem.unknown(len(asked))
-        calls[asked] = self._problem.predicted(result.outputs[asked])
+        predictions = self._problem.unknown(len(asked))
+        predictions[asked] = self._problem.predicted(result.outputs[asked])
         try:
             model = fit_weighted(trials[place], data, fitted.weights)
         except ValueError as error:  # it could be fitted to all but a fold
             raise TrainingError(f"training.families: {trials[place].name}: {error}") from error
         return Trained(
-            replace(fitted, calls=calls, asked=asked),
+            replace(fitted, predictions=predictions, asked=asked),
             self._problem.can_predict(model, data.targets),
             flaw_of(model, result.outputs[judged], data),
             _milliseconds(model, data),
@@ -166,7 +166,7 @@ class SparkTrainer:
         """The rows as families are fitted to them."""
         model = self._lakehouse.model
         features = features_of(model)
-        frame, targets = features.frame(self.labelled.frame), self.labelled.rows.codes
+        frame, targets = features.frame(self.labelled.frame), self.labelled.rows.labels
         return TrainingSet(features, self._problem, frame, targets, judged, model.training.seed)
 
     def _as_tasks(self, items: Sequence[T], shared: Any, work: Callable[[T, Any], R]) -> list[R]:
@@ -212,16 +212,16 @@ class SparkTrainer:
 
     def _training_record(self, fitted: Fitted, judged: np.ndarray, result: GateResult) -> TrainingRecord:
         rows, taken, decision = self.labelled.rows, fitted.weights > 0, self._decision
-        made = rows.made[taken]
+        event_time = rows.event_time[taken]
         return TrainingRecord(
             as_of=self._as_of,
-            trained_from=moment_of(made.min()),
-            trained_to=moment_of(made.max()),
+            trained_from=moment_of(event_time.min()),
+            trained_to=moment_of(event_time.max()),
             trained_rows=int(taken.sum()),
             changed_at=None if decision.change_at is None else moment_of(decision.change_at),
             since_change=int(judged.sum()) if decision.change_at is not None else 0,
             judged=int(judged.sum()),
-            wrong=int(rows.wrong(fitted.calls)[judged].sum()),
+            wrong=int(rows.wrong(fitted.predictions)[judged].sum()),
             verdict=json.dumps(asdict(result)),
             table_versions=json.dumps(dict(self.labelled.versions)),
             action=decision.action,
@@ -236,11 +236,11 @@ class SparkTrainer:
         """
         model, labelled, ledger = self._lakehouse.model, self.labelled, self._models.ledger
         specs = specs_of(model)
-        spans = Pool(tuple(replace(segment, without=()) for segment in fitted.pool.segments))
+        spans = RowRule(tuple(replace(segment, without=()) for segment in fitted.row_rule.segments))
         as_table = partial(pa.Table.from_pandas, preserve_index=False)
-        known, told = (as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged))
+        known, label_time = (as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged))
         found = pa.table(self._problem.columns(outcome.outputs[judged]))
-        of_outcome = {model.labels.label: told} | dict.fromkeys(found.column_names, found)
+        of_outcome = {model.labels.label: label_time} | dict.fromkeys(found.column_names, found)
         tables = {spec.name: of_outcome.get(spec.name, known) for spec in specs}
         edges = own_edges(specs, tables, model.metrics.bins)
         if ledger.champion is not None:

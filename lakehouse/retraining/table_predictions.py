@@ -17,7 +17,7 @@ from lakehouse.models import Features, Meaning, problem_of
 from lakehouse.retraining.policy.candidates.choice import recalled
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.history import History
-from lakehouse.retraining.policy.records import BinCounts, Otherwise, Recent
+from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Recent
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
 from lakehouse.retraining.signals import metric_windows, outage_since, shifts_of
@@ -49,7 +49,7 @@ class TablePredictions:
         where, days = pc.field("slice_key").is_null(), None
         if champion is not None and champion.changed_at is not None:
             model, recall = self.lakehouse.model, self.lakehouse.model.policy.detector.recall
-            since = moment_of(min(champion.changed_at, champion.epoch, self._began))
+            since = moment_of(min(champion.changed_at, champion.drift_period, self._began))
             since = min(since, self.as_of - (recall or dt.timedelta())) - model.labels.horizon
             days = since_day(since)
         columns = {name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")}
@@ -72,7 +72,7 @@ class TablePredictions:
             return int(labelled.sum())
         width = np.timedelta64(self.lakehouse.model.metrics.base_window)
         end = self._window_start(champion.changed_at) + width
-        within = self.calls(moment_of(champion.changed_at), moment_of(end))
+        within = self.predictions(moment_of(champion.changed_at), moment_of(end))
         return int(labelled[starts >= end].sum()) + len(within)
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
@@ -80,7 +80,7 @@ class TablePredictions:
         if since is None:
             return self._by_hour
         since = self._read_from(since)
-        counts, rows = self._by_hour, self.calls(moment_of(since), None)
+        counts, rows = self._by_hour, self.predictions(moment_of(since), None)
         return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)])[0])
 
     def labelled_after(self, moment: np.datetime64, most: int) -> LabelledFrame | None:
@@ -134,7 +134,7 @@ class TablePredictions:
         hours = np.where(found.counts.hour < self._read_from(since), by_hour.hour, found.counts.hour)
         return replace(found, counts=replace(by_hour, hour=hours))
 
-    def calls(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
+    def predictions(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
         """The predictions of a stretch of time (without its end) whose label has come, with it, in order of time."""
         return labelled_between(self._models.ledger, self._features, self.as_of, start, end)
 
@@ -143,29 +143,31 @@ class TablePredictions:
 
         So what a decision reads is bounded, whatever the rate of the stream.
         """
-        return self.calls(max(start, self._start_of_newest(end) or start), end)
+        return self.predictions(max(start, self._start_of_newest(end) or start), end)
 
-    def row_counts(self, calls: pd.DataFrame) -> tuple[BinCounts, np.ndarray]:
+    def row_counts(self, predictions: pd.DataFrame) -> tuple[BinCounts, np.ndarray]:
         """A count per labelled prediction, and the prediction that its label is held against.
 
         One that a version of an earlier epoch made counts as the champion would have made it that was in production
         when its label came: else a new epoch would be blind for as long as labels take.
         """
         model = self.lakehouse.model
-        codes, predicted = (np.array(self._problem.targets(calls[name])) for name in (model.labels.label, PREDICTION))
-        version = calls["model_version"].astype(int).to_numpy()
-        stale = ~np.isin(version, sorted(self.history.epoch))
-        version = np.where(stale, self.history.champions_at(instants(calls[LABEL_TIME])), version)
-        bins = np.zeros(len(calls), dtype=np.int64)
+        labels, predicted = (
+            np.array(self._problem.targets(predictions[name])) for name in (model.labels.label, PREDICTION)
+        )
+        version = predictions["model_version"].astype(int).to_numpy()
+        stale = ~np.isin(version, sorted(self.history.drift_period))
+        version = np.where(stale, self.history.champions_at(instants(predictions[LABEL_TIME])), version)
+        bins = np.zeros(len(predictions), dtype=np.int64)
         for each in np.unique(version):
             if int(each) not in self.history.records:
                 continue
             own = version == each
             if (own & stale).any():
-                predicted[own & stale] = self._models.predicted(int(each), calls[own & stale])
-            bins[own] = self._bins(int(each), calls[own], predicted[own])
-        ones, wrong = np.ones(len(calls), dtype=np.int64), ~self._problem.is_right(predicted, codes)
-        counts = BinCounts(instants(calls[model.event_time]), version, bins, ones, wrong.astype(np.int64))
+                predicted[own & stale] = self._models.predicted(int(each), predictions[own & stale])
+            bins[own] = self._bins(int(each), predictions[own], predicted[own])
+        ones, wrong = np.ones(len(predictions), dtype=np.int64), ~self._problem.is_right(predicted, labels)
+        counts = BinCounts(instants(predictions[model.event_time]), version, bins, ones, wrong.astype(np.int64))
         return counts, predicted
 
     @cached_property
@@ -191,7 +193,7 @@ class TablePredictions:
         for version in versions:
             predicted = labelled.predicted_by(version)
             differs = self._problem.differ(predicted, judged[late])
-            archived[version] = Otherwise(self._bins(version, labelled.frame, predicted), differs)
+            archived[version] = ArchivedPredictions(self._bins(version, labelled.frame, predicted), differs)
         return Recent(counts.take(late), labelled.rows, archived)
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
@@ -230,7 +232,7 @@ class TablePredictions:
     @cached_property
     def _is_epochs(self) -> np.ndarray:
         """Which of the hours are counts of the epoch's versions since it began."""
-        own = np.isin(self.hours["model_version"].to_numpy().astype(int), sorted(self.history.epoch))
+        own = np.isin(self.hours["model_version"].to_numpy().astype(int), sorted(self.history.drift_period))
         return own & (self._starts >= self._first_hour)
 
     @property
@@ -254,14 +256,16 @@ class TablePredictions:
         starts = self._starts
         late = starts[~self._is_epochs & (self.hours["labelled"].to_numpy() > 0) & (starts >= self._first_hour)]
         end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
-        calls = self.newest_calls(moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour)))
-        own = np.isin(calls["model_version"].astype(int).to_numpy(), sorted(self.history.epoch))
-        counted = own & (instants(calls[model.event_time]) >= self._first_hour)
-        return calls[self._is_new(calls) & ~counted]
+        predictions = self.newest_calls(
+            moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour))
+        )
+        own = np.isin(predictions["model_version"].astype(int).to_numpy(), sorted(self.history.drift_period))
+        counted = own & (instants(predictions[model.event_time]) >= self._first_hour)
+        return predictions[self._is_new(predictions) & ~counted]
 
-    def _is_new(self, calls: pd.DataFrame) -> np.ndarray:
+    def _is_new(self, predictions: pd.DataFrame) -> np.ndarray:
         """Whether the label came since the epoch began."""
-        return instants(calls[LABEL_TIME]) > self._began
+        return instants(predictions[LABEL_TIME]) > self._began
 
 
 def joined(*parts: BinCounts) -> BinCounts:

@@ -59,9 +59,9 @@ def labelled_rows(
         labels = labels.where(covering_keys_of(readings, model.key))
     sources = sources_of(ledger, catalog.readings, features.names)
     others = list(dict.fromkeys([model.key, model.event_time, *model.metrics.columns]))
-    told = F.col(model.labels.time).alias(LABEL_TIME)
+    label_time = F.col(model.labels.time).alias(LABEL_TIME)
     joined = with_features(readings, sources, others).join(
-        labels.select(model.key, told, model.labels.label), model.key
+        labels.select(model.key, label_time, model.labels.label), model.key
     )
     newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)

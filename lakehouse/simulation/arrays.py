@@ -12,7 +12,7 @@ from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
-from lakehouse.retraining.policy.records import BinCounts, Otherwise, Recent, Rows
+from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Recent, Rows
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.settings import PolicySettings
@@ -40,32 +40,32 @@ class Stream:
 
     def __post_init__(self) -> None:
         pieces = len(self.rows)
-        self.called, self.judged = (self.rows.problem.unknown(pieces) for _ in range(2))
+        self.predicted_in_production, self.judged = (self.rows.problem.unknown(pieces) for _ in range(2))
         self.judged_by, self.bin = np.zeros(pieces, dtype=int), np.zeros(pieces, dtype=int)
         self.wrong, self.known = np.zeros(pieces, dtype=bool), np.zeros(pieces, dtype=bool)
         self.scored = 0
 
     def score(self, night: np.datetime64, history: History) -> None:
         """The champion predicts for the pieces made since the last night."""
-        upto = int(np.searchsorted(self.rows.made, night))
+        upto = int(np.searchsorted(self.rows.event_time, night))
         if history.champion is not None and upto > self.scored:
             new = slice(self.scored, upto)
             self.judged[new], self.bin[new] = self.predicted(history, history.champion, self.rows.features[new])
-            self.called[new], self.judged_by[new] = self.judged[new], history.champion
+            self.predicted_in_production[new], self.judged_by[new] = self.judged[new], history.champion
         self.scored = upto
 
     def predicted(self, history: History, version: int, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What a version predicts for rows, and in which bins its predictions are."""
-        calls = self.models[version].predict(features)
-        kinds = self.rows.problem.kind_of(calls)
-        return calls, bins_of(history.records[version].version.difficulty, features, kinds)
+        predictions = self.models[version].predict(features)
+        kinds = self.rows.problem.kind_of(predictions)
+        return predictions, bins_of(history.records[version].version.expected_error, features, kinds)
 
     def take_in(self, night: np.datetime64, history: History) -> bool:
         """Take in the labels that have come by the night; return whether there are new ones."""
-        new = np.flatnonzero((self.rows.told <= night) & ~self.known)
+        new = np.flatnonzero((self.rows.label_time <= night) & ~self.known)
         if not len(new):
             return False
-        stale = new[~np.isin(self.judged_by[new], sorted(history.epoch))]
+        stale = new[~np.isin(self.judged_by[new], sorted(history.drift_period))]
         if history.champion is not None and len(stale):
             self.judged[stale], self.bin[stale] = self.predicted(history, history.champion, self.rows.features[stale])
             self.judged_by[stale] = history.champion
@@ -109,13 +109,13 @@ class StreamPredictions:
         """See `LabelledPredictions`."""
         champion = self._history.champion_record
         start = champion.changed_at if champion else None
-        return len(self._rows) if start is None else int((self._rows.made >= start).sum())
+        return len(self._rows) if start is None else int((self._rows.event_time >= start).sum())
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
         """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold has."""
         stream, new = self._stream, self._epoch
         ones = np.ones(int(new.sum()), dtype=int)
-        hour = self._hours(stream.rows.made[new], since)
+        hour = self._hours(stream.rows.event_time[new], since)
         return BinCounts(hour, stream.judged_by[new], stream.bin[new], ones, stream.wrong[new].astype(int))
 
     def recent(self, since: np.datetime64 | None = None) -> Recent | None:
@@ -124,25 +124,25 @@ class StreamPredictions:
         recall, champion = self._settings.detector.recall, history.champion_record
         if recall is None or champion is None or not len(new):
             return None
-        made = stream.rows.made[new]
-        late = made > made.max() - np.timedelta64(recall)
+        event_time = stream.rows.event_time[new]
+        late = event_time > event_time.max() - np.timedelta64(recall)
         rows, counts = stream.rows.take(new[late]), self.counts(since).take(late)
         versions = recalled(history.archive, champion, history.versions, self._settings.candidates)
         judged = stream.judged[new[late]]
         archived = {}
         for version in versions:
-            calls, bins = stream.predicted(history, version, rows.features)
-            archived[version] = Otherwise(bins, rows.problem.differ(calls, judged))
+            predictions, bins = stream.predicted(history, version, rows.features)
+            archived[version] = ArchivedPredictions(bins, rows.problem.differ(predictions, judged))
         return Recent(counts, rows, archived)
 
     def labelled_after(self, moment: np.datetime64, most: int) -> StreamRows | None:
         """See `LabelledPredictions`."""
-        new = np.flatnonzero(self._rows.told > moment)
+        new = np.flatnonzero(self._rows.label_time > moment)
         return StreamRows(self._rows.take(new), self._stream.models) if 0 < len(new) <= most else None
 
     def made_since(self, moment: np.datetime64) -> StreamRows:
         """See `LabelledPredictions`."""
-        return StreamRows(self._rows.take(self._rows.made >= moment), self._stream.models)
+        return StreamRows(self._rows.take(self._rows.event_time >= moment), self._stream.models)
 
     def shifts(self) -> Shifts:
         """None: no columns are profiled."""
@@ -163,7 +163,7 @@ class StreamPredictions:
     def _epoch(self) -> np.ndarray:
         """Mask of the rows whose labels came since the epoch began."""
         began = self._history.began
-        return self._stream.known & (self._stream.rows.told > began) if began is not None else self._stream.known
+        return self._stream.known & (self._stream.rows.label_time > began) if began is not None else self._stream.known
 
     @staticmethod
     def _hours(moments: np.ndarray, since: np.datetime64 | None) -> np.ndarray:
@@ -191,13 +191,13 @@ class StreamTrainer:
     def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
         """See `Trainer`."""
         named = {version for each in candidates for version in (each.reference, each.version) if version is not None}
-        calls = {version: self.labelled.predicted_by(version) for version in named}
-        return [cross_fit(each, self.labelled.rows, judged, calls, self.learner) for each in candidates]
+        predictions = {version: self.labelled.predicted_by(version) for version in named}
+        return [cross_fit(each, self.labelled.rows, judged, predictions, self.learner) for each in candidates]
 
     def fit(self, fitted: Fitted, _: np.ndarray) -> Trained:
         """See `Trainer`: nothing is tuned."""
         rows, taken = self.labelled.rows, fitted.weights > 0
-        model = self.learner(rows.features[taken], rows.codes[taken], fitted.weights[taken])
+        model = self.learner(rows.features[taken], rows.labels[taken], fitted.weights[taken])
         return Trained(fitted, np.ones(len(rows), dtype=bool), model=model)
 
     def register(self, trained: Trained, *_: object) -> int:

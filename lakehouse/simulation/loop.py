@@ -44,7 +44,7 @@ class Simulation:
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":
         """Goes through the given nights, or through all, to the one of the last label."""
         rows, ledger = self.stream.rows, self.ledger
-        first, last = (moment.astype("datetime64[D]") for moment in (rows.made[0], rows.told.max()))
+        first, last = (moment.astype("datetime64[D]") for moment in (rows.event_time[0], rows.label_time.max()))
         for night in np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights:
             self.stream.score(night, ledger.history)
             if self.stream.take_in(night, ledger.history):
@@ -57,9 +57,9 @@ class Simulation:
         return self.ledger.events
 
     @property
-    def called(self) -> np.ndarray:
+    def predicted_in_production(self) -> np.ndarray:
         """What production predicted for each piece; unknown before the first champion."""
-        return self.stream.called
+        return self.stream.predicted_in_production
 
     def _gain(self, version: int) -> float:
         """True accuracy of a version minus the champion's, in the regime of now."""

@@ -13,7 +13,7 @@ _DAY = np.timedelta64(1, "D")
 WEIGHTS = (1.0, 3.0)
 
 
-def regret(world: World, called: np.ndarray) -> float:
+def regret(world: World, predicted_in_production: np.ndarray) -> float:
     """Expected errors beyond the best possible grader's, from the day of the first drift on.
 
     Args:
@@ -23,9 +23,9 @@ def regret(world: World, called: np.ndarray) -> float:
     if len(world.starts) < 2:
         return 0.0
     best = np.maximum(world.chance, 1 - world.chance)
-    given = np.where(called == 1, world.chance, 1 - world.chance)
-    losses = np.where(called >= 0, best - given, 0.0)
-    return float(losses[world.made >= _first_day(world)].sum())
+    given = np.where(predicted_in_production == 1, world.chance, 1 - world.chance)
+    losses = np.where(predicted_in_production >= 0, best - given, 0.0)
+    return float(losses[world.event_time >= _first_day(world)].sum())
 
 
 def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
@@ -40,11 +40,11 @@ def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
 
 
 def _one(world: World, weight: float, learner: Learner) -> float:
-    called = np.full(len(world.codes), -1)
+    predicted_in_production = np.full(len(world.labels), -1)
     readings = readings_of(world)
-    first, last = _first_day(world), world.made[-1].astype("datetime64[D]")
+    first, last = _first_day(world), world.event_time[-1].astype("datetime64[D]")
     for night in np.arange(first, last + 1):
-        known = int(np.searchsorted(world.told, night, side="right"))
+        known = int(np.searchsorted(world.label_time, night, side="right"))
         regime = world.regime(known - 1)
         there = readings.slice(0, known).set_column(0, "pid", pa.array(np.full(known, known + FIRST_PID)))
         kept = (posterior(regime, there) > 0.5) == (world.chance[:known] > 0.5)
@@ -52,11 +52,11 @@ def _one(world: World, weight: float, learner: Learner) -> float:
         if regime.creep is None:
             kept |= new
         weights = np.where(new, weight, 1.0)[kept]
-        model = learner(world.features[:known][kept], world.codes[:known][kept], weights)
-        today = slice(*np.searchsorted(world.made, [night, night + _DAY]))
-        called[today] = model.predict(world.features[today])
-    return regret(world, called)
+        model = learner(world.features[:known][kept], world.labels[:known][kept], weights)
+        today = slice(*np.searchsorted(world.event_time, [night, night + _DAY]))
+        predicted_in_production[today] = model.predict(world.features[today])
+    return regret(world, predicted_in_production)
 
 
 def _first_day(world: World) -> np.datetime64:
-    return world.made[world.starts[1]].astype("datetime64[D]")
+    return world.event_time[world.starts[1]].astype("datetime64[D]")

@@ -61,16 +61,16 @@ class Recorded:
     """
 
     rows: Rows
-    called: np.ndarray
+    predicted_in_production: np.ndarray
     since: np.datetime64 | None
     tally: Tally
 
     @property
     def nights(self) -> np.ndarray:
         """When to decide: for each day (UTC) on which labels came, the moment of the day's last one."""
-        told = np.sort(self.rows.told)
-        days = told.astype("datetime64[D]")
-        return told[np.append(days[1:] != days[:-1], True)]
+        label_time = np.sort(self.rows.label_time)
+        days = label_time.astype("datetime64[D]")
+        return label_time[np.append(days[1:] != days[:-1], True)]
 
     def accuracy(self, model: Model, row: int) -> float:
         """NaN: of a real process nobody knows the rule."""
@@ -94,9 +94,9 @@ def recorded(root: str, model: ModelSettings) -> Recorded:
             f"{root}: no reading in {catalog.readings.full_name} has a label in {catalog.labels.full_name}; "
             "a policy is replayed on labels, so let some come first"
         )
-    told = instants(found[_LABEL_TIME])
+    label_time = instants(found[_LABEL_TIME])
     since, tally = _ledgers(root, catalog)
-    return Recorded(_rows(found, told, model), found["_called"].to_numpy(), since, tally)
+    return Recorded(_rows(found, label_time, model), found["_called"].to_numpy(), since, tally)
 
 
 def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame:
@@ -108,20 +108,20 @@ def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame
     labels = labels.rename(columns={model.labels.time: _LABEL_TIME})
     labels = labels.sort_values(_LABEL_TIME).drop_duplicates(key, keep="last")  # a label that was corrected
     predictions = table_at(root, catalog.predictions, [key, PREDICTION]).to_pandas()
-    calls = pd.DataFrame({key: predictions[key], "_called": problem.targets(predictions[PREDICTION])})
-    both = readings.merge(labels, on=key).merge(calls, on=key, how="left")
+    served = pd.DataFrame({key: predictions[key], "_called": problem.targets(predictions[PREDICTION])})
+    both = readings.merge(labels, on=key).merge(served, on=key, how="left")
     unknown = problem.unknown(1)
     both["_called"] = both["_called"].fillna(unknown[0]).astype(unknown.dtype)
     return both.sort_values([model.event_time, key], ignore_index=True)
 
 
-def _rows(found: pd.DataFrame, told: np.ndarray, model: ModelSettings) -> Rows:
+def _rows(found: pd.DataFrame, label_time: np.ndarray, model: ModelSettings) -> Rows:
     features = features_of(model)
     table = pa.Table.from_pandas(features.frame(found), preserve_index=False)
     names = names_of(table, features)
-    codes = np.array(problem_of(model).targets(found[model.labels.label]))
-    made = instants(found[model.event_time])
-    return Rows(names, matrix_of(table, names), codes, made, told, problem_of(model))
+    labels = np.array(problem_of(model).targets(found[model.labels.label]))
+    event_time = instants(found[model.event_time])
+    return Rows(names, matrix_of(table, names), labels, event_time, label_time, problem_of(model))
 
 
 def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:

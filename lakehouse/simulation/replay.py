@@ -31,7 +31,7 @@ class Replayed:
         tally: what it would have done.
     """
 
-    called: np.ndarray
+    predicted_in_production: np.ndarray
     since: np.datetime64
     tally: Tally
 
@@ -59,7 +59,9 @@ def replay(history: Recorded, policy: PolicySettings, learner: Learner, first_af
             f"which asks for {first_after}; let more labels come, or write a smaller number"
         )
     decisions = (event.decision.action for event in events if event.action != ROLLBACK)
-    return Replayed(loop.called, events[0].as_of, Tally.of(decisions, (event.action for event in events)))
+    return Replayed(
+        loop.predicted_in_production, events[0].as_of, Tally.of(decisions, (event.action for event in events))
+    )
 
 
 def replay_all(
@@ -100,9 +102,9 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
     """
     judged = judged_rows(history, replays)
     rows = []
-    if history.rows.problem.is_known(history.called).any():
-        rows.append(_line(AS_RECORDED, history, history.called, history.tally, judged))
-    rows += [_line(name, history, each.called, each.tally, judged) for name, each in replays.items()]
+    if history.rows.problem.is_known(history.predicted_in_production).any():
+        rows.append(_line(AS_RECORDED, history, history.predicted_in_production, history.tally, judged))
+    rows += [_line(name, history, each.predicted_in_production, each.tally, judged) for name, each in replays.items()]
     return pd.DataFrame(rows)
 
 
@@ -115,8 +117,8 @@ def report_of(root: str, model: ModelSettings, asked: Mapping[str, PolicySetting
     policies = {NEVER_RETRAINED: POLICIES[NEVER]} | {name: each for name, each in asked.items() if name != NEVER}
     history = recorded(root, model)
     replays = replay_all(history, policies, model, cores)
-    trial, made = learner_of(model).trial, history.rows.made[judged_rows(history, replays)]
-    span = " to ".join(str(moment.astype("datetime64[m]")).replace("T", " ") for moment in made[[0, -1]])
+    trial, event_time = learner_of(model).trial, history.rows.event_time[judged_rows(history, replays)]
+    span = " to ".join(str(moment.astype("datetime64[m]")).replace("T", " ") for moment in event_time[[0, -1]])
     return (
         f"{as_markdown(compared(history, replays))}\n\n"
         f"judged: rows made from {span}; {len(history.nights)} label days; each training: {trial.name.strip()}"
@@ -131,19 +133,21 @@ def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarra
     """
     starts = [each.since for each in replays.values()]
     starts += [history.since] if history.since is not None else []
-    judged = history.rows.made >= max(starts)
-    calls = [each.called for each in replays.values()]
+    judged = history.rows.event_time >= max(starts)
+    predictions = [each.predicted_in_production for each in replays.values()]
     is_known = history.rows.problem.is_known
-    calls += [history.called] if is_known(history.called).any() else []
-    found = np.logical_and.reduce([judged, *map(is_known, calls)])
+    predictions += [history.predicted_in_production] if is_known(history.predicted_in_production).any() else []
+    found = np.logical_and.reduce([judged, *map(is_known, predictions)])
     if not found.any():
         raise TrainingError("no row that was made after the first model has a label yet; let more labels come")
     return found
 
 
-def _line(name: str, history: Recorded, called: np.ndarray, tally: Tally, judged: np.ndarray) -> dict[str, object]:
+def _line(
+    name: str, history: Recorded, predicted_in_production: np.ndarray, tally: Tally, judged: np.ndarray
+) -> dict[str, object]:
     rows = int(judged.sum())
-    wrong = int(history.rows.wrong(called)[judged].sum())
+    wrong = int(history.rows.wrong(predicted_in_production)[judged].sum())
     return {
         "policy": name,
         "labelled rows judged": rows,

@@ -91,15 +91,15 @@ class World:
     variant: Variant
     seed: int
     features: np.ndarray
-    codes: np.ndarray
-    made: np.ndarray
-    told: np.ndarray
+    labels: np.ndarray
+    event_time: np.ndarray
+    label_time: np.ndarray
     chance: np.ndarray
 
     @property
     def starts(self) -> list[int]:
         """The row with which each regime begins."""
-        return [regime.first_id - 1 for regime in self.variant.course.regimes if regime.first_id <= len(self.codes)]
+        return [regime.first_id - 1 for regime in self.variant.course.regimes if regime.first_id <= len(self.labels)]
 
     def regime(self, row: int) -> Regime:
         """The regime that a row was made in."""
@@ -109,7 +109,7 @@ class World:
     @property
     def rows(self) -> Rows:
         """See `Plant`."""
-        return Rows(SENSORS, self.features, self.codes, self.made, self.told)
+        return Rows(SENSORS, self.features, self.labels, self.event_time, self.label_time)
 
     def accuracy(self, model: Model, row: int) -> float:
         """See `Plant`: on fresh readings of the row's regime."""
@@ -119,7 +119,7 @@ class World:
     @property
     def nights(self) -> np.ndarray:
         """The moments at which label batches land, ascending."""
-        return np.unique(self.told)
+        return np.unique(self.label_time)
 
 
 def readings_of(world: World) -> pa.Table:
@@ -137,17 +137,17 @@ def world_of(name: str, seed: int) -> World:
         raise ConfigurationError(f"scenario: {name!r} is not known; write one of {', '.join(VARIANTS)}")
     variant = VARIANTS[name]
     stream = _stream(variant, seed)
-    readings, labels = stream.readings(1, variant.pieces), stream.labels(1, variant.pieces)
-    codes = labels["quality"].to_numpy().astype(np.int64)
-    flips = np.random.default_rng((seed, 1)).random(len(codes)) < variant.flipped
-    told = labels["qualitycheck_time"].cast(pa.timestamp("us")).to_numpy()
+    readings, inspected = stream.readings(1, variant.pieces), stream.labels(1, variant.pieces)
+    labels = inspected["quality"].to_numpy().astype(np.int64)
+    flips = np.random.default_rng((seed, 1)).random(len(labels)) < variant.flipped
+    label_time = inspected["qualitycheck_time"].cast(pa.timestamp("us")).to_numpy()
     return World(
         variant,
         seed,
         _matrix(readings),
-        np.where(flips, 1 - codes, codes),
+        np.where(flips, 1 - labels, labels),
         readings["process_time"].cast(pa.timestamp("us")).to_numpy(),
-        told + variant.late_days * np.timedelta64(DAY),
+        label_time + variant.late_days * np.timedelta64(DAY),
         _chance(variant, readings),
     )
 

@@ -30,11 +30,11 @@ MIDNIGHT = np.datetime64("2024-03-10", "us")
 SENSORS = ["temp", "pressure", "duration"]
 
 
-def hourly(codes: list[int], delay: np.timedelta64) -> Rows:
+def hourly(labels: list[int], delay: np.timedelta64) -> Rows:
     """A row an hour, the last an hour before midnight; each with one feature, its place."""
-    made = MIDNIGHT - np.arange(len(codes), 0, -1) * HOUR
-    features = np.arange(len(codes), dtype=float)[:, None]
-    return Rows(("place",), features, np.array(codes), made, made + delay)
+    event_time = MIDNIGHT - np.arange(len(labels), 0, -1) * HOUR
+    features = np.arange(len(labels), dtype=float)[:, None]
+    return Rows(("place",), features, np.array(labels), event_time, event_time + delay)
 
 
 def places(rows: Rows, days: int = 7, least: int = 1, most: int = 1_000) -> list[int]:
@@ -67,13 +67,13 @@ def test_its_calls_are_those_of_a_model_of_the_rows_that_it_takes_alone() -> Non
     day = MIDNIGHT - 2 * DAY  # its rows are places 72 to 95
     asked: list[Any] = []
 
-    def learner(features: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> Any:
-        asked.append((features[:, 0].tolist(), codes.tolist(), set(weights.tolist())))
-        return DecisionTreeClassifier().fit(features, codes, weights)
+    def learner(features: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Any:
+        asked.append((features[:, 0].tolist(), labels.tolist(), set(weights.tolist())))
+        return DecisionTreeClassifier().fit(features, labels, weights)
 
     found = retrained_daily(rows, day, known_at(rows, day, DAY, 1, 99), learner)
     assert asked == [(list(range(25, 49)), [0] * 15 + [1] * 9, {1.0})]
-    assert (found.calls.tolist(), found.trained_rows) == ([1] * 24, 24)
+    assert (found.predictions.tolist(), found.trained_rows) == ([1] * 24, 24)
 
 
 def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
@@ -83,7 +83,7 @@ def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
         raise ValueError("needs samples of at least 2 classes")
 
     found = retrained_daily(rows, MIDNIGHT - 2 * DAY, known_at(rows, MIDNIGHT - 2 * DAY, 7 * DAY, 1, 99), refuses)
-    assert (found.calls.tolist(), found.trained_rows) == ([0] * 24, 49)
+    assert (found.predictions.tolist(), found.trained_rows) == ([0] * 24, 49)
 
 
 def counterfactual(lakehouse) -> pd.DataFrame:
@@ -124,10 +124,10 @@ def test_the_table_is_what_an_independent_computation_finds(newest) -> None:
     rows, expected = labelled(newest), {}
     for day, own in rows[~rows["seen"]].groupby("day"):
         model = daily_model(rows, day)
-        calls = own["first"] if model is None else model.predict(own[SENSORS])
+        predictions = own["first"] if model is None else model.predict(own[SENSORS])
         right = (own["prediction"] == own["quality"]).sum()
         expected[day, "never"] = (len(own), right, (own["first"] == own["quality"]).sum(), 0)
-        expected[day, "daily"] = (len(own), right, (calls == own["quality"]).sum(), int(model is not None))
+        expected[day, "daily"] = (len(own), right, (predictions == own["quality"]).sum(), int(model is not None))
     found = counterfactual(newest)
     columns = ["n_labelled", "n_right", "n_right_otherwise", "trainings"]
     assert {key: tuple(row) for key, row in zip(found.index, found[columns].to_numpy(), strict=True)} == expected

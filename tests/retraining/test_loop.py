@@ -226,7 +226,7 @@ def test_an_archived_champion_comes_back_by_its_version_without_a_training():
     assert Night(as_of, works.world).run()
     state = works.ledger.history
     assert (state.champion, state.before, len(works.fits)) == (archived, champion, fits)
-    assert (state.champion_record.epoch, state.champion_record.reference) == (as_of, archived)
+    assert (state.champion_record.drift_period, state.champion_record.reference) == (as_of, archived)
     assert list(state.archive) == [archived, champion]
     assert state.archive[champion].end == change
 

@@ -46,15 +46,15 @@ NIGHTS = [np.datetime64(f"2019-07-{day}", "us") for day in (10, 15, 18)]
 def the_plants_world() -> World:
     """The plant's stream without the piece whose label never comes."""
     stream = Stream("demo", seed=0, pieces=6000, period=300.0)
-    readings, labels = stream.readings(1, 6000), stream.labels(1, 6000)
+    readings, inspected = stream.readings(1, 6000), stream.labels(1, 6000)
     keep = readings["pid"].to_numpy() != WITHHELD
-    made, told = (
+    event_time, label_time = (
         table[name].cast(pa.timestamp("us")).to_numpy()[keep]
-        for table, name in ((readings, "process_time"), (labels, "qualitycheck_time"))
+        for table, name in ((readings, "process_time"), (inspected, "qualitycheck_time"))
     )
     features = np.column_stack([readings[name].to_numpy() for name in SENSORS])[keep]
-    codes = labels["quality"].to_numpy().astype(np.int64)[keep]
-    return World(world_of("demo", 0).variant, 0, features, codes, made, told, np.full(len(codes), 0.5))
+    labels = inspected["quality"].to_numpy().astype(np.int64)[keep]
+    return World(world_of("demo", 0).variant, 0, features, labels, event_time, label_time, np.full(len(labels), 0.5))
 
 
 def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
@@ -92,7 +92,7 @@ def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_
     lakehouse = with_policy(plant.copy("drifted", tmp_path), probation=ProbationSettings(rows=2_000))
     old = policy_history(lakehouse).records[1]
     as_of = moment("2019-07-15T00:00:00")
-    bad = replace(old, version=replace(old.version, as_of=instant(as_of), epoch=instant(as_of)))
+    bad = replace(old, version=replace(old.version, as_of=instant(as_of), drift_period=instant(as_of)))
     record_promotion(lakehouse, as_of, "1", bad)
     assert lakehouse.registry.champion() == "1"
     run_pipeline(lakehouse)

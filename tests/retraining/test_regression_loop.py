@@ -18,7 +18,7 @@ CHANGED_ON, OVER_ON = 12, 20
 
 def wrong_by_day(plant: Prices, loop: Simulation) -> np.ndarray:
     """Share of each day's predictions that are farther from the label than the tolerance."""
-    return plant.rows.wrong(loop.called).reshape(-1, A_DAY).mean(axis=1)
+    return plant.rows.wrong(loop.predicted_in_production).reshape(-1, A_DAY).mean(axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_drift_is_mended_by_the_rows_that_the_new_labels_do_not_contradict(p
     first = alarms(loop)[0]
     assert (first.action, first.candidate.startswith("transfer from")) == (PROMOTE, True)
     assert first.gain > 0.3
-    [segment, _] = loop.ledger.history.versions[first_version(loop, first)].pool.segments
+    [segment, _] = loop.ledger.history.versions[first_version(loop, first)].row_rule.segments
     [region] = segment.without
     [(name, low, _)] = region.sides
     assert (name, abs(low - DEARER_ABOVE) < 0.5) == ("hours", True)
@@ -108,12 +108,12 @@ class _Lying:
 
 def test_a_model_no_better_than_the_mean_label_is_refused_as_the_first():
     plant = prices(7)
-    noise = np.random.default_rng(1).permutation(plant.rows.codes)
-    shuffled = Prices(replace(plant.rows, codes=noise), plant.dearer)
+    noise = np.random.default_rng(1).permutation(plant.rows.labels)
+    shuffled = Prices(replace(plant.rows, labels=noise), plant.dearer)
     loop = Simulation(shuffled, PolicySettings(), TREE, FIRST_AFTER).run()
     assert {event.action for event in loop.events} == {REFUSE}
     assert "mean label 0.000, margin 0.05" in loop.events[0].result.reason
-    assert np.isnan(loop.called).all()
+    assert np.isnan(loop.predicted_in_production).all()
 
 
 @pytest.mark.slow

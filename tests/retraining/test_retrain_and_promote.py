@@ -87,9 +87,11 @@ def test_a_version_can_be_trained_again_from_its_record(newest, number):
     policy = PolicyRecord.from_json(newest.registry.policy_record(version))
     frame = rows.rename(columns={"qualitycheck_time": LABEL_TIME})
     known = LabelledFrame(PromotedModels(PromotionLedger(newest)), frame, History()).rows
-    mask = policy.version.pool.mask(known)
+    mask = policy.version.row_rule.mask(known)
     taken, since = rows[mask], policy.version.changed_at
-    weights = np.ones(mask.sum()) if since is None else np.where(known.made[mask] >= since, policy.new_weight, 1.0)
+    weights = (
+        np.ones(mask.sum()) if since is None else np.where(known.event_time[mask] >= since, policy.new_weight, 1.0)
+    )
     assert len(taken) == record.trained_rows
     assert (taken["process_time"].min(), taken["process_time"].max()) == (record.trained_from, record.trained_to)
     assert rows["qualitycheck_time"].max() == record.as_of

@@ -135,7 +135,7 @@ def test_the_facts_of_a_regression_count_errors_by_expected_error(shop):
     assert sum(each["wrong"] for each in counts) <= labelled_rows - right
     assert labelled_rows == 130 + in_training
     assert len({each["bin"] for each in counts}) > 1
-    assert PolicyRecord.from_json(PromotionLedger(lakehouse).policy_records["1"]).call_bins.names[0] == "panels"
+    assert PolicyRecord.from_json(PromotionLedger(lakehouse).policy_records["1"]).error_bins.names[0] == "panels"
 
 
 def refusing(depot):
@@ -158,7 +158,7 @@ def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(spark):
         trainer.cross_fit([everything], judged)
     weights = np.ones(len(judged))
     folds = tuple(np.where(fold_of(len(judged)) == out, 0.0, weights) for out in range(FOLDS))
-    fitted = Fitted(everything, EVERYTHING, weights, trainer.labelled.rows.codes, judged, folds)
+    fitted = Fitted(everything, EVERYTHING, weights, trainer.labelled.rows.labels, judged, folds)
     with pytest.raises(
         TrainingError, match=r"^training\.families: no trial could be fitted: scikit-learn: Solver lbfgs"
     ):

@@ -28,7 +28,7 @@ def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant)
     by_hour = evidence.recent()
     [(version, otherwise)] = by_hour.archived.items()
     bins = otherwise.bins
-    rows = evidence.calls(moment("2019-07-09T00:00:00"), None)
+    rows = evidence.predictions(moment("2019-07-09T00:00:00"), None)
     rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
     (counts, _), frame = evidence.row_counts(rows), evidence._framed(rows)
     old = frame.predicted_by(1)
@@ -50,9 +50,9 @@ def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatc
     rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
     lakehouse = with_policy(plant.at("newest"), rules=(rule,))
     evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
-    newest, reads, calls = evidence.counts().hour.max(), [], TablePredictions.calls
+    newest, reads, predictions = evidence.counts().hour.max(), [], TablePredictions.predictions
     monkeypatch.setattr(
-        TablePredictions, "calls", lambda self, *between: (reads.append(between), calls(self, *between))[1]
+        TablePredictions, "predictions", lambda self, *between: (reads.append(between), predictions(self, *between))[1]
     )
     found = evidence.recent().counts
     assert reads == [(moment_of(newest) - rule.recall, None)]
@@ -64,7 +64,9 @@ def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatc
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
     assert labelled_predictions(forgetful, evidence.as_of, evidence.history).recent() is None
     assert labelled_predictions(lakehouse, evidence.as_of, policy_history(plant.at("first"))).recent().archived == {}
-    monkeypatch.setattr(TablePredictions, "newest_calls", lambda self, start, _=None: calls(self, start, None).head(0))
+    monkeypatch.setattr(
+        TablePredictions, "newest_calls", lambda self, start, _=None: predictions(self, start, None).head(0)
+    )
     assert labelled_predictions(lakehouse, evidence.as_of, evidence.history).recent() is None
 
 
@@ -79,7 +81,7 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
         own = rows[rows["model_version"] == version]
         own = own[~own["process_time"].dt.tz_localize("UTC").between(*spans[version])]
         if len(own):
-            bins = record.call_bins.bins(pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy())
+            bins = record.error_bins.bins(pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy())
             hours = own["process_time"].dt.floor("h").dt.tz_localize("UTC")
             wrong = (own["prediction"] != own["quality"]).astype(int)
             for hour, place, error in zip(hours, bins, wrong, strict=True):
@@ -98,14 +100,14 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
 def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_called_them(plant):
     lakehouse = plant.at("newest")
     evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
-    stale = evidence.calls(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
+    stale = evidence.predictions(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
     stale = stale[stale["_label_time"] > moment("2019-07-15T00:00:00")]
     assert set(stale["model_version"]) == {"1"}
     counts, _ = evidence.row_counts(stale)
     assert set(counts.version) == {2}
     assert counts.wrong.mean() < 0.12 < (stale["prediction"] != stale["quality"]).mean()
     whole = evidence.counts()
-    told_since = evidence.calls(moment("2019-07-13T00:00:00"), None)
+    told_since = evidence.predictions(moment("2019-07-13T00:00:00"), None)
     told_since = told_since[told_since["_label_time"] > moment("2019-07-15T00:00:00")]
     assert whole.labelled.sum() == len(told_since) > 800
     dated = evidence.counts(np.datetime64("2019-07-14T18", "us"))

@@ -65,7 +65,7 @@ def without_truth(events: list[Event]) -> list[str]:
 @pytest.fixture(scope="module")
 def world() -> World:
     whole = world_of("demo", SEED)
-    columns = ("features", "codes", "made", "told", "chance")
+    columns = ("features", "labels", "event_time", "label_time", "chance")
     return replace(whole, **{name: getattr(whole, name)[:PIECES] for name in columns})
 
 
@@ -85,21 +85,21 @@ def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simu
     replayed = Simulation(history, PolicySettings(), fit_tree).run(list(history.nights))
     assert {event.decision.action for event in simulated.events} == {"train_first", "retrain", "refresh"}
     assert without_truth(replayed.events) == without_truth(simulated.events)
-    assert np.array_equal(replayed.called, simulated.called)
+    assert np.array_equal(replayed.predicted_in_production, simulated.predicted_in_production)
     assert all(np.isnan(event.gain) for event in replayed.events[1:])
     result = replay(history, PolicySettings(), fit_tree, FIRST_AFTER)
     assert result.since == simulated.events[0].as_of
-    assert np.array_equal(result.called, simulated.called)
+    assert np.array_equal(result.predicted_in_production, simulated.predicted_in_production)
     assert result.tally.trainings == len(simulated.events)
 
 
 def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(world: World, simulated: Simulation):
     minutes = np.random.default_rng(1).integers(0, 23 * 60, PIECES)
-    strewn = replace(world, told=world.told - minutes * MINUTE)
-    assert (np.diff(strewn.told) < np.timedelta64(0)).mean() > 0.4
+    strewn = replace(world, label_time=world.label_time - minutes * MINUTE)
+    assert (np.diff(strewn.label_time) < np.timedelta64(0)).mean() > 0.4
     again = Simulation(strewn, PolicySettings()).run(list(world.nights))
     assert [repr(event) for event in again.events] == [repr(event) for event in simulated.events]
-    assert np.array_equal(again.called, simulated.called)
+    assert np.array_equal(again.predicted_in_production, simulated.predicted_in_production)
 
 
 class Watched(StreamPredictions):
@@ -114,36 +114,36 @@ class Watched(StreamPredictions):
 
     def counts(self, since=None):
         if self._history.champion is not None:
-            epoch = self._history.champion_record.epoch
-            self.counted.append((self._rows.told.max(), epoch, self._stream.rows.told[self._epoch]))
+            drift_period = self._history.champion_record.drift_period
+            self.counted.append((self._rows.label_time.max(), drift_period, self._stream.rows.label_time[self._epoch]))
         return super().counts(since)
 
 
 def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(world: World):
     late = np.random.default_rng(2).random(PIECES) < 0.1
-    told = np.where(late, world.told + 4 * DAY, world.told)
-    loop = Simulation(replace(world, told=told), PolicySettings())
+    label_time = np.where(late, world.label_time + 4 * DAY, world.label_time)
+    loop = Simulation(replace(world, label_time=label_time), PolicySettings())
     loop._world = replace(loop._world, predictions=partial(Watched, loop.stream, PolicySettings()))
     loop.run()
     assert len(Watched.seen) > 20
     for rows in Watched.seen:
-        assert np.array_equal(rows.made, world.made[told <= rows.told.max()])
-    assert len({epoch for _, epoch, _ in Watched.counted}) == 2
-    for as_of, epoch, counted in Watched.counted:
-        assert np.array_equal(counted, told[(told > epoch) & (told <= as_of)])
+        assert np.array_equal(rows.event_time, world.event_time[label_time <= rows.label_time.max()])
+    assert len({drift_period for _, drift_period, _ in Watched.counted}) == 2
+    for as_of, drift_period, counted in Watched.counted:
+        assert np.array_equal(counted, label_time[(label_time > drift_period) & (label_time <= as_of)])
 
 
 def test_it_decides_once_a_day_at_the_last_label_of_the_day(history: Recorded):
     night = np.datetime64("2024-05-01", "us")
-    told = night + np.array([70, 10, 1439, 1440, 2881]) * MINUTE
-    rows = replace(history.rows.take(slice(0, 5)), told=told)
-    assert list(replace(history, rows=rows).nights) == [told[2], told[3], told[4]]
+    label_time = night + np.array([70, 10, 1439, 1440, 2881]) * MINUTE
+    rows = replace(history.rows.take(slice(0, 5)), label_time=label_time)
+    assert list(replace(history, rows=rows).nights) == [label_time[2], label_time[3], label_time[4]]
 
 
 def test_what_production_did_is_read_from_its_tables(tmp_path: Path):
     tables = of_glassware(300)
     pids = tables["readings"]["pid"]
-    calls = pa.table({"pid": pids[100:].combine_chunks(), "prediction": pa.array([1] * 200, pa.int32())})
+    predictions = pa.table({"pid": pids[100:].combine_chunks(), "prediction": pa.array([1] * 200, pa.int32())})
     actions = ["wait", "train_first", "keep", "blind", "retrain", "refresh", "retrain"]
     rows = [("02", "promote", "1"), ("03", "refuse", "2"), ("04", "refuse", None), ("05", "promote", "3")]
     verdicts = [
@@ -154,22 +154,22 @@ def test_what_production_did_is_read_from_its_tables(tmp_path: Path):
         tmp_path,
         GLASSWARE,
         **tables,
-        predictions=shuffled(calls),
+        predictions=shuffled(predictions),
         decision=pa.table({"action": actions}),
         promotion=pa.Table.from_pylist(verdicts),
     )
     found = recorded(root, GLASSWARE)
     assert found.since == np.datetime64("2019-07-02")
     assert found.tally == Tally(alarms=2, trainings=3, refused=1, promotions=2, rolled_back=1)
-    assert found.called.tolist() == [-1] * 100 + [1] * 200
+    assert found.predicted_in_production.tolist() == [-1] * 100 + [1] * 200
 
 
 def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Recorded):
     rows = history.rows.take(slice(0, 6))
-    rows = replace(rows, codes=np.array([0, 1, 0, 1, 0, 1]))
+    rows = replace(rows, labels=np.array([0, 1, 0, 1, 0, 1]))
     did, would = Tally(2, 5, 1, 4, 1), Tally(1, 2, 0, 2, 0)
-    works = Recorded(rows, np.array([-1, 1, 1, 0, 1, -1]), rows.made[1], did)
-    replays = {"a": Replayed(np.array([-1, -1, 0, 1, 1, 1]), rows.made[2], would)}
+    works = Recorded(rows, np.array([-1, 1, 1, 0, 1, -1]), rows.event_time[1], did)
+    replays = {"a": Replayed(np.array([-1, -1, 0, 1, 1, 1]), rows.event_time[2], would)}
     table = compared(works, replays).set_index("policy")
     assert list(table.index) == ["as recorded", "a"]
     assert list(table["labelled rows judged"]) == [3, 3]
@@ -178,13 +178,13 @@ def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Record
     counts = ["alarms", "trainings", "refused", "promotions", "rolled back"]
     assert table.loc["as recorded", counts].tolist() == [2, 5, 1, 4, 1]
     assert table.loc["a", counts].tolist() == [1, 2, 0, 2, 0]
-    later = compared(replace(works, since=rows.made[4]), replays)
+    later = compared(replace(works, since=rows.event_time[4]), replays)
     assert list(later["labelled rows judged"]) == [1, 1]  # rows of before, which the first model called afterwards
-    uncalled = replace(works, called=np.full(6, -1), since=None)
+    uncalled = replace(works, predicted_in_production=np.full(6, -1), since=None)
     alone = compared(uncalled, replays)
     assert (list(alone["policy"]), list(alone["labelled rows judged"])) == (["a"], [4])
     with pytest.raises(TrainingError, match="let more labels come"):
-        compared(works, {"a": replace(replays["a"], since=rows.made[5] + DAY)})
+        compared(works, {"a": replace(replays["a"], since=rows.event_time[5] + DAY)})
 
 
 def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(tmp_path: Path):
@@ -196,11 +196,11 @@ def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert found.rows.names[:3] == ("grams", "fragile", "found")
     assert {"lane=a", "lane=é"} <= set(found.rows.names)
-    assert len(found.rows.problem.kinds) == len(np.unique(found.rows.codes)) == 3
+    assert len(found.rows.problem.kinds) == len(np.unique(found.rows.labels)) == 3
     result = replay(found, model.policy, learner_of(model), model.training.first_after)
-    called = result.called >= 0
-    assert 250 < called.sum() < 500
-    assert (result.called == found.rows.codes)[called].mean() > 0.8
+    predicted_in_production = result.predicted_in_production >= 0
+    assert 250 < predicted_in_production.sum() < 500
+    assert (result.predicted_in_production == found.rows.labels)[predicted_in_production].mean() > 0.8
 
 
 def test_without_labels_it_says_so_in_one_sentence(tmp_path: Path):
@@ -223,11 +223,11 @@ def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
     for name, lines, time in (("readings", damages, "reported_at"), ("labels", invoices, "invoiced_at")):
         tables[name] = pa.Table.from_pylist([line | {time: moment(line[time][:19])} for line in lines])
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
-    assert np.isnan(found.called).all()
+    assert np.isnan(found.predicted_in_production).all()
     policy = model.policy
     result = replay(found, policy, learner_of(model), model.training.first_after)
-    called = ~np.isnan(result.called)
-    assert 250 < called.sum() < 500
+    predicted_in_production = ~np.isnan(result.predicted_in_production)
+    assert 250 < predicted_in_production.sum() < 500
     assert result.tally.alarms >= 1  # the repairs become dearer
     never = replay(found, POLICIES["never"], learner_of(model), model.training.first_after)
     table = compared(found, {"policy": result, "never": never}).set_index("policy")

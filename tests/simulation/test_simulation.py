@@ -25,7 +25,7 @@ DAY = np.timedelta64(1, "D")
 
 
 def shortened(world: World, pieces: int) -> World:
-    columns = ("features", "codes", "made", "told", "chance")
+    columns = ("features", "labels", "event_time", "label_time", "chance")
     return replace(world, **{name: getattr(world, name)[:pieces] for name in columns})
 
 
@@ -45,14 +45,14 @@ def alarms(loop: Simulation) -> list:
 
 def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(world: World, loop: Simulation):
     first = alarms(loop)[0]
-    assert first.as_of == world.told[world.starts[1]]
-    assert abs(first.decision.change_at - world.made[world.starts[1]]) < 6 * np.timedelta64(1, "h")
+    assert first.as_of == world.label_time[world.starts[1]]
+    assert abs(first.decision.change_at - world.event_time[world.starts[1]]) < 6 * np.timedelta64(1, "h")
     assert first.action == PROMOTE
     assert first.gain > 0.15
 
 
 def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refreshed(world: World, loop: Simulation):
-    drift = world.told[world.starts[1]]
+    drift = world.label_time[world.starts[1]]
     before = {event.decision.action for event in loop.events if event.as_of < drift}
     after = {event.decision.action for event in loop.events if event.as_of > drift}
     assert before == {"train_first", REFRESH}
@@ -63,23 +63,23 @@ def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_n
     alarm = alarms(loop)[0]
     records = loop.ledger.history.versions
     version = max(v for v, record in records.items() if record.as_of == alarm.as_of)
-    told_next = world.told == alarm.as_of + DAY
-    assert (world.made[told_next] < alarm.as_of).all()
+    told_next = world.label_time == alarm.as_of + DAY
+    assert (world.event_time[told_next] < alarm.as_of).all()
     assert (loop.stream.judged_by[told_next] == version).all()
 
 
 def test_a_replay_decides_the_same(world: World, loop: Simulation):
     again = Simulation(world, PolicySettings()).run()
     assert [repr(event) for event in again.events] == [repr(event) for event in loop.events]
-    assert np.array_equal(again.called, loop.called)
+    assert np.array_equal(again.predicted_in_production, loop.predicted_in_production)
 
 
 def test_the_policy_loses_less_than_twice_what_the_oracle_does(world: World, loop: Simulation):
-    lost, least = regret(world, loop.called), oracle_regret(world)
+    lost, least = regret(world, loop.predicted_in_production), oracle_regret(world)
     never = Simulation(world, POLICIES["never"]).run()
     assert 0 < least <= lost * 1.2
     assert lost < 2 * least
-    assert regret(world, never.called) > 1.5 * lost
+    assert regret(world, never.predicted_in_production) > 1.5 * lost
 
 
 def test_the_best_calls_cost_nothing_and_the_worst_the_most(world: World):
@@ -92,9 +92,9 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     """The second training is right in its folds, and its model wrong in production: the first one comes back."""
     fits = []
 
-    def treacherous(features, codes, weights):
-        fits.append(len(codes))
-        model = fit_tree(features, codes, weights)
+    def treacherous(features, labels, weights):
+        fits.append(len(labels))
+        model = fit_tree(features, labels, weights)
         return _Lying(model) if len(fits) == 12 else model
 
     lenient = PolicySettings(gate=GateSettings(least_confidence=0.0))
@@ -104,13 +104,13 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     assert second.gain < -0.5
     assert back.gain > 0.5
     assert back.as_of == second.as_of + DAY
-    next_day = (world.made >= back.as_of) & (world.made < back.as_of + DAY)
-    assert regret_by_row(world, plant)[next_day[: len(world.made)]].mean() < 0.05
+    next_day = (world.event_time >= back.as_of) & (world.event_time < back.as_of + DAY)
+    assert regret_by_row(world, plant)[next_day[: len(world.event_time)]].mean() < 0.05
 
 
 def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
-    chance = world.chance[: len(plant.called)]
-    right = np.where(plant.called == 1, chance, 1 - chance)
+    chance = world.chance[: len(plant.predicted_in_production)]
+    right = np.where(plant.predicted_in_production == 1, chance, 1 - chance)
     return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
 
 
@@ -124,8 +124,8 @@ class _Lying:
 
 def test_variants_flip_and_delay_labels():
     plain, flipped, late = (world_of(name, 0) for name in ("demo", "demo_flipped", "demo_late"))
-    assert (plain.codes != flipped.codes).mean() == pytest.approx(0.05, abs=0.01)
-    assert np.array_equal(late.told - plain.told, np.full(len(plain.codes), 5 * DAY))
+    assert (plain.labels != flipped.labels).mean() == pytest.approx(0.05, abs=0.01)
+    assert np.array_equal(late.label_time - plain.label_time, np.full(len(plain.labels), 5 * DAY))
     assert np.array_equal(plain.features, late.features)
 
 

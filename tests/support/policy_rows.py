@@ -4,22 +4,31 @@ from dataclasses import replace
 
 import numpy as np
 
-from lakehouse.models.expected_error.spline_logistic import N_BINS, Difficulty
+from lakehouse.models.expected_error.spline_logistic import N_BINS, SplineLogistic
 from lakehouse.retraining.policy.detection.detect import Detection
-from lakehouse.retraining.policy.records import BinCounts, Border, Errors, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.records import (
+    BinCounts,
+    BoundaryStrip,
+    Errors,
+    Region,
+    RowRule,
+    Rows,
+    Segment,
+    VersionRecord,
+)
 from lakehouse.retraining.policy.triggers import Record
 
 START = np.datetime64("2024-03-01T00:00:00", "us")
 HOUR, DAY = np.timedelta64(1, "h"), np.timedelta64(1, "D")
-NO_DIFFICULTY = Difficulty((), (), (), ())
+NO_DIFFICULTY = SplineLogistic((), (), (), ())
 EASY = 2
 """A bin of the difficulty, of the calls of class 0."""
 
 
-def rows(features: np.ndarray, codes: np.ndarray, names: tuple[str, ...] = ("temp", "pressure")) -> Rows:
+def rows(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...] = ("temp", "pressure")) -> Rows:
     """A row per ten minutes."""
-    made = START + np.arange(len(codes)) * np.timedelta64(10, "m")
-    return Rows(names, np.asarray(features, float), np.asarray(codes), made, made + 2 * DAY)
+    event_time = START + np.arange(len(labels)) * np.timedelta64(10, "m")
+    return Rows(names, np.asarray(features, float), np.asarray(labels), event_time, event_time + 2 * DAY)
 
 
 def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: object) -> VersionRecord:
@@ -28,21 +37,21 @@ def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: obje
     plain = VersionRecord(
         version=version,
         as_of=START,
-        epoch=START,
+        drift_period=START,
         changed_at=None,
-        pool=Pool((Segment(None),)),
+        row_rule=RowRule((Segment(None),)),
         reference=None,
         since_change=judged,
         errors=Errors(full * judged, full * wrong),
-        difficulty=NO_DIFFICULTY,
+        expected_error=NO_DIFFICULTY,
     )
     return replace(plain, **given)
 
 
-def border(region: Region, judged: float = 0, wrong: float = 0) -> Border:
+def strip(region: Region, judged: float = 0, wrong: float = 0) -> BoundaryStrip:
     """Every bin has the same errors."""
     full = np.ones(2 * N_BINS)
-    return Border(region, Errors(full * judged, full * wrong))
+    return BoundaryStrip(region, Errors(full * judged, full * wrong))
 
 
 def counts(wrong: list[int], labelled: int = 8, version: int = 1, bins: int = EASY) -> BinCounts:

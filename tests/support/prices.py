@@ -40,10 +40,12 @@ def prices(days: int, seed: int = 0, dearer: tuple[int, int] = (0, 0)) -> Prices
     features = _features(generator, count)
     day = np.arange(count) // A_DAY
     is_dearer = (day >= dearer[0]) & (day < dearer[1])
-    made = START + np.arange(count) * (DAY.astype("timedelta64[us]") // A_DAY)
-    told = (made.astype("datetime64[D]") + 2).astype("datetime64[us]")
+    event_time = START + np.arange(count) * (DAY.astype("timedelta64[us]") // A_DAY)
+    label_time = (event_time.astype("datetime64[D]") + 2).astype("datetime64[us]")
     noisy = _price(features, is_dearer) + generator.normal(0, NOISE, count)
-    return Prices(Rows(("hours", "parts", "age"), features, noisy, made, told, Regression(TOLERANCE)), is_dearer)
+    return Prices(
+        Rows(("hours", "parts", "age"), features, noisy, event_time, label_time, Regression(TOLERANCE)), is_dearer
+    )
 
 
 def _features(generator: np.random.Generator, count: int) -> np.ndarray:

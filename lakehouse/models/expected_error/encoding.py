@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lakehouse.models import Features
-from lakehouse.models.expected_error.spline_logistic import Difficulty, bins_of
+from lakehouse.models.expected_error.spline_logistic import SplineLogistic, bins_of
 from lakehouse.profiling.coding import coded
 
 _MOST_VALUES = 30
@@ -31,8 +31,8 @@ def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> t
     """
     found = set()
     for name in features.categorical:
-        codes, texts = coded(rows[name])
-        counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+        labels, texts = coded(rows[name])
+        counts = np.bincount(labels[labels >= 0], minlength=len(texts))
         most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[:_MOST_VALUES]
         found |= {f"{name}{_IS}{texts[place]}" for place in most}
     others = [each for each in known if _IS not in each and each not in features.numeric]
@@ -64,24 +64,24 @@ def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
     if pa.types.is_floating(column.type):  # a truth value, which an older release took for a text
         numbers = column.to_numpy()
         return np.where(np.isnan(numbers), np.nan, numbers == _TRUTHS.get(value, np.inf))
-    codes, known = coded(column)
+    labels, known = coded(column)
     wanted = known.index(value) if value in known else -2
-    return np.where(codes < 0, np.nan, codes == wanted)
+    return np.where(labels < 0, np.nan, labels == wanted)
 
 
 @dataclass(frozen=True)
-class CallBins:
+class ErrorBins:
     """How a version's calls are binned: by kind and by how hard the row is for it."""
 
-    difficulty: Difficulty
+    expected_error: SplineLogistic
     names: tuple[str, ...]
 
     @classmethod
-    def of_record(cls, text: str) -> "CallBins":
+    def of_record(cls, text: str) -> "ErrorBins":
         """Those of a policy record, as JSON."""
         record = json.loads(text)
-        return cls(Difficulty.from_json(record["difficulty"]), tuple(record["names"]))
+        return cls(SplineLogistic.from_json(record["difficulty"]), tuple(record["names"]))
 
     def bins(self, rows: pa.Table, kinds: np.ndarray) -> np.ndarray:
         """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind)."""
-        return bins_of(self.difficulty, matrix_of(rows, self.names), kinds)
+        return bins_of(self.expected_error, matrix_of(rows, self.names), kinds)

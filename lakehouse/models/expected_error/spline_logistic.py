@@ -16,7 +16,7 @@ _INVERSE_PENALTY = 10.0
 
 
 @dataclass(frozen=True)
-class Difficulty:
+class SplineLogistic:
     """An additive logistic model of each class: logit P(class | x) = intercept + sum of one piecewise line per feature.
 
     Attributes:
@@ -41,20 +41,20 @@ class Difficulty:
         each = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
         return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
-    def of_calls(self, features: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    def of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The probability that each call (a class code) is wrong, by row."""
-        return 1 - self.chances(features)[np.arange(len(calls)), calls]
+        return 1 - self.chances(features)[np.arange(len(predictions)), predictions]
 
-    def bins_of_calls(self, features: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    def bins_of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The difficulty bin of each call, 0 (surely right) to `N_BINS` - 1."""
-        return np.searchsorted(BIN_EDGES, self.of_calls(features, calls), side="right")
+        return np.searchsorted(BIN_EDGES, self.of_predictions(features, predictions), side="right")
 
     def to_json(self) -> dict[str, Any]:
         """For the version's record."""
         return {name: getattr(self, name) for name in ("knots", "heights", "missing", "intercepts")}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Difficulty":
+    def from_json(cls, value: Mapping[str, Any]) -> "SplineLogistic":
         """The inverse of `to_json`."""
         return cls(
             tuple(map(tuple, value["knots"])),
@@ -73,12 +73,12 @@ class Difficulty:
         return total
 
 
-def bins_of(difficulty: Difficulty, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind; 0 for all numbers)."""
-    return kinds * N_BINS + difficulty.bins_of_calls(features, kinds)
+    return kinds * N_BINS + expected_error.bins_of_predictions(features, kinds)
 
 
-def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> Difficulty:
+def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int) -> SplineLogistic:
     """Fits one ridge logistic regression per class on linear splines with knots at 13 even quantiles of each feature.
 
     A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few numbers: it can be
@@ -92,11 +92,11 @@ def fit_difficulty(features: np.ndarray, codes: np.ndarray, n_classes: int) -> D
     knots = tuple(knots_of(column) for column in features.T)
     basis = np.hstack([hats(column, at) for column, at in zip(features.T, knots, strict=True)])
     fitted = [1] if n_classes == 2 else range(n_classes)
-    lines = [_line(basis, codes == code, knots) for code in fitted]
+    lines = [_line(basis, labels == code, knots) for code in fitted]
     if n_classes == 2:
         lines.insert(0, _negated(lines[0]))
     heights, missing, intercepts = zip(*lines, strict=True)
-    return Difficulty(knots, heights, missing, intercepts)
+    return SplineLogistic(knots, heights, missing, intercepts)
 
 
 _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]

@@ -12,7 +12,7 @@ WAIT, TRAIN_FIRST, KEEP, RETRAIN, REFRESH = "wait", "train_first", "keep", "retr
 
 
 @dataclass(frozen=True)
-class Situation:
+class DecisionInput:
     """What is known as of a label batch.
 
     Attributes:
@@ -62,7 +62,7 @@ class Decision:
         return self.action in (TRAIN_FIRST, RETRAIN, REFRESH)
 
 
-def decide(situation: Situation, first_after: int, settings: PolicySettings) -> Decision:
+def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) -> Decision:
     """An alarm first, then the safety net, then a refresh by growth, then nothing.
 
     Args:
@@ -70,12 +70,12 @@ def decide(situation: Situation, first_after: int, settings: PolicySettings) -> 
         first_after: labelled rows before the first model is trained.
         settings: of the policy.
     """
-    champion, record = situation.champion, situation.record
+    champion, record = inputs.champion, inputs.record
     if champion is None or record is None:
-        return _first(situation.labelled, first_after)
+        return _first(inputs.labelled, first_after)
     found = findings(settings, record)
-    alarm = None if situation.refused else combined(found, settings.combine)
-    decision = _retrain(alarm, record, settings) if alarm else _refresh(situation, champion, record, settings)
+    alarm = None if inputs.refused else combined(found, settings.combine)
+    decision = _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, record, settings)
     held = held_back(settings.guards, record)
     if decision and not held:
         return decision
@@ -114,7 +114,7 @@ def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decisi
 
 
 def _refresh(
-    situation: Situation, champion: VersionRecord, record: Record, settings: PolicySettings
+    inputs: DecisionInput, champion: VersionRecord, record: Record, settings: PolicySettings
 ) -> Decision | None:
     """Train again when there is much more to learn from, or when the safety net asks for it.
 
@@ -122,18 +122,18 @@ def _refresh(
     again with each batch, an old one ever more rarely: trainings grow with the logarithm of the rows.
     """
     gate = settings.gate
-    needed = gate.moving_confidence if champion.pool.is_moving else gate.least_confidence
-    evidence = {"labelled": float(situation.labelled), "tried": float(situation.tried)}
+    needed = gate.moving_confidence if champion.row_rule.is_moving else gate.least_confidence
+    evidence = {"labelled": float(inputs.labelled), "tried": float(inputs.tried)}
     if is_overdue(settings.guards, record):
         words = f"no training since {_minute(record.trainings[-1])}"
         return Decision(REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed)
-    if champion.pool.is_moving:
-        is_due = situation.labelled > situation.tried
+    if champion.row_rule.is_moving:
+        is_due = inputs.labelled > inputs.tried
     else:
-        is_due = settings.growth is not None and situation.labelled >= situation.tried * settings.growth
+        is_due = settings.growth is not None and inputs.labelled >= inputs.tried * settings.growth
     if not is_due:
         return None
-    words = f"{situation.labelled} labelled rows since the change, {situation.tried} at the last training"
+    words = f"{inputs.labelled} labelled rows since the change, {inputs.tried} at the last training"
     return Decision(REFRESH, "growth", (words,), evidence, champion.changed_at, confidence=needed)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lakehouse.errors import RegistryError
-from lakehouse.models.expected_error.encoding import CallBins
-from lakehouse.models.expected_error.spline_logistic import Difficulty
-from lakehouse.retraining.policy.records import Border, Errors, Moving, Pool, Region, Segment, VersionRecord
+from lakehouse.models.expected_error.encoding import ErrorBins
+from lakehouse.models.expected_error.spline_logistic import SplineLogistic
+from lakehouse.retraining.policy.records import BoundaryStrip, Errors, Moving, Region, RowRule, Segment, VersionRecord
 
 FORMAT = 2
 """Of the JSON. Format 1 had neither this number nor borders and disputes."""
@@ -33,9 +33,9 @@ class PolicyRecord:
     new_weight: float = 1.0
 
     @property
-    def call_bins(self) -> CallBins:
+    def error_bins(self) -> ErrorBins:
         """How its calls are binned."""
-        return CallBins(self.version.difficulty, self.names)
+        return ErrorBins(self.version.expected_error, self.names)
 
     def numbered(self, version: int) -> "PolicyRecord":
         """The same under the number that the registry gave the version."""
@@ -48,14 +48,14 @@ class PolicyRecord:
             "format": FORMAT,
             "version": record.version,
             "as_of": str(record.as_of),
-            "epoch": str(record.epoch),
+            "epoch": str(record.drift_period),
             "changed_at": _text(record.changed_at),
-            "pool": [_segment_to(each) for each in record.pool.segments],
+            "pool": [_segment_to(each) for each in record.row_rule.segments],
             "reference": record.reference,
             "since_change": record.since_change,
             **_errors_to(record.errors),
-            "difficulty": record.difficulty.to_json(),
-            "borders": list(map(_border_to, record.borders)),
+            "difficulty": record.expected_error.to_json(),
+            "borders": list(map(_border_to, record.strips)),
             "disputes": [[version, *_errors_to(each).values()] for version, each in record.disputes.items()],
             "names": self.names,
             "candidate": self.candidate,
@@ -79,14 +79,14 @@ class PolicyRecord:
         record = VersionRecord(
             version=value["version"],
             as_of=_moment(value["as_of"]),
-            epoch=_moment(value["epoch"]),
+            drift_period=_moment(value["epoch"]),
             changed_at=_moment_or_none(value["changed_at"]),
-            pool=Pool(tuple(map(_segment_from, value["pool"]))),
+            row_rule=RowRule(tuple(map(_segment_from, value["pool"]))),
             reference=value["reference"],
             since_change=value["since_change"],
             errors=_errors_from(value["judged"], value["wrong"]),
-            difficulty=Difficulty.from_json(value["difficulty"]),
-            borders=tuple(map(_border_from, value.get("borders", ()))),
+            expected_error=SplineLogistic.from_json(value["difficulty"]),
+            strips=tuple(map(_border_from, value.get("borders", ()))),
             disputes={version: _errors_from(*each) for version, *each in value.get("disputes", ())},
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
@@ -111,7 +111,7 @@ def _region_to(region: Region | Moving) -> dict[str, Any]:
 
 def _region_from(value: Mapping[str, Any]) -> Region | Moving:
     if "wrong" in value:
-        return Moving(tuple(value["names"]), Difficulty.from_json(value["wrong"]), value["code"])
+        return Moving(tuple(value["names"]), SplineLogistic.from_json(value["wrong"]), value["code"])
     return _box_from(value)
 
 
@@ -120,12 +120,12 @@ def _box_from(value: Mapping[str, Any]) -> Region:
     return Region(tuple(sides), value["code"])
 
 
-def _border_to(border: Border) -> dict[str, Any]:
-    return _region_to(border.region) | _errors_to(border.errors)
+def _border_to(strip: BoundaryStrip) -> dict[str, Any]:
+    return _region_to(strip.region) | _errors_to(strip.errors)
 
 
-def _border_from(value: Mapping[str, Any]) -> Border:
-    return Border(_box_from(value), _errors_from(value["judged"], value["wrong"]))
+def _border_from(value: Mapping[str, Any]) -> BoundaryStrip:
+    return BoundaryStrip(_box_from(value), _errors_from(value["judged"], value["wrong"]))
 
 
 def _errors_to(errors: Errors) -> dict[str, list[float]]:

@@ -79,16 +79,16 @@ class Challenger:
     """
 
     problem: Problem
-    codes: np.ndarray
+    labels: np.ndarray
     champion: np.ndarray
-    calls: np.ndarray
+    predictions: np.ndarray
     distinct: int = 2
     milliseconds: float | None = None
     slices: Mapping[str, np.ndarray] = field(default_factory=dict)
     of_new_classes: int = 0
 
 
-def judge_first(problem: Problem, labels: np.ndarray, calls: np.ndarray, settings: GateSettings) -> GateResult:
+def judge_first(problem: Problem, labels: np.ndarray, predictions: np.ndarray, settings: GateSettings) -> GateResult:
     """The first model must beat by the margin what needs no model, on rows that it was not fitted on.
 
     That is the majority class in accuracy, or the mean label in R². And it must be right on more rows than
@@ -100,11 +100,11 @@ def judge_first(problem: Problem, labels: np.ndarray, calls: np.ndarray, setting
         calls: its cross-fitted predictions for them.
         settings: of the gate.
     """
-    skill, naive = problem.skill(calls, labels), problem.naive_skill(labels)
-    right = float(problem.is_right(calls, labels).mean())
+    skill, naive = problem.skill(predictions, labels), problem.naive_skill(labels)
+    right = float(problem.is_right(predictions, labels).mean())
     evidence = {
         f"challenger_{problem.skill_name}": skill,
-        **_named("challenger", problem.summary(calls, labels)),
+        **_named("challenger", problem.summary(predictions, labels)),
         f"baseline_{problem.skill_name}": naive,
         "rows": float(len(labels)),
     }
@@ -139,7 +139,7 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Gate
     if challenger.of_new_classes:
         needed = min(needed, settings.least_confidence)
     refusal = _unfit(challenger, settings) or _worse_slice(challenger, settings)
-    found = compare(challenger.problem, challenger.codes, challenger.champion, challenger.calls)
+    found = compare(challenger.problem, challenger.labels, challenger.champion, challenger.predictions)
     evidence = _figures(found) | {"needed": needed} | _summaries(challenger)
     if refusal:
         return GateResult(False, refusal, evidence)
@@ -161,11 +161,15 @@ def _figures(found: PairedComparison) -> dict[str, float]:
 
 def _summaries(challenger: Challenger) -> dict[str, float]:
     """Of both on the rows that they are judged on."""
-    if not len(challenger.codes):
+    if not len(challenger.labels):
         return {}
-    problem, codes = challenger.problem, challenger.codes
-    sides = (("champion", challenger.champion), ("challenger", challenger.calls))
-    return {name: value for who, calls in sides for name, value in _named(who, problem.summary(calls, codes)).items()}
+    problem, labels = challenger.problem, challenger.labels
+    sides = (("champion", challenger.champion), ("challenger", challenger.predictions))
+    return {
+        name: value
+        for who, predictions in sides
+        for name, value in _named(who, problem.summary(predictions, labels)).items()
+    }
 
 
 def _named(who: str, figures: Mapping[str, float]) -> dict[str, float]:
@@ -190,7 +194,7 @@ def _worse_slice(challenger: Challenger, settings: GateSettings) -> str | None:
     allowed fall and have lost more pairs than chance gives (P(better) below .05).
     """
     for name, inside in sorted(challenger.slices.items()):
-        sides = (challenger.codes[inside], challenger.champion[inside], challenger.calls[inside])
+        sides = (challenger.labels[inside], challenger.champion[inside], challenger.predictions[inside])
         found = compare(challenger.problem, *sides)
         if found.gain < -settings.slice_fall and found.better < _SLICE_DOUBT:
             fall = f"{-found.gain:.1%} worse, on {found.rows} rows; {settings.slice_fall:.1%} allowed"

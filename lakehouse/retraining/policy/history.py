@@ -7,7 +7,7 @@ import numpy as np
 
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.records import Pool, VersionRecord
+from lakehouse.retraining.policy.records import RowRule, VersionRecord
 from lakehouse.retraining.policy.version import archived
 from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK
 
@@ -61,9 +61,9 @@ class History:
     champion: int | None = None
     before: int | None = None
     records: Mapping[int, PolicyRecord] = field(default_factory=dict)
-    archive: Mapping[int, Pool] = field(default_factory=dict)
+    archive: Mapping[int, RowRule] = field(default_factory=dict)
     began: np.datetime64 | None = None
-    reigns: tuple[tuple[np.datetime64, int], ...] = ()
+    champion_history: tuple[tuple[np.datetime64, int], ...] = ()
     trainings: tuple[np.datetime64, ...] = ()
     tried: int = 0
     refused: float = -np.inf
@@ -81,10 +81,14 @@ class History:
         return {version: each.version for version, each in self.records.items()}
 
     @property
-    def epoch(self) -> frozenset[int]:
+    def drift_period(self) -> frozenset[int]:
         """The versions of the champion's epoch."""
         champion = self.champion_record
-        same = (version for version, each in self.versions.items() if champion and each.epoch == champion.epoch)
+        same = (
+            version
+            for version, each in self.versions.items()
+            if champion and each.drift_period == champion.drift_period
+        )
         return frozenset(same)
 
     @property
@@ -94,8 +98,8 @@ class History:
 
     def champions_at(self, moments: np.ndarray) -> np.ndarray:
         """The version in production when labels of these times came, before anything was decided on them."""
-        starts = np.array([moment for moment, _ in self.reigns], dtype="datetime64[us]")
-        versions = np.array([version for _, version in self.reigns])
+        starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
+        versions = np.array([version for _, version in self.champion_history])
         return versions[np.maximum(np.searchsorted(starts, moments, side="left") - 1, 0)]
 
 
@@ -124,12 +128,14 @@ def _after(state: History, entry: PromotionEntry) -> History:
     if entry.action not in MOVES or entry.version is None:
         return state
     as_of, version = entry.as_of, entry.version
-    begins = max([as_of, *(begin for begin, _ in state.reigns[-1:])])  # approved after another change: from then on
-    reigns = (*state.reigns, (begins, version))
+    begins = max(
+        [as_of, *(begin for begin, _ in state.champion_history[-1:])]
+    )  # approved after another change: from then on
+    champion_history = (*state.champion_history, (begins, version))
     if entry.action == ROLLBACK or entry.record is None:
-        return replace(state, champion=version, before=None, reigns=reigns)
+        return replace(state, champion=version, before=None, champion_history=champion_history)
     archive, old = state.archive, state.champion_record
-    answers = entry.record.version.epoch == as_of
+    answers = entry.record.version.drift_period == as_of
     if answers and old:
         archive = archived(archive, old, entry.record.version.changed_at)
     return replace(
@@ -139,7 +145,7 @@ def _after(state: History, entry: PromotionEntry) -> History:
         records={**state.records, version: entry.record},
         archive=archive,
         began=as_of if answers or state.began is None else state.began,
-        reigns=reigns,
+        champion_history=champion_history,
     )
 
 
@@ -151,7 +157,7 @@ def _tried(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEnt
         if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
     ]
     promoted = {entry.as_of: entry.record.version for entry in promotions if entry.action == PROMOTE and entry.record}
-    found += [(as_of, 0, record.since_change) for as_of, record in promoted.items() if record.epoch == as_of]
+    found += [(as_of, 0, record.since_change) for as_of, record in promoted.items() if record.drift_period == as_of]
     return max(found)[2] if found else 0
 
 
@@ -167,6 +173,9 @@ def _refused(
     found = [
         entry.decision.evidence.get("log_statistic", -np.inf)
         for entry in decisions
-        if entry.decision.action == RETRAIN and entry.as_of in refused and champion and entry.as_of > champion.epoch
+        if entry.decision.action == RETRAIN
+        and entry.as_of in refused
+        and champion
+        and entry.as_of > champion.drift_period
     ]
     return max(found, default=-np.inf)

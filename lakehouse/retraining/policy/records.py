@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lakehouse.models import Classification, Problem
-from lakehouse.models.expected_error.spline_logistic import Difficulty
+from lakehouse.models.expected_error.spline_logistic import SplineLogistic
 
 _EVEN = 0.5
 _TWO_CLASSES = Classification((0, 1), 1)
@@ -51,13 +51,13 @@ class Rows:
 
     names: tuple[str, ...]
     features: np.ndarray
-    codes: np.ndarray
-    made: np.ndarray
-    told: np.ndarray
+    labels: np.ndarray
+    event_time: np.ndarray
+    label_time: np.ndarray
     problem: Problem = _TWO_CLASSES
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.labels)
 
     def only(self, names: tuple[str, ...]) -> "Rows":
         """The rows with these features alone."""
@@ -67,12 +67,17 @@ class Rows:
     def take(self, where: np.ndarray | slice) -> "Rows":
         """The rows at these places, or of this mask."""
         return Rows(
-            self.names, self.features[where], self.codes[where], self.made[where], self.told[where], self.problem
+            self.names,
+            self.features[where],
+            self.labels[where],
+            self.event_time[where],
+            self.label_time[where],
+            self.problem,
         )
 
-    def wrong(self, calls: np.ndarray) -> np.ndarray:
+    def wrong(self, predictions: np.ndarray) -> np.ndarray:
         """Which of the calls, one for each row, are wrong."""
-        return ~self.problem.is_right(calls, self.codes)
+        return ~self.problem.is_right(predictions, self.labels)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Region:
 
     def contradicts(self, rows: "Rows") -> np.ndarray:
         """Which rows lie in the box and have a label of the kind."""
-        return self.box(rows) & (rows.problem.kind_of(rows.codes) == self.code)
+        return self.box(rows) & (rows.problem.kind_of(rows.labels) == self.code)
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Border:
+class BoundaryStrip:
     """An outer part of a feature, in which the calls of a kind go wrong if a border of the rule moves.
 
     Attributes:
@@ -131,7 +136,7 @@ class Border:
 
 
 @dataclass(frozen=True)
-class Otherwise:
+class ArchivedPredictions:
     """What an archived version would have called the rows, whose rule may be back.
 
     Attributes:
@@ -155,11 +160,13 @@ class Recent:
 
     counts: BinCounts
     rows: Rows
-    archived: Mapping[int, Otherwise]
+    archived: Mapping[int, ArchivedPredictions]
 
     def take(self, where: np.ndarray) -> "Recent":
         """The rows of this mask."""
-        archived = {version: Otherwise(o.bins[where], o.differs[where]) for version, o in self.archived.items()}
+        archived = {
+            version: ArchivedPredictions(o.bins[where], o.differs[where]) for version, o in self.archived.items()
+        }
         return Recent(self.counts.take(where), self.rows.take(where), archived)
 
 
@@ -174,13 +181,13 @@ class Moving:
     """
 
     names: tuple[str, ...]
-    wrong: Difficulty
+    wrong: SplineLogistic
     code: int
 
     def contradicts(self, rows: "Rows") -> np.ndarray:
         """Which rows have a label of the kind where it is more likely wrong than not."""
         columns = [rows.names.index(name) for name in self.names]
-        found = rows.problem.kind_of(rows.codes) == self.code
+        found = rows.problem.kind_of(rows.labels) == self.code
         found[found] = self.wrong.chances(rows.features[found][:, columns])[:, 1] > _EVEN
         return found
 
@@ -203,16 +210,16 @@ class Segment:
         """Which of the rows it takes."""
         taken = np.ones(len(rows), dtype=bool)
         if self.start is not None:
-            taken &= rows.made >= self.start
+            taken &= rows.event_time >= self.start
         if self.end is not None:
-            taken &= rows.made < self.end
+            taken &= rows.event_time < self.end
         for region in self.without:
             taken &= ~region.contradicts(rows)
         return taken
 
 
 @dataclass(frozen=True)
-class Pool:
+class RowRule:
     """The rows that a model is fit on, as a rule instead of a copy: stretches of time without contradicted regions."""
 
     segments: tuple[Segment, ...]
@@ -227,23 +234,23 @@ class Pool:
         ends = [segment.end for segment in self.segments]
         return max(end for end in ends if end is not None)
 
-    def until(self, end: np.datetime64) -> "Pool":
+    def until(self, end: np.datetime64) -> "RowRule":
         """The same without what came at `end` or after."""
         kept = [segment for segment in self.segments if segment.start is None or segment.start < end]
-        return Pool(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
+        return RowRule(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
 
     @property
     def is_moving(self) -> bool:
         """Whether it follows a change that was still going on."""
         return any(isinstance(region, Moving) for segment in self.segments for region in segment.without)
 
-    def without(self, regions: tuple[Region | Moving, ...]) -> "Pool":
+    def without(self, regions: tuple[Region | Moving, ...]) -> "RowRule":
         """The same without the rows in the regions."""
-        return Pool(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
+        return RowRule(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
 
-    def plus(self, segment: Segment) -> "Pool":
+    def plus(self, segment: Segment) -> "RowRule":
         """The same and one more segment."""
-        return Pool((*self.segments, segment))
+        return RowRule((*self.segments, segment))
 
 
 @dataclass(frozen=True)
@@ -266,14 +273,14 @@ class VersionRecord:
 
     version: int
     as_of: np.datetime64
-    epoch: np.datetime64
+    drift_period: np.datetime64
     changed_at: np.datetime64 | None
-    pool: Pool
+    row_rule: RowRule
     reference: int | None
     since_change: int
     errors: Errors
-    difficulty: Difficulty
-    borders: tuple[Border, ...] = ()
+    expected_error: SplineLogistic
+    strips: tuple[BoundaryStrip, ...] = ()
     disputes: Mapping[int, Errors] = field(default_factory=dict)
 
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from lakehouse.models.expected_error.spline_logistic import N_BINS, Difficulty, bins_of, fit_difficulty
-from lakehouse.retraining.policy.candidates.borders import outer_parts
+from lakehouse.models.expected_error.spline_logistic import N_BINS, SplineLogistic, bins_of, fit_spline_logistic
 from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
+from lakehouse.retraining.policy.candidates.strips import boundary_strips
 from lakehouse.retraining.policy.decide import REFRESH, Decision
-from lakehouse.retraining.policy.records import Border, Errors, Pool, Region, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.records import BoundaryStrip, Errors, Region, RowRule, Rows, Segment, VersionRecord
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
     """Mask of the rows that candidates are compared on: those since the change; all, where there was none."""
-    return np.ones(len(rows), bool) if decision.change_at is None else rows.made >= decision.change_at
+    return np.ones(len(rows), bool) if decision.change_at is None else rows.event_time >= decision.change_at
 
 
 def record_of(
@@ -36,43 +36,43 @@ def record_of(
         champion: record of the version in production; None before the first.
     """
     taken = (fitted.weights > 0) & fitted.asked
-    kept, calls = rows.take(taken), fitted.calls[taken]
-    difficulty = expected_error(kept, calls)
-    bins = _bins(difficulty, fitted, rows)
+    kept, predictions = rows.take(taken), fitted.predictions[taken]
+    expected_error = fit_expected_error(kept, predictions)
+    bins = _bins(expected_error, fitted, rows)
     if rows.problem.expects_by_errors:
-        bins[taken] = _bins_of_unseen(kept, calls)
+        bins[taken] = _bins_of_unseen(kept, predictions)
     refreshed = champion if decision.action == REFRESH else None
-    watched = tuple(border.region for border in refreshed.borders if border.region.is_of(rows)) if refreshed else ()
-    regions, compared = watched or outer_parts(kept, calls), judged_rows(decision, rows)
+    watched = tuple(strip.region for strip in refreshed.strips if strip.region.is_of(rows)) if refreshed else ()
+    regions, compared = watched or boundary_strips(kept, predictions), judged_rows(decision, rows)
     return VersionRecord(
         version=version,
         as_of=as_of,
-        epoch=refreshed.epoch if refreshed else as_of,
+        drift_period=refreshed.drift_period if refreshed else as_of,
         changed_at=decision.change_at,
-        pool=fitted.pool,
+        row_rule=fitted.row_rule,
         reference=_reference(fitted, refreshed, champion),
         since_change=int(compared.sum()),
         errors=_errors(bins, fitted, rows, taken),
-        difficulty=difficulty,
-        borders=tuple(_measured(region, bins, fitted, rows, taken) for region in regions),
+        expected_error=expected_error,
+        strips=tuple(_measured(region, bins, fitted, rows, taken) for region in regions),
         disputes=_disputes(bins, fitted, rows, compared),
     )
 
 
-def expected_error(rows: Rows, calls: np.ndarray) -> Difficulty:
+def fit_expected_error(rows: Rows, predictions: np.ndarray) -> SplineLogistic:
     """The model of P(a call is wrong), by the features: of classes by P(class), of numbers by P(wrong) itself."""
-    events = rows.problem.events(calls, rows.codes)
-    return fit_difficulty(rows.features, events, max(len(rows.problem.kinds), 2))
+    events = rows.problem.events(predictions, rows.labels)
+    return fit_spline_logistic(rows.features, events, max(len(rows.problem.kinds), 2))
 
 
-def _bins(difficulty: Difficulty, fitted: Fitted, rows: Rows) -> np.ndarray:
+def _bins(expected_error: SplineLogistic, fitted: Fitted, rows: Rows) -> np.ndarray:
     """In which bins of the difficulty the candidate's calls are; 0 where it has none."""
     asked, found = fitted.asked, np.zeros(len(rows), dtype=np.int64)
-    found[asked] = bins_of(difficulty, rows.features[asked], rows.problem.kind_of(fitted.calls[asked]))
+    found[asked] = bins_of(expected_error, rows.features[asked], rows.problem.kind_of(fitted.predictions[asked]))
     return found
 
 
-def _bins_of_unseen(rows: Rows, calls: np.ndarray) -> np.ndarray:
+def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
     """The same by a difficulty that has not seen the row.
 
     A difficulty that is fitted to errors finds those very rows hard: counted by it, the easy bins would have too few.
@@ -80,22 +80,22 @@ def _bins_of_unseen(rows: Rows, calls: np.ndarray) -> np.ndarray:
     fold, found = fold_of(len(rows)), np.zeros(len(rows), dtype=np.int64)
     for out in range(FOLDS):
         own, others = fold == out, fold != out
-        difficulty = expected_error(rows.take(others), calls[others])
-        found[own] = bins_of(difficulty, rows.features[own], rows.problem.kind_of(calls[own]))
+        expected_error = fit_expected_error(rows.take(others), predictions[others])
+        found[own] = bins_of(expected_error, rows.features[own], rows.problem.kind_of(predictions[own]))
     return found
 
 
-def _measured(region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray) -> Border:
+def _measured(region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray) -> BoundaryStrip:
     """How often a version errs at a border: difficulty is smooth, and says too little of a narrow strip."""
-    inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.calls) == region.code)
-    return Border(region, _errors(bins, fitted, rows, inside))
+    inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.predictions) == region.code)
+    return BoundaryStrip(region, _errors(bins, fitted, rows, inside))
 
 
 def _disputes(bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray) -> dict[int, Errors]:
     """Where two models call otherwise, either is wrong more often than its difficulty says: how often, this one?"""
     on = {
-        version: judged & fitted.asked & rows.problem.differ(fitted.calls, calls)
-        for version, calls in fitted.told.items()
+        version: judged & fitted.asked & rows.problem.differ(fitted.predictions, predictions)
+        for version, predictions in fitted.by_version.items()
     }
     return {version: _errors(bins, fitted, rows, differs) for version, differs in on.items()}
 
@@ -110,7 +110,7 @@ def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: Versio
 
 
 def restored(
-    record: VersionRecord, pool: Pool, fitted: Fitted, decision: Decision, as_of: np.datetime64, rows: Rows
+    record: VersionRecord, row_rule: RowRule, fitted: Fitted, decision: Decision, as_of: np.datetime64, rows: Rows
 ) -> VersionRecord:
     """The record of an archived version that is brought back as it is.
 
@@ -128,23 +128,25 @@ def restored(
     return replace(
         record,
         as_of=as_of,
-        epoch=as_of,
+        drift_period=as_of,
         changed_at=decision.change_at,
         reference=record.version,
-        pool=pool.plus(Segment(decision.change_at)),
+        row_rule=row_rule.plus(Segment(decision.change_at)),
         since_change=int(judged.sum()),
-        disputes=_disputes(_bins(record.difficulty, fitted, rows), fitted, rows, judged),
+        disputes=_disputes(_bins(record.expected_error, fitted, rows), fitted, rows, judged),
     )
 
 
-def archived(archive: Mapping[int, Pool], champion: VersionRecord, change_at: np.datetime64 | None) -> dict[int, Pool]:
+def archived(
+    archive: Mapping[int, RowRule], champion: VersionRecord, change_at: np.datetime64 | None
+) -> dict[int, RowRule]:
     """The archive after an alarm was answered: the champion before comes last, with its rows up to the change."""
-    kept = {version: pool for version, pool in archive.items() if version != champion.version}
-    return kept | {champion.version: champion.pool if change_at is None else champion.pool.until(change_at)}
+    kept = {version: row_rule for version, row_rule in archive.items() if version != champion.version}
+    return kept | {champion.version: champion.row_rule if change_at is None else champion.row_rule.until(change_at)}
 
 
 def _errors(bins: np.ndarray, fitted: Fitted, rows: Rows, where: np.ndarray) -> Errors:
     """The errors of the candidate's cross-fitted calls on the rows of a mask."""
-    place, wrong = bins[where], rows.wrong(fitted.calls)[where]
+    place, wrong = bins[where], rows.wrong(fitted.predictions)[where]
     size = len(rows.problem.kinds) * N_BINS
     return Errors(np.bincount(place, minlength=size).astype(float), np.bincount(place, wrong, size))

@@ -78,15 +78,15 @@ def run(task: Task) -> Result:
         loop = Simulation(world, task.settings).run()
         oracle = oracle_regret(world)
     events = loop.events
-    first = events[0].as_of if events else world.made[-1]
+    first = events[0].as_of if events else world.event_time[-1]
     delays, drifted = _delays(world, events)
     judged = [event for event in events if event.decision.action != TRAIN_FIRST]
     return Result(
         task.policy,
         task.scenario,
         task.seed,
-        float((world.told[-1] - first) / _DAY),
-        regret(world, loop.called),
+        float((world.label_time[-1] - first) / _DAY),
+        regret(world, loop.predicted_in_production),
         oracle,
         delays,
         drifted,
@@ -105,8 +105,8 @@ def run_all(tasks: Sequence[Task], cores: int) -> list[Result]:
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], cores: int) -> list[R]:
     """What the work gives for each task, in their order; in so many processes, with a progress bar."""
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(work, task): place for place, task in enumerate(tasks)}
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as row_rule:
+        waiting = {row_rule.submit(work, task): place for place, task in enumerate(tasks)}
         found: dict[int, R] = {}
         for done in tqdm(as_completed(waiting), total=len(tasks), unit="run", smoothing=0):
             found[waiting[done]] = done.result()
@@ -188,20 +188,20 @@ def _alarms(events: Sequence[Event]) -> list[Event]:
 
 def _delays(world: World, events: Sequence[Event]) -> tuple[tuple[float, ...], tuple[int, ...]]:
     alarms = np.array([event.as_of for event in _alarms(events)], dtype="datetime64[us]")
-    firsts = [world.told[start] for start in world.starts[1:]]
+    firsts = [world.label_time[start] for start in world.starts[1:]]
     delays, drifted = [], []
     for place, (start, first) in enumerate(zip(world.starts[1:], firsts, strict=True)):
-        end = firsts[place + 1] if place + 1 < len(firsts) else world.told[-1] + _DAY
+        end = firsts[place + 1] if place + 1 < len(firsts) else world.label_time[-1] + _DAY
         within = alarms[(alarms >= first) & (alarms < end)]
         batches = world.nights[world.nights >= first]
         delays.append(float(np.searchsorted(batches, within[0])) if len(within) else np.inf)
-        drifted.append(int((world.told[start:] == first).sum()))
+        drifted.append(int((world.label_time[start:] == first).sum()))
     return tuple(delays), tuple(drifted)
 
 
 def _false_alarms(world: World, events: Sequence[Event]) -> int:
     """Alarms with no change of regime since the last promotion at an alarm; none count where the rule creeps."""
-    firsts = [world.told[start] for start in world.starts[1:]]
+    firsts = [world.label_time[start] for start in world.starts[1:]]
     count, seen = 0, 0
     for event in _alarms(events):
         now = sum(first <= event.as_of for first in firsts)

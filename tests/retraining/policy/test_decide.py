@@ -3,7 +3,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, WAIT, Situation, decide
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, WAIT, DecisionInput, decide
 from lakehouse.settings import GuardSettings, PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet, record
 
@@ -13,8 +13,8 @@ LOUD = quiet(np.log(1e6))
 
 
 def decided(policy: PolicySettings = POLICY, labelled: int = 1_000, **given: object):
-    situation = {"champion": record(), "tried": 1_000, "record": history(CALM)} | given
-    return decide(Situation(START + DAY, labelled=labelled, **situation), 1_150, policy)
+    inputs = {"champion": record(), "tried": 1_000, "record": history(CALM)} | given
+    return decide(DecisionInput(START + DAY, labelled=labelled, **inputs), 1_150, policy)
 
 
 def test_the_first_model_waits_for_its_rows():
@@ -78,8 +78,8 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
     decision = decided(policy, labelled=labelled, record=history(CALM, detection=LOUD))
     assert (decision.action, decision.rule) == (KEEP, "held_back")
     assert decision.reasons[0].startswith("cooling down: 48 h since the last training; accuracy fell")
-    told = "; ".join(decision.reasons)
-    assert (told.count("accuracy fell"), told.count("most probably since")) == (1, 1)
+    label_time = "; ".join(decision.reasons)
+    assert (label_time.count("accuracy fell"), label_time.count("most probably since")) == (1, 1)
     assert decision.change_between == (START, START + 2 * HOUR)  # lest what is said of the drift says it again
 
 

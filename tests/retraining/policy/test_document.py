@@ -11,13 +11,13 @@ import pytest
 from lakehouse.errors import RegistryError
 from lakehouse.instants import instant, moment_of
 from lakehouse.models import Features
-from lakehouse.models.expected_error.encoding import CallBins, matrix_of, names_of
-from lakehouse.models.expected_error.spline_logistic import N_BINS, fit_difficulty
+from lakehouse.models.expected_error.encoding import ErrorBins, matrix_of, names_of
+from lakehouse.models.expected_error.spline_logistic import N_BINS, fit_spline_logistic
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
-from lakehouse.retraining.policy.records import Errors, Moving, Pool, Region, Segment
-from tests.support.policy_rows import DAY, HOUR, START, border, record
+from lakehouse.retraining.policy.records import Errors, Moving, Region, RowRule, Segment
+from tests.support.policy_rows import DAY, HOUR, START, record, strip
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
 PARCELS = pa.table(
@@ -75,15 +75,15 @@ def rich(version: int = 2, **given) -> PolicyRecord:
     random = np.random.default_rng(0)
     features = random.normal(size=(200, 2))
     region = Region((("lane=a", 0.5, np.inf), ("grams", -np.inf, 3.25)), 1)
-    moving = Moving(("lane=a", "grams"), fit_difficulty(features, (features[:, 1] > 1).astype(int), 2), 0)
-    pool = Pool((Segment(None, START + DAY, (region, moving)), Segment(START + DAY + np.timedelta64(7, "us"))))
+    moving = Moving(("lane=a", "grams"), fit_spline_logistic(features, (features[:, 1] > 1).astype(int), 2), 0)
+    row_rule = RowRule((Segment(None, START + DAY, (region, moving)), Segment(START + DAY + np.timedelta64(7, "us"))))
     kept = record(
         version,
         changed_at=START + DAY + np.timedelta64(7, "us"),
-        pool=pool,
+        row_rule=row_rule,
         reference=1,
-        difficulty=fit_difficulty(features, (features[:, 0] > 0).astype(int), 2),
-        borders=(border(region, 40, 3), border(Region((("grams", 1.25, np.inf),), 0))),
+        expected_error=fit_spline_logistic(features, (features[:, 0] > 0).astype(int), 2),
+        strips=(strip(region, 40, 3), strip(Region((("grams", 1.25, np.inf),), 0))),
         disputes={1: Errors(np.arange(4.0), np.ones(4)), 5: Errors(np.ones(4), np.zeros(4))},
         **given,
     )
@@ -95,11 +95,11 @@ def test_a_record_survives_its_json(kept):
     text = kept.to_json()
     again = PolicyRecord.from_json(text)
     assert again.to_json() == text
-    counted = dict.fromkeys(("errors", "borders", "disputes"))
+    counted = dict.fromkeys(("errors", "strips", "disputes"))
     assert replace(again.version, **counted) == replace(kept.version, **counted)
     for name in ("judged", "wrong"):
         np.testing.assert_array_equal(getattr(again.version.errors, name), getattr(kept.version.errors, name))
-    assert [each.region for each in again.version.borders] == [each.region for each in kept.version.borders]
+    assert [each.region for each in again.version.strips] == [each.region for each in kept.version.strips]
     assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert kept.numbered(7).version.version == 7
@@ -109,7 +109,7 @@ def test_a_record_of_the_first_format_has_neither_borders_nor_disputes():
     document = json.loads(rich().to_json())
     del document["format"], document["borders"], document["disputes"]
     old = PolicyRecord.from_json(json.dumps(document)).version
-    assert (old.borders, old.disputes) == ((), {})
+    assert (old.strips, old.disputes) == ((), {})
 
 
 def test_a_record_of_a_later_release_is_refused():
@@ -119,9 +119,9 @@ def test_a_record_of_a_later_release_is_refused():
 
 
 def test_calls_are_binned_by_class_and_by_difficulty():
-    kept = rich().version.difficulty
+    kept = rich().version.expected_error
     table = pa.table({"grams": [3.0, -3.0], "lane": ["a", "b"]})
-    bins = CallBins(kept, ("grams", "lane=a")).bins(table, np.array([1, 1]))
+    bins = ErrorBins(kept, ("grams", "lane=a")).bins(table, np.array([1, 1]))
     assert N_BINS <= bins[0] < bins[1] == 2 * N_BINS - 1  # the second is surely wrong
 
 
@@ -136,12 +136,12 @@ def moved(action: str, day: int, version: int | None, kept: PolicyRecord | None 
     return PromotionEntry(START + day * DAY, action, version=version, record=kept)
 
 
-def promoted(version: int, day: int, epoch: int, since: int = 100, changed: int | None = None) -> PromotionEntry:
+def promoted(version: int, day: int, drift_period: int, since: int = 100, changed: int | None = None) -> PromotionEntry:
     """A promotion whose version answers the alarm of day `epoch`."""
     kept = record(
         version,
         as_of=START + day * DAY,
-        epoch=START + epoch * DAY,
+        drift_period=START + drift_period * DAY,
         since_change=since,
         changed_at=None if changed is None else START + changed * DAY,
     )
@@ -162,17 +162,17 @@ def test_without_a_ledger_there_is_no_champion():
 
 def test_a_refresh_stays_in_its_epoch_and_an_answer_to_an_alarm_begins_one():
     state = history_of([FIRST, REFRESHED], [])
-    assert (state.champion, state.before, state.epoch, state.began) == (2, 1, {1, 2}, START)
+    assert (state.champion, state.before, state.drift_period, state.began) == (2, 1, {1, 2}, START)
     assert not state.archive
     state = history_of([FIRST, REFRESHED, ANSWER], [])
-    assert (state.champion, state.before, state.epoch, state.began) == (3, 2, {3}, START + 9 * DAY)
+    assert (state.champion, state.before, state.drift_period, state.began) == (3, 2, {3}, START + 9 * DAY)
     assert list(state.archive) == [2]
     assert state.archive[2].end == START + 8 * DAY
 
 
 def test_a_rollback_gives_back_and_is_not_undone():
     state = history_of([FIRST, REFRESHED, ANSWER, moved("rollback", 11, 2)], [])
-    assert (state.champion, state.before, state.epoch) == (2, None, {1, 2})
+    assert (state.champion, state.before, state.drift_period) == (2, None, {1, 2})
     assert state.began == START + 9 * DAY  # what was evidence of the change is not so again
 
 
@@ -184,9 +184,9 @@ def test_a_refusal_changes_nothing_but_counts_as_a_training():
 
 def test_labels_are_called_by_the_champion_of_before_what_was_decided_on_them():
     state = history_of([FIRST, REFRESHED, ANSWER], [])
-    told = START + np.array([1, 5, 6, 9, 10]) * DAY
-    assert state.champions_at(told).tolist() == [1, 1, 2, 2, 3]
-    assert state.champions_at(told[3:4] + HOUR).tolist() == [3]
+    label_time = START + np.array([1, 5, 6, 9, 10]) * DAY
+    assert state.champions_at(label_time).tolist() == [1, 1, 2, 2, 3]
+    assert state.champions_at(label_time[3:4] + HOUR).tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -225,4 +225,4 @@ def test_the_evidence_of_refused_alarms_stays_in_their_epoch(promotions, refused
 
 def test_a_version_of_an_older_release_has_no_record():
     state = history_of([moved("promote", 0, 1)], [])
-    assert (state.champion, state.champion_record, state.epoch) == (1, None, set())
+    assert (state.champion, state.champion_record, state.drift_period) == (1, None, set())

@@ -23,7 +23,7 @@ CODES = np.array([1] * 40)
 RIGHT, WRONG = np.ones(40, int), np.zeros(40, int)
 
 
-def calls(right: int) -> np.ndarray:
+def predictions(right: int) -> np.ndarray:
     return np.array([1] * right + [0] * (40 - right))
 
 
@@ -50,9 +50,9 @@ def test_the_better_one_passes(won: int, lost: int, passes: bool):
 
 
 def test_a_refresh_is_refused_only_on_evidence_against_it():
-    even = Challenger(BINARY, CODES, calls(38), calls(38))
+    even = Challenger(BINARY, CODES, predictions(38), predictions(38))
     assert judge(even, GATE.least_confidence, GATE).passed
-    assert not judge(Challenger(BINARY, CODES, calls(38), calls(30)), GATE.least_confidence, GATE).passed
+    assert not judge(Challenger(BINARY, CODES, predictions(38), predictions(30)), GATE.least_confidence, GATE).passed
 
 
 def test_a_challenger_that_predicts_the_same_for_all_rows_is_refused_whatever_its_accuracy():
@@ -67,31 +67,31 @@ def test_a_latency_budget_is_kept(took: float | None, passes: bool):
 
 
 def test_where_labels_of_new_classes_have_come_no_worse_is_enough():
-    equal = Challenger(BINARY, np.ones(40, int), calls(30), calls(30))
+    equal = Challenger(BINARY, np.ones(40, int), predictions(30), predictions(30))
     assert not judge(equal, 0.6, GateSettings()).passed
     judgement = judge(replace(equal, of_new_classes=1), 0.6, GateSettings())
     assert judgement.passed
     assert judgement.evidence["needed"] == GateSettings().least_confidence
-    worse = replace(equal, calls=calls(20), of_new_classes=1)
+    worse = replace(equal, predictions=predictions(20), of_new_classes=1)
     assert not judge(worse, 0.6, GateSettings()).passed
 
 
 def test_a_slice_may_not_pay_for_the_others():
-    codes, champion = np.ones(400, int), np.zeros(400, int)
+    labels, champion = np.ones(400, int), np.zeros(400, int)
     champion[:40] = 1
     challenger = np.ones(400, int)
     challenger[:10] = 0
     inside = np.arange(400) < 40
-    verdict = judge(Challenger(BINARY, codes, champion, challenger, slices={"line=A": inside}), 0.6, GATE)
+    verdict = judge(Challenger(BINARY, labels, champion, challenger, slices={"line=A": inside}), 0.6, GATE)
     assert not verdict.passed
     assert verdict.reason == "in slice line=A it is 25.0% worse, on 40 rows; 5.0% allowed"
-    assert judge(Challenger(BINARY, codes, champion, challenger), 0.6, GATE).passed
+    assert judge(Challenger(BINARY, labels, champion, challenger), 0.6, GATE).passed
 
 
 def test_two_lost_rows_do_not_make_a_slice_worse():
-    codes, champion, challenger = np.ones(40, int), np.zeros(40, int), np.ones(40, int)
+    labels, champion, challenger = np.ones(40, int), np.zeros(40, int), np.ones(40, int)
     champion[:8], challenger[:2] = 1, 0
-    assert judge(Challenger(BINARY, codes, champion, challenger, slices={"a": np.arange(40) < 8}), 0.6, GATE).passed
+    assert judge(Challenger(BINARY, labels, champion, challenger, slices={"a": np.arange(40) < 8}), 0.6, GATE).passed
 
 
 @pytest.mark.parametrize(("confidence", "most"), [(0.6, 0.45), (0.9, 0.12), (0.99, 0.012)])
@@ -129,12 +129,12 @@ def test_a_rollback_says_how_many_rows_each_version_won():
 
 
 def test_the_first_model_must_beat_the_majority_class_by_the_margin():
-    codes = np.array([1] * 60 + [0] * 40)
-    at_margin, below = codes.copy(), codes.copy()
+    labels = np.array([1] * 60 + [0] * 40)
+    at_margin, below = labels.copy(), labels.copy()
     at_margin[:35] = 0
     below[:36] = 0
-    assert judge_first(BINARY, codes, at_margin, GATE).passed
-    result = judge_first(BINARY, codes, below, GATE)
+    assert judge_first(BINARY, labels, at_margin, GATE).passed
+    result = judge_first(BINARY, labels, below, GATE)
     assert not result.passed
     assert result.evidence == {"challenger_accuracy": 0.64, "baseline_accuracy": 0.6, "rows": 100}
 

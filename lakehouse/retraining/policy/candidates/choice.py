@@ -11,12 +11,12 @@ from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.decide import REFRESH, Decision
 from lakehouse.retraining.policy.detection.detect import RETURNED
 from lakehouse.retraining.policy.gate import compare
-from lakehouse.retraining.policy.records import Pool, Records, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.records import Records, RowRule, Rows, Segment, VersionRecord
 from lakehouse.settings import CandidateSettings
 
 FOLDS = 5
 _THIRD, _QUARTER = 3, 4
-EVERYTHING = Pool((Segment(None),))
+EVERYTHING = RowRule((Segment(None),))
 
 
 class Model(Protocol):
@@ -47,7 +47,7 @@ class Candidate:
     """
 
     name: str
-    old: Pool | None = None
+    old: RowRule | None = None
     reference: int | None = None
     start: np.datetime64 | None = None
     weight: float = 1.0
@@ -73,22 +73,22 @@ class Fitted:
         calls: out-of-fold prediction for each row that it takes and for each judged row.
         asked: mask of the rows that it has a prediction for.
         by_fold: for each fold, the weights of all rows without it: zero for its own; none of an archived version.
-        told: by version that a candidate names, what it predicts for each row.
+        by_version: by version that a candidate names, what it predicts for each row.
     """
 
     candidate: Candidate
-    pool: Pool
+    row_rule: RowRule
     weights: np.ndarray
-    calls: np.ndarray
+    predictions: np.ndarray
     asked: np.ndarray
     by_fold: tuple[np.ndarray, ...] = ()
-    told: Mapping[int, np.ndarray] = field(default_factory=dict)
+    by_version: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 def candidates_of(
     decision: Decision,
     champion: VersionRecord | None,
-    archive: Mapping[int, Pool],
+    archive: Mapping[int, RowRule],
     newest: np.datetime64,
     since: int,
     settings: CandidateSettings,
@@ -110,14 +110,14 @@ def candidates_of(
         return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
     if start is None or champion is None or settings.rows == "everything":
         return [Candidate("everything")]
-    pools = dict(archive)
+    row_rules = dict(archive)
     reference = champion.reference
     if decision.action != REFRESH or reference is None:
         reference = champion.version
-        pools[reference] = champion.pool.until(start)
-    others = [version for version in pools if version != reference][::-1][: settings.archived]
-    found = [_transfer(version, pools[version], start, settings.new_weight) for version in (reference, *others)]
-    found = _moving(champion, reference, pools, newest, settings) + found
+        row_rules[reference] = champion.row_rule.until(start)
+    others = [version for version in row_rules if version != reference][::-1][: settings.archived]
+    found = [_transfer(version, row_rules[version], start, settings.new_weight) for version in (reference, *others)]
+    found = _moving(champion, reference, row_rules, newest, settings) + found
     if decision.action != REFRESH:
         found += [Candidate(f"version {version}", start=start, version=version) for version in others]
         found.sort(key=lambda each: not _is_back(each, decision))
@@ -127,10 +127,10 @@ def candidates_of(
 
 
 def recalled(
-    archive: Mapping[int, Pool], champion: VersionRecord, records: Records, settings: CandidateSettings
+    archive: Mapping[int, RowRule], champion: VersionRecord, records: Records, settings: CandidateSettings
 ) -> list[int]:
     """The archived versions whose return is looked for: the newest of epochs that are over, the newest first."""
-    over = [version for version in archive if records[version].epoch != champion.epoch]
+    over = [version for version in archive if records[version].drift_period != champion.drift_period]
     return over[::-1][: settings.archived]
 
 
@@ -140,15 +140,15 @@ def _is_back(candidate: Candidate, decision: Decision) -> bool:
     return back is not None and back in (candidate.version, candidate.reference) and candidate.moving is None
 
 
-def _transfer(version: int, pool: Pool, start: np.datetime64, weight: float) -> Candidate:
+def _transfer(version: int, row_rule: RowRule, start: np.datetime64, weight: float) -> Candidate:
     """The version's old rows but for those that the new ones contradict, and the new ones."""
-    return Candidate(f"transfer from {version}", pool, version, start, weight)
+    return Candidate(f"transfer from {version}", row_rule, version, start, weight)
 
 
 def _moving(
     champion: VersionRecord,
     reference: int,
-    pools: Mapping[int, Pool],
+    row_rules: Mapping[int, RowRule],
     newest: np.datetime64,
     settings: CandidateSettings,
 ) -> list[Candidate]:
@@ -161,23 +161,23 @@ def _moving(
     if settings.moving is None:
         return []
     span = np.timedelta64(settings.moving)
-    version = next((each for each, pool in pools.items() if pool.end > newest - span), reference)
-    goes_on = champion.pool.is_moving
-    if goes_on and champion.reference in pools:
+    version = next((each for each, row_rule in row_rules.items() if row_rule.end > newest - span), reference)
+    goes_on = champion.row_rule.is_moving
+    if goes_on and champion.reference in row_rules:
         version = champion.reference or version
-    start = max(pools[version].end, newest - span)
+    start = max(row_rules[version].end, newest - span)
     if newest - start < span / _THIRD:
         return []
     least = GOES_ON if goes_on else (BEGINS if version == reference else AGAIN)
     compared_from = max(start, newest - span / _QUARTER)
     name = f"moving from {version}"
-    old = pools[version]
+    old = row_rules[version]
     return [Candidate(name, old, version, start, moving=least, goes_on=goes_on, compared_from=compared_from)]
 
 
-def pool_of(
-    candidate: Candidate, rows: Rows, calls: np.ndarray | None, kept: np.ndarray, forecast: bool = True
-) -> tuple[Pool, np.ndarray]:
+def row_rule_of(
+    candidate: Candidate, rows: Rows, predictions: np.ndarray | None, kept: np.ndarray, forecast: bool = True
+) -> tuple[RowRule, np.ndarray]:
     """The candidate's pool and the rows' weights, where only the kept rows may say what is contradicted.
 
     Args:
@@ -189,16 +189,16 @@ def pool_of(
     """
     new = Segment(candidate.start)
     if candidate.old is None:
-        pool = Pool((new,))
-        return pool, pool.mask(rows).astype(float)
+        row_rule = RowRule((new,))
+        return row_rule, row_rule.mask(rows).astype(float)
     old, is_new = candidate.old, new.mask(rows)
-    if calls is not None:
+    if predictions is not None:
         tell = is_new & kept
         if candidate.moving is not None:
-            found = moving_regions(rows.take(tell), calls[tell], forecast)
-            pool = old.plus(new).without(found)
-            return pool, pool.mask(rows).astype(float)
-        regions = contradicted(rows.take(tell), calls[tell])
+            found = moving_regions(rows.take(tell), predictions[tell], forecast)
+            row_rule = old.plus(new).without(found)
+            return row_rule, row_rule.mask(rows).astype(float)
+        regions = contradicted(rows.take(tell), predictions[tell])
         old = old.without(regions) if regions else old
     return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
 
@@ -208,7 +208,7 @@ def fold_of(rows: int) -> np.ndarray:
     return np.arange(rows) % FOLDS
 
 
-def weights_by_fold(candidate: Candidate, rows: Rows, calls: np.ndarray | None) -> tuple[np.ndarray, ...]:
+def weights_by_fold(candidate: Candidate, rows: Rows, predictions: np.ndarray | None) -> tuple[np.ndarray, ...]:
     """For each fold the rows' weights without it: zero for its own.
 
     What is contradicted is found anew for each, so that it too has not seen the fold's rows. One that begins to follow
@@ -222,12 +222,12 @@ def weights_by_fold(candidate: Candidate, rows: Rows, calls: np.ndarray | None) 
     """
     fold = fold_of(len(rows))
     forecast = not candidate.goes_on
-    found = [pool_of(candidate, rows, calls, fold != out, forecast)[1] for out in range(FOLDS)]
+    found = [row_rule_of(candidate, rows, predictions, fold != out, forecast)[1] for out in range(FOLDS)]
     return tuple(np.where(fold == out, 0.0, weights) for out, weights in enumerate(found))
 
 
 def cross_fit(
-    candidate: Candidate, rows: Rows, judged: np.ndarray, calls: Mapping[int, np.ndarray], learner: Learner
+    candidate: Candidate, rows: Rows, judged: np.ndarray, predictions: Mapping[int, np.ndarray], learner: Learner
 ) -> Fitted | None:
     """Calls each row that the candidate takes, and each judged one, by a model that has not seen it.
 
@@ -243,25 +243,25 @@ def cross_fit(
     """
     everything = np.ones(len(rows), dtype=bool)
     if candidate.version is not None:
-        own = calls[candidate.version]
-        return Fitted(candidate, EVERYTHING, everything.astype(float), own, judged, told=calls)
-    told = None if candidate.reference is None else calls[candidate.reference]
-    if candidate.moving is not None and told is not None:
+        own = predictions[candidate.version]
+        return Fitted(candidate, EVERYTHING, everything.astype(float), own, judged, by_version=predictions)
+    reference = None if candidate.reference is None else predictions[candidate.reference]
+    if candidate.moving is not None and reference is not None:
         new = Segment(candidate.start).mask(rows)
-        if motion(rows.take(new), told[new]) < candidate.moving:
+        if motion(rows.take(new), reference[new]) < candidate.moving:
             return None
-    pool, weights = pool_of(candidate, rows, told, everything)
-    fold, by_fold = fold_of(len(rows)), weights_by_fold(candidate, rows, told)
+    row_rule, weights = row_rule_of(candidate, rows, reference, everything)
+    fold, by_fold = fold_of(len(rows)), weights_by_fold(candidate, rows, reference)
     found, every = rows.problem.unknown(len(rows)), (weights > 0) | judged
     for out, kept in enumerate(by_fold):
         fit_on = kept > 0
         asked = (fold == out) & every
-        if len(np.unique(rows.codes[fit_on])) < 2:
+        if len(np.unique(rows.labels[fit_on])) < 2:
             return None
         if asked.any():
-            model = learner(rows.features[fit_on], rows.codes[fit_on], kept[fit_on])
+            model = learner(rows.features[fit_on], rows.labels[fit_on], kept[fit_on])
             found[asked] = model.predict(rows.features[asked])
-    return Fitted(candidate, pool, weights, found, every, by_fold, calls)
+    return Fitted(candidate, row_rule, weights, found, every, by_fold, predictions)
 
 
 def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.datetime64) -> np.ndarray:
@@ -275,14 +275,14 @@ def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.d
         judged: mask of the rows that candidates are compared on.
         trained: newest label time that had landed when the champion was trained.
     """
-    found = judged & (rows.told > trained) & fitted.asked
+    found = judged & (rows.label_time > trained) & fitted.asked
     newest = fitted.candidate.compared_from
-    return found if newest is None else found & (rows.made >= newest)
+    return found if newest is None else found & (rows.event_time >= newest)
 
 
-def distinct_calls(fitted: Fitted, judged: np.ndarray) -> int:
+def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
     """How many different predictions it gives for the judged rows, cross-fitted."""
-    return len(np.unique(fitted.calls[judged & fitted.asked]))
+    return len(np.unique(fitted.predictions[judged & fitted.asked]))
 
 
 def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings) -> Fitted:
@@ -293,11 +293,11 @@ def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: C
     as the judged rows do not know where the change will have got to. One that predicts the same for all rows is taken
     only where all do: the gate would refuse it.
     """
-    chosen, *others = [each for each in fitted if distinct_calls(each, judged) > 1] or list(fitted)
+    chosen, *others = [each for each in fitted if distinct_predictions(each, judged) > 1] or list(fitted)
     for other in others:
         starts = [start for each in (chosen, other) if (start := each.candidate.comparable) is not None]
-        on = judged & (rows.made >= max(starts)) if starts else judged
-        found = compare(rows.problem, rows.codes[on], chosen.calls[on], other.calls[on])
+        on = judged & (rows.event_time >= max(starts)) if starts else judged
+        found = compare(rows.problem, rows.labels[on], chosen.predictions[on], other.predictions[on])
         needed = max(settings.preference, GIVES_UP) if chosen.candidate.goes_on else settings.preference
         chosen = other if found.better > needed else chosen
     return chosen

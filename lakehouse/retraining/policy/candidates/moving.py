@@ -13,7 +13,7 @@ _LEAST_WRONG = 3
 _FARTHEST = 0.75
 
 
-def motion(rows: Rows, calls: np.ndarray) -> float:
+def motion(rows: Rows, predictions: np.ndarray) -> float:
     """How sure it is that the calls of some kind become wrong in more and more of the features' space, as z.
 
     The greatest score (`trend_score`) of "the call was wrong" over the kinds of calls.
@@ -22,14 +22,14 @@ def motion(rows: Rows, calls: np.ndarray) -> float:
         rows: since the change, which are looked at for a trend.
         calls: what the model from before the change predicts for each.
     """
-    wrong, kinds, age = rows.wrong(calls), rows.problem.kind_of(calls), _age(rows)
+    wrong, kinds, age = rows.wrong(predictions), rows.problem.kind_of(predictions), _age(rows)
     scores = [
         trend_score(rows.features[kinds == code], wrong[kinds == code], age[kinds == code]) for code in np.unique(kinds)
     ]
     return max(scores, default=0.0)
 
 
-def moving_regions(rows: Rows, calls: np.ndarray, forecast: bool = True) -> tuple[Moving, ...]:
+def moving_regions(rows: Rows, predictions: np.ndarray, forecast: bool = True) -> tuple[Moving, ...]:
     """Where calls of the model from before the change are wrong, a little after the newest row, or as of it.
 
     The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast (Gardner and
@@ -43,22 +43,22 @@ def moving_regions(rows: Rows, calls: np.ndarray, forecast: bool = True) -> tupl
     if not len(rows):
         return ()
     age = _age(rows)
-    lag = float((rows.told.max() - rows.made.max()) / _unit(rows))
+    lag = float((rows.label_time.max() - rows.event_time.max()) / _unit(rows))
     further = min(_DAMPING * lag, _FARTHEST) if forecast else 0.0
-    found, every, kinds = [], rows.wrong(calls), rows.problem.kind_of(calls)
+    found, every, kinds = [], rows.wrong(predictions), rows.problem.kind_of(predictions)
     for code in np.unique(kinds):
-        called = kinds == code
-        wrong = every[called]
+        predicted_in_production = kinds == code
+        wrong = every[predicted_in_production]
         if wrong.sum() >= _LEAST_WRONG and not wrong.all():
-            model = fit_trend(rows.features[called], wrong, age[called], further)
+            model = fit_trend(rows.features[predicted_in_production], wrong, age[predicted_in_production], further)
             found.append(Moving(rows.names, model, int(code)))
     return tuple(found)
 
 
 def _unit(rows: Rows) -> np.timedelta64:
     """A third of the time that the rows span."""
-    return max((rows.made.max() - rows.made.min()) / _UNITS, np.timedelta64(1, "s"))
+    return max((rows.event_time.max() - rows.event_time.min()) / _UNITS, np.timedelta64(1, "s"))
 
 
 def _age(rows: Rows) -> np.ndarray:
-    return np.asarray((rows.made.max() - rows.made) / _unit(rows), dtype=float)
+    return np.asarray((rows.event_time.max() - rows.event_time) / _unit(rows), dtype=float)

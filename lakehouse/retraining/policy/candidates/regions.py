@@ -16,7 +16,7 @@ _LEAST_LEAF = 2
 _PRUNING = 0.04
 
 
-def contradicted(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
+def contradicted(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
     """Regions of the features in which the rows contradict what an earlier model calls them.
 
     Kind by kind of its calls, since that is how a rule changes: a pruned tree of "the call was wrong" over the rows
@@ -28,12 +28,12 @@ def contradicted(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
         rows: rows since the change.
         calls: what the earlier model predicts for each.
     """
-    values, wrong, kinds = filled(rows.features), rows.wrong(calls), rows.problem.kind_of(calls)
+    values, wrong, kinds = filled(rows.features), rows.wrong(predictions), rows.problem.kind_of(predictions)
     found: list[Region] = []
     for code in np.unique(kinds):
-        called = kinds == code
-        if wrong[called].any():
-            found += _leaves(values[called], wrong[called], int(code), rows.names)
+        predicted_in_production = kinds == code
+        if wrong[predicted_in_production].any():
+            found += _leaves(values[predicted_in_production], wrong[predicted_in_production], int(code), rows.names)
     return tuple(found)
 
 

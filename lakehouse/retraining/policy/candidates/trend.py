@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from lakehouse.models.expected_error.spline_logistic import Difficulty, hats, knots_of
+from lakehouse.models.expected_error.spline_logistic import SplineLogistic, hats, knots_of
 
 _FOLDS = 5
 _INVERSE_PENALTY = 10.0
@@ -47,7 +47,7 @@ def trend_score(features: np.ndarray, events: np.ndarray, age: np.ndarray) -> fl
     return float(terms.sum()) / scale if scale else 0.0
 
 
-def fit_trend(features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: float) -> Difficulty:
+def fit_trend(features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: float) -> SplineLogistic:
     """The chance of the event as it will be a little later, where each piece of its logit moves evenly with time.
 
     logit P(event | x, t) = f(x) + t g(x), f and g additive splines of the features, with a ridge penalty on both; given
@@ -74,7 +74,9 @@ def fit_trend(features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: 
     missing = tuple(float(part[-1]) for part in parts)
     intercept = float(model.intercept_[0] + ahead * drift[0])
     negated = tuple(tuple(-height for height in part) for part in heights)
-    return Difficulty(knots, (negated, heights), (tuple(-each for each in missing), missing), (-intercept, intercept))
+    return SplineLogistic(
+        knots, (negated, heights), (tuple(-each for each in missing), missing), (-intercept, intercept)
+    )
 
 
 def _basis(features: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> np.ndarray:

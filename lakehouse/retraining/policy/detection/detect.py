@@ -14,7 +14,7 @@ from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.retraining.policy.records import BinCounts, Errors, Otherwise, Recent, Records, VersionRecord
+from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Errors, Recent, Records, VersionRecord
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5
@@ -79,8 +79,8 @@ def detect(
         memory: how far back from the newest labelled hour a change is looked for.
         recent: the newest of the counts by row, which the last two hypotheses need; without, they are not looked at.
     """
-    epoch = records[champion].epoch
-    versions = sorted(version for version, record in records.items() if record.epoch == epoch)
+    drift_period = records[champion].drift_period
+    versions = sorted(version for version, record in records.items() if record.drift_period == drift_period)
     own = np.isin(counts.version, versions) & (counts.labelled > 0)
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
@@ -123,18 +123,20 @@ def _of_rows(
         return {}, []
     recent = recent.take(np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times))
     expected, at = rates.expected(recent.counts), np.searchsorted(times, recent.counts.hour)
-    epoch = {version: records[version] for version in rates.versions}
+    drift_period = {version: records[version] for version in rates.versions}
     of_rows = {
-        version: _returns(recent.counts, otherwise, expected, epoch, records[version])
+        version: _returns(recent.counts, otherwise, expected, drift_period, records[version])
         for version, otherwise in recent.archived.items()
     }
     back = {version: np.bincount(at, ratios, len(times)) for version, ratios in of_rows.items()}
-    moved = [np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(recent, expected, epoch, champion)]
+    moved = [
+        np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(recent, expected, drift_period, champion)
+    ]
     return back, moved
 
 
 def _moved(
-    recent: Recent, expected: np.ndarray, epoch: Records, champion: int
+    recent: Recent, expected: np.ndarray, drift_period: Records, champion: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each border that may move: the rows at it, and their log likelihood ratios of "it has moved" to no change.
 
@@ -142,17 +144,21 @@ def _moved(
     than their difficulty says: it is smooth, and says too little where a rule ends within a narrow strip.
     """
     call = recent.counts.bin // N_BINS
-    known = {version: {each.region: each for each in record.borders} for version, record in epoch.items()}
-    for border in epoch[champion].borders:
-        near = np.flatnonzero(border.region.box(recent.rows) & (call == border.region.code))
+    known = {version: {each.region: each for each in record.strips} for version, record in drift_period.items()}
+    for strip in drift_period[champion].strips:
+        near = np.flatnonzero(strip.region.box(recent.rows) & (call == strip.region.code))
         counts = recent.counts.take(near)
-        measured = {version: at.errors for version in known if (at := known[version].get(border.region))}
+        measured = {version: at.errors for version in known if (at := known[version].get(strip.region))}
         usual = _at_least(expected[near], counts, measured)
         yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.array(_MOVED))
 
 
 def _returns(
-    counts: BinCounts, otherwise: Otherwise, expected: np.ndarray, epoch: Records, archived: VersionRecord
+    counts: BinCounts,
+    otherwise: ArchivedPredictions,
+    expected: np.ndarray,
+    drift_period: Records,
+    archived: VersionRecord,
 ) -> np.ndarray:
     """Log likelihood ratios of "the archived version is right" to no change, where both call otherwise; zero elsewhere.
 
@@ -161,7 +167,9 @@ def _returns(
     says: two models that learned the same rule differ where both are at a loss. A ratio of one where the two agree
     keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
-    measured = {version: found for version, each in epoch.items() if (found := each.disputes.get(archived.version))}
+    measured = {
+        version: found for version, each in drift_period.items() if (found := each.disputes.get(archived.version))
+    }
     usual = _at_least(expected, counts, measured)
     risen = np.maximum(usual, 1 - upper_rates(archived.errors.wrong, archived.errors.judged)[otherwise.bins])
     ratios = log_ratios_of_rates(counts.wrong, counts.labelled, usual, risen)

@@ -173,10 +173,10 @@ def probability_of_change(detection: Detection, expected_every: float = 10_000.0
     return float(1 / (1 + np.exp(np.clip(np.log(expected_every) - detection.log_statistic, -700, 700))))
 
 
-def where_contradicted(rows: Rows, calls: np.ndarray, since: np.datetime64) -> tuple[Region, ...]:
+def where_contradicted(rows: Rows, predictions: np.ndarray, since: np.datetime64) -> tuple[Region, ...]:
     """The regions in which the rows since then contradict the champion's calls."""
-    new = rows.made >= since
-    return contradicted(rows.take(new), calls[new]) if new.any() else ()
+    new = rows.event_time >= since
+    return contradicted(rows.take(new), predictions[new]) if new.any() else ()
 
 
 def in_words(region: Region, kinds: Sequence[Scalar]) -> str:

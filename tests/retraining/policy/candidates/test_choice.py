@@ -3,26 +3,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lakehouse.models.expected_error.spline_logistic import fit_difficulty
+from lakehouse.models.expected_error.spline_logistic import fit_spline_logistic
 from lakehouse.retraining.policy.candidates import choice as candidates
-from lakehouse.retraining.policy.candidates.borders import outer_parts
 from lakehouse.retraining.policy.candidates.choice import (
     Candidate,
     Fitted,
     candidates_of,
     choose,
     cross_fit,
-    pool_of,
     recalled,
+    row_rule_of,
 )
 from lakehouse.retraining.policy.candidates.regions import contradicted
+from lakehouse.retraining.policy.candidates.strips import boundary_strips
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.detection.detect import RETURNED
-from lakehouse.retraining.policy.records import Pool, Region, Segment
+from lakehouse.retraining.policy.records import Region, RowRule, Segment
 from lakehouse.retraining.policy.version import archived, record_of, restored
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
-from tests.support.policy_rows import DAY, START, border, record, rows
+from tests.support.policy_rows import DAY, START, record, rows, strip
 
 SETTINGS = CandidateSettings()
 RNG = np.random.default_rng(0)
@@ -31,11 +31,11 @@ OLD_RULE = (VALUES[:, 0] > 351).astype(int)
 NEW_RULE = (VALUES[:, 0] > 354).astype(int)
 CHANGE = 900
 ROWS = rows(VALUES, np.where(np.arange(1_000) < CHANGE, OLD_RULE, NEW_RULE))
-CHANGED_AT = ROWS.made[CHANGE]
-EVERYTHING = Pool((Segment(None),))
+CHANGED_AT = ROWS.event_time[CHANGE]
+EVERYTHING = RowRule((Segment(None),))
 TRANSFER = Candidate("transfer", EVERYTHING.until(CHANGED_AT), 1, CHANGED_AT)
-JUDGED = ROWS.made >= CHANGED_AT
-DIFFICULTY = fit_difficulty(VALUES, OLD_RULE, 2)
+JUDGED = ROWS.event_time >= CHANGED_AT
+DIFFICULTY = fit_spline_logistic(VALUES, OLD_RULE, 2)
 
 
 def alarm(action: str = RETRAIN, change_at=CHANGED_AT) -> Decision:
@@ -44,7 +44,7 @@ def alarm(action: str = RETRAIN, change_at=CHANGED_AT) -> Decision:
 
 def names(decision: Decision, champion=None, archive=None, since: int = 500, **settings: object) -> list[str]:
     given = CandidateSettings.model_validate(settings)
-    found = candidates_of(decision, champion or record(), archive or {}, ROWS.made[-1], since, given)
+    found = candidates_of(decision, champion or record(), archive or {}, ROWS.event_time[-1], since, given)
     return [each.name for each in found]
 
 
@@ -61,7 +61,7 @@ def test_contradicted_regions_are_found_and_no_others():
 def test_fourteen_wrong_rows_of_twenty_eight_are_enough_and_two_are_not():
     few = ROWS.take(np.flatnonzero(JUDGED)[:28])
     assert contradicted(few, OLD_RULE[CHANGE : CHANGE + 28])
-    lucky = few.codes.copy()
+    lucky = few.labels.copy()
     lucky[:2] = 1 - lucky[:2]
     assert contradicted(few, lucky) == ()
 
@@ -84,16 +84,16 @@ def test_a_region_holds_what_lies_in_its_box_and_contradicts_its_label_alone():
 
 
 def test_old_rows_are_kept_where_new_ones_do_not_contradict_them():
-    pool, weights = pool_of(TRANSFER, ROWS, OLD_RULE, np.ones(1_000, bool))
+    row_rule, weights = row_rule_of(TRANSFER, ROWS, OLD_RULE, np.ones(1_000, bool))
     stale = (np.arange(1_000) < CHANGE) & (OLD_RULE != NEW_RULE)
     assert weights[stale].mean() < 0.1
     assert (weights[~stale] > 0).mean() > 0.95
-    assert np.array_equal(pool.mask(ROWS), weights > 0)
+    assert np.array_equal(row_rule.mask(ROWS), weights > 0)
 
 
 def test_new_rows_weigh_more_than_old_ones():
-    candidate = candidates_of(alarm(), record(), {}, ROWS.made[-1], 500, CandidateSettings(new_weight=3))[0]
-    _, weights = pool_of(candidate, ROWS, OLD_RULE, np.ones(1_000, bool))
+    candidate = candidates_of(alarm(), record(), {}, ROWS.event_time[-1], 500, CandidateSettings(new_weight=3))[0]
+    _, weights = row_rule_of(candidate, ROWS, OLD_RULE, np.ones(1_000, bool))
     assert set(weights[:CHANGE]) == {0.0, 1.0}
     assert set(weights[CHANGE:]) == {3.0}
 
@@ -101,16 +101,17 @@ def test_new_rows_weigh_more_than_old_ones():
 def test_a_row_is_called_by_a_model_that_has_not_seen_it():
     """Labels without any rule: who has seen them is right, who has not is right every other time."""
     noise = rows(VALUES, np.random.default_rng(2).integers(0, 2, 1_000))
-    memory = lambda features, codes, weights: fit_tree(features, codes, weights, ccp_alpha=0.0)  # noqa: E731
+    memory = lambda features, labels, weights: fit_tree(features, labels, weights, ccp_alpha=0.0)  # noqa: E731
     fitted = cross_fit(Candidate("everything"), noise, np.ones(1_000, bool), {}, memory)
-    assert (fitted.calls == noise.codes).mean() < 0.56
+    assert (fitted.predictions == noise.labels).mean() < 0.56
 
 
 def test_what_is_contradicted_is_found_without_the_rows_that_are_called(monkeypatch: pytest.MonkeyPatch):
-    told = []
-    monkeypatch.setattr(candidates, "contradicted", lambda given, calls: told.append(set(given.made)) or ())
+    seen = []
+    watched = lambda given, _: seen.append(set(given.event_time)) or ()  # noqa: E731
+    monkeypatch.setattr(candidates, "contradicted", watched)
     cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    everything, *folds = told
+    everything, *folds = seen
     assert len(everything) == 100
     assert [len(each) for each in folds] == [80] * 5
     assert set.intersection(*folds) == set()
@@ -119,7 +120,7 @@ def test_what_is_contradicted_is_found_without_the_rows_that_are_called(monkeypa
 def test_transfer_beats_few_new_rows_alone():
     alone = Candidate("since_change", start=CHANGED_AT)
     found = [cross_fit(each, ROWS, JUDGED, {1: OLD_RULE}, fit_tree) for each in (TRANSFER, alone)]
-    right = [(each.calls[JUDGED] == ROWS.codes[JUDGED]).mean() for each in found]
+    right = [(each.predictions[JUDGED] == ROWS.labels[JUDGED]).mean() for each in found]
     assert right[0] >= 0.97
     assert right[0] >= right[1]
 
@@ -131,7 +132,7 @@ def test_a_single_class_gives_no_model():
 
 def test_an_archived_version_is_judged_as_it_is():
     fitted = cross_fit(Candidate("version 7", version=7, start=CHANGED_AT), ROWS, JUDGED, {7: NEW_RULE}, fit_tree)
-    assert (fitted.calls[JUDGED] == ROWS.codes[JUDGED]).all()
+    assert (fitted.predictions[JUDGED] == ROWS.labels[JUDGED]).all()
 
 
 def test_candidates_by_situation():
@@ -152,9 +153,9 @@ def test_candidates_by_situation():
 
 
 def fitted(name: str, right: int) -> Fitted:
-    calls = ROWS.codes.copy()
-    calls[CHANGE + right :] = 1 - calls[CHANGE + right :]
-    return Fitted(Candidate(name), EVERYTHING, np.ones(1_000), calls, np.ones(1_000, bool))
+    predictions = ROWS.labels.copy()
+    predictions[CHANGE + right :] = 1 - predictions[CHANGE + right :]
+    return Fitted(Candidate(name), EVERYTHING, np.ones(1_000), predictions, np.ones(1_000, bool))
 
 
 @pytest.mark.parametrize(("second", "chosen"), [(91, "first"), (99, "second"), (80, "first")])
@@ -173,75 +174,82 @@ def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(goes_o
 
 
 def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
-    single = replace(fitted("single class", 100), calls=np.full(1_000, ROWS.codes[CHANGE:].max()))
+    single = replace(fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max()))
     assert choose([single, fitted("worse", 20)], ROWS, JUDGED, SETTINGS).candidate.name == "worse"
     assert choose([single], ROWS, JUDGED, SETTINGS) is single
 
 
 def test_a_pool_is_cut_at_a_change_and_keeps_its_exclusions():
     region = Region((("temp", -np.inf, 354.0),), 1)
-    pool = Pool((Segment(None, START + DAY, (region,)), Segment(START + DAY)))
-    assert pool.until(START + 2 * DAY).segments[1].end == START + 2 * DAY
-    assert pool.until(START + DAY) == Pool((Segment(None, START + DAY, (region,)),))
+    row_rule = RowRule((Segment(None, START + DAY, (region,)), Segment(START + DAY)))
+    assert row_rule.until(START + 2 * DAY).segments[1].end == START + 2 * DAY
+    assert row_rule.until(START + DAY) == RowRule((Segment(None, START + DAY, (region,)),))
 
 
 def test_a_version_keeps_what_it_was_fit_on_and_how_often_it_erred():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    made = record_of(2, found, alarm(), ROWS.told[-1], ROWS, record())
-    assert (made.version, made.reference, made.changed_at, made.since_change) == (2, 1, CHANGED_AT, 100)
-    assert made.epoch == ROWS.told[-1]
+    made = record_of(2, found, alarm(), ROWS.label_time[-1], ROWS, record())
+    assert (made.version, made.reference, made.changed_at, made.since_change) == (
+        2,
+        1,
+        CHANGED_AT,
+        100,
+    )
+    assert made.drift_period == ROWS.label_time[-1]
     assert made.errors.judged.sum() == (found.weights > 0).sum()
-    assert made.errors.wrong.sum() == (found.calls != ROWS.codes)[found.weights > 0].sum()
-    again = record_of(3, found, alarm(REFRESH), ROWS.told[-1] + DAY, ROWS, made)
-    assert (again.epoch, again.reference) == (made.epoch, 1)
+    assert made.errors.wrong.sum() == (found.predictions != ROWS.labels)[found.weights > 0].sum()
+    again = record_of(3, found, alarm(REFRESH), ROWS.label_time[-1] + DAY, ROWS, made)
+    assert (again.drift_period, again.reference) == (made.drift_period, 1)
 
 
 def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measured_for_each_version():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    taken = (found.weights > 0) & (found.calls >= 0)
-    kept, calls = ROWS.take(taken), found.calls[taken]
-    low = next(each for each in outer_parts(kept, calls) if (each.code, each.sides[0][0]) == (0, "pressure"))
-    known = record(borders=(border(low, 5, 5),))
-    answer = record_of(2, found, alarm(), ROWS.told[-1], ROWS, known)
-    assert tuple(each.region for each in answer.borders) == outer_parts(kept, calls)
-    assert [each.region for each in record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, record()).borders] == [
-        each.region for each in answer.borders
-    ]
-    [again] = record_of(3, found, alarm(REFRESH), ROWS.told[-1], ROWS, known).borders
-    inside = low.box(kept) & (calls == 0)
+    taken = (found.weights > 0) & (found.predictions >= 0)
+    kept, predictions = ROWS.take(taken), found.predictions[taken]
+    low = next(each for each in boundary_strips(kept, predictions) if (each.code, each.sides[0][0]) == (0, "pressure"))
+    known = record(strips=(strip(low, 5, 5),))
+    answer = record_of(2, found, alarm(), ROWS.label_time[-1], ROWS, known)
+    assert tuple(each.region for each in answer.strips) == boundary_strips(kept, predictions)
+    assert [
+        each.region for each in record_of(3, found, alarm(REFRESH), ROWS.label_time[-1], ROWS, record()).strips
+    ] == [each.region for each in answer.strips]
+    [again] = record_of(3, found, alarm(REFRESH), ROWS.label_time[-1], ROWS, known).strips
+    inside = low.box(kept) & (predictions == 0)
     assert again.region == low
-    assert 0 < again.errors.judged.sum() == inside.sum() < (calls == 0).sum()
-    assert again.errors.wrong.sum() == (inside & (calls != kept.codes)).sum()
+    assert 0 < again.errors.judged.sum() == inside.sum() < (predictions == 0).sum()
+    assert again.errors.wrong.sum() == (inside & (predictions != kept.labels)).sum()
 
 
 def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its_record():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    differs = JUDGED & (found.calls != OLD_RULE)
-    wrong = differs & (found.calls != ROWS.codes)
-    kept = record_of(2, replace(found, told={1: OLD_RULE, 6: 1 - OLD_RULE}), alarm(), ROWS.told[-1], ROWS, record())
+    differs = JUDGED & (found.predictions != OLD_RULE)
+    wrong = differs & (found.predictions != ROWS.labels)
+    kept = record_of(
+        2, replace(found, by_version={1: OLD_RULE, 6: 1 - OLD_RULE}), alarm(), ROWS.label_time[-1], ROWS, record()
+    )
     assert [(version, each.judged.sum(), each.wrong.sum()) for version, each in kept.disputes.items()] == [
         (1, differs.sum(), wrong.sum()),
         (
             6,
-            (JUDGED & (found.calls == OLD_RULE)).sum(),
-            (JUDGED & (found.calls == OLD_RULE) & (ROWS.codes != OLD_RULE)).sum(),
+            (JUDGED & (found.predictions == OLD_RULE)).sum(),
+            (JUDGED & (found.predictions == OLD_RULE) & (ROWS.labels != OLD_RULE)).sum(),
         ),
     ]
     assert wrong.sum() < differs.sum() / 2
     archived_one = cross_fit(Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree)
-    other = replace(archived_one, told={4: OLD_RULE, 1: 1 - OLD_RULE})
-    back = restored(record(4, difficulty=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.told[-1], ROWS)
+    other = replace(archived_one, by_version={4: OLD_RULE, 1: 1 - OLD_RULE})
+    back = restored(record(4, expected_error=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.label_time[-1], ROWS)
     assert {version: each.judged.sum() for version, each in back.disputes.items()} == {4: 0, 1: JUDGED.sum()}
-    assert back.disputes[1].wrong.sum() == (JUDGED & (ROWS.codes != OLD_RULE)).sum()
+    assert back.disputes[1].wrong.sum() == (JUDGED & (ROWS.labels != OLD_RULE)).sum()
 
 
 def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():
     archive = archived({5: EVERYTHING}, record(1), CHANGED_AT)
     assert list(archive) == [5, 1]
     same = cross_fit(Candidate("version 1", start=CHANGED_AT, version=1), ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    back = restored(record(1, difficulty=DIFFICULTY), archive[1], same, alarm(), ROWS.told[-1], ROWS)
-    assert (back.version, back.epoch, back.reference, back.since_change) == (1, ROWS.told[-1], 1, 100)
-    assert back.pool.mask(ROWS).all()
+    back = restored(record(1, expected_error=DIFFICULTY), archive[1], same, alarm(), ROWS.label_time[-1], ROWS)
+    assert (back.version, back.drift_period, back.reference, back.since_change) == (1, ROWS.label_time[-1], 1, 100)
+    assert back.row_rule.mask(ROWS).all()
     assert list(archived(archive, record(5), CHANGED_AT)) == [1, 5]
 
 
@@ -254,8 +262,8 @@ def test_the_archived_version_whose_rule_is_back_is_tried_first():
 
 
 def test_the_return_of_the_newest_champions_of_other_epochs_is_looked_for():
-    pools = dict.fromkeys((1, 2, 3, 4), EVERYTHING)
-    records = {version: record(version, epoch=START - version * DAY) for version in pools}
-    champion = record(5, epoch=START - 3 * DAY)
-    assert recalled(pools, champion, records, SETTINGS) == [4, 2, 1]
-    assert recalled(pools, champion, records, CandidateSettings(archived=1)) == [4]
+    row_rules = dict.fromkeys((1, 2, 3, 4), EVERYTHING)
+    records = {version: record(version, drift_period=START - version * DAY) for version in row_rules}
+    champion = record(5, drift_period=START - 3 * DAY)
+    assert recalled(row_rules, champion, records, SETTINGS) == [4, 2, 1]
+    assert recalled(row_rules, champion, records, CandidateSettings(archived=1)) == [4]

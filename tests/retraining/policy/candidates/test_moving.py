@@ -12,12 +12,12 @@ from lakehouse.retraining.policy.candidates.choice import (
     cross_fit,
     fold_of,
     judged_at_gate,
-    pool_of,
+    row_rule_of,
     weights_by_fold,
 )
 from lakehouse.retraining.policy.candidates.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
-from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, Decision, Situation, decide
-from lakehouse.retraining.policy.records import Moving, Pool, Rows, Segment
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, Decision, DecisionInput, decide
+from lakehouse.retraining.policy.records import Moving, RowRule, Rows, Segment
 from lakehouse.retraining.policy.version import record_of
 from lakehouse.settings import CandidateSettings, PolicySettings
 from lakehouse.simulation.learner import fit_tree
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(7)
 VALUES = np.column_stack([RNG.uniform(350, 360, COUNT), RNG.normal(12, 2, COUNT)])
 OLD_RULE = (VALUES[:, 0] > 351).astype(int)
 AFTER = np.maximum(np.arange(COUNT) - BEFORE, 0) / SINCE
-EVERYTHING = Pool((Segment(None),))
+EVERYTHING = RowRule((Segment(None),))
 NEW = np.arange(COUNT) >= BEFORE
 
 
@@ -41,8 +41,8 @@ def stream(low: np.ndarray) -> Rows:
 
 CREEPING = stream(351 + 1.5 * AFTER)
 STEPPED = stream(np.where(NEW, 352.0, 351.0))
-CHANGED_AT = CREEPING.made[BEFORE]
-NEWEST = CREEPING.made[-1]
+CHANGED_AT = CREEPING.event_time[BEFORE]
+NEWEST = CREEPING.event_time[-1]
 FOLLOWING = Candidate("moving from 1", EVERYTHING.until(CHANGED_AT), 1, CHANGED_AT, moving=BEGINS)
 MOVING = EVERYTHING.without(moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]))
 
@@ -81,26 +81,26 @@ def test_a_region_finds_its_features_by_name():
 
 def test_it_is_carried_on_by_at_most_a_quarter_of_what_was_seen():
     new = CREEPING.take(NEW)
-    late = replace(new, told=new.told + 300 * DAY)
-    later = replace(new, told=new.told + 600 * DAY)
+    late = replace(new, label_time=new.label_time + 300 * DAY)
+    later = replace(new, label_time=new.label_time + 600 * DAY)
     assert moving_regions(late, OLD_RULE[NEW]) == moving_regions(later, OLD_RULE[NEW])
     assert moving_regions(late, OLD_RULE[NEW]) != moving_regions(new, OLD_RULE[NEW])
 
 
 def test_old_rows_and_new_ones_that_it_has_passed_are_left_out():
-    pool, weights = pool_of(FOLLOWING, CREEPING, OLD_RULE, np.ones(COUNT, bool))
-    passed = (VALUES[:, 0] > 351.2) & (VALUES[:, 0] < 352.3) & (CREEPING.codes == 1)
+    row_rule, weights = row_rule_of(FOLLOWING, CREEPING, OLD_RULE, np.ones(COUNT, bool))
+    passed = (VALUES[:, 0] > 351.2) & (VALUES[:, 0] < 352.3) & (CREEPING.labels == 1)
     assert (passed & NEW).sum() > 20
     assert weights[passed].mean() < 0.05
     assert (weights[VALUES[:, 0] > 353.5] > 0).mean() > 0.95
-    assert pool.is_moving
+    assert row_rule.is_moving
     assert not EVERYTHING.is_moving
-    assert np.array_equal(pool.mask(CREEPING), weights > 0)
+    assert np.array_equal(row_rule.mask(CREEPING), weights > 0)
 
 
 def test_one_that_begins_to_follow_has_to_prove_its_forecast_and_one_that_goes_on_is_judged_as_of_now():
     goes_on = replace(FOLLOWING, goes_on=True)
-    near = (VALUES[:, 0] > 352.2) & (VALUES[:, 0] < 352.5) & (CREEPING.codes == 1)
+    near = (VALUES[:, 0] > 352.2) & (VALUES[:, 0] < 352.5) & (CREEPING.labels == 1)
     taken = []
     for each in (FOLLOWING, goes_on):
         fold, by_fold = fold_of(COUNT), weights_by_fold(each, CREEPING, OLD_RULE)
@@ -108,19 +108,19 @@ def test_one_that_begins_to_follow_has_to_prove_its_forecast_and_one_that_goes_o
         taken.append(np.mean([weights[near & (fold != out)].mean() for out, weights in enumerate(by_fold)]))
     begun, gone_on = taken
     assert gone_on > begun + 0.1
-    pools = [pool_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))[0] for each in (FOLLOWING, goes_on)]
-    assert pools[0] == pools[1]
+    row_rules = [row_rule_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))[0] for each in (FOLLOWING, goes_on)]
+    assert row_rules[0] == row_rules[1]
 
 
 def test_it_beats_what_holds_the_change_for_over():
     static = Candidate("transfer", EVERYTHING.until(CHANGED_AT), 1, CHANGED_AT, 3.0)
-    late = CREEPING.made >= NEWEST - DAY
+    late = CREEPING.event_time >= NEWEST - DAY
     true = (VALUES[:, 0] > 352.5).astype(int)
     models = []
     for each in (FOLLOWING, static):
-        _, weights = pool_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))
+        _, weights = row_rule_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))
         taken = weights > 0
-        models.append(fit_tree(VALUES[taken], CREEPING.codes[taken], weights[taken]))
+        models.append(fit_tree(VALUES[taken], CREEPING.labels[taken], weights[taken]))
     following, holding = ((model.predict(VALUES) == true)[~late].mean() for model in models)
     assert following > 0.97
     assert following > holding + 0.02
@@ -151,7 +151,7 @@ def test_after_two_changes_within_the_stretch_it_is_told_by_the_champion_from_be
 
 
 def test_a_champion_that_follows_goes_on_by_the_same_reference_on_less_evidence():
-    follower = record(5, reference=1, pool=MOVING, changed_at=CHANGED_AT)
+    follower = record(5, reference=1, row_rule=MOVING, changed_at=CHANGED_AT)
     archive = {1: EVERYTHING.until(CHANGED_AT - 9 * DAY), 4: EVERYTHING.until(CHANGED_AT)}
     for action in (RETRAIN, REFRESH):
         found = offered(action, follower, archive)
@@ -163,29 +163,31 @@ def test_a_version_that_follows_remembers_who_tells_the_change():
     fitted = cross_fit(FOLLOWING, CREEPING, NEW, {1: OLD_RULE}, fit_tree)
     made = record_of(6, fitted, Decision(RETRAIN, "", (), change_at=CHANGED_AT), NEWEST, CREEPING, record(5))
     assert made.reference == 1
-    assert made.pool.is_moving
+    assert made.row_rule.is_moving
 
 
 def test_a_follower_is_judged_on_the_newest_rows():
-    calls = np.zeros(COUNT, int)
+    predictions = np.zeros(COUNT, int)
     asked = np.ones(COUNT, bool)
     asked[-3] = False
-    fitted = Fitted(replace(FOLLOWING, compared_from=CREEPING.made[-10]), EVERYTHING, np.ones(COUNT), calls, asked)
-    other = Fitted(replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), calls, asked)
-    trained = CREEPING.told[-20]
+    fitted = Fitted(
+        replace(FOLLOWING, compared_from=CREEPING.event_time[-10]), EVERYTHING, np.ones(COUNT), predictions, asked
+    )
+    other = Fitted(replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), predictions, asked)
+    trained = CREEPING.label_time[-20]
     assert judged_at_gate(fitted, CREEPING, NEW, trained).nonzero()[0].tolist() == [
         COUNT - place for place in (10, 9, 8, 7, 6, 5, 4, 2, 1)
     ]
     assert judged_at_gate(other, CREEPING, NEW, trained).sum() == 18
 
 
-@pytest.mark.parametrize(("pool", "action"), [(MOVING, REFRESH), (EVERYTHING, KEEP)])
-def test_a_follower_is_trained_again_with_each_batch_and_refused_on_evidence_alone(pool: Pool, action: str):
-    champion = record(reference=1, changed_at=START, pool=pool)
+@pytest.mark.parametrize(("row_rule", "action"), [(MOVING, REFRESH), (EVERYTHING, KEEP)])
+def test_a_follower_is_trained_again_with_each_batch_and_refused_on_evidence_alone(row_rule: RowRule, action: str):
+    champion = record(reference=1, changed_at=START, row_rule=row_rule)
     policy = PolicySettings()
-    found = decide(Situation(START, champion, 1_001, 1_000, history([0] * 24)), 100, policy)
+    found = decide(DecisionInput(START, champion, 1_001, 1_000, history([0] * 24)), 100, policy)
     assert found.action == action
-    assert decide(Situation(START, champion, 1_000, 1_000, history([0] * 24)), 100, policy).action == KEEP
+    assert decide(DecisionInput(START, champion, 1_000, 1_000, history([0] * 24)), 100, policy).action == KEEP
     if action == REFRESH:
         assert found.confidence == policy.gate.moving_confidence
 

@@ -9,11 +9,11 @@ ROWS = 800
 AGE = np.linspace(3, 0, ROWS)
 
 
-def events(border: np.ndarray, seed: int, noise: float = 0.04) -> tuple[np.ndarray, np.ndarray]:
+def events(strip: np.ndarray, seed: int, noise: float = 0.04) -> tuple[np.ndarray, np.ndarray]:
     """Two features, the first uniform on 0 to 10; the event comes about below the border, but for noise."""
     rng = np.random.default_rng(seed)
     values = np.column_stack([rng.uniform(0, 10, ROWS), rng.normal(0, 1, ROWS)])
-    return values, (values[:, 0] < border) ^ (rng.random(ROWS) < noise)
+    return values, (values[:, 0] < strip) ^ (rng.random(ROWS) < noise)
 
 
 def scores(speed: float, count: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_a_fit_is_on_one_thread_though_its_process_may_have_more(monkeypatch):
     seen, fit = [], LogisticRegression.fit
 
     def watched(model, *rows):
-        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        seen.append({row_rule["num_threads"] for row_rule in threadpool_info()})
         return fit(model, *rows)
 
     monkeypatch.setattr(LogisticRegression, "fit", watched)
@@ -88,5 +88,5 @@ def test_a_fit_is_on_one_thread_though_its_process_may_have_more(monkeypatch):
     with threadpool_limits(2):
         trend_score(values, found, AGE)
         fit_trend(values, found, AGE, 0.5)
-        assert 2 in {pool["num_threads"] for pool in threadpool_info()}
+        assert 2 in {row_rule["num_threads"] for row_rule in threadpool_info()}
     assert seen == [{1}] * 6

@@ -11,8 +11,8 @@ from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.retraining.policy.records import BinCounts, Errors, Otherwise, Recent, Region
-from tests.support.policy_rows import DAY, EASY, HOUR, START, border, counts, record, rows
+from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Errors, Recent, Region
+from tests.support.policy_rows import DAY, EASY, HOUR, START, counts, record, rows, strip
 
 MEMORY = 56 * DAY
 ALARM = np.log(10_000)
@@ -89,8 +89,8 @@ def test_a_change_of_one_class_is_seen_among_the_calls_of_the_other():
 
 def test_versions_of_earlier_epochs_do_not_count():
     given = joined(counts(RISEN * 4), counts([0] * 48, version=2))
-    later = record(2, epoch=START, reference=1)
-    earlier = record(1, epoch=START - DAY)
+    later = record(2, drift_period=START, reference=1)
+    earlier = record(1, drift_period=START - DAY)
     assert detect(given, {1: earlier, 2: later}, 2, MEMORY).log_statistic < ALARM - 2
 
 
@@ -133,11 +133,11 @@ def recent(wrong: list[int], labelled: list[int], bins: int = EASY, archived_bin
     same = np.ones(len(wrong), dtype=int)
     part = BinCounts(hours, same, bins * same, np.array(labelled), np.array(wrong))
     differs = np.full(len(same), archived_bin // N_BINS != bins // N_BINS)
-    return Recent(part, rows(np.zeros((len(same), 2)), same), {7: Otherwise(archived_bin * same, differs)})
+    return Recent(part, rows(np.zeros((len(same), 2)), same), {7: ArchivedPredictions(archived_bin * same, differs)})
 
 
 def archive(**given: object) -> dict:
-    return {1: record(), 7: record(7, epoch=START - 9 * DAY, **given)}
+    return {1: record(), 7: record(7, drift_period=START - 9 * DAY, **given)}
 
 
 def test_that_an_archived_rule_is_back_is_seen_in_a_few_rows_that_the_champion_alone_does_not_tell():
@@ -172,7 +172,9 @@ def test_an_archived_version_that_is_unsure_says_less():
     assert sure > unsure + 1
     errors = np.full(2 * N_BINS, 10.0)
     errors[-1] = 900
-    known = archive() | {7: record(7, epoch=START - 9 * DAY, errors=Errors(np.full(2 * N_BINS, 1_000.0), errors))}
+    known = archive() | {
+        7: record(7, drift_period=START - 9 * DAY, errors=Errors(np.full(2 * N_BINS, 1_000.0), errors))
+    }
     hard = recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4, archived_bin=2 * N_BINS - 1)
     easy, hard_one = (detect(given, known, 1, MEMORY, each).log_statistic for each in (part, hard))
     assert easy == pytest.approx(sure)
@@ -201,7 +203,7 @@ def test_a_part_of_another_epoch_or_beyond_the_memory_does_not_count():
         assert with_part == pytest.approx(detect(given, archive(), 1, memory, recent([], [])).log_statistic)
 
 
-LOW, HIGH = border(Region((("temp", -np.inf, 0.1),), 0)), border(Region((("temp", 0.9, np.inf),), 0))
+LOW, HIGH = strip(Region((("temp", -np.inf, 0.1),), 0)), strip(Region((("temp", 0.9, np.inf),), 0))
 
 
 def by_row(wrong: np.ndarray, features: np.ndarray, code: int = 0) -> tuple[BinCounts, Recent]:
@@ -217,15 +219,15 @@ def test_a_border_that_moves_is_seen_in_a_few_rows_of_one_part_of_a_feature():
     wrong = (temp <= 0.1) & (np.arange(len(temp)) >= 23 * 21)
     wrong[::40] = True
     single, newest = by_row(wrong, np.column_stack([temp, temp]))
-    known = {1: record(borders=(LOW, HIGH))}
+    known = {1: record(strips=(LOW, HIGH))}
     alone, without = detect(single, known, 1, MEMORY), detect(single, {1: record()}, 1, MEMORY, newest)
     found = detect(single, known, 1, MEMORY, newest)
     assert without.log_statistic == pytest.approx(alone.log_statistic)
     assert found.log_statistic > alone.log_statistic + 2
     assert abs(found.change_at - (START + 23 * 3 * HOUR)) <= HOUR
     others = (
-        detect(single, {1: record(borders=(HIGH, HIGH))}, 1, MEMORY, newest),
-        detect(single, {1: record(borders=(border(replace(LOW.region, code=1)),))}, 1, MEMORY, newest),
+        detect(single, {1: record(strips=(HIGH, HIGH))}, 1, MEMORY, newest),
+        detect(single, {1: record(strips=(strip(replace(LOW.region, code=1)),))}, 1, MEMORY, newest),
     )
     assert all(each.log_statistic < found.log_statistic - 2 for each in others)
 
@@ -234,14 +236,14 @@ def test_a_border_at_which_a_version_always_erred_is_no_evidence():
     """Nor one at which the row's own version did, where another of the epoch did not."""
     temp = np.tile(np.linspace(0, 1, 21), 24)
     single, newest = by_row((temp <= 0.1) & (np.arange(len(temp)) % 2 == 0), np.column_stack([temp, temp]))
-    unmeasured, good, bad = LOW, border(LOW.region, 400, 4), border(LOW.region, 400, 200)
+    unmeasured, good, bad = LOW, strip(LOW.region, 400, 4), strip(LOW.region, 400, 200)
     found = {
-        name: detect(single, {1: record(borders=(each,))}, 1, MEMORY, newest).log_statistic
+        name: detect(single, {1: record(strips=(each,))}, 1, MEMORY, newest).log_statistic
         for name, each in {"unmeasured": unmeasured, "good": good, "bad": bad}.items()
     }
     assert found["unmeasured"] == pytest.approx(found["good"])
     assert found["bad"] < found["good"] - 5
-    both = {1: record(borders=(bad,)), 2: record(2, borders=(good,))}
+    both = {1: record(strips=(bad,)), 2: record(2, strips=(good,))}
     assert detect(single, both, 2, MEMORY, newest).log_statistic == pytest.approx(found["bad"])
 
 
@@ -258,8 +260,8 @@ def test_a_rule_is_not_back_where_the_champion_is_at_a_loss_as_it_always_was():
 def test_borders_of_many_features_take_no_more_than_a_fifth_of_the_weight():
     single, newest = by_row(np.arange(700) % 35 == 0, np.full((700, 2), 0.5))
     alone = evidence(single)
-    for borders in ((LOW,), (LOW, HIGH) * 50):
-        found = detect(single, {1: record(borders=borders)}, 1, MEMORY, newest).log_statistic
+    for strips in ((LOW,), (LOW, HIGH) * 50):
+        found = detect(single, {1: record(strips=strips)}, 1, MEMORY, newest).log_statistic
         assert np.exp(found) == pytest.approx(0.8 * np.exp(alone) + 0.2 * 700)
 
 
@@ -269,5 +271,5 @@ def test_borders_raise_no_more_false_alarms_than_stated():
     alarms = 0
     for _ in range(400):
         single, newest = by_row(rng.random(700) < 0.03, rng.random((700, 2)))
-        alarms += detect(single, {1: record(borders=(LOW, HIGH))}, 1, MEMORY, newest).log_statistic > ALARM
+        alarms += detect(single, {1: record(strips=(LOW, HIGH))}, 1, MEMORY, newest).log_statistic > ALARM
     assert alarms / 400 <= 700 / 10_000

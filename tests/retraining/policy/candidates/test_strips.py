@@ -1,24 +1,24 @@
 import numpy as np
 import pytest
 
-from lakehouse.retraining.policy.candidates.borders import PARTS, outer_parts
+from lakehouse.retraining.policy.candidates.strips import PARTS, boundary_strips
 from lakehouse.retraining.policy.records import Region
 from tests.support.policy_rows import rows
 
 
-def shares(regions, given, calls):
+def shares(regions, given, predictions):
     """Of each part, the share of the call's rows in it."""
-    return [region.box(given)[calls == region.code].mean() for region in regions]
+    return [region.box(given)[predictions == region.code].mean() for region in regions]
 
 
 def test_parts_are_the_lowest_and_highest_shares_of_each_feature_among_the_rows_of_a_call():
     rng = np.random.default_rng(1)
-    calls = np.arange(2_000) % 2
-    features = rng.normal(0, 1, (2_000, 2)) + 9 * calls[:, None]
-    given = rows(features, 1 - calls)
-    found = outer_parts(given, calls)
+    predictions = np.arange(2_000) % 2
+    features = rng.normal(0, 1, (2_000, 2)) + 9 * predictions[:, None]
+    given = rows(features, 1 - predictions)
+    found = boundary_strips(given, predictions)
     assert len(found) == 8 * len(PARTS)
-    assert shares(found, given, calls) == pytest.approx([*PARTS, *PARTS] * 4, abs=0.002)
+    assert shares(found, given, predictions) == pytest.approx([*PARTS, *PARTS] * 4, abs=0.002)
     for code in (0, 1):
         own = [region.sides[0] for region in found if region.code == code]
         assert all(abs(edge - 9 * code) < 4 for _, *side in own for edge in side if np.isfinite(edge))
@@ -26,17 +26,17 @@ def test_parts_are_the_lowest_and_highest_shares_of_each_feature_among_the_rows_
 
 
 def test_parts_that_are_empty_or_hold_most_rows_or_are_the_same_are_left_out():
-    calls = np.zeros(100, int)
+    predictions = np.zeros(100, int)
     features = np.column_stack([np.full(100, 3.0), np.repeat([0.0, 1.0], [70, 30])])
-    assert outer_parts(rows(features, calls), calls) == (Region((("pressure", 0.0, np.inf),), 0),)
+    assert boundary_strips(rows(features, predictions), predictions) == (Region((("pressure", 0.0, np.inf),), 0),)
     three = np.repeat([0.0, 1.0, 2.0], [30, 40, 30])[:, np.newaxis]
     ends = (Region((("x", -np.inf, 0.0),), 0), Region((("x", 1.0, np.inf),), 0))
-    assert outer_parts(rows(three, calls, ("x",)), calls) == ends
+    assert boundary_strips(rows(three, predictions, ("x",)), predictions) == ends
 
 
 def test_missing_values_lie_in_no_part():
     features = np.column_stack([np.full(400, np.nan), np.where(np.arange(400) % 2, np.arange(400.0), np.nan)])
-    given, calls = rows(features, np.zeros(400, int)), np.zeros(400, int)
-    found = outer_parts(given, calls)
+    given, predictions = rows(features, np.zeros(400, int)), np.zeros(400, int)
+    found = boundary_strips(given, predictions)
     assert {name for region in found for name, *_ in region.sides} == {"pressure"}
-    assert max(shares(found, given, calls)) == pytest.approx(0.25, abs=0.01)
+    assert max(shares(found, given, predictions)) == pytest.approx(0.25, abs=0.01)

@@ -10,7 +10,7 @@ PARTS = (0.1, 0.2, 0.35, 0.5)
 _MOST = 0.6
 
 
-def outer_parts(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
+def boundary_strips(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
     """The lowest and the highest tenth, fifth, third and half of each feature, kind by kind of the calls.
 
     A rule that changes by a border that moves is wrong in one of them alone, where a model's errors by difficulty are
@@ -21,7 +21,7 @@ def outer_parts(rows: Rows, calls: np.ndarray) -> tuple[Region, ...]:
         calls: what it predicts for each, cross-fitted.
     """
     found: dict[Region, None] = {}
-    kinds = rows.problem.kind_of(calls)
+    kinds = rows.problem.kind_of(predictions)
     for code in np.unique(kinds):
         values = rows.features[kinds == code]
         for place, name in enumerate(rows.names):

@@ -41,7 +41,7 @@ DEVELOPMENT = [
 setup(
     name="glassware-lakehouse",
     version="0.2.0",
-    description="A self-retraining bronze-silver-gold lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
+    description="A self-retraining lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
     packages=find_packages(include=["lakehouse", "lakehouse.*"]),
     package_data={"lakehouse.sql": ["java/*.java"]},
     python_requires=">=3.11,<3.12",

@@ -1,7 +1,8 @@
-"""Run once by `make setup` under spark-submit, which has resolved the jars of the properties file when this starts.
+"""Run once by `make setup` under spark-submit, which has resolved the jars of the properties file
+when this starts.
 
-They are copied to where `spark.driver.extraClassPath` looks: the local file system's class is needed before Spark adds
-the jars that it resolved, and so is Delta's by SQL endpoints.
+They are copied to where `spark.driver.extraClassPath` looks: the local file system's class is
+needed before Spark adds the jars that it resolved, and so is Delta's by SQL endpoints.
 """
 
 import shutil

@@ -1,4 +1,6 @@
-"""Prints what became of each landed file and each line of them; exit code 1 where a line is lost or in two places."""
+"""Prints what became of each landed file and each line of them; exit code 1 where a line is lost or
+in two places.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,6 @@
-"""Brings the KPI and drift tables up to date with new predictions and labels, or computes a span of days anew."""
+"""Brings the KPI and drift tables up to date with new predictions and labels, or computes a span of
+days anew.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -11,8 +13,12 @@ def main(words: Sequence[str] | None = None) -> None:
     """Runs the job with the words of a command line."""
     parser = job_parser(__doc__)
     day = dt.date.fromisoformat
-    parser.add_argument("--from", dest="first", type=day, help="first day to compute anew, such as 2019-07-01")
-    parser.add_argument("--to", dest="last", type=day, help="last day to compute anew, itself included")
+    parser.add_argument(
+        "--from", dest="first", type=day, help="first day to compute anew, such as 2019-07-01"
+    )
+    parser.add_argument(
+        "--to", dest="last", type=day, help="last day to compute anew, itself included"
+    )
     options = parser.parse_args(words)
     if (options.first is None) != (options.last is None):
         parser.error("--from and --to go together")

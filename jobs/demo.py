@@ -1,4 +1,6 @@
-"""Six weeks of a glass works in minutes: lands each simulated midnight, runs the pipeline, and tells what happened."""
+"""Six weeks of a glass works in minutes: lands each simulated midnight, runs the pipeline, and
+tells what happened.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -18,11 +20,23 @@ from lakehouse.storage.session import open_session
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenario", default="demo", help=f"one of {', '.join(SCENARIOS)} (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which possible run (default: %(default)s)")
-    parser.add_argument("--days", type=int, help="stop after so many midnights (default: all of the stream)")
-    parser.add_argument("--root", default=".lakehouse/demo", help="where it lives (default: %(default)s)")
-    parser.add_argument("--model", default="conf/glassware.yaml", help="the model's YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--scenario", default="demo", help=f"one of {', '.join(SCENARIOS)} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="which possible run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--days", type=int, help="stop after so many midnights (default: all of the stream)"
+    )
+    parser.add_argument(
+        "--root", default=".lakehouse/demo", help="where it lives (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model",
+        default="conf/glassware.yaml",
+        help="the model's YAML file (default: %(default)s)",
+    )
     return parser.parse_args(words)
 
 

@@ -1,4 +1,6 @@
-"""Takes in what has landed: lines to bronze, valid rows to silver, the others to quarantine with their reasons."""
+"""Takes in what has landed: lines to bronze, valid rows to silver, the others to quarantine with
+their reasons.
+"""
 
 from collections.abc import Sequence
 

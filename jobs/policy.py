@@ -1,7 +1,6 @@
-"""Compares retraining policies, over simulated streams or on a lakehouse's own labels; in parallel, without Spark."""
+"""Compares retraining policies, over simulated streams or on a lakehouse's own labels."""
 
 import argparse
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +10,27 @@ from lakehouse.settings import GateSettings, load_model_settings
 from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
 from lakehouse.simulation.replay import report_of
 from lakehouse.simulation.report.gate import gate_table
-from lakehouse.simulation.report.runs import Task, as_markdown, run_all, summary
+from lakehouse.simulation.report.runs import as_markdown, run_all, summary, tasks_of
 from lakehouse.simulation.report.spread import draw
 from lakehouse.simulation.world import VARIANTS
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each row (default: %(default)s)")
-    parser.add_argument("--first-seed", type=int, default=1000, help="their first seed (default: %(default)s)")
-    parser.add_argument("--scenarios", nargs="+", default=["demo"], choices=sorted(VARIANTS), metavar="NAME")
-    parser.add_argument("--replay", metavar="ROOT", help="a lakehouse: take its own labels in place of simulated ones")
-    known = f"{', '.join(POLICIES)}; {OF_MODEL}: the model's own; a/file.yaml: what may stand under its `policy:`"
-    parser.add_argument("--policies", nargs="+", type=policy_name, metavar="NAME", help=f"some of {known}")
-    parser.add_argument("--model", default="conf/glassware.yaml", help="the model's YAML file (default: %(default)s)")
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="processes (default: all cores)")
-    parser.add_argument("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="(default: %(default)s)")
-    parser.add_argument("--gate", action="store_true", help="print the gate's operating characteristic, and no runs")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--seeds", type=int, default=20, help="runs of each row")
+    add("--first-seed", type=int, default=1000, help="their first seed")
+    add("--scenarios", nargs="+", default=["demo"], choices=sorted(VARIANTS), metavar="NAME")
+    add("--replay", metavar="ROOT", help="a lakehouse: take its own labels, none are simulated")
+    known = f"{', '.join(POLICIES)}; {OF_MODEL}: the model's own; a YAML file of a `policy:`"
+    add("--policies", nargs="+", type=policy_name, metavar="NAME", help=f"some of {known}")
+    add("--model", default="conf/glassware.yaml", help="the model's YAML file")
+    add("--cores", type=int, default=os.cpu_count(), help="processes")
+    add("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="where it is drawn")
+    add("--gate", action="store_true", help="print the gate's operating characteristic alone")
     return parser.parse_args(words)
 
 
@@ -40,16 +42,17 @@ def main(words: Sequence[str] | None = None) -> None:
         for needed in (gate.confidence, gate.least_confidence):
             print(f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n")
         return
-    policies = policies_of(options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES], options.model)
+    names = options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES]
+    policies = policies_of(names, options.model)
     if options.replay:
-        print(f"\n{report_of(options.replay, load_model_settings(options.model), policies, options.cores)}")
+        model = load_model_settings(options.model)
+        print(f"\n{report_of(options.replay, model, policies, options.cores)}")
         return
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    runs = itertools.product(options.scenarios, policies.items(), seeds)
-    tasks = [Task(name, settings, scenario, seed) for scenario, (name, settings), seed in runs]
-    results = run_all(tasks, options.cores)
+    results = run_all(tasks_of(policies, options.scenarios, seeds), options.cores)
     draw(results, options.figure)
-    print(f"\n{as_markdown(summary(results))}\n\nseeds {seeds[0]}-{seeds[-1]}; figure: {options.figure}")
+    print(f"\n{as_markdown(summary(results))}\n")
+    print(f"seeds {seeds[0]}-{seeds[-1]}; figure: {options.figure}")
 
 
 if __name__ == "__main__":

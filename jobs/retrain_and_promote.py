@@ -1,4 +1,6 @@
-"""Decides as of the newest labels; where a margin is exceeded, trains, proves and promotes a new model."""
+"""Decides as of the newest labels; where a margin is exceeded, trains, proves and promotes a new
+model.
+"""
 
 from collections.abc import Sequence
 

@@ -11,7 +11,9 @@ def main(words: Sequence[str] | None = None) -> None:
     """Runs the job with the words of a command line."""
     parser = job_parser(__doc__, triggered=False)
     parser.add_argument("--reason", required=True, help="why, in words; it goes on record")
-    parser.add_argument("--who", default=getpass.getuser(), help="who does it (default: %(default)s)")
+    parser.add_argument(
+        "--who", default=getpass.getuser(), help="who does it (default: %(default)s)"
+    )
     options = parser.parse_args(words)
     before, after = rollback(opened(options), options.who, options.reason)
     print(f"champion is version {after}, it was {before}")

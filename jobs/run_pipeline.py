@@ -1,4 +1,6 @@
-"""Runs the whole way once, in one session: ingest, score, aggregate, decide and, where need be, retrain and promote."""
+"""Runs the whole way once, in one session: ingest, score, aggregate, decide and, where need be,
+retrain and promote.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Lands the simulated glassware stream as files, at once or a day at a time. Needs no Spark session."""
+"""Lands the simulated glassware stream as files, at once or a day at a time; without Spark."""
 
 import argparse
 import time
@@ -15,15 +15,20 @@ from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
-    courses = "scenarios:\n" + "\n".join(f"  {name:14}{scenario.summary}" for name, scenario in SCENARIOS.items())
-    parser = argparse.ArgumentParser(None, None, __doc__, courses, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--landing", type=Path, required=True, help="the folder to land in; made if it is not there")
-    parser.add_argument("--until", type=datetime.fromisoformat, help="simulated ISO moment, UTC (default: everything)")
-    parser.add_argument("--scenario", default=Stream.scenario, help="what changes, see below (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=Stream.seed, help="which possible run (default: %(default)s)")
-    parser.add_argument("--pieces", type=int, default=Stream.pieces, help="how many in all (default: %(default)s)")
-    parser.add_argument("--period", type=float, default=Stream.period, help="seconds per piece (default: %(default)s)")
-    parser.add_argument("--trigger", default=AVAILABLE_NOW, help="or the pause after a simulated day: '10 seconds'")
+    courses = "scenarios:\n" + "\n".join(
+        f"  {name:14}{scenario.summary}" for name, scenario in SCENARIOS.items()
+    )
+    parser = argparse.ArgumentParser(
+        None, None, __doc__, courses, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add, default = parser.add_argument, "(default: %(default)s)"
+    add("--landing", type=Path, required=True, help="the folder to land in; made where it is not")
+    add("--until", type=datetime.fromisoformat, help="simulated ISO moment, UTC (default: the end)")
+    add("--scenario", default=Stream.scenario, help=f"what changes, see below {default}")
+    add("--seed", type=int, default=Stream.seed, help=f"which possible run {default}")
+    add("--pieces", type=int, default=Stream.pieces, help=f"how many in all {default}")
+    add("--period", type=float, default=Stream.period, help=f"seconds per piece {default}")
+    add("--trigger", default=AVAILABLE_NOW, help="or a pause after a simulated day: '10 seconds'")
     return parser.parse_args(words)
 
 
@@ -36,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> None:
     while (midnight := next_midnight(stream, arguments.landing)) is not None:
         moment = until if pause is None else min(midnight, until)
         files = land_until(stream, arguments.landing, moment)
-        print(f"{moment:%Y-%m-%d %H:%M} landed {sum(f.lines for f in files)} lines in {len(files)} files", flush=True)
+        lines = sum(file.lines for file in files)
+        print(f"{moment:%Y-%m-%d %H:%M} landed {lines} lines in {len(files)} files", flush=True)
         if moment == until:
             break
         time.sleep(pause or 0)

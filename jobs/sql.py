@@ -1,4 +1,6 @@
-"""Opens a spark-sql prompt with the databases bronze, silver and gold of a lakehouse, or answers one query."""
+"""Opens a spark-sql prompt with the databases bronze, silver and gold of a lakehouse, or answers
+one query.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ from lakehouse.sql.prompt import open_prompt
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the job with the words of a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)")
+    parser.add_argument(
+        "--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)"
+    )
     parser.add_argument("--query", help="what to answer, in place of a prompt")
     options = parser.parse_args(words)
     return open_prompt(Path(options.root), options.query)

@@ -1,4 +1,6 @@
-"""Serves the tables and views of a lakehouse to JDBC and ODBC clients, on 127.0.0.1 with a login."""
+"""Serves the tables and views of a lakehouse to JDBC and ODBC clients, on 127.0.0.1 with a
+login.
+"""
 
 import argparse
 import os
@@ -12,8 +14,15 @@ from lakehouse.sql.server import login_of, serve
 def main(words: Sequence[str] | None = None) -> None:
     """Runs the job with the words of a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=10000, help="where to listen on 127.0.0.1 (default: %(default)s)")
+    parser.add_argument(
+        "--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=10000,
+        help="where to listen on 127.0.0.1 (default: %(default)s)",
+    )
     options = parser.parse_args(words)
     root = Path(options.root)
     serve(root, options.port, login_of(root, os.environ))

@@ -1,1 +1,3 @@
-"""A bronze-silver-gold lakehouse that scores a stream, watches its models and retrains them by itself."""
+"""A bronze-silver-gold lakehouse that scores a stream, watches its models and retrains them by
+itself.
+"""

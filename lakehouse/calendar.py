@@ -1,4 +1,6 @@
-"""Spans of time in words, and the windows that they cut event time into: weeks from Monday, months of the calendar."""
+"""Spans of time in words, and the windows that they cut event time into: weeks from Monday, months
+of the calendar.
+"""
 
 import datetime as dt
 import math
@@ -9,10 +11,18 @@ from functools import cached_property
 from typing import Any
 
 HOUR, DAY, WEEK = dt.timedelta(hours=1), dt.timedelta(days=1), dt.timedelta(days=7)
-_UNITS = {"second": dt.timedelta(seconds=1), "minute": dt.timedelta(minutes=1), "hour": HOUR, "day": DAY, "week": WEEK}
+_UNITS = {
+    "second": dt.timedelta(seconds=1),
+    "minute": dt.timedelta(minutes=1),
+    "hour": HOUR,
+    "day": DAY,
+    "week": WEEK,
+}
 _MONTHS = {"month": 1, "year": 12}
 _WORDS = re.compile(r"(\d{1,6}) (second|minute|hour|day|week|month|year)s?")
-_MONDAY = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)  # weeks begin on Monday; whatever divides a week fits into them
+_MONDAY = dt.datetime(
+    1970, 1, 5, tzinfo=dt.UTC
+)  # weeks begin on Monday; whatever divides a week fits into them
 
 
 def parse_span(text: Any) -> dt.timedelta:
@@ -43,7 +53,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Granularity:
-    """A width of windows, in words: minutes to weeks that divide a week or are whole weeks, or calendar months.
+    """A width of windows, in words: minutes to weeks that divide a week or are whole weeks, or
+    calendar months.
 
     Raises:
         ValueError: the words are of no such width.
@@ -54,7 +65,8 @@ class Granularity:
     def __post_init__(self) -> None:
         if not (self.months or self._fits_into_weeks()):
             raise ValueError(
-                "write minutes, hours or days that divide a week evenly, weeks, or months that divide a year"
+                "write minutes, hours or days that divide a week evenly, weeks, or months that "
+                "divide a year"
             )
 
     def __str__(self) -> str:
@@ -112,7 +124,9 @@ class Granularity:
 
 
 def base_window(granularities: Iterable[Granularity]) -> dt.timedelta:
-    """The widest span, an hour at most, that all windows are whole multiples of: additive facts are kept for it."""
+    """The widest span, an hour at most, that all windows are whole multiples of: additive facts are
+    kept for it.
+    """
     widths = [HOUR, *(each.span for each in granularities if not each.months)]
     return dt.timedelta(seconds=math.gcd(*(int(width.total_seconds()) for width in widths)))
 

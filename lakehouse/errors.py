@@ -6,7 +6,9 @@ class LakehouseError(Exception):
 
 
 class ConfigurationError(LakehouseError):
-    """A setting is missing, unknown or impossible; the message names its key and what to write instead."""
+    """A setting is missing, unknown or impossible; the message names its key and what to write
+    instead.
+    """
 
 
 class LockedError(LakehouseError):

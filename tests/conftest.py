@@ -36,7 +36,9 @@ def newest(plant: Plant) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for Spark, however indirectly, is marked so: `make test-fast` leaves it out."""
+    """A test that asks for Spark, however indirectly, is marked so: `make test-fast` leaves
+    it out.
+    """
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)

@@ -24,7 +24,9 @@ MOMENT = moment("2024-02-29T13:37:11")
         ("1 year", "2024-01-01T00:00:00", "2025-01-01T00:00:00"),
     ],
 )
-def test_a_moment_lies_in_the_window_of_the_calendar(granularity: str, start: str, end: str) -> None:
+def test_a_moment_lies_in_the_window_of_the_calendar(
+    granularity: str, start: str, end: str
+) -> None:
     window = Granularity(granularity).window(MOMENT)
     assert (window.start, window.end) == (moment(start), moment(end))
 
@@ -40,7 +42,9 @@ def test_windows_are_those_of_pandas_periods(freq: str) -> None:
         assert window.end.replace(tzinfo=None) == (period + 1).start_time
 
 
-@pytest.mark.parametrize("granularity", ["5 minutes", "1 day", "1 week", "2 weeks", "1 month", "6 months"])
+@pytest.mark.parametrize(
+    "granularity", ["5 minutes", "1 day", "1 week", "2 weeks", "1 month", "6 months"]
+)
 def test_windows_follow_each_other_without_a_gap(granularity: str) -> None:
     each = Granularity(granularity)
     window = each.window(MOMENT)
@@ -68,21 +72,41 @@ def test_a_width_that_windows_cannot_be_cut_to_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("granularities", "minutes"),
-    [(["1 day"], 60), (["1 month"], 60), (["5 minutes", "1 day"], 5), (["90 minutes"], 30), (["7 hours"], 60)],
+    [
+        (["1 day"], 60),
+        (["1 month"], 60),
+        (["5 minutes", "1 day"], 5),
+        (["90 minutes"], 30),
+        (["7 hours"], 60),
+    ],
 )
 def test_the_base_window_divides_all_of_them(granularities: list[str], minutes: int) -> None:
     assert base_window(map(Granularity, granularities)) == dt.timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("1 second", 1), ("90 minutes", 5400), ("2 days", 172_800), ("2 weeks", 1_209_600)]
+    ("text", "seconds"),
+    [("1 second", 1), ("90 minutes", 5400), ("2 days", 172_800), ("2 weeks", 1_209_600)],
 )
 def test_a_span_is_a_number_and_a_unit(text: str, seconds: int) -> None:
     assert parse_span(text).total_seconds() == seconds
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "day", "1 day ", "-1 days", "1.5 days", "1 fortnight", "1 month", "0 days", None, True]
+    "text",
+    [
+        "",
+        "1",
+        "day",
+        "1 day ",
+        "-1 days",
+        "1.5 days",
+        "1 fortnight",
+        "1 month",
+        "0 days",
+        None,
+        True,
+    ],
 )
 def test_other_words_are_no_span(text: Any) -> None:
     with pytest.raises(ValueError, match="write a number and a unit"):

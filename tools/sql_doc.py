@@ -1,4 +1,6 @@
-"""The queries of docs/sql.md with their answers. `python -m tools.sql_doc` asks anew and writes the answers there."""
+"""The queries of docs/sql.md with their answers. `python -m tools.sql_doc` asks anew and writes the
+answers there.
+"""
 
 import datetime as dt
 import re
@@ -27,7 +29,10 @@ def shown(rows: Sequence[dict[str, Any]]) -> str:
         return "(no rows)\n"
     table = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:], ""])
 
 
@@ -40,7 +45,9 @@ def _text(value: Any) -> str:
 
 
 def main() -> None:
-    """Asks Spark each query of the document on the small plant, and writes the answers below them."""
+    """Asks Spark each query of the document on the small plant, and writes the answers below
+    them.
+    """
     from lakehouse.storage.session import open_session
     from tests.support.engines import known_to_spark, spark_rows
     from tests.support.rows import glassware_plant
@@ -49,7 +56,10 @@ def main() -> None:
     with known_to_spark(spark, glassware_plant(spark).at("newest").store.root):
         text = DOCUMENT.read_text(encoding="utf-8")
         answered = _QUERY.sub(
-            lambda found: f"```sql\n{found[1]}```\n\n```text\n{shown(spark_rows(spark, found[1]))}```\n", text
+            lambda found: (
+                f"```sql\n{found[1]}```\n\n```text\n{shown(spark_rows(spark, found[1]))}```\n"
+            ),
+            text,
         )
     DOCUMENT.write_text(answered, encoding="utf-8")
 

@@ -17,7 +17,9 @@ def made() -> dict[Path, str]:
     model = load_model_settings("conf/glassware.yaml")
     catalog = catalog_of(model)
     views = views_of(model, catalog)
-    readme, found = _LIST.subn(lambda _: as_list(catalog, views), README.read_text(encoding="utf-8"))
+    readme, found = _LIST.subn(
+        lambda _: as_list(catalog, views), README.read_text(encoding="utf-8")
+    )
     if found != 1:
         raise ValueError(f"{README}: {found} places for the list of tables; one is needed")
     return {README: readme, PAGE: as_markdown(catalog, views)}

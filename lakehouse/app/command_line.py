@@ -37,9 +37,15 @@ def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentPar
         triggered: whether the job can run for ever at an interval.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--model", default="conf/glassware.yaml", help="the model's YAML file (default: %(default)s)")
     parser.add_argument(
-        "--environment", default="conf/local.yaml", help="where the lakehouse lives (default: %(default)s)"
+        "--model",
+        default="conf/glassware.yaml",
+        help="the model's YAML file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--environment",
+        default="conf/local.yaml",
+        help="where the lakehouse lives (default: %(default)s)",
     )
     parser.add_argument("--root", help="root of the lakehouse, in place of the environment's")
     if triggered:
@@ -65,8 +71,9 @@ def opened(options: argparse.Namespace) -> Lakehouse:
 def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     """Runs a job's `main`, and ends the process with its exit code.
 
-    The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python 3.14 they then
-    abort the process (exit code 134) though its work is done. What was registered for the end is called.
+    The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python
+    3.14 they then abort the process (exit code 134) though its work is done. What was registered
+    for the end is called.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     code = exit_code_of(main)
@@ -79,10 +86,11 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
 
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
-    """Runs a job's `main`, and tells how it ended: by its exit code, where that is not 0 with one sentence on stderr.
+    """Runs a job's `main`, and tells how it ended: by its exit code, where that is not 0 with one
+    sentence on stderr.
 
-    Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has foreseen, whose trace is
-    kept in a file that the sentence names.
+    Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
+    foreseen, whose trace is kept in a file that the sentence names.
     """
     try:
         return main(None) or 0
@@ -99,30 +107,49 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
-    """What nobody has foreseen, in one sentence: its class and words, what to do, and where its trace lies."""
+    """What nobody has foreseen, in one sentence: its class and words, what to do, and where its
+    trace lies.
+    """
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+        path.write_text(
+            "".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as why:
         path = Path(f"nowhere ({path}: {why.strerror})")
     what = f"{type(error).__name__}: {shorten(_words(error), _LONGEST)}{_notes(error)}"
-    advice = "nothing that was done is lost: run the job again, and if it fails again, report it with the trace"
+    advice = (
+        "nothing that was done is lost: run the job again, and if it fails again, report it with "
+        "the trace"
+    )
     return f"{what}; {advice}, which lies in {path}"
 
 
 def _words(error: BaseException) -> str:
-    """The line of an error that tells most: what a worker raised, if it carries that with it, else its first."""
+    """The line of an error that tells most: what a worker raised, if it carries that with it, else
+    its first.
+    """
     text = str(getattr(error, "java_exception", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = [line for line in lines if _RAISED.match(line)] if "Traceback (most recent call last)" in text else []
+    raised = (
+        [line for line in lines if _RAISED.match(line)]
+        if "Traceback (most recent call last)" in text
+        else []
+    )
     return next(iter([*raised[-1:], *lines]), "no words")
 
 
 def log_folder() -> Path:
-    """Where traces go: into the lakehouse that the job has opened, as long as that is a folder of this machine."""
+    """Where traces go: into the lakehouse that the job has opened, as long as that is a folder of
+    this machine.
+    """
     inside = _opened_roots and "://" not in _opened_roots[-1]
-    return Path(_opened_roots[-1]) / "_system" / "log" if inside else Path(tempfile.gettempdir()) / "lakehouse-log"
+    return (
+        Path(_opened_roots[-1]) / "_system" / "log"
+        if inside
+        else Path(tempfile.gettempdir()) / "lakehouse-log"
+    )
 
 
 def _notes(error: BaseException) -> str:

@@ -1,4 +1,6 @@
-"""Opening a lakehouse: its settings are checked, what is missing is created, and SQL's statements are written."""
+"""Opening a lakehouse: its settings are checked, what is missing is created, and SQL's statements
+are written.
+"""
 
 import json
 import os
@@ -22,10 +24,13 @@ from lakehouse.storage.store import Store
 from lakehouse.tables import View, catalog_of
 from lakehouse.versions.actions import PROMOTE
 
-_REFUSED = "[]%\\?*{}\ufffd"  # delta-rs and Spark's readers take them for patterns or escapes; Java writes ? for é
+# delta-rs and Spark's readers take these for patterns or escapes; Java writes ? for é.
+_REFUSED = "[]%\\?*{}\ufffd"
 
 
-def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: EnvironmentSettings) -> Lakehouse:
+def open_lakehouse(
+    spark: SparkSession, model: ModelSettings, environment: EnvironmentSettings
+) -> Lakehouse:
     """Opens the lakehouse under the environment's root; creates what is not there.
 
     Raises:
@@ -34,7 +39,9 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
     check_families(model.training.families, problem_of(model))
     root = checked_root(environment.root, _encodes_names(spark))
     if "://" in root and environment.tracking_uri is None:
-        raise ConfigurationError(f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}")
+        raise ConfigurationError(
+            f"tracking_uri: write an MLflow server's; SQLite cannot live under {root}"
+        )
     catalog = catalog_of(model)
     views = views_of(model, catalog)
     _claim(root, model)
@@ -49,32 +56,57 @@ def open_lakehouse(spark: SparkSession, model: ModelSettings, environment: Envir
 
 
 def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
-    """The classes that promoted versions know, in the order of their codes; new ones only ever come behind them."""
-    promoted = store.rows(store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"])
+    """The classes that promoted versions know, in the order of their codes; new ones only ever come
+    behind them.
+    """
+    promoted = store.rows(
+        store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"]
+    )
     if not promoted or model.is_regression:
         return []
     kept = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
     problems = [Meaning.from_json(text).problem for text in kept if text]
-    classes = [each for problem in problems if isinstance(problem, Classification) for each in problem.classes]
-    return list(dict.fromkeys([*(_classes_of_older_release(store, model) if None in kept else []), *classes]))
+    classes = [
+        each
+        for problem in problems
+        if isinstance(problem, Classification)
+        for each in problem.classes
+    ]
+    return list(
+        dict.fromkeys(
+            [*(_classes_of_older_release(store, model) if None in kept else []), *classes]
+        )
+    )
 
 
 def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
-    """Those that the metrics were computed for when a release did not keep the classes of a version."""
+    """Those that the metrics were computed for when a release did not keep the classes of a
+    version.
+    """
     monitors = store.rows(store.catalog.monitor, columns=["monitor_version", "configuration"])
     if not monitors:
         return list(model.classes)
     oldest = min(monitors, key=lambda row: row["monitor_version"])
     kind = model.labels.columns[model.labels.label].type
-    readers: dict[str, Callable[[str], Any]] = {"integer": int, "long": int, "double": float, "boolean": "true".__eq__}
+    readers: dict[str, Callable[[str], Any]] = {
+        "integer": int,
+        "long": int,
+        "double": float,
+        "boolean": "true".__eq__,
+    }
     read = readers.get(kind, str)
     return [read(text) for text in json.loads(oldest["configuration"])["predicts"]["classes"]]
 
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
-    """Writes the statements that give tables and views names, for Spark and for DuckDB, where they have changed."""
+    """Writes the statements that give tables and views names, for Spark and for DuckDB, where they
+    have changed.
+    """
     for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
-        sql, path = made(store.catalog, views, store.root, store.path), Path(store.root) / "_system" / name
+        sql, path = (
+            made(store.catalog, views, store.root, store.path),
+            Path(store.root) / "_system" / name,
+        )
         if not path.exists() or path.read_text(encoding="utf-8") != sql:
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(sql, encoding="utf-8")
@@ -89,16 +121,20 @@ def checked_root(given: str, encodes_names: bool) -> str:
         encodes_names: whether Java can write names that are not ASCII.
 
     Raises:
-        ConfigurationError: one of the libraries that tables are written by takes its name for something else.
+        ConfigurationError: one of the libraries that tables are written by takes its name for
+        something else.
     """
     root = absolute(given)
     strange = sorted({letter for letter in root if letter in _REFUSED or not letter.isprintable()})
     if "://" not in root and strange:
         shown = " ".join(map(repr, strange))
-        raise ConfigurationError(f"root: {root!r} has {shown} in it, which not every reader takes as it is; rename it")
+        raise ConfigurationError(
+            f"root: {root!r} has {shown} in it, which not every reader takes as it is; rename it"
+        )
     if "://" not in root and not (root.isascii() or encodes_names):
         raise ConfigurationError(
-            f"root: {root!r} is not ASCII, and this Java's locale cannot write it; set LC_ALL=C.UTF-8, or rename it"
+            f"root: {root!r} is not ASCII, and this Java's locale cannot write it; set "
+            "LC_ALL=C.UTF-8, or rename it"
         )
     return root
 

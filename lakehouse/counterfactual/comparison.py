@@ -1,4 +1,6 @@
-"""The counterfactual: what would have been right, had nothing ever been trained again, or something every day."""
+"""The counterfactual: what would have been right, had nothing ever been trained again, or something
+every day.
+"""
 
 import datetime as dt
 import re
@@ -39,7 +41,8 @@ class Judged:
         windows: start and model version of each such window.
         n_labelled: predictions whose label has come.
         n_right: those of them that production got right.
-        n_right_of_first: those that the first promoted model gets right; None where that is not known.
+        n_right_of_first: those that the first promoted model gets right; None where that is not
+            known.
     """
 
     windows: frozenset[tuple[dt.datetime, str]]
@@ -65,8 +68,8 @@ class Judged:
 def compare_with_alternatives(lakehouse: Lakehouse, days: Sequence[dt.date] = ()) -> None:
     """Bring `gold.counterfactual` up to date with the facts, day by day, each overwritten whole.
 
-    Days are looked at whose facts were written since the last run; computed are those whose labelled rows, or what the
-    first model got right of them, are others than on record.
+    Days are looked at whose facts were written since the last run; computed are those whose
+    labelled rows, or what the first model got right of them, are others than on record.
 
     Args:
         lakehouse: whose predictions are compared.
@@ -81,7 +84,9 @@ def compare_with_alternatives(lakehouse: Lakehouse, days: Sequence[dt.date] = ()
 
 
 def _days_to_look_at(lakehouse: Lakehouse, version: int) -> frozenset[dt.date]:
-    """Those whose facts were written since the run that wrote last; all days where the log does not tell."""
+    """Those whose facts were written since the run that wrote last; all days where the log does not
+    tell.
+    """
     store, facts = lakehouse.store, lakehouse.catalog.window_facts
     label_time = _FACTS_VERSION.fullmatch(store.why_written(lakehouse.catalog.counterfactual))
     days = days_written(store.path(facts), int(label_time[1]), version) if label_time else None
@@ -106,51 +111,78 @@ def _compare(lakehouse: Lakehouse, days: Sequence[dt.date], version: int, anew: 
         if recorded.get(day) != ({each.n_labelled}, each.n_right_of_first):
             found += _rows_of(lakehouse, day, each, as_of)
     if found:
-        lakehouse.store.replace_partitions(found, lakehouse.catalog.counterfactual, f"facts of version {version}")
+        lakehouse.store.replace_partitions(
+            found, lakehouse.catalog.counterfactual, f"facts of version {version}"
+        )
 
 
-def _recorded(lakehouse: Lakehouse, days: Iterable[dt.date]) -> dict[dt.date, tuple[set[int], int | None]]:
-    """Of each day, how many labelled predictions its rows count (all the same), and what the first model got right."""
+def _recorded(
+    lakehouse: Lakehouse, days: Iterable[dt.date]
+) -> dict[dt.date, tuple[set[int], int | None]]:
+    """Of each day, how many labelled predictions its rows count (all the same), and what the first
+    model got right.
+    """
     rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days(days))
     labelled: dict[dt.date, set[int]] = {}
     for row in rows:
         labelled.setdefault(row["window_date"], set()).add(row["n_labelled"])
-    first = {row["window_date"]: row["n_right_otherwise"] for row in rows if row["alternative"] == NEVER}
+    first = {
+        row["window_date"]: row["n_right_otherwise"] for row in rows if row["alternative"] == NEVER
+    }
     return {day: (counts, first.get(day)) for day, counts in labelled.items()}
 
 
 def _rows_of(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime) -> list[Row]:
-    common = {"window_date": day, "n_labelled": judged.n_labelled, "n_right": judged.n_right, "as_of": as_of}
+    common = {
+        "window_date": day,
+        "n_labelled": judged.n_labelled,
+        "n_right": judged.n_right,
+        "as_of": as_of,
+    }
     none = {"trainings": 0, "trained_rows": 0, "training_seconds": 0.0}
     never = common | none | {"alternative": NEVER, "n_right_otherwise": judged.n_right_of_first}
     if not lakehouse.model.counterfactual.daily:
         return [never]
-    if judged.n_labelled > lakehouse.model.training.max_rows:  # the rows of its days would be too many for the driver
+    if (
+        judged.n_labelled > lakehouse.model.training.max_rows
+    ):  # the rows of its days would be too many for the driver
         return [never, never | {"alternative": DAILY, "n_right_otherwise": None}]
     return [never, never | {"alternative": DAILY} | _daily(lakehouse, day, judged, as_of)]
 
 
-def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime) -> dict[str, Any]:
-    """What a model gets right that was trained at the day's midnight, and what production did on the same rows.
+def _daily(
+    lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime
+) -> dict[str, Any]:
+    """What a model gets right that was trained at the day's midnight, and what production did on
+    the same rows.
 
-    Empty where too few labels had come by then for a first training: till then the first model is all there is.
+    Empty where too few labels had come by then for a first training: till then the first model is
+    all there is.
     """
     model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
     predictions, start = _calls_until(models, as_of, day), instant(midnight(day))
     if not len(predictions):
         return {}
-    rows, window = LabelledFrame(models, predictions, History()).rows, np.timedelta64(model.counterfactual.window)
+    rows, window = (
+        LabelledFrame(models, predictions, History()).rows,
+        np.timedelta64(model.counterfactual.window),
+    )
     taken = known_at(rows, start, window, model.training.first_after, model.training.max_rows)
     if taken.sum() < model.training.first_after:
         return {}
-    learner = MatrixLearner(grid([""], model.training.families)[0], problem_of(model), model.training.seed)
+    learner = MatrixLearner(
+        grid([""], model.training.families)[0], problem_of(model), model.training.seed
+    )
     began = time.perf_counter()
     with threadpool_limits(1, user_api="openmp"):
         found = retrained_daily(rows, start, taken, learner)
     seconds = time.perf_counter() - began
     asked = rows.event_time >= start
     counted = _is_judged(predictions[asked], judged, model.metrics.base_window, model.event_time)
-    known, in_production = rows.take(asked), models.problem.targets(predictions.loc[asked, PREDICTION])
+    known, in_production = (
+        rows.take(asked),
+        models.problem.targets(predictions.loc[asked, PREDICTION]),
+    )
     return {
         "n_labelled": int(counted.sum()),
         "n_right": int((counted & ~known.wrong(in_production)).sum()),
@@ -162,12 +194,16 @@ def _daily(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetim
 
 
 def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd.DataFrame:
-    """The labelled predictions up to the day's end, from as far back as a training at its midnight may reach."""
+    """The labelled predictions up to the day's end, from as far back as a training at its midnight
+    may reach.
+    """
     model, start = models.lakehouse.model, midnight(day)
     sliding = model.counterfactual.window
     back = sliding + model.labels.horizon + DAY
     while True:
-        predictions = labelled_between(models.ledger, features_of(model), as_of, start - back, start + DAY)
+        predictions = labelled_between(
+            models.ledger, features_of(model), as_of, start - back, start + DAY
+        )
         known = predictions.loc[predictions[LABEL_TIME] <= start, model.event_time]
         enough = len(known) >= model.training.first_after and known.max() - sliding >= start - back
         if enough or start - back <= model.stream.began:
@@ -175,7 +211,9 @@ def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd
         back *= 2
 
 
-def _is_judged(predictions: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str) -> np.ndarray:
+def _is_judged(
+    predictions: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str
+) -> np.ndarray:
     """Which of the predictions lie in the windows that are compared."""
     starts = predictions[time_column].dt.floor(width)
     pairs = zip(starts, predictions["model_version"], strict=True)

@@ -1,7 +1,9 @@
-"""What another policy would have called: the models that people get who retrain every day, whatever the labels say.
+"""What another policy would have called: the models that people get who retrain every day, whatever
+the labels say.
 
-The alternative trains at each midnight, on the newest labelled rows there are then, and its model calls the pieces of
-the day that begins. Nothing is tuned, judged or refused: that is what makes it cheap, and what it is compared for.
+The alternative trains at each midnight, on the newest labelled rows there are then, and its model
+calls the pieces of the day that begins. Nothing is tuned, judged or refused: that is what makes it
+cheap, and what it is compared for.
 """
 
 from collections.abc import Callable
@@ -30,11 +32,15 @@ class Retrained:
     trained_rows: int
 
 
-def known_at(rows: Rows, midnight: np.datetime64, window: np.timedelta64, least: int, most: int) -> np.ndarray:
-    """Mask of the rows that a training at that midnight takes: of those whose label had come, the newest.
+def known_at(
+    rows: Rows, midnight: np.datetime64, window: np.timedelta64, least: int, most: int
+) -> np.ndarray:
+    """Mask of the rows that a training at that midnight takes: of those whose label had come, the
+    newest.
 
-    They are the rows of the window that ends with the newest of them: if labels fail to come, the model stays what
-    it was. Where these are fewer than a first training takes, it reaches back as far as it must.
+    They are the rows of the window that ends with the newest of them: if labels fail to come, the
+    model stays what it was. Where these are fewer than a first training takes, it reaches back as
+    far as it must.
 
     Args:
         rows: in order of event time.
@@ -51,7 +57,9 @@ def known_at(rows: Rows, midnight: np.datetime64, window: np.timedelta64, least:
     return taken
 
 
-def retrained_daily(rows: Rows, day: np.datetime64, taken: np.ndarray, learner: Learner) -> Retrained:
+def retrained_daily(
+    rows: Rows, day: np.datetime64, taken: np.ndarray, learner: Learner
+) -> Retrained:
     """Fits a model to the rows that are taken, and lets it call those of the day.
 
     Args:

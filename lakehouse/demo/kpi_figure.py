@@ -1,4 +1,6 @@
-"""The figure of the demonstration: daily accuracy with the loop, without it, and with a model trained every day."""
+"""The figure of the demonstration: daily accuracy with the loop, without it, and with a model
+trained every day.
+"""
 
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def draw(story: Story, path: Path, title: str) -> None:
         shares = days["n_right_otherwise"] / days["n_labelled"]
         axes.plot(days.index + _NOON, shares, color=color, lw=2, label=label)
     accuracy = daily_accuracy(story)
-    axes.plot(accuracy.index + _NOON, accuracy, color=_LOOP, lw=2.2, marker="o", ms=3.5, label="the loop")
+    axes.plot(
+        accuracy.index + _NOON, accuracy, color=_LOOP, lw=2.2, marker="o", ms=3.5, label="the loop"
+    )
     _draw_promotions(axes, story)
     axes.set(title=title, ylabel="accuracy of the day's pieces", ylim=(0.4, 1.03))
     axes.xaxis.set_major_formatter(DateFormatter("%b %d"))
@@ -49,15 +53,28 @@ def _draw_regimes(axes: Axes, story: Story) -> None:
         if start < end:
             axes.axvspan(start, end, color=_REGIMES[place % len(_REGIMES)], zorder=0)
             axes.hlines(regime.noise_ceiling, start, end, color="black", lw=0.8, ls=":")
-            axes.text(start + (end - start) / 2, 1.005, regime.name, ha="center", va="bottom", fontsize=9)
+            axes.text(
+                start + (end - start) / 2, 1.005, regime.name, ha="center", va="bottom", fontsize=9
+            )
 
 
 def _draw_delays(axes: Axes, drifts: list[Drift]) -> None:
-    """From each change to the midnight at which its first labels land: nobody can notice it sooner."""
+    """From each change to the midnight at which its first labels land: nobody can notice it
+    sooner.
+    """
     for place, drift in enumerate(drifts):
         told = drift.began.floor("D") + pd.Timedelta(days=2)
         label = "waiting for the first label" if place == 0 else None
-        axes.axvspan(drift.began, told, facecolor="none", edgecolor=_DELAY, hatch="///", alpha=0.35, lw=0, label=label)
+        axes.axvspan(
+            drift.began,
+            told,
+            facecolor="none",
+            edgecolor=_DELAY,
+            hatch="///",
+            alpha=0.35,
+            lw=0,
+            label=label,
+        )
 
 
 def _draw_promotions(axes: Axes, story: Story) -> None:

@@ -19,16 +19,22 @@ from lakehouse.versions.ledger import PromotionLedger
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
-    """Removes the demo's folder where it holds another simulation; the same one goes on where it stopped."""
+    """Removes the demo's folder where it holds another simulation; the same one goes on where it
+    stopped.
+    """
     if simulation_in(root / "landing") in (None, stream):
         return
     print(f"{root} holds another simulation; it is removed, and this one begins anew")
-    aside = root.rename(root.with_name(f".{root.name}.removed"))  # in one step: half a lakehouse would be worse
+    aside = root.rename(
+        root.with_name(f".{root.name}.removed")
+    )  # in one step: half a lakehouse would be worse
     shutil.rmtree(aside)
 
 
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
-    """Lands and processes each midnight that is not past yet; begins with what a run that was cut off had landed."""
+    """Lands and processes each midnight that is not past yet; begins with what a run that was cut
+    off had landed.
+    """
     landing = Path(lakehouse.landing)
     last = START + days * DAY if days else midnight_after(stream)
     n_nights = (last - START) // DAY
@@ -64,7 +70,10 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     labelled, right = sum(each.n_labelled for each in facts), sum(each.n_right for each in facts)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
     version = PromotionLedger(lakehouse).champion
-    return f"{midnight:%Y-%m-%d} | {accuracy} | {f'champion v{version}' if version else 'no champion yet'}"
+    return (
+        f"{midnight:%Y-%m-%d} | {accuracy} | "
+        f"{f'champion v{version}' if version else 'no champion yet'}"
+    )
 
 
 def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:

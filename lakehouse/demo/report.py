@@ -1,4 +1,6 @@
-"""What happened: each drift, when it was noticed and mended, and the accuracy with and without the loop."""
+"""What happened: each drift, when it was noticed and mended, and the accuracy with and without the
+loop.
+"""
 
 from dataclasses import dataclass
 
@@ -22,7 +24,8 @@ class Story:
 
     Attributes:
         pieces: labelled production predictions, in order of time: `time`, `right`.
-        alternatives: by day and alternative, from `gold.counterfactual`: `n_labelled`, `n_right`, `n_right_otherwise`.
+        alternatives: by day and alternative, from `gold.counterfactual`: `n_labelled`, `n_right`,
+            `n_right_otherwise`.
         promotions: as-of and version of each.
         noticed: as-of of each alarm.
         regimes: the truth, which the lakehouse itself never sees.
@@ -53,7 +56,9 @@ class Drift:
 def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
     """Reads the story from the tables of the lakehouse."""
     catalog, store = lakehouse.catalog, lakehouse.store
-    promotions = store.rows(catalog.promotion, pc.field("action") == PROMOTE, ["as_of", "to_version"])
+    promotions = store.rows(
+        catalog.promotion, pc.field("action") == PROMOTE, ["as_of", "to_version"]
+    )
     alarms = store.rows(catalog.decision, pc.field("action") == RETRAIN, ["as_of"])
     moves = sorted((pd.Timestamp(row["as_of"]), row["to_version"]) for row in promotions)
     return Story(
@@ -70,12 +75,24 @@ def drifts_of(story: Story) -> list[Drift]:
     last = story.pieces["time"].max()
     ends = [*(pd.Timestamp(each.starts) for each in story.regimes[1:]), last + pd.Timedelta(days=1)]
     spans = list(zip(story.regimes, ends, strict=True))[1:]
-    return [_drift(story, regime, end) for regime, end in spans if pd.Timestamp(regime.starts) <= last]
+    return [
+        _drift(story, regime, end) for regime, end in spans if pd.Timestamp(regime.starts) <= last
+    ]
 
 
 def as_table(drifts: list[Drift]) -> str:
     """The drifts as a table of text."""
-    columns = ("change", "began", "noticed", "promoted", "before", "during", "after", "without", "best possible")
+    columns = (
+        "change",
+        "began",
+        "noticed",
+        "promoted",
+        "before",
+        "during",
+        "after",
+        "without",
+        "best possible",
+    )
     rows = [
         (
             drift.name,
@@ -84,13 +101,22 @@ def as_table(drifts: list[Drift]) -> str:
             f"{drift.promoted:%m-%d}" if drift.promoted else "never",
             *(
                 f"{share:.3f}"
-                for share in (drift.before, drift.during, drift.after, drift.without, drift.noise_ceiling)
+                for share in (
+                    drift.before,
+                    drift.during,
+                    drift.after,
+                    drift.without,
+                    drift.noise_ceiling,
+                )
             ),
         )
         for drift in drifts
     ]
     widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [columns, *rows]
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -98,7 +124,10 @@ def _drift(story: Story, regime: RegimeFacts, end: pd.Timestamp) -> Drift:
     began = pd.Timestamp(regime.starts)
     noticed = next((moment for moment in story.noticed if began < moment), None)
     noticed = noticed if noticed is not None and noticed <= end + pd.Timedelta(days=3) else None
-    promoted = next((moment for moment, _ in story.promotions if noticed is not None and moment >= noticed), None)
+    promoted = next(
+        (moment for moment, _ in story.promotions if noticed is not None and moment >= noticed),
+        None,
+    )
     mended = promoted if promoted is not None else end
     return Drift(
         name=regime.name,
@@ -119,10 +148,16 @@ def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
 
 
 def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
-    """Accuracy of the first model on the whole days between two moments; the counterfactual is counted by day."""
+    """Accuracy of the first model on the whole days between two moments; the counterfactual is
+    counted by day.
+    """
     never = alternative(story, NEVER)
     days = never[(never.index >= start.ceil("D")) & (never.index < end.floor("D"))]
-    return float(days["n_right_otherwise"].sum() / days["n_labelled"].sum()) if len(days) else float("nan")
+    return (
+        float(days["n_right_otherwise"].sum() / days["n_labelled"].sum())
+        if len(days)
+        else float("nan")
+    )
 
 
 def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
@@ -132,7 +167,9 @@ def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
     predictions = store.read(catalog.predictions).select(model.key, model.event_time, "prediction")
     rows = predictions.join(labels, model.key).orderBy(model.event_time).toArrow().to_pandas()
     right = (rows["prediction"] == rows[model.labels.label]).astype(float)
-    return pd.DataFrame({"time": rows[model.event_time].astype("datetime64[us, UTC]"), "right": right})
+    return pd.DataFrame(
+        {"time": rows[model.event_time].astype("datetime64[us, UTC]"), "right": right}
+    )
 
 
 def _alternatives(lakehouse: Lakehouse) -> pd.DataFrame:
@@ -150,7 +187,9 @@ def alternative(story: Story, name: str) -> pd.DataFrame:
 
 
 def in_words(story: Story) -> str:
-    """The accuracy of the loop and of its alternatives, on the pieces that no model was trained on."""
+    """The accuracy of the loop and of its alternatives, on the pieces that no model was
+    trained on.
+    """
     never, daily = alternative(story, NEVER), alternative(story, DAILY)
     if never.empty:
         return "no label yet of a piece that the first model was not trained on"

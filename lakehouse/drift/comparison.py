@@ -1,4 +1,6 @@
-"""How far a column has moved from a reference: every distance from additive facts, none from raw rows."""
+"""How far a column has moved from a reference: every distance from additive facts, none from raw
+rows.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +16,13 @@ from lakehouse.drift.distances import (
     tv_distance,
     wasserstein_distance,
 )
-from lakehouse.drift.two_samples import Sample, chi_squared_test, ks_test, levene_test, mann_whitney_test
+from lakehouse.drift.two_samples import (
+    Sample,
+    chi_squared_test,
+    ks_test,
+    levene_test,
+    mann_whitney_test,
+)
 from lakehouse.profiling.profile import ColumnProfile
 
 NUMERIC_DISTANCES = (
@@ -30,18 +38,22 @@ COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
 
 
 def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
-    """The columns of `drift_metrics` that compare one column, by name; deltas are current minus reference.
+    """The columns of `drift_metrics` that compare one column, by name; deltas are current minus
+    reference.
 
-    Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones chi-squared, total variation,
-    L-infinity and Jensen-Shannon, both Hellinger and Kullback-Leibler; the others are None. So are all of them where
-    a side has no values, those from bins where a side was profiled without, those from categories where values are
-    too many to be counted one by one, and Levene where it is not defined.
+    Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones
+    chi-squared, total variation, L-infinity and Jensen-Shannon, both Hellinger and
+    Kullback-Leibler; the others are None. So are all of them where a side has no values, those from
+    bins where a side was profiled without, those from categories where values are too many to be
+    counted one by one, and Levene where it is not defined.
 
     Raises:
         ValueError: The profiles are of different columns, or counted in different bins.
     """
     if current.spec != reference.spec:
-        raise ValueError(f"Different columns cannot be compared: {current.spec} and {reference.spec}.")
+        raise ValueError(
+            f"Different columns cannot be compared: {current.spec} and {reference.spec}."
+        )
     measure = _categorical_distances if current.spec.is_categorical else _numeric_distances
     return {
         **_deltas(current, reference),
@@ -51,15 +63,19 @@ def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
 
 
 def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> dict[str, int]:
-    """How many columns hold values now and did not in the reference (`added`), and the reverse (`missing`)."""
+    """How many columns hold values now and did not in the reference (`added`), and the reverse
+    (`missing`).
+    """
     now, before = set(current), set(reference)
     return {"added": len(now - before), "missing": len(before - now)}
 
 
 def main_pvalue(row: Mapping[str, Any]) -> float | None:
-    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is categorical.
+    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is
+    categorical.
 
-    One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison counts each once.
+    One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison
+    counts each once.
     """
     test = row["ks_test"] or row["chi_squared_test"]
     return test["pvalue"] if test else None
@@ -71,14 +87,20 @@ def _deltas(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
         "avg_delta": _difference(current.avg, reference.avg),
     }
     for name in ("null", "zeros", "distinct"):
-        deltas[f"percent_{name}_delta"] = _difference(_percent(current, name), _percent(reference, name))
+        deltas[f"percent_{name}_delta"] = _difference(
+            _percent(current, name), _percent(reference, name)
+        )
     return deltas
 
 
 def _percent(profile: ColumnProfile, name: str) -> float | None:
     if name == "zeros" and profile.spec.is_text:
         return None
-    parts = {"null": profile.num_nulls, "zeros": profile.num_zeros, "distinct": profile.distinct_count}
+    parts = {
+        "null": profile.num_nulls,
+        "zeros": profile.num_zeros,
+        "distinct": profile.distinct_count,
+    }
     return profile.percent(parts[name])
 
 
@@ -98,7 +120,9 @@ def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, 
     now = Sample.of(current.quantile_sketch, current.moments)
     before = Sample.of(reference.quantile_sketch, reference.moments)
     return {
-        "wasserstein_distance": wasserstein_distance(current.quantile_sketch, reference.quantile_sketch),
+        "wasserstein_distance": wasserstein_distance(
+            current.quantile_sketch, reference.quantile_sketch
+        ),
         "mann_whitney_test": mann_whitney_test(now, before),
         "levene_test": levene_test(now, before),
     }
@@ -109,7 +133,8 @@ def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
         return {}
     if current.bin_edges != reference.bin_edges:
         raise ValueError(
-            f"Profiles of column {current.spec.name!r} count in different bins and cannot be compared: profile the "
+            f"Profiles of column {current.spec.name!r} count in different bins and cannot be "
+            "compared: profile the "
             "current rows with the reference's edges."
         )
     counts = np.array(current.bin_counts), np.array(reference.bin_counts)

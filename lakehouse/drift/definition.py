@@ -1,15 +1,17 @@
 """When a column has drifted: the one definition, in Python for decisions and in SQL for views."""
 
 LARGE = 0.2
-"""Least index of a drift: the population stability index of a numeric column (by the usual reading 0.1 is moderate,
-0.2 significant), the total variation distance of a categorical one."""
+"""Least index of a drift: the population stability index of a numeric column (by the usual reading
+0.1 is moderate, 0.2 significant), the total variation distance of a categorical one."""
 
 UNLIKELY = 0.001
 """A drift's p-value is below this, adjusted for the number of columns tested at once."""
 
 
 def has_drifted(index: float, pvalue: float) -> bool:
-    """Whether a column has drifted, by size and by test; the arguments are those of the thresholds above."""
+    """Whether a column has drifted, by size and by test; the arguments are those of the thresholds
+    above.
+    """
     return index >= LARGE and pvalue < UNLIKELY
 
 

@@ -1,4 +1,6 @@
-"""How far apart two distributions are: from counts in common bins or categories, and from quantile sketches."""
+"""How far apart two distributions are: from counts in common bins or categories, and from quantile
+sketches.
+"""
 
 import math
 
@@ -8,13 +10,17 @@ from scipy.special import rel_entr
 from lakehouse.profiling.sketches import representatives
 
 SHARE_FLOOR = 1e-4
-"""The share that a bin is taken to have at least, so that one empty bin does not make PSI or KL infinite."""
+"""The share that a bin is taken to have at least, so that one empty bin does not make PSI or KL
+infinite.
+"""
 
 
 def population_stability_index(current: np.ndarray, reference: np.ndarray) -> float:
-    """Sum of (p - q) * ln(p / q) over the shares of common bins, each taken to be SHARE_FLOOR at least.
+    """Sum of (p - q) * ln(p / q) over the shares of common bins, each taken to be SHARE_FLOOR at
+    least.
 
-    Source: Siddiqi, "Credit Risk Scorecards" (2006); below 0.1 no change, from 0.2 a significant one.
+    Source: Siddiqi, "Credit Risk Scorecards" (2006); below 0.1 no change, from 0.2 a significant
+    one.
     """
     p = np.maximum(_shares(current), SHARE_FLOOR)
     q = np.maximum(_shares(reference), SHARE_FLOOR)
@@ -22,10 +28,12 @@ def population_stability_index(current: np.ndarray, reference: np.ndarray) -> fl
 
 
 def kl_divergence(current: np.ndarray, reference: np.ndarray) -> float:
-    """The Kullback-Leibler divergence of the current shares from the reference's, in nats: the sum of p * ln(p / q).
+    """The Kullback-Leibler divergence of the current shares from the reference's, in nats: the sum
+    of p * ln(p / q).
 
-    Shares are taken to be SHARE_FLOOR at least, as in the PSI, so that it is finite; then they are scaled to add up to
-    1 again, so that it is never negative. From 0 to ln(1 / SHARE_FLOOR) = 9.2. Source: Kullback & Leibler (1951).
+    Shares are taken to be SHARE_FLOOR at least, as in the PSI, so that it is finite; then they are
+    scaled to add up to 1 again, so that it is never negative. From 0 to ln(1 / SHARE_FLOOR) = 9.2.
+    Source: Kullback & Leibler (1951).
     """
     p = np.maximum(_shares(current), SHARE_FLOOR)
     q = np.maximum(_shares(reference), SHARE_FLOOR)
@@ -33,13 +41,16 @@ def kl_divergence(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def hellinger_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares, from 0 (the same) to 1 (nothing in common)."""
+    """The root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares, from 0 (the same) to 1
+    (nothing in common).
+    """
     roots = np.sqrt(_shares(current)) - np.sqrt(_shares(reference))
     return math.sqrt(float(roots @ roots) / 2)
 
 
 def js_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The square root of the Jensen-Shannon divergence in nats (natural logarithm), from 0 to sqrt(ln 2).
+    """The square root of the Jensen-Shannon divergence in nats (natural logarithm), from 0 to
+    sqrt(ln 2).
 
     As scipy.spatial.distance.jensenshannon by default.
     """
@@ -50,7 +61,9 @@ def js_distance(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def tv_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The total variation distance, half the sum of |p - q|: the share of rows that would have to change."""
+    """The total variation distance, half the sum of |p - q|: the share of rows that would have to
+    change.
+    """
     return float(np.abs(_shares(current) - _shares(reference)).sum()) / 2
 
 
@@ -62,8 +75,9 @@ def l_infinity_distance(current: np.ndarray, reference: np.ndarray) -> float:
 def wasserstein_distance(current: bytes, reference: bytes) -> float:
     """The first Wasserstein distance between two quantile sketches, in the column's own unit.
 
-    The area between the two CDFs. Summaries are closer than bins, which know nothing inside the outermost ones: exact
-    where both are, beyond off by at most the rank error times the range, per side.
+    The area between the two CDFs. Summaries are closer than bins, which know nothing inside the
+    outermost ones: exact where both are, beyond off by at most the rank error times the range, per
+    side.
     """
     a, b = representatives(current), representatives(reference)
     values = np.concatenate([a, b])

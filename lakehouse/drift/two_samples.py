@@ -1,4 +1,6 @@
-"""Tests of whether two samples are of one distribution: from counts in common bins, and from quantile sketches."""
+"""Tests of whether two samples are of one distribution: from counts in common bins, and from
+quantile sketches.
+"""
 
 import math
 import warnings
@@ -13,15 +15,21 @@ from lakehouse.profiling.moments import Moments
 from lakehouse.profiling.sketches import WINDOW_VALUES, is_exact, representatives, weighted_values
 
 EXACT_KS_PAIRS = 1_000_000
-"""Rows times rows up to which the KS p-value is exact, which takes a millisecond; beyond, the limit is within 0.015."""
+"""Rows times rows up to which the KS p-value is exact, which takes a millisecond; beyond, the limit
+is within 0.015.
+"""
 
 EXACT_KS_SIZE = 1000
-"""Effective sample size up to which the asymptotic p-value is scipy's own, whose cost grows with the size."""
+"""Effective sample size up to which the asymptotic p-value is scipy's own, whose cost grows with
+the size.
+"""
 
 MEAN_ERROR = 0.05 / WINDOW_VALUES
-"""Standard error of the mean of a monotone function over a summary, as a share of the function's range.
+"""Standard error of the mean of a monotone function over a summary, as a share of the function's
+range.
 
-Simulated for 5000 to a million values: 0.015 / WINDOW_VALUES at most, for ranks and for distances from the median.
+Simulated for 5000 to a million values: 0.015 / WINDOW_VALUES at most, for ranks and for distances
+from the median.
 """
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -64,18 +72,23 @@ class Sample(NamedTuple):
 def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
     """The two-sample Kolmogorov-Smirnov test from counts in common, ordered bins.
 
-    The statistic is the largest difference of the two CDFs at the bins' edges: never above that of the raw values,
-    and under it by at most the largest share that one bin has on either side. The p-value is the one that
-    scipy.stats.ks_2samp gives for this statistic and these sizes: exact up to EXACT_KS_PAIRS, asymptotic beyond.
-    Values that share a bin are tied, which makes it err on the side of no drift.
+    The statistic is the largest difference of the two CDFs at the bins' edges: never above that of
+    the raw values, and under it by at most the largest share that one bin has on either side. The
+    p-value is the one that scipy.stats.ks_2samp gives for this statistic and these sizes: exact up
+    to EXACT_KS_PAIRS, asymptotic beyond. Values that share a bin are tied, which makes it err on
+    the side of no drift.
     """
     n, m = int(current.sum()), int(reference.sum())
     if n * m <= EXACT_KS_PAIRS:
         # The limit would call two rows against two others certain drift (exactly: one in three).
         places = np.arange(len(current))
-        with warnings.catch_warnings():  # where the exact way overflows, scipy takes the asymptotic one, and says so
+        with (
+            warnings.catch_warnings()
+        ):  # where the exact way overflows, scipy takes the asymptotic one, and says so
             warnings.filterwarnings("ignore", message="ks_2samp: Exact calculation unsuccessful")
-            test = ks_2samp(np.repeat(places, current), np.repeat(places, reference), method="exact")
+            test = ks_2samp(
+                np.repeat(places, current), np.repeat(places, reference), method="exact"
+            )
         return {"statistic": float(test.statistic), "pvalue": float(test.pvalue)}
     statistic = float(np.abs(np.cumsum(current) / n - np.cumsum(reference) / m).max())
     return {"statistic": statistic, "pvalue": asymptotic_ks_pvalue(statistic, n, m)}
@@ -84,9 +97,9 @@ def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
 def asymptotic_ks_pvalue(statistic: float, n: int, m: int) -> float:
     """The two-sided asymptotic p-value of a two-sample KS statistic.
 
-    Up to an effective size n*m/(n+m) of EXACT_KS_SIZE it is scipy's (`kstwo`). Beyond, where that takes up to a
-    second, it is the limiting distribution with Vrbik's correction ("Small-sample corrections to Kolmogorov-Smirnov
-    test statistic", 2018), which is within 2e-5 of it.
+    Up to an effective size n*m/(n+m) of EXACT_KS_SIZE it is scipy's (`kstwo`). Beyond, where that
+    takes up to a second, it is the limiting distribution with Vrbik's correction ("Small-sample
+    corrections to Kolmogorov-Smirnov test statistic", 2018), which is within 2e-5 of it.
     """
     size = round(n * m / (n + m))
     if size <= EXACT_KS_SIZE:
@@ -96,10 +109,11 @@ def asymptotic_ks_pvalue(statistic: float, n: int, m: int) -> float:
 
 
 def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
-    """The test of homogeneity of two rows of counts per category, as scipy.stats.chi2_contingency(correction=False).
+    """The test of homogeneity of two rows of counts per category, as
+    scipy.stats.chi2_contingency(correction=False).
 
-    Categories that neither side has must not be passed. Where there is one category only nothing can differ: the
-    statistic is 0 and the p-value 1.
+    Categories that neither side has must not be passed. Where there is one category only nothing
+    can differ: the statistic is 0 and the p-value 1.
     """
     table = np.stack([current, reference]).astype(np.float64)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
@@ -109,18 +123,22 @@ def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
 
 
 def mann_whitney_test(current: Sample, reference: Sample) -> Result:
-    """The Mann-Whitney U test of whether either side tends to larger values: U of the current side, two-sided p-value.
+    """The Mann-Whitney U test of whether either side tends to larger values: U of the current side,
+    two-sided p-value.
 
-    Where both sides are exact it is scipy.stats.mannwhitneyu(current, reference, method="asymptotic"), with
-    its corrections for ties and continuity. Beyond, U / (n * m) is off by the summaries' rank error, which the p-value
-    allows for with MEAN_ERROR. Where all values are equal the p-value is 1.
+    Where both sides are exact it is scipy.stats.mannwhitneyu(current, reference,
+    method="asymptotic"), with its corrections for ties and continuity. Beyond, U / (n * m) is off
+    by the summaries' rank error, which the p-value allows for with MEAN_ERROR. Where all values are
+    equal the p-value is 1.
     """
     n, m = current.n, reference.n
     below = np.searchsorted(reference.values, current.values, side="left")
     up_to = np.searchsorted(reference.values, current.values, side="right")
     statistic = float((below + up_to).sum()) / 2 * current.weight * reference.weight
     untied = n + m + 1 - _tie_term(current, reference) / ((n + m) * (n + m - 1))
-    error = n * m * math.hypot(*(0 if side.is_exact else MEAN_ERROR for side in (current, reference)))
+    error = (
+        n * m * math.hypot(*(0 if side.is_exact else MEAN_ERROR for side in (current, reference)))
+    )
     variance = n * m / 12 * max(untied, 0.0) + error**2
     if not variance:
         return {"statistic": statistic, "pvalue": 1.0}
@@ -129,11 +147,13 @@ def mann_whitney_test(current: Sample, reference: Sample) -> Result:
 
 
 def levene_test(current: Sample, reference: Sample) -> Result | None:
-    """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from each side's median.
+    """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from
+    each side's median.
 
-    Where both sides are exact it is scipy.stats.levene(current, reference, center="median"). Beyond, a side's mean
-    distance is off by less than the width of a bucket, which the p-value allows for with MEAN_ERROR. None where no
-    distance varies and the means agree, as for two constants; where they do not agree, the statistic is infinite.
+    Where both sides are exact it is scipy.stats.levene(current, reference, center="median").
+    Beyond, a side's mean distance is off by less than the width of a bucket, which the p-value
+    allows for with MEAN_ERROR. None where no distance varies and the means agree, as for two
+    constants; where they do not agree, the statistic is infinite.
     Source: Brown & Forsythe, "Robust tests for the equality of variances" (1974).
     """
     with np.errstate(over="ignore", invalid="ignore"):
@@ -151,10 +171,12 @@ def levene_test(current: Sample, reference: Sample) -> Result | None:
 
 
 def adjusted_pvalues(pvalues: Sequence[float | None]) -> list[float | None]:
-    """The p-values of tests made at once, adjusted for their number; None stays None and does not count.
+    """The p-values of tests made at once, adjusted for their number; None stays None and does not
+    count.
 
-    Rejecting what is at most q keeps the expected share of false alarms among the rejected to q. Source: Benjamini &
-    Hochberg, "Controlling the false discovery rate" (1995); scipy.stats.false_discovery_control.
+    Rejecting what is at most q keeps the expected share of false alarms among the rejected to q.
+    Source: Benjamini & Hochberg, "Controlling the false discovery rate" (1995);
+    scipy.stats.false_discovery_control.
     """
     known = [pvalue for pvalue in pvalues if pvalue is not None]
     adjusted = iter(false_discovery_control(known).tolist() if known else [])
@@ -186,12 +208,18 @@ def _distances(sample: Sample) -> _Distances:
     if sample.is_exact:
         squares, error = float(np.square(distances - mean) @ counts), 0.0
     else:
-        # All squares around the median are known exactly: a sketch thins out the tails and would understate them.
+        # All squares around the median are known exactly: a sketch thins out the tails and would
+        # understate them.
         bias = (moments.mean - median) + moments.mean_rest
         total = moments.m2 + moments.n * bias * bias
-        squares, error = total - moments.n * mean * mean, MEAN_ERROR * math.hypot(distances[0], distances[-1])
+        squares, error = (
+            total - moments.n * mean * mean,
+            MEAN_ERROR * math.hypot(distances[0], distances[-1]),
+        )
         squares = squares if squares > 1e-9 * total else 0.0
-    return _Distances(mean, squares if math.sqrt(squares / moments.n) > rounding else 0.0, error, rounding)
+    return _Distances(
+        mean, squares if math.sqrt(squares / moments.n) > rounding else 0.0, error, rounding
+    )
 
 
 def _tie_term(a: Sample, b: Sample) -> float:

@@ -3,8 +3,9 @@
     <landing>/sensor_reading/sensor_reading-000000001-000000191.jsonl
     <landing>/quality_check/quality_check-000000001-000000191.jsonl
 
-Each file's name carries its first and its last piece, so the folder itself tells where landing stopped. A file appears
-whole or not at all, and its modification time is the simulated moment of its landing.
+Each file's name carries its first and its last piece, so the folder itself tells where landing
+stopped. A file appears whole or not at all, and its modification time is the simulated moment of
+its landing.
 """
 
 import fcntl
@@ -46,17 +47,20 @@ class LandedFile:
         return self.last_id - self.first_id + 1
 
 
-def land_until(stream: Stream, landing: Path, moment: datetime, lines_per_file: int = 100_000) -> list[LandedFile]:
+def land_until(
+    stream: Stream, landing: Path, moment: datetime, lines_per_file: int = 100_000
+) -> list[LandedFile]:
     """Lands all that has happened by `moment` and is not landed yet; readings first, then labels.
 
-    Once to a late moment or in many small steps: the lines are the same. A call with the same or an earlier moment
-    writes nothing. What a killed call left unfinished is removed, and landed anew. Calls at the same time wait for
-    each other.
+    Once to a late moment or in many small steps: the lines are the same. A call with the same or an
+    earlier moment writes nothing. What a killed call left unfinished is removed, and landed anew.
+    Calls at the same time wait for each other.
 
     Args:
         stream: the simulated run.
         landing: the folder; made if it is not there.
-        moment: the simulated now; a naive one is in UTC. Readings land when they are made, labels when they are known.
+        moment: the simulated now; a naive one is in UTC. Readings land when they are made, labels
+            when they are known.
         lines_per_file: the most lines of one file.
 
     Returns:
@@ -79,7 +83,8 @@ def land_until(stream: Stream, landing: Path, moment: datetime, lines_per_file: 
 
 
 def next_midnight(stream: Stream, landing: Path) -> datetime | None:
-    """The first midnight (UTC) at which something is due that is not landed yet; None when all is landed.
+    """The first midnight (UTC) at which something is due that is not landed yet; None when all is
+    landed.
 
     Raises:
         ConfigurationError: as for `land_until`.
@@ -108,15 +113,24 @@ def last_landed(landing: Path, topic: str) -> int:
 
 
 def json_lines(table: pa.Table) -> Iterator[str]:
-    """A line of JSON per row: numbers in full precision, moments in UTC to the microsecond, null for nothing."""
+    """A line of JSON per row: numbers in full precision, moments in UTC to the microsecond, null
+    for nothing.
+    """
     columns = [_plain(column) for column in table.columns]
     for row in zip(*columns, strict=True):
         yield json.dumps(dict(zip(table.column_names, row, strict=True)), allow_nan=False) + "\n"
 
 
-def _due(stream: Stream, landing: Path, moment: datetime, lines_per_file: int) -> Iterator[LandedFile]:
-    """The files that are missing at `moment`, readings first: a label never lands before its reading."""
-    for topic, newest in ((READINGS, stream.last_reading_by(moment)), (LABELS, stream.last_label_by(moment))):
+def _due(
+    stream: Stream, landing: Path, moment: datetime, lines_per_file: int
+) -> Iterator[LandedFile]:
+    """The files that are missing at `moment`, readings first: a label never lands before its
+    reading.
+    """
+    for topic, newest in (
+        (READINGS, stream.last_reading_by(moment)),
+        (LABELS, stream.last_label_by(moment)),
+    ):
         for first_id in range(last_landed(landing, topic) + 1, newest + 1, lines_per_file):
             last_id = min(first_id + lines_per_file - 1, newest)
             path = landing / topic / f"{topic}-{first_id:09d}-{last_id:09d}.jsonl"
@@ -152,7 +166,9 @@ def _remove_unfinished(landing: Path) -> None:
 
 
 def _claim(stream: Stream, landing: Path) -> None:
-    """Marks the folder as this simulation's, before its first file; another one that came first is refused."""
+    """Marks the folder as this simulation's, before its first file; another one that came first is
+    refused.
+    """
     _refuse_other_uses(stream, landing)
     if not (landing / MARKER).exists():
         _write_whole(landing / MARKER, [json.dumps(asdict(stream)) + "\n"])
@@ -165,11 +181,14 @@ def _refuse_other_uses(stream: Stream, landing: Path) -> None:
     if earlier is not None:
         if earlier != stream:
             raise ConfigurationError(
-                f"landing: {landing} holds the simulation {_in_words(earlier)}, not {_in_words(stream)};"
+                f"landing: {landing} holds the simulation {_in_words(earlier)}, not "
+                f"{_in_words(stream)};"
                 " name another folder, or the same simulation"
             )
     elif any(path for topic in (READINGS, LABELS) for path in (landing / topic).glob("[!.]*")):
-        raise ConfigurationError(f"landing: {landing} holds files that no simulation wrote; name another folder")
+        raise ConfigurationError(
+            f"landing: {landing} holds files that no simulation wrote; name another folder"
+        )
 
 
 def _in_words(stream: Stream) -> str:
@@ -178,7 +197,9 @@ def _in_words(stream: Stream) -> str:
 
 @contextmanager
 def _alone_in(landing: Path) -> Iterator[None]:
-    """Waits until no other process lands here; the lock ends with the process, however that ends."""
+    """Waits until no other process lands here; the lock ends with the process, however that
+    ends.
+    """
     with _open_folder(landing) as folder:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield

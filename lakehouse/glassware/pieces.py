@@ -1,4 +1,6 @@
-"""The glassware stream: readings, late labels and their truth, as pure functions of (scenario, seed, id)."""
+"""The glassware stream: readings, late labels and their truth, as pure functions of (scenario,
+seed, id).
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,16 +25,26 @@ DAY = timedelta(days=1)
 # Python's dates end with the year 9999.
 _LONGEST_RUN_US = (datetime(9990, 1, 1, tzinfo=UTC) - START) // MICROSECOND
 
-# A piece's random words: the jitter of its time, three real values, three sensor noises, and which kind of piece it is.
+# A piece's random words: the jitter of its time, three real values, three sensor noises, and which
+# kind of piece it is.
 _WORDS = 8
 _JITTER, _VALUES, _NOISE, _KIND = 0, slice(1, 4), slice(4, 7), 7
 _WORDS_PER_PHILOX_COUNT = 4
 
 _TIME = pa.timestamp("us", tz="UTC")
-READING_SCHEMA = pa.schema([("pid", pa.int64()), ("process_time", _TIME), *((s, pa.float64()) for s in SENSORS)])
-LABEL_SCHEMA = pa.schema([("pid", pa.int64()), ("qualitycheck_time", _TIME), ("quality", pa.int32())])
+READING_SCHEMA = pa.schema(
+    [("pid", pa.int64()), ("process_time", _TIME), *((s, pa.float64()) for s in SENSORS)]
+)
+LABEL_SCHEMA = pa.schema(
+    [("pid", pa.int64()), ("qualitycheck_time", _TIME), ("quality", pa.int32())]
+)
 TRUTH_SCHEMA = pa.schema(
-    [("pid", pa.int64()), ("regime", pa.string()), *((s, pa.float64()) for s in SENSORS), ("quality", pa.int32())]
+    [
+        ("pid", pa.int64()),
+        ("regime", pa.string()),
+        *((s, pa.float64()) for s in SENSORS),
+        ("quality", pa.int32()),
+    ]
 )
 
 
@@ -40,14 +52,16 @@ TRUTH_SCHEMA = pa.schema(
 class Stream:
     """One simulated run of the glass works: a piece per `period`, numbered from 1 to `pieces`.
 
-    Every value is a function of (scenario, seed, id) alone, so any split of the ids, in any order and on any machine,
-    gives the same rows. Scenarios share their randomness: pieces that a scenario does not touch are the same in all.
+    Every value is a function of (scenario, seed, id) alone, so any split of the ids, in any order
+    and on any machine, gives the same rows. Scenarios share their randomness: pieces that a
+    scenario does not touch are the same in all.
 
     Attributes:
         scenario: one of `SCENARIOS`.
         seed: which of the possible runs; 0 or more.
         pieces: how many pieces are made.
-        period: seconds from one piece to the next, at least a microsecond; jitter scales with it, regimes go by id.
+        period: seconds from one piece to the next, at least a microsecond; jitter scales with it,
+            regimes go by id.
 
     Raises:
         ConfigurationError: a setting is unknown or impossible.
@@ -61,14 +75,21 @@ class Stream:
     def __post_init__(self) -> None:
         scenario_named(self.scenario)
         if not 0 <= self.seed < 2**63:
-            raise ConfigurationError(f"seed: {self.seed} is impossible; write a whole number from 0 to 2^63 - 1")
+            raise ConfigurationError(
+                f"seed: {self.seed} is impossible; write a whole number from 0 to 2^63 - 1"
+            )
         if self.pieces < 1:
-            raise ConfigurationError(f"pieces: {self.pieces} is impossible; write a whole number from 1 on")
+            raise ConfigurationError(
+                f"pieces: {self.pieces} is impossible; write a whole number from 1 on"
+            )
         if not 1e-6 <= self.period < float("inf"):
-            raise ConfigurationError(f"period: {self.period} is impossible; write seconds, at least 0.000001")
+            raise ConfigurationError(
+                f"period: {self.period} is impossible; write seconds, at least 0.000001"
+            )
         if (self.pieces + 1) * self._period_us > _LONGEST_RUN_US:
             raise ConfigurationError(
-                f"pieces: {self.pieces} at {self.period} s each last beyond the year 9990; write fewer"
+                f"pieces: {self.pieces} at {self.period} s each last beyond the year 9990; write "
+                "fewer"
             )
 
     @property
@@ -82,9 +103,11 @@ class Stream:
         return self.label_time(self.pieces)
 
     def readings(self, first_id: int, last_id: int) -> pa.Table:
-        """The readings of pieces `first_id`–`last_id`, both included; a row per piece, in the order of time.
+        """The readings of pieces `first_id`–`last_id`, both included; a row per piece, in the order
+        of time.
 
-        Columns: pid, process_time (UTC, microseconds), temp, pressure, duration; null where a sensor gave nothing.
+        Columns: pid, process_time (UTC, microseconds), temp, pressure, duration; null where a
+        sensor gave nothing.
         """
         uniforms = self._uniforms(first_id, last_id)
         readings = self._real_values(first_id, uniforms) + SENSOR_NOISE * ndtri(uniforms[_NOISE])
@@ -94,13 +117,21 @@ class Stream:
             no_pressure[ids - first_id] = regime.misses_pressure(ids)
         temp, pressure, duration = readings
         times = self._process_times(first_id, uniforms)
-        columns = [_pids(first_id, last_id), times, temp, pa.array(pressure, mask=no_pressure), duration]
+        columns = [
+            _pids(first_id, last_id),
+            times,
+            temp,
+            pa.array(pressure, mask=no_pressure),
+            duration,
+        ]
         return pa.table(columns, schema=READING_SCHEMA)
 
     def labels(self, first_id: int, last_id: int) -> pa.Table:
-        """The inspections of pieces `first_id`–`last_id`, both included; a row per piece, in the order of pieces.
+        """The inspections of pieces `first_id`–`last_id`, both included; a row per piece, in the
+        order of pieces.
 
-        Columns: pid, qualitycheck_time (midnight UTC two days after the piece's day), quality (1 good, 0 bad).
+        Columns: pid, qualitycheck_time (midnight UTC two days after the piece's day), quality (1
+        good, 0 bad).
         """
         uniforms = self._uniforms(first_id, last_id)
         days = self._process_times(first_id, uniforms).astype("datetime64[D]")
@@ -109,7 +140,9 @@ class Stream:
         return pa.table([_pids(first_id, last_id), times, quality], schema=LABEL_SCHEMA)
 
     def truth(self, first_id: int, last_id: int) -> pa.Table:
-        """What no sensor tells: the regime, the noise-free values and the quality of pieces `first_id`–`last_id`."""
+        """What no sensor tells: the regime, the noise-free values and the quality of pieces
+        `first_id`–`last_id`.
+        """
         values = self._real_values(first_id, self._uniforms(first_id, last_id))
         names = np.empty(values.shape[1], dtype=object)
         for regime, ids in self._stretches(first_id, last_id):
@@ -128,7 +161,9 @@ class Stream:
         return midnight_of(self.reading_time(piece_id)) + 2 * DAY
 
     def last_reading_by(self, moment: datetime) -> int:
-        """The id of the last piece that is made at `moment` or before; 0 for none. A naive moment is in UTC."""
+        """The id of the last piece that is made at `moment` or before; 0 for none. A naive moment
+        is in UTC.
+        """
         newest = (in_utc(moment) - START) // (self._period_us * MICROSECOND)
         if newest > self.pieces:
             return self.pieces
@@ -138,7 +173,9 @@ class Stream:
         return newest if self.reading_time(newest) <= in_utc(moment) else newest - 1
 
     def last_label_by(self, moment: datetime) -> int:
-        """The id of the last piece whose label is known at `moment` or before; 0 for none. A naive moment is in UTC."""
+        """The id of the last piece whose label is known at `moment` or before; 0 for none. A naive
+        moment is in UTC.
+        """
         return self.last_reading_by(midnight_of(in_utc(moment)) - DAY - MICROSECOND)
 
     @property
@@ -146,18 +183,25 @@ class Stream:
         return round(self.period * 1e6)
 
     def _uniforms(self, first_id: int, last_id: int) -> Floats:
-        """The random words of these pieces as numbers between 0 and 1, both excluded, of shape (8, n)."""
+        """The random words of these pieces as numbers between 0 and 1, both excluded, of shape (8,
+        n).
+        """
         if first_id < 1 or last_id > self.pieces:
             raise ValueError(f"pieces {first_id}-{last_id} are not within 1-{self.pieces}")
-        philox = np.random.Philox(key=self.seed).advance(first_id * _WORDS // _WORDS_PER_PHILOX_COUNT)
+        philox = np.random.Philox(key=self.seed).advance(
+            first_id * _WORDS // _WORDS_PER_PHILOX_COUNT
+        )
         words = philox.random_raw(max(last_id - first_id + 1, 0) * _WORDS).reshape(-1, _WORDS).T
-        # 52 bits and a half fit a double exactly; with 53 the largest would round up to 1, whose normal is infinite.
+        # 52 bits and a half fit a double exactly; with 53 the largest would round up to 1, whose
+        # normal is infinite.
         return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
     def _process_times(self, first_id: int, uniforms: Floats) -> NDArray[np.datetime64]:
         jitter = np.floor(uniforms[_JITTER] * self._period_us).astype(np.int64)
         microseconds = np.arange(first_id, first_id + len(jitter)) * self._period_us + jitter
-        return np.datetime64(START.replace(tzinfo=None), "us") + microseconds.astype("timedelta64[us]")
+        return np.datetime64(START.replace(tzinfo=None), "us") + microseconds.astype(
+            "timedelta64[us]"
+        )
 
     def _real_values(self, first_id: int, uniforms: Floats) -> Floats:
         """The noise-free values by sensor and piece, of shape (3, n)."""
@@ -167,7 +211,9 @@ class Stream:
             shares = of_regime[_VALUES]
             if regime.good_share is not None:
                 shares = shares_of_mixture(regime, regime.good_share, shares, of_regime[_KIND])
-            values[:, ids - first_id] = [s.quantile(q) for s, q in zip(regime.spreads, shares, strict=True)]
+            values[:, ids - first_id] = [
+                s.quantile(q) for s, q in zip(regime.spreads, shares, strict=True)
+            ]
         return values
 
     def _quality(self, first_id: int, values: Floats) -> NDArray[np.int32]:
@@ -179,15 +225,20 @@ class Stream:
         return quality
 
     def _stretches(self, first_id: int, last_id: int) -> list[tuple[Regime, Ids]]:
-        return [(regime, np.arange(a, b + 1)) for regime, a, b in self.course.stretches(first_id, last_id)]
+        return [
+            (regime, np.arange(a, b + 1))
+            for regime, a, b in self.course.stretches(first_id, last_id)
+        ]
 
 
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:
-    """Moves evenly spread `shares` so that `good_share` of the pieces are good, without changing how either kind looks.
+    """Moves evenly spread `shares` so that `good_share` of the pieces are good, without changing
+    how either kind looks.
 
-    Works on shares (quantiles), where the box is a box and every piece is equally likely: a good piece is put inside,
-    and a bad one is bad by its temperature first, or by its pressure first, or by its duration alone, as often as bad
-    pieces were before. This is exact, and takes no rejected draws.
+    Works on shares (quantiles), where the box is a box and every piece is equally likely: a good
+    piece is put inside, and a bad one is bad by its temperature first, or by its pressure first, or
+    by its duration alone, as often as bad pieces were before. This is exact, and takes no rejected
+    draws.
 
     Args:
         regime: gives the box.
@@ -207,7 +258,9 @@ def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: F
     good = len(SENSORS)
     first_bad_sensor = np.array([good, 0, 1, 2])[np.searchsorted(bounds, kind, side="right")]
     sensor = np.arange(len(SENSORS))[:, np.newaxis]
-    return np.select([sensor < first_bad_sensor, sensor == first_bad_sensor], [inside, outside], default=shares)
+    return np.select(
+        [sensor < first_bad_sensor, sensor == first_bad_sensor], [inside, outside], default=shares
+    )
 
 
 def in_utc(moment: datetime) -> datetime:

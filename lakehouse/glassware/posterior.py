@@ -1,4 +1,6 @@
-"""What the best possible grader would know: the exact probability of quality, and the accuracy that noise allows."""
+"""What the best possible grader would know: the exact probability of quality, and the accuracy that
+noise allows.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,7 +39,9 @@ class RegimeFacts:
     noise_ceiling: float
 
 
-def regimes(scenario: str, pieces: int = DEFAULT_PIECES, period: float = DEFAULT_PERIOD) -> list[RegimeFacts]:
+def regimes(
+    scenario: str, pieces: int = DEFAULT_PIECES, period: float = DEFAULT_PERIOD
+) -> list[RegimeFacts]:
     """The regimes that a run of `pieces` pieces, one per `period` seconds, goes through.
 
     Raises:
@@ -58,22 +62,30 @@ def regimes(scenario: str, pieces: int = DEFAULT_PIECES, period: float = DEFAULT
 
 
 def posterior_along(stream: Stream, first_id: int, last_id: int) -> Floats:
-    """The probability of quality 1 for each of the pieces `first_id`–`last_id`, given its reading and its regime."""
+    """The probability of quality 1 for each of the pieces `first_id`–`last_id`, given its reading
+    and its regime.
+    """
     stretches = stream.course.stretches(first_id, last_id)
-    return np.concatenate([posterior(regime, stream.readings(first, last)) for regime, first, last in stretches])
+    return np.concatenate(
+        [posterior(regime, stream.readings(first, last)) for regime, first, last in stretches]
+    )
 
 
 def posterior(regime: Regime, readings: pa.Table) -> Floats:
     """The probability of quality 1 for each reading, if its piece was made in `regime`.
 
-    The best possible grader calls a piece good where this exceeds a half, and a grader that calls it good is right
-    with this probability. Readings may come from another regime: so one sees what an outdated grader believes.
+    The best possible grader calls a piece good where this exceeds a half, and a grader that calls
+    it good is right with this probability. Readings may come from another regime: so one sees what
+    an outdated grader believes.
     """
     ids = readings["pid"].to_numpy() - FIRST_PID
     lower, upper = regime.limits(ids)
     observed = np.array([readings[sensor].to_numpy() for sensor in SENSORS])
     observed[0] -= regime.temp_offset
-    inside = [_share_inside(*sensor) for sensor in zip(regime.spreads, lower, upper, observed, strict=True)]
+    inside = [
+        _share_inside(*sensor)
+        for sensor in zip(regime.spreads, lower, upper, observed, strict=True)
+    ]
     good, bad = _weighted(regime, np.prod(inside, axis=0))
     return good / (good + bad)
 
@@ -86,7 +98,9 @@ def base_rate(regime: Regime) -> float:
 
 
 def noise_ceiling(regime: Regime) -> float:
-    """The accuracy of the best possible grader, integrated numerically (to 0.0005); a mean where the rule creeps."""
+    """The accuracy of the best possible grader, integrated numerically (to 0.0005); a mean where
+    the rule creeps.
+    """
     ceilings = []
     every = regime.pressure_missing_every
     for temp_low in _temp_lows(regime):
@@ -98,7 +112,9 @@ def noise_ceiling(regime: Regime) -> float:
 
 
 def _ceiling(regime: Regime, temp_low: float, pressure_is_read: bool) -> float:
-    """The integral of the larger of P(reading, good) and P(reading, bad) over a grid of readings."""
+    """The integral of the larger of P(reading, good) and P(reading, bad) over a grid of
+    readings.
+    """
     lower, upper = regime.box.limits
     lower[0] = temp_low
     inside, mass = np.ones(1), np.ones(1)
@@ -120,17 +136,23 @@ def _grid(spread: Spread) -> tuple[Floats, Floats]:
 
 
 def _share_inside(spread: Spread, low: ArrayLike, high: ArrayLike, readings: Floats) -> Floats:
-    """The probability that a real value lies within the limits, given its reading; NaN tells nothing."""
+    """The probability that a real value lies within the limits, given its reading; NaN tells
+    nothing.
+    """
     given = spread.share_below_given(high, readings) - spread.share_below_given(low, readings)
     return np.where(np.isnan(readings), spread.share_below(high) - spread.share_below(low), given)
 
 
 def _weighted(regime: Regime, inside: Floats) -> tuple[Floats, Floats]:
-    """The weights of good and bad where the box alone gives probability `inside`, after the regime's own good share."""
+    """The weights of good and bad where the box alone gives probability `inside`, after the
+    regime's own good share.
+    """
     if regime.good_share is None:
         return inside, 1 - inside
     box_share = np.prod(_widths(regime, regime.box.temp[0]))
-    return inside * regime.good_share / box_share, (1 - inside) * (1 - regime.good_share) / (1 - box_share)
+    return inside * regime.good_share / box_share, (1 - inside) * (1 - regime.good_share) / (
+        1 - box_share
+    )
 
 
 def _widths(regime: Regime, temp_low: float) -> Floats:

@@ -33,7 +33,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Creep:
-    """A lower temperature limit that moves evenly, piece by piece, to reach `temp_low` at `last_id`."""
+    """A lower temperature limit that moves evenly, piece by piece, to reach `temp_low` at
+    `last_id`.
+    """
 
     temp_low: float
     last_id: int
@@ -47,8 +49,8 @@ class Regime:
         box: the rule for a good piece; where the rule creeps, the one of the first piece.
         creep: how the rule moves within the regime, if it does.
         temp: how the real temperatures are spread; the other two sensors' values never move.
-        good_share: the share of good pieces, where it is not what `box` gives by itself; good pieces and bad ones
-            each look as they did.
+        good_share: the share of good pieces, where it is not what `box` gives by itself; good
+            pieces and bad ones each look as they did.
         temp_offset: how much too high the temperature sensor reads.
         pressure_missing_every: the pressure of every n-th piece is not read; 0 for none.
     """
@@ -69,15 +71,23 @@ class Regime:
 
     @property
     def box_shares(self) -> Floats:
-        """The shares of pieces below the box's limits, of shape (2, 3), before `good_share` and `creep`."""
+        """The shares of pieces below the box's limits, of shape (2, 3), before `good_share` and
+        `creep`.
+        """
         pairs = zip(self.spreads, self.box.limits.T, strict=True)
         return np.array([spread.share_below(limits) for spread, limits in pairs]).T
 
     def limits(self, ids: Ids) -> tuple[Floats, Floats]:
-        """The lower and the upper limits for these pieces, each by sensor and piece, of shape (3, n)."""
-        lower, upper = (np.repeat(limit[:, np.newaxis], len(ids), axis=1) for limit in self.box.limits)
+        """The lower and the upper limits for these pieces, each by sensor and piece, of shape (3,
+        n).
+        """
+        lower, upper = (
+            np.repeat(limit[:, np.newaxis], len(ids), axis=1) for limit in self.box.limits
+        )
         if self.creep:
-            lower[0] = np.interp(ids, [self.first_id, self.creep.last_id], [self.box.temp[0], self.creep.temp_low])
+            lower[0] = np.interp(
+                ids, [self.first_id, self.creep.last_id], [self.box.temp[0], self.creep.temp_low]
+            )
         return lower, upper
 
     def misses_pressure(self, ids: Ids) -> NDArray[np.bool_]:
@@ -88,14 +98,18 @@ class Regime:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named course of regimes, in the order of their first pieces; the first one begins at piece 1."""
+    """A named course of regimes, in the order of their first pieces; the first one begins at piece
+    1.
+    """
 
     name: str
     summary: str
     regimes: tuple[Regime, ...]
 
     def stretches(self, first_id: int, last_id: int) -> Iterator[tuple[Regime, int, int]]:
-        """The regimes that the pieces `first_id`–`last_id` lie in, each with its first and last of these pieces."""
+        """The regimes that the pieces `first_id`–`last_id` lie in, each with its first and last of
+        these pieces.
+        """
         ends = [regime.first_id - 1 for regime in self.regimes[1:]] + [last_id]
         for regime, end in zip(self.regimes, ends, strict=True):
             first, last = max(first_id, regime.first_id), min(last_id, end)
@@ -130,7 +144,9 @@ SCENARIOS = {
             "the lower temperature limit creeps from 351 at piece 3401 to 354 at piece 6500",
             (
                 _BEGIN,
-                Regime("creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)),
+                Regime(
+                    "creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)
+                ),
                 Regime("regime 2", SECOND_DRIFT_ID, SECOND_BOX),
             ),
         ),
@@ -156,10 +172,17 @@ SCENARIOS = {
         ),
         Scenario(
             "sensor_fault",
-            "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; the truth stays",
+            "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; "
+            "the truth stays",
             (
                 _BEGIN,
-                Regime("faulty sensors", FIRST_DRIFT_ID, FIRST_BOX, temp_offset=3.0, pressure_missing_every=50),
+                Regime(
+                    "faulty sensors",
+                    FIRST_DRIFT_ID,
+                    FIRST_BOX,
+                    temp_offset=3.0,
+                    pressure_missing_every=50,
+                ),
             ),
         ),
     )
@@ -173,5 +196,7 @@ def scenario_named(name: str) -> Scenario:
         ConfigurationError: there is none; the message lists those that there are.
     """
     if name not in SCENARIOS:
-        raise ConfigurationError(f"scenario: {name!r} is not known; write one of {', '.join(SCENARIOS)}")
+        raise ConfigurationError(
+            f"scenario: {name!r} is not known; write one of {', '.join(SCENARIOS)}"
+        )
     return SCENARIOS[name]

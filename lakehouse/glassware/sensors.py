@@ -27,7 +27,9 @@ class Spread(Protocol):
         """The share of pieces (0–1) below `value`: the inverse of `quantile`."""
 
     def share_below_given(self, value: ArrayLike, reading: Floats) -> Floats:
-        """The probability that the real value lies below `value` where the sensor reads `reading`."""
+        """The probability that the real value lies below `value` where the sensor reads
+        `reading`.
+        """
 
     def reading_density(self, reading: Floats) -> Floats:
         """The density of readings, noise included."""
@@ -55,12 +57,16 @@ class Uniform:
         """See `Spread`: a normal distribution around the reading, cut off at `low` and `high`."""
         below_low = ndtr((self.low - reading) / SENSOR_NOISE)
         possible = ndtr((self.high - reading) / SENSOR_NOISE) - below_low
-        below_value = ndtr((np.clip(value, self.low, self.high) - reading) / SENSOR_NOISE) - below_low
+        below_value = (
+            ndtr((np.clip(value, self.low, self.high) - reading) / SENSOR_NOISE) - below_low
+        )
         return below_value / np.maximum(possible, np.finfo(float).tiny)
 
     def reading_density(self, reading: Floats) -> Floats:
         """See `Spread`."""
-        reached = ndtr((reading - self.low) / SENSOR_NOISE) - ndtr((reading - self.high) / SENSOR_NOISE)
+        reached = ndtr((reading - self.low) / SENSOR_NOISE) - ndtr(
+            (reading - self.high) / SENSOR_NOISE
+        )
         return reached / (self.high - self.low)
 
     def reading_range(self) -> tuple[float, float]:

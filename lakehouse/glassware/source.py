@@ -1,12 +1,24 @@
-"""The glassware stream as a PySpark data source: `spark.read` and `spark.readStream` with `.format("glassware")`."""
+"""The glassware stream as a PySpark data source: `spark.read` and `spark.readStream` with
+`.format("glassware")`.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
-from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows, SupportsTriggerAvailableNow
+from pyspark.sql.datasource import (
+    DataSource,
+    DataSourceReader,
+    DataSourceStreamReader,
+    InputPartition,
+)
+from pyspark.sql.streaming.datasource import (
+    ReadAllAvailable,
+    ReadLimit,
+    ReadMaxRows,
+    SupportsTriggerAvailableNow,
+)
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
@@ -30,7 +42,8 @@ class SourceOptions:
     Attributes:
         stream: from `scenario`, `seed`, `pieces` and `period` (seconds).
         kind: `readings` or `labels`.
-        rows_per_batch: the most rows of one micro-batch; None for all there are. No effect on a batch read.
+        rows_per_batch: the most rows of one micro-batch; None for all there are. No effect on a
+            batch read.
         rows_per_partition: the most rows of one Spark task.
     """
 
@@ -51,10 +64,12 @@ class IdRange(InputPartition):
 class GlasswareDataSource(DataSource):
     """Made-up readings or labels, the same for the same options on every read; see `SourceOptions`.
 
-    Register with `spark.dataSource.register(GlasswareDataSource)`. Workers and driver need this package installed.
+    Register with `spark.dataSource.register(GlasswareDataSource)`. Workers and driver need this
+    package installed.
 
     Raises:
-        ConfigurationError: an option is unknown or impossible; Spark shows the message within its own.
+        ConfigurationError: an option is unknown or impossible; Spark shows the message within its
+        own.
     """
 
     def __init__(self, options: MutableMapping[str, str]) -> None:
@@ -94,9 +109,11 @@ class GlasswareReader(DataSourceReader):
 
 
 class GlasswareStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Pieces in the order of their ids, `rows_per_batch` at a time; all of them are available from the start.
+    """Pieces in the order of their ids, `rows_per_batch` at a time; all of them are available from
+    the start.
 
-    Nothing is kept outside the query's checkpoint, so any micro-batch can be read again, with the same rows.
+    Nothing is kept outside the query's checkpoint, so any micro-batch can be read again, with the
+    same rows.
     """
 
     def __init__(self, settings: SourceOptions) -> None:
@@ -135,8 +152,13 @@ class GlasswareStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow)
 
 
 def split(first_id: int, last_id: int, rows: int) -> list[IdRange]:
-    """The ids `first_id`–`last_id` in ranges of at most `rows`; none where `last_id` lies before."""
-    return [IdRange(first, min(first + rows - 1, last_id)) for first in range(first_id, last_id + 1, rows)]
+    """The ids `first_id`–`last_id` in ranges of at most `rows`; none where `last_id` lies
+    before.
+    """
+    return [
+        IdRange(first, min(first + rows - 1, last_id))
+        for first in range(first_id, last_id + 1, rows)
+    ]
 
 
 def record_batches(settings: SourceOptions, partition: InputPartition) -> Iterator[pa.RecordBatch]:
@@ -156,10 +178,17 @@ def parse_options(options: Mapping[str, str]) -> SourceOptions:
     unknown = sorted(key for key in options if key not in _PARSERS)
     if unknown:
         raise ConfigurationError(
-            f"{', '.join(unknown)}: no such option; the glassware source knows {', '.join(_PARSERS)}"
+            f"{', '.join(unknown)}: no such option; the glassware source knows "
+            f"{', '.join(_PARSERS)}"
         )
     values = {key: _parsed(key, text) for key, text in options.items()}
-    stream = Stream(**{key: values.pop(key) for key in ("scenario", "seed", "pieces", "period") if key in values})
+    stream = Stream(
+        **{
+            key: values.pop(key)
+            for key in ("scenario", "seed", "pieces", "period")
+            if key in values
+        }
+    )
     return SourceOptions(stream, **values)
 
 

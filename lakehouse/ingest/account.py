@@ -8,7 +8,14 @@ from pyspark.sql import functions as F
 from lakehouse.ingest.landing import listing_of
 from lakehouse.ingest.landing.landed_files import file_records
 from lakehouse.ingest.landing.runs import LANDED, UNREADABLE, FileRecord, newest
-from lakehouse.ingest.reconciliation import DUPLICATE, QUARANTINED, SILVER, Account, FileAccount, whereabouts
+from lakehouse.ingest.reconciliation import (
+    DUPLICATE,
+    QUARANTINED,
+    SILVER,
+    Account,
+    FileAccount,
+    whereabouts,
+)
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.tables import Table
@@ -18,7 +25,8 @@ def account(lakehouse: Lakehouse) -> list[Account]:
     """The accounts of readings and labels."""
     catalog, key = lakehouse.catalog, lakehouse.model.key
     readings, labels, predictions = (
-        lakehouse.store.read(table).select(key) for table in (catalog.readings, catalog.labels, catalog.predictions)
+        lakehouse.store.read(table).select(key)
+        for table in (catalog.readings, catalog.labels, catalog.predictions)
     )
     scored = _split(readings, predictions, key, "scored", "waiting for a model")
     joined = _split(labels, predictions, key, "joined to a prediction", "waiting for one")
@@ -28,7 +36,9 @@ def account(lakehouse: Lakehouse) -> list[Account]:
     ]
 
 
-def _account(lakehouse: Lakehouse, bronze: Table, silver: Table, followed: dict[str, int]) -> Account:
+def _account(
+    lakehouse: Lakehouse, bronze: Table, silver: Table, followed: dict[str, int]
+) -> Account:
     catalog, store = lakehouse.catalog, lakehouse.store
     of_source = F.col("source") == silver.name
     places = [
@@ -36,7 +46,10 @@ def _account(lakehouse: Lakehouse, bronze: Table, silver: Table, followed: dict[
         (QUARANTINED, store.read(catalog.quarantine).where(of_source)),
         (DUPLICATE, store.read(catalog.duplicate).where(of_source)),
     ]
-    found = {tuple(row["places"] or ()): row["lines"] for row in whereabouts(store.read(bronze), places).collect()}
+    found = {
+        tuple(row["places"] or ()): row["lines"]
+        for row in whereabouts(store.read(bronze), places).collect()
+    }
     return Account(
         source=silver.name,
         lines=sum(found.values()),
@@ -53,7 +66,9 @@ def _split(rows: DataFrame, others: DataFrame, key: str, met: str, waiting: str)
 
 
 def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
-    """The accounts of the landed files of readings and labels, and of what else lies in the landing folder."""
+    """The accounts of the landed files of readings and labels, and of what else lies in the landing
+    folder.
+    """
     records = file_records(lakehouse)
     accounts = [
         _of_files(lakehouse, source, [each for each in records if each.source == source.name])
@@ -61,7 +76,9 @@ def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
     ]
     sources = tuple(f"{source.name}/" for source in lakehouse.sources)
     listing = listing_of(Folder(lakehouse.landing))
-    others = [name for name in (*listing.files, *listing.left_alone) if not name.startswith(sources)]
+    others = [
+        name for name in (*listing.files, *listing.left_alone) if not name.startswith(sources)
+    ]
     return [*accounts, FileAccount("landing", 0, (), {}, {}, others)] if others else accounts
 
 
@@ -69,20 +86,36 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
     read = _lines_read(lakehouse, source)
     known = newest(records).values()
     lost = {record.landed_file_id for record in known if record.status == UNREADABLE}
-    landed = [record for record in records if record.status == LANDED and record.landed_file_id not in lost]
-    waiting = [record.source_file for record in landed if (record.lines or 0) > read[record.landed_file_id]]
+    landed = [
+        record
+        for record in records
+        if record.status == LANDED and record.landed_file_id not in lost
+    ]
+    waiting = [
+        record.source_file for record in landed if (record.lines or 0) > read[record.landed_file_id]
+    ]
     listing = listing_of(Folder(lakehouse.landing).within(source.name))
     return FileAccount(
         source.name,
         len(landed) - len(waiting),
         waiting,
-        {record.source_file: record.reason or "" for record in known if record.status == UNREADABLE},
+        {
+            record.source_file: record.reason or ""
+            for record in known
+            if record.status == UNREADABLE
+        },
         {record.source_file: record.reason for record in landed if record.reason},
         [f"{source.name}/{name}" for name in listing.left_alone],
     )
 
 
 def _lines_read(lakehouse: Lakehouse, source: Source) -> dict[int | None, int]:
-    """Lines in bronze, by the file's row in bronze.landed_file; a line that was read again counts once."""
-    lines = lakehouse.store.read(source.bronze).groupBy("landed_file_id").agg(F.count_distinct("line").alias("lines"))
+    """Lines in bronze, by the file's row in bronze.landed_file; a line that was read again counts
+    once.
+    """
+    lines = (
+        lakehouse.store.read(source.bronze)
+        .groupBy("landed_file_id")
+        .agg(F.count_distinct("line").alias("lines"))
+    )
     return defaultdict(int, {row["landed_file_id"]: row["lines"] for row in lines.collect()})

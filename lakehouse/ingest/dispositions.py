@@ -1,4 +1,6 @@
-"""What becomes of a valid row: accepted as the first of its key, or a duplicate, a conflict or a correction."""
+"""What becomes of a valid row: accepted as the first of its key, or a duplicate, a conflict or a
+correction.
+"""
 
 from collections.abc import Sequence
 
@@ -18,10 +20,11 @@ KNOWN = "known"  # silver has this very line already: a replay
 def dispositions(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]) -> np.ndarray:
     """What becomes of each row.
 
-    What silver holds comes before any of the rows. A later row with the values of the first one of its key is a
-    duplicate, with other values a conflict.
+    What silver holds comes before any of the rows. A later row with the values of the first one of
+    its key is a duplicate, with other values a conflict.
 
-    >>> rows = pa.table({"id": [1, 2, 2, 3], "x": [5, 6, 6, 7], "source_file": ["b"] * 4, "line": [0, 1, 2, 3],
+    >>> rows = pa.table({"id": [1, 2, 2, 3], "x": [5, 6, 6, 7],
+    ...                  "source_file": ["b"] * 4, "line": [0, 1, 2, 3],
     ...                  "landed_file_id": [9] * 4})
     >>> held = pa.table({"id": [1, 3], "x": [0, 7], "source_file": ["a", "b"], "line": [0, 3],
     ...                  "landed_file_id": [8, 9]})
@@ -49,9 +52,11 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
 
     A row that says again what any row before it said is a duplicate.
 
-    >>> rows = pa.table({"id": [1, 1, 1], "x": [6, 5, 6], "source_file": ["b"] * 3, "line": [0, 1, 2],
+    >>> rows = pa.table({"id": [1, 1, 1], "x": [6, 5, 6],
+    ...                  "source_file": ["b"] * 3, "line": [0, 1, 2],
     ...                  "landed_file_id": [9] * 3})
-    >>> held = pa.table({"id": [1], "x": [5], "source_file": ["a"], "line": [0], "landed_file_id": [8]})
+    >>> held = pa.table({"id": [1], "x": [5],
+    ...                  "source_file": ["a"], "line": [0], "landed_file_id": [8]})
     >>> with_corrections(rows, held, "id", ["id", "x"]).tolist()
     ['correction', 'duplicate', 'duplicate']
     """
@@ -59,10 +64,18 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
     if not (found == CONFLICT).any():
         return found
     both = _together(rows, held, [key, *values])
-    codes = both.select(list(values)).to_pandas().groupby(list(values), dropna=False, sort=False).ngroup().to_numpy()
+    codes = (
+        both.select(list(values))
+        .to_pandas()
+        .groupby(list(values), dropna=False, sort=False)
+        .ngroup()
+        .to_numpy()
+    )
     first = _first_places(codes)
     is_first = first == np.arange(len(both))
-    among_all = np.select([is_first, _are_as(both, first, POSITION)], [CORRECTION, KNOWN], DUPLICATE)
+    among_all = np.select(
+        [is_first, _are_as(both, first, POSITION)], [CORRECTION, KNOWN], DUPLICATE
+    )
     return np.where(found == CONFLICT, among_all[len(held) :], found)
 
 
@@ -85,5 +98,7 @@ def _are_as(table: pa.Table, others: np.ndarray, columns: Sequence[str]) -> np.n
         column = table[name].combine_chunks()
         other = column.take(pa.array(others))
         both_null = pc.and_(column.is_null(), other.is_null())
-        same &= pc.or_(pc.fill_null(pc.equal(column, other), False), both_null).to_numpy(zero_copy_only=False)
+        same &= pc.or_(pc.fill_null(pc.equal(column, other), False), both_null).to_numpy(
+            zero_copy_only=False
+        )
     return same

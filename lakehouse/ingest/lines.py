@@ -1,4 +1,6 @@
-"""Lines as Arrow batches: where each came from, its raw text, its typed values and every rule that it breaks."""
+"""Lines as Arrow batches: where each came from, its raw text, its typed values and every rule that
+it breaks.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ Columns = dict[str, pa.Array]
 
 
 def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Columns:
-    """Lines of a file that follow one another, with where they came from (the columns of `GIVEN`)."""
+    """Lines of a file that follow one another, with where they came from (the columns of
+    `GIVEN`).
+    """
     size = len(lines)
     raw, raw_bytes = _as_text(lines)
     return {
@@ -36,13 +40,17 @@ def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Colum
 
 
 def _as_text(lines: list[bytes]) -> tuple[pa.Array, pa.Array]:
-    """The lines as text; and the bytes of those that are not UTF-8, whose text shows these bytes by escapes."""
+    """The lines as text; and the bytes of those that are not UTF-8, whose text shows these bytes by
+    escapes.
+    """
     raw = pa.array(lines, pa.binary())
     try:
         return raw.cast(pa.string()), pa.nulls(len(lines), pa.binary())
     except pa.ArrowInvalid:
         texts = [line.decode("utf-8", "backslashreplace") for line in lines]
-        foreign = [None if text.encode() == line else line for text, line in zip(texts, lines, strict=True)]
+        foreign = [
+            None if text.encode() == line else line for text, line in zip(texts, lines, strict=True)
+        ]
         return pa.array(texts, pa.string()), pa.array(foreign, pa.binary())
 
 
@@ -83,8 +91,11 @@ def is_valid(columns: Columns) -> pa.Array:
     return pc.equal(pc.list_value_length(columns["reasons"]), 0)
 
 
-def in_chunks(batches: Iterable[pa.RecordBatch], run: Run, most_lines: int) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of a run's lines, cut at every so many lines of the run, those left out counted too; none is empty.
+def in_chunks(
+    batches: Iterable[pa.RecordBatch], run: Run, most_lines: int
+) -> Iterator[tuple[int, pa.Table]]:
+    """Rows of a run's lines, cut at every so many lines of the run, those left out counted too;
+    none is empty.
 
     Args:
         batches: rows in the order of the lines.
@@ -134,8 +145,12 @@ class Keys:
 
 
 def keys_together(blocks: Iterable[Keys]) -> Keys:
-    """Of all blocks. Those of distinct keys whose ranges do not meet prove that all differ: keys that rise come so."""
-    parts = sorted((block for block in blocks if block.least is not None), key=lambda block: block.least)
+    """Of all blocks. Those of distinct keys whose ranges do not meet prove that all differ: keys
+    that rise come so.
+    """
+    parts = sorted(
+        (block for block in blocks if block.least is not None), key=lambda block: block.least
+    )
     if not parts:
         return Keys()
     are_apart = all(before.greatest < after.least for before, after in pairwise(parts))

@@ -1,7 +1,9 @@
-"""Lines in blocks: plain ones are parsed and checked a column at a time, the others one by one by the exact rules.
+"""Lines in blocks: plain ones are parsed and checked a column at a time, the others one by one by
+the exact rules.
 
-A line is plain where the fast parser cannot differ from the exact one: JSON without escapes, no field given twice,
-values of the declared types that break no rule. What a line comes to never depends on which of the two has read it.
+A line is plain where the fast parser cannot differ from the exact one: JSON without escapes, no
+field given twice, values of the declared types that break no rule. What a line comes to never
+depends on which of the two has read it.
 """
 
 import datetime as dt
@@ -86,7 +88,9 @@ class BlockParser:
         odd |= _may_repeat_a_field(lines, documents, texts)
         return self._with_exact(columns, lines, landed_at, np.flatnonzero(odd))
 
-    def _plain(self, values: list[Any], name: str, column: ColumnSettings, odd: np.ndarray) -> pa.Array:
+    def _plain(
+        self, values: list[Any], name: str, column: ColumnSettings, odd: np.ndarray
+    ) -> pa.Array:
         """The values, typed; marks the lines whose value is not plain as odd."""
         typed = _typed(values, column.type, odd, self.rules.stream.time_zone == "UTC")
         odd |= _mask(_breaks_bounds(typed, column))
@@ -103,18 +107,27 @@ class BlockParser:
         return _mask(pc.or_(too_early, pc.greater(moments, latest)))
 
     def _with_exact(
-        self, columns: dict[str, pa.Array], lines: Sequence[bytes], landed_at: pa.Array, places: np.ndarray
+        self,
+        columns: dict[str, pa.Array],
+        lines: Sequence[bytes],
+        landed_at: pa.Array,
+        places: np.ndarray,
     ) -> Parsed:
         """The columns with the lines at these places read by the exact rules."""
         if not len(places):
             return Parsed(columns, _no_reasons(len(lines)))
         moments: list[dt.datetime] = landed_at.take(pa.array(places)).to_pylist()
-        rows = [self.rules.read(lines[place], moment) for place, moment in zip(places, moments, strict=True)]
+        rows = [
+            self.rules.read(lines[place], moment)
+            for place, moment in zip(places, moments, strict=True)
+        ]
         is_exact = np.zeros(len(lines), dtype=bool)
         is_exact[places] = True
         mask = pa.array(is_exact)
         patched = {
-            name: pc.replace_with_mask(column, mask, pa.array([row.values[name] for row in rows], column.type))
+            name: pc.replace_with_mask(
+                column, mask, pa.array([row.values[name] for row in rows], column.type)
+            )
             for name, column in columns.items()
         }
         sizes = np.zeros(len(lines), dtype=np.int32)
@@ -130,7 +143,11 @@ def _documents(lines: Sequence[bytes]) -> list[dict[str, Any]]:
         found = list(map(orjson.loads, lines))
     except ValueError:
         found = list(map(_document, lines))
-    return found if set(map(type, found)) == {dict} else [each if type(each) is dict else _NONE for each in found]
+    return (
+        found
+        if set(map(type, found)) == {dict}
+        else [each if type(each) is dict else _NONE for each in found]
+    )
 
 
 def _document(line: bytes) -> Any:
@@ -211,7 +228,9 @@ def _moments(texts: pa.Array, odd: np.ndarray, utc_by_default: bool) -> pa.Array
 
 
 def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
-    """Which values may break a bound; whole numbers that doubles do not hold exactly are left to the exact rules."""
+    """Which values may break a bound; whole numbers that doubles do not hold exactly are left to
+    the exact rules.
+    """
     broken = pa.repeat(pa.scalar(False), len(typed))
     if column.values is not None:
         broken = pc.or_(broken, pc.invert(pc.is_in(typed, pa.array(column.values, typed.type))))
@@ -228,23 +247,31 @@ def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
     return broken
 
 
-def _may_repeat_a_field(lines: Sequence[bytes], documents: list[dict[str, Any]], texts: np.ndarray) -> np.ndarray:
-    """Whether a line has more quotation marks than its document accounts for: then it may give a field twice.
+def _may_repeat_a_field(
+    lines: Sequence[bytes], documents: list[dict[str, Any]], texts: np.ndarray
+) -> np.ndarray:
+    """Whether a line has more quotation marks than its document accounts for: then it may give a
+    field twice.
 
-    The parser keeps the last value of a field that is given twice. A field takes two marks for its name and two more
-    for a text, so where the fields and the `texts` that are known of account for all marks, nothing is hidden. An
-    escape may add marks that are none, so a line with a backslash is never plain.
+    The parser keeps the last value of a field that is given twice. A field takes two marks for its
+    name and two more for a text, so where the fields and the `texts` that are known of account for
+    all marks, nothing is hidden. An escape may add marks that are none, so a line with a backslash
+    is never plain.
     """
     marks = np.array([line.count(b'"') for line in lines])
     fields = np.array([len(document) for document in documents])
     suspect = marks != 2 * (fields + texts)
-    for place in np.flatnonzero(suspect):  # fields that nobody declared, or a field that is given twice
+    for place in np.flatnonzero(
+        suspect
+    ):  # fields that nobody declared, or a field that is given twice
         suspect[place] = marks[place] != _quotes(documents[place], _DEEPEST)
     return suspect | np.array([b"\\" in line for line in lines], dtype=bool)
 
 
 def _quotes(document: dict[str, Any], depth: int) -> int:
-    """The quotation marks of a document without escapes; -1 for one that is nested deeper than `depth`."""
+    """The quotation marks of a document without escapes; -1 for one that is nested deeper than
+    `depth`.
+    """
     kinds = list(map(type, document.values()))
     marks = 2 * (len(kinds) + kinds.count(str))
     if dict not in kinds and list not in kinds:
@@ -263,7 +290,11 @@ def _quotes_within(value: Any, depth: int) -> int:
         return -1 if depth < 0 else _quotes(value, depth)
     if type(value) is not list:
         return 0
-    inner = [_quotes_within(each, depth - 1) + 2 * (type(each) is str) for each in value] if depth >= 0 else [-1]
+    inner = (
+        [_quotes_within(each, depth - 1) + 2 * (type(each) is str) for each in value]
+        if depth >= 0
+        else [-1]
+    )
     return -1 if any(each < 0 for each in inner) else sum(inner)
 
 
@@ -273,4 +304,6 @@ def _mask(condition: pa.Array) -> np.ndarray:
 
 
 def _no_reasons(rows: int) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(np.zeros(rows + 1, dtype=np.int32)), pa.array([], pa.string()))
+    return pa.ListArray.from_arrays(
+        pa.array(np.zeros(rows + 1, dtype=np.int32)), pa.array([], pa.string())
+    )

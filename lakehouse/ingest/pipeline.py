@@ -1,7 +1,9 @@
-"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and duplicates.
+"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and
+duplicates.
 
-What has landed is put on record first (bronze.landed_file); each commit of that table is a micro-batch of the stream
-that reads it. So a file is its row there and not its name, and a replay reads what was recorded.
+What has landed is put on record first (bronze.landed_file); each commit of that table is a
+micro-batch of the stream that reads it. So a file is its row there and not its name, and a replay
+reads what was recorded.
 """
 
 import datetime as dt
@@ -41,7 +43,9 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
     """
     seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
     sources = [table for each in lakehouse.sources for table in (each.bronze, each.silver)]
-    with lakehouse.store.writing(catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources):
+    with lakehouse.store.writing(
+        catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
+    ):
         while True:
             take_stock(lakehouse)
             _read(lakehouse)
@@ -54,14 +58,19 @@ def _read(lakehouse: Lakehouse) -> None:
     """Read the files that are on record and have not been read."""
     # A commit of the table is one file of it: one at a time is one batch as it was recorded.
     looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
-    query = queries.run(lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW)
+    query = queries.run(
+        lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW
+    )
     queries.run_all([query], queries.AVAILABLE_NOW)
 
 
 def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     """Take in the files of one batch, source by source."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
-    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in to_read.orderBy("landed_file_id").collect()]
+    records = [
+        FileRecord.from_row(row.asDict(recursive=True))
+        for row in to_read.orderBy("landed_file_id").collect()
+    ]
     for source in lakehouse.sources:
         own = [record for record in records if record.source == source.name]
         for number, run in enumerate(files.in_runs(own)):
@@ -69,7 +78,9 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
 
 
 def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Take in a run; a file that is not there any more, or not as it was, goes on record and is left out."""
+    """Take in a run; a file that is not there any more, or not as it was, goes on record and is
+    left out.
+    """
     left = _without_lost(lakehouse, run)
     while left:
         try:
@@ -83,10 +94,14 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
 
 
 def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they belong."""
+    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they
+    belong.
+    """
     store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
     task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
-    if store.has(to_bronze, source.bronze):  # a replay: what bronze holds counts, whatever the files hold by now
+    if store.has(
+        to_bronze, source.bronze
+    ):  # a replay: what bronze holds counts, whatever the files hold by now
         written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
     else:
         written = _written(lakehouse, task, run)
@@ -98,7 +113,9 @@ def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch)
 
 def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
     model, store = lakehouse.model, lakehouse.store
-    bronze, silver, quarantine = map(store.target, (source.bronze, source.silver, lakehouse.catalog.quarantine))
+    bronze, silver, quarantine = map(
+        store.target, (source.bronze, source.silver, lakehouse.catalog.quarantine)
+    )
     in_common = {
         "ingest_batch": pa.scalar(batch.number, pa.int64()),
         "ingest_query": pa.scalar(batch.query_id),
@@ -110,7 +127,9 @@ def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
 
 
 def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
-    """What the tasks have written, in the order of the lines: on the driver if it is little, else on the workers."""
+    """What the tasks have written, in the order of the lines: on the driver if it is little, else
+    on the workers.
+    """
     context = lakehouse.spark.sparkContext
     most_tasks = _TASKS_A_CORE * context.defaultParallelism
     parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
@@ -122,7 +141,9 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
 
 def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> Iterator[Columns]:
     """The lines of the run that bronze has, in their order."""
-    of_batch = (pc.field("ingest_query") == batch.query_id) & (pc.field("ingest_batch") == batch.number)
+    of_batch = (pc.field("ingest_query") == batch.query_id) & (
+        pc.field("ingest_batch") == batch.number
+    )
     first, last = run.ids
     of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
     if first == last:
@@ -132,7 +153,9 @@ def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> It
 
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
-    """The run without the files that were lost when they should have been read; None where none is left."""
+    """The run without the files that were lost when they should have been read; None where none is
+    left.
+    """
     is_lost = pc.field("status") == files.UNREADABLE
     rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
     lost = {row["landed_file_id"] for row in rows}

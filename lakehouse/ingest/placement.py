@@ -1,4 +1,6 @@
-"""Where valid rows belong: silver, where their keys are new; a duplicate or a conflict, where a key has come before."""
+"""Where valid rows belong: silver, where their keys are new; a duplicate or a conflict, where a key
+has come before.
+"""
 
 from collections.abc import Sequence
 
@@ -28,9 +30,15 @@ _IN_ORDER = [("landed_file_id", "ascending"), ("line", "ascending")]
 
 
 def place(
-    lakehouse: Lakehouse, source: Source, run: Run, batch: Batch, silver: Sequence[DataFile | None], keys: Keys
+    lakehouse: Lakehouse,
+    source: Source,
+    run: Run,
+    batch: Batch,
+    silver: Sequence[DataFile | None],
+    keys: Keys,
 ) -> None:
-    """Make the valid rows of a run a part of silver, or look at them chunk by chunk where a key may have come before.
+    """Make the valid rows of a run a part of silver, or look at them chunk by chunk where a key may
+    have come before.
 
     Args:
         lakehouse: whose rows they are.
@@ -61,12 +69,16 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (DUPLICATE, CONFLICT))
     store.append_arrow(_accepted(rows, found), source.silver, batch.transaction(source.silver))
     if len(repeated):
-        lines = _lines_of(store, source.bronze, repeated).append_column("key", repeated[key].cast(pa.string()))
+        lines = _lines_of(store, source.bronze, repeated).append_column(
+            "key", repeated[key].cast(pa.string())
+        )
         _append_lines(store, source, lines, catalog.duplicate, batch)
     if len(conflicting):
         lines = _lines_of(store, source.bronze, conflicting)
         reasons = pa.array([[f"{key}: {REASON}"]] * len(lines), pa.list_(pa.string()))
-        _append_lines(store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch)
+        _append_lines(
+            store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch
+        )
 
 
 def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
@@ -77,7 +89,9 @@ def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
     return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)
 
 
-def _append_lines(store: Store, source: Source, lines: pa.Table, table: Table, batch: Batch) -> None:
+def _append_lines(
+    store: Store, source: Source, lines: pa.Table, table: Table, batch: Batch
+) -> None:
     named = lines.append_column("source", pa.repeat(source.name, len(lines)))
     store.append_arrow(named, table, batch.transaction(table))
 
@@ -87,8 +101,12 @@ def _lines_of(store: Store, bronze: Table, rows: pa.Table) -> pa.Table:
     wanted = rows.select(["landed_file_id", "line"])
     least, greatest = pc.min_max(wanted["line"]).as_py().values()
     numbered = (pc.field("line") >= least) & (pc.field("line") <= greatest)
-    near = store.arrow(bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique()))
-    once = near.take(pa.array(_first_places(near)))  # from a new checkpoint, bronze may have a line twice
+    near = store.arrow(
+        bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique())
+    )
+    once = near.take(
+        pa.array(_first_places(near))
+    )  # from a new checkpoint, bronze may have a line twice
     return once.join(wanted, ["landed_file_id", "line"], join_type="left semi").sort_by(_IN_ORDER)
 
 

@@ -3,12 +3,19 @@
 import datetime as dt
 import re
 
-_DATE = r"(?P<year>\d{4})(?:-(?P<month>\d\d)-(?P<day>\d\d)|-W(?P<week>\d\d)-(?P<weekday>\d)|-(?P<ordinal>\d{3}))"
-_BASIC_DATE = r"(?P<year>\d{4})(?:(?P<month>\d\d)(?P<day>\d\d)|W(?P<week>\d\d)(?P<weekday>\d)|(?P<ordinal>\d{3}))"
+_DATE = (
+    r"(?P<year>\d{4})(?:-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"|-W(?P<week>\d\d)-(?P<weekday>\d)|-(?P<ordinal>\d{3}))"
+)
+_BASIC_DATE = (
+    r"(?P<year>\d{4})(?:(?P<month>\d\d)(?P<day>\d\d)"
+    r"|W(?P<week>\d\d)(?P<weekday>\d)|(?P<ordinal>\d{3}))"
+)
 _FRACTION = r"(?:[.,](?P<fraction>\d{1,9}))?"
 _TIME = r"(?P<hour>\d\d)(?::(?P<minute>\d\d)(?::(?P<second>\d\d))?)?"
 _BASIC_TIME = r"(?P<hour>\d\d)(?:(?P<minute>\d\d)(?P<second>\d\d)?)?"
-# Offsets are written with and without a colon whatever the rest looks like: PostgreSQL writes `+00`, RFC 2822 `+0000`.
+# Offsets are written with and without a colon whatever the rest looks like: PostgreSQL writes
+# `+00`, RFC 2822 `+0000`.
 _ZONE = r"(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?"
 _EXTENDED = re.compile(f"{_DATE}[Tt ]{_TIME}{_FRACTION}{_ZONE}", re.ASCII)
 _BASIC = re.compile(f"{_BASIC_DATE}[Tt]{_BASIC_TIME}{_FRACTION}{_ZONE}", re.ASCII)
@@ -19,17 +26,19 @@ _HOUR, _MINUTE, _SECOND = 3_600_000_000, 60_000_000, 1_000_000  # microseconds
 def parse_moment(text: str, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     """Read a date with a time of day, and return it in UTC.
 
-    Takes calendar dates, week dates and ordinal dates, in the extended and in the basic format; times down to the hour
-    alone, with up to nine decimals of the last part that is given; `T`, `t` or a blank between them; `Z`, `z`, `+hh`,
-    `+hhmm`, `+hh:mm` or nothing behind. Digits beyond the microsecond are cut off. 24:00 is the next midnight, and a
-    leap second (:60) is the first moment of the next minute, as POSIX counts.
+    Takes calendar dates, week dates and ordinal dates, in the extended and in the basic format;
+    times down to the hour alone, with up to nine decimals of the last part that is given; `T`, `t`
+    or a blank between them; `Z`, `z`, `+hh`, `+hhmm`, `+hh:mm` or nothing behind. Digits beyond the
+    microsecond are cut off. 24:00 is the next midnight, and a leap second (:60) is the first moment
+    of the next minute, as POSIX counts.
 
     >>> parse_moment("2024-03-01t12:30:15,5+0130").isoformat()
     '2024-03-01T11:00:15.500000+00:00'
 
     Args:
         text: what was written.
-        zone: what a time without a zone is in. A local time that comes twice a year is taken as the first of both.
+        zone: what a time without a zone is in. A local time that comes twice a year is taken as the
+            first of both.
 
     Raises:
         ValueError: it is no such text, or no such day or time of day exists.
@@ -38,7 +47,9 @@ def parse_moment(text: str, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     if found is None:
         raise ValueError(f"{text!r} is no date and time of ISO 8601")
     try:
-        local = dt.datetime.combine(_date(found), dt.time()) + dt.timedelta(microseconds=_time_of_day(found))
+        local = dt.datetime.combine(_date(found), dt.time()) + dt.timedelta(
+            microseconds=_time_of_day(found)
+        )
         moment = local.replace(tzinfo=_zone(found["zone"], zone)).astimezone(dt.UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is beyond the years 1 to 9999") from None

@@ -1,7 +1,7 @@
 """What makes an incoming line a valid row: one line in, typed values and every broken rule out.
 
-Python's own JSON parser is used because Spark's is lenient where a plant cannot be: it accepts text behind the object,
-turns a wrong type into null, and lets a second value of the same name win.
+Python's own JSON parser is used because Spark's is lenient where a plant cannot be: it accepts text
+behind the object, turns a wrong type into null, and lets a second value of the same name win.
 """
 
 import datetime as dt
@@ -41,7 +41,9 @@ class _NotFiniteError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """A parsed line: the value of each column (None where it broke a rule), and the rules that it breaks."""
+    """A parsed line: the value of each column (None where it broke a rule), and the rules that it
+    breaks.
+    """
 
     values: dict[str, Any]
     reasons: list[str]
@@ -62,16 +64,22 @@ class LineRules:
     modelled: frozenset[str] = frozenset()
 
     def read(self, raw: bytes, landed_at: dt.datetime) -> Row:
-        """Read one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the reasons.
+        """Read one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the
+        reasons.
 
-        A byte order mark before the object is no fault: files that begin with one may have been joined.
+        A byte order mark before the object is no fault: files that begin with one may have been
+        joined.
         """
         if len(raw) > LONGEST_LINE:
             return self._rejected(TOO_LONG)
         twice: list[str] = []
         try:
             text = raw.removeprefix(BOM_UTF8).decode("utf-8")
-            content = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, twice), parse_float=_exact_number)
+            content = json.loads(
+                text,
+                object_pairs_hook=lambda pairs: _object(pairs, twice),
+                parse_float=_exact_number,
+            )
         except (ValueError, RecursionError):
             return self._rejected(MALFORMED)
         if not isinstance(content, dict):
@@ -140,7 +148,9 @@ def _storable(name: str) -> str:
 
 
 def value_at(content: Any, path: Sequence[str]) -> Any:
-    """What stands at the path, from the outermost object inwards; a marker of its own where nothing does."""
+    """What stands at the path, from the outermost object inwards; a marker of its own where nothing
+    does.
+    """
     for name in path:
         if not isinstance(content, dict) or name not in content:
             return _ABSENT
@@ -156,7 +166,9 @@ class _Rounded(float):
 
 
 def _exact_number(text: str) -> int | float:
-    """A number with a fraction or an exponent; a whole one that a double cannot hold exactly, as a whole number."""
+    """A number with a fraction or an exponent; a whole one that a double cannot hold exactly, as a
+    whole number.
+    """
     value = float(text)
     if not value.is_integer():  # infinity is none, either
         return value

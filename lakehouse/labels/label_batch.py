@@ -1,4 +1,6 @@
-"""The label batch that a decision rests on: what has landed is now, for no wall clock decides anything."""
+"""The label batch that a decision rests on: what has landed is now, for no wall clock decides
+anything.
+"""
 
 import datetime as dt
 
@@ -33,7 +35,9 @@ def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datet
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in; those of the weeks before `near` alone, if it is given."""
+    """The newest label time that the facts have taken in; those of the weeks before `near` alone,
+    if it is given.
+    """
     since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
     days = since_day(since) if since else None
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
@@ -41,7 +45,8 @@ def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetim
 
 
 def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.datetime64 | None:
-    """The newest of the windows from which on there are at least so many labelled rows; None where all have fewer.
+    """The newest of the windows from which on there are at least so many labelled rows; None where
+    all have fewer.
 
     Args:
         starts: of the windows; one may come more than once.
@@ -54,9 +59,11 @@ def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.d
 
 
 def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime | None:
-    """When the newest rows began of which a training takes no more; None where there are not so many.
+    """When the newest rows began of which a training takes no more; None where there are not so
+    many.
 
-    Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from history.
+    Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from
+    history.
 
     Args:
         lakehouse: whose labelled rows they are.
@@ -69,7 +76,9 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
         since = as_of - stretch
         newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))
         starts = newest["start"].cast("timestamp[us]").to_numpy()
-        found = start_of_newest(starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows)
+        found = start_of_newest(
+            starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows
+        )
         if found is not None or since.date() <= first_day:
             return None if found is None else moment_of(found)
         stretch *= 2
@@ -96,14 +105,20 @@ def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFra
     labels = store.read(table, version)
     if not has_corrections(lakehouse):
         return labels
-    last_first = [F.col(name).desc_nulls_last() for name in (model.labels.time, "landed_file_id", "line")]
+    last_first = [
+        F.col(name).desc_nulls_last() for name in (model.labels.time, "landed_file_id", "line")
+    ]
     place = F.row_number().over(Window.partitionBy(model.key).orderBy(*last_first))
     return labels.withColumn("_place", place).where(F.col("_place") == 1).drop("_place")
 
 
 def last_told(labels: pa.Table, model: ModelSettings) -> pa.Table:
     """The same of labels in Arrow, which must have their place in the landed files."""
-    order = [(model.labels.time, "ascending"), ("landed_file_id", "ascending"), ("line", "ascending")]
+    order = [
+        (model.labels.time, "ascending"),
+        ("landed_file_id", "ascending"),
+        ("line", "ascending"),
+    ]
     ordered = labels.sort_by(order).append_column("_place", pa.array(np.arange(len(labels))))
     last = ordered.group_by(model.key).aggregate([("_place", "max")])["_place_max"]
     return ordered.take(last.sort()).drop_columns("_place")
@@ -121,12 +136,16 @@ def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:
 
 
 def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in: a decision rests on what they know, not on what is coming."""
+    """The newest label time that the facts have taken in: a decision rests on what they know, not
+    on what is coming.
+    """
     return max(filter(None, (recorded_as_of(lakehouse, since), since)), default=None)
 
 
 def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time in silver; files of older labels than the last decision's are skipped."""
+    """The newest label time in silver; files of older labels than the last decision's are
+    skipped.
+    """
     labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
     rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))
     return rows.agg(F.max(label_time).alias("newest")).toArrow()["newest"][0].as_py()

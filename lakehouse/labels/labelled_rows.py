@@ -14,13 +14,20 @@ from lakehouse.versions.feature_columns import joined_columns, sources_of
 from lakehouse.versions.ledger import PromotionLedger
 
 LABEL_TIME = "_label_time"  # no model's column begins with an underscore
-_STATISTICS_UNIT = dt.timedelta(seconds=1)  # files tell their least and greatest times in milliseconds
+_STATISTICS_UNIT = dt.timedelta(
+    seconds=1
+)  # files tell their least and greatest times in milliseconds
 
 
 def labelled_between(
-    ledger: PromotionLedger, features: Features, as_of: dt.datetime, start: dt.datetime, end: dt.datetime | None
+    ledger: PromotionLedger,
+    features: Features,
+    as_of: dt.datetime,
+    start: dt.datetime,
+    end: dt.datetime | None,
 ) -> pd.DataFrame:
-    """The predictions of a stretch of time whose label has come, in order of event time; without Spark.
+    """The predictions of a stretch of time whose label has come, in order of event time; without
+    Spark.
 
     Args:
         ledger: of promotions; its versions tell which columns hold a feature.
@@ -41,16 +48,22 @@ def labelled_between(
     sources = sources_of(ledger, catalog.predictions, features.names)
     others = [key, model.event_time, PREDICTION, "model_version"]
     wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
-    found = joined_columns(store.arrow(catalog.predictions, where, list(wanted)), sources, others).to_pandas()
+    found = joined_columns(
+        store.arrow(catalog.predictions, where, list(wanted)), sources, others
+    ).to_pandas()
     found = found[found[model.event_time] >= start]
     if not len(found):
-        return found.assign(**{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None})
+        return found.assign(
+            **{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None}
+        )
     least, greatest = found[key].min(), found[key].max()
     near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
     near &= pc.field(model.labels.time) <= _scalar(as_of)
     columns = [key, model.labels.label, model.labels.time]
     if has_corrections(lakehouse):
-        labels = last_told(store.arrow(catalog.labels, near, [*columns, "landed_file_id", "line"]), model)
+        labels = last_told(
+            store.arrow(catalog.labels, near, [*columns, "landed_file_id", "line"]), model
+        )
     else:
         labels = store.arrow(catalog.labels, near, columns)
     told = labels.select(columns).to_pandas().rename(columns={model.labels.time: LABEL_TIME})

@@ -1,7 +1,16 @@
-"""What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that it is kept in."""
+"""What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that
+it is kept in.
+"""
 
 from lakehouse.models.meaning import Meaning
-from lakehouse.models.model_file import TRUSTED_TYPES, WORKER_CACHE, ModelCache, dump, load, reproducible
+from lakehouse.models.model_file import (
+    TRUSTED_TYPES,
+    WORKER_CACHE,
+    ModelCache,
+    dump,
+    load,
+    reproducible,
+)
 from lakehouse.models.problems import Classification, Problem, Regression, probabilities, problem_of
 from lakehouse.models.trials import (
     CrossFit,

@@ -1,4 +1,6 @@
-"""What a version means: the classes behind its codes, by value, and the columns that it reads, by name."""
+"""What a version means: the classes behind its codes, by value, and the columns that it reads, by
+name.
+"""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +32,11 @@ class Meaning:
     def of(cls, model: ModelSettings) -> "Meaning":
         """What is meant by the settings."""
         features = features_of(model)
-        return cls(problem_of(model), features, {name: model.readings.path_of(name) for name in features.names})
+        return cls(
+            problem_of(model),
+            features,
+            {name: model.readings.path_of(name) for name in features.names},
+        )
 
     @classmethod
     def of_older_release(cls, pipeline: Pipeline, problem: Problem) -> "Meaning":
@@ -43,7 +49,8 @@ class Meaning:
     def to_json(self) -> str:
         """As it is kept."""
         return json.dumps(
-            {"format": 1, **vars(self.problem), **vars(self.features), "paths": self.paths}, sort_keys=True
+            {"format": 1, **vars(self.problem), **vars(self.features), "paths": self.paths},
+            sort_keys=True,
         )
 
     @classmethod
@@ -52,16 +59,22 @@ class Meaning:
         kept: dict[str, Any] = json.loads(text)
         problem: Problem
         if "classes" in kept:
-            problem = Classification(tuple(kept["classes"]), kept["positive"], tuple(kept["retired"]))
+            problem = Classification(
+                tuple(kept["classes"]), kept["positive"], tuple(kept["retired"])
+            )
         else:
             problem = Regression(kept["tolerance"])
         features = Features(tuple(kept["numeric"]), tuple(kept["categorical"]))
         return cls(problem, features, {name: tuple(path) for name, path in kept["paths"].items()})
 
     def difference(self, settings: "Meaning") -> str | None:
-        """What of the settings' meaning this version does not share, in words; None where it shares all."""
+        """What of the settings' meaning this version does not share, in words; None where it shares
+        all.
+        """
         parts = []
-        if isinstance(settings.problem, Classification) and isinstance(self.problem, Classification):
+        if isinstance(settings.problem, Classification) and isinstance(
+            self.problem, Classification
+        ):
             known = self.problem.active
             new = [str(each) for each in settings.problem.active if each not in known]
             gone = [str(each) for each in known if each not in settings.problem.active]

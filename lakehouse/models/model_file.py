@@ -1,4 +1,6 @@
-"""The file that a model is kept in: data, never code, and only of the types that our families need."""
+"""The file that a model is kept in: data, never code, and only of the types that our families
+need.
+"""
 
 import hashlib
 import io
@@ -28,7 +30,8 @@ def dump(model: Pipeline) -> bytes:
 
 
 def reproducible(content: bytes) -> bytes:
-    """A skops file without what differs from one process to the next: addresses in memory, and the time of writing.
+    """A skops file without what differs from one process to the next: addresses in memory, and the
+    time of writing.
 
     The same rows give the same model, and so the same file and digest.
     """
@@ -45,7 +48,9 @@ def reproducible(content: bytes) -> bytes:
 
 
 def _renumber(schema: Any) -> dict[str, str]:
-    """Counts the objects of a schema in place of their addresses; returns old and new names of its files."""
+    """Counts the objects of a schema in place of their addresses; returns old and new names of its
+    files.
+    """
     ids, waiting = count(), [schema]
     new_ids: dict[int, int] = {}
     names: dict[str, str] = {}
@@ -66,16 +71,20 @@ def load(content: bytes, sha256: str) -> Pipeline:
     """The model of a skops file.
 
     Raises:
-        RegistryError: its digest is not the recorded one, or it holds a type that is not on the list.
+        RegistryError: its digest is not the recorded one, or it holds a type that is not on the
+        list.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise RegistryError(
-            f"model file: its SHA-256 is {found}, recorded is {sha256}; it was changed, and is not loaded"
+            f"model file: its SHA-256 is {found}, recorded is {sha256}; it was changed, and is not "
+            "loaded"
         )
     unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     if unknown:
-        raise RegistryError(f"model file: it holds {', '.join(unknown)}, which may not be trusted; it is not loaded")
+        raise RegistryError(
+            f"model file: it holds {', '.join(unknown)}, which may not be trusted; it is not loaded"
+        )
     return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
 
 

@@ -1,8 +1,10 @@
-"""The two problems that a model can solve: what it is fitted to, what its output means, what is right, what is better.
+"""The two problems that a model can solve: what it is fitted to, what its output means, what is
+right, what is better.
 
-Both say which rows are wrong, because the decision to retrain rests on those counts. Both give each row a loss, because
-the gate compares two models row by row. And both sort predictions into kinds: the classes, or a single kind for all
-numbers. The rest of the loop asks a problem and never which of the two it is.
+Both say which rows are wrong, because the decision to retrain rests on those counts. Both give each
+row a loss, because the gate compares two models row by row. And both sort predictions into kinds:
+the classes, or a single kind for all numbers. The rest of the loop asks a problem and never which
+of the two it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +27,18 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from lakehouse.settings import ModelSettings, Scalar
 
 Families: TypeAlias = Mapping[str, Callable[..., Any]]
-# Of both problems: `skill_name`, `naive_name`, `won_by` and `too_few` are words of a gate's result; `expects_by_errors`
-# says whether the expected error is learned from the errors themselves (see `events`), not from labels.
+# Of both problems: `skill_name`, `naive_name`, `won_by` and `too_few` are words of a gate's result;
+# `expects_by_errors` says whether the expected error is learned from the errors themselves (see
+# `events`), not from labels.
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Which class? A target is the place of a class, an output the probability of each class (rows × classes).
+    """Which class? A target is the place of a class, an output the probability of each class (rows
+    × classes).
 
-    A row is right where the most probable class is its label's; its loss is 1 where it is not, else 0.
+    A row is right where the most probable class is its label's; its loss is 1 where it is not, else
+    0.
 
     Attributes:
         classes: by their codes.
@@ -74,7 +79,9 @@ class Classification:
 
     def score(self, outputs: np.ndarray) -> np.ndarray:
         """Of two classes the positive one's probability, of more the greatest."""
-        return outputs[:, self.classes.index(self.positive)] if self.is_binary else outputs.max(axis=1)
+        return (
+            outputs[:, self.classes.index(self.positive)] if self.is_binary else outputs.max(axis=1)
+        )
 
     def targets(self, labels: pd.Series) -> np.ndarray:
         """The code of each label (int64)."""
@@ -89,8 +96,13 @@ class Classification:
         return outputs.argmax(axis=1)
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
-        """What a prediction says of itself: `prediction`, and `score` as the predictions table has it."""
-        return {"prediction": [self.classes[code] for code in self.predicted(outputs)], "score": self.score(outputs)}
+        """What a prediction says of itself: `prediction`, and `score` as the predictions table has
+        it.
+        """
+        return {
+            "prediction": [self.classes[code] for code in self.predicted(outputs)],
+            "score": self.score(outputs),
+        }
 
     def kind_of(self, values: np.ndarray) -> np.ndarray:
         """The place of each prediction or target among the kinds: its code."""
@@ -113,7 +125,9 @@ class Classification:
         return one != other
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """What the expected error is learned from: the code of each label, whatever was predicted."""
+        """What the expected error is learned from: the code of each label, whatever was
+        predicted.
+        """
         return targets
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -135,7 +149,10 @@ class Classification:
     def metrics(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Accuracy, and the mean negative log probability of the true class in nats."""
         true = np.clip(outputs[np.arange(len(targets)), targets], np.finfo(float).eps, 1.0)
-        return {"accuracy": self.skill(self.predicted(outputs), targets), "log_loss": float(-np.log(true).mean())}
+        return {
+            "accuracy": self.skill(self.predicted(outputs), targets),
+            "log_loss": float(-np.log(true).mean()),
+        }
 
     def can_predict(self, model: Pipeline, targets: np.ndarray) -> np.ndarray:
         """Which targets the model can predict: those of classes that it was fitted to."""
@@ -148,14 +165,20 @@ class Classification:
         if len(model.classes_) < 2:
             return "it was trained on a single class"
         strange = set(model.classes_) - set(range(len(self.classes)))
-        return f"it knows more classes than the {len(self.classes)} of the settings" if strange else None
+        return (
+            f"it knows more classes than the {len(self.classes)} of the settings"
+            if strange
+            else None
+        )
 
 
 @dataclass(frozen=True)
 class Regression:
-    """How much? A target is the label itself, an output one number for each row, in the label's unit.
+    """How much? A target is the label itself, an output one number for each row, in the label's
+    unit.
 
-    A row is right where its prediction is no farther than the tolerance from its label; its loss is that distance.
+    A row is right where its prediction is no farther than the tolerance from its label; its loss is
+    that distance.
 
     Attributes:
         tolerance: the farthest that still counts as right, in the label's unit.
@@ -213,7 +236,9 @@ class Regression:
         return np.abs(predicted - targets) <= self.tolerance
 
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Whether at most one of two predictions can be right: they are more than two tolerances apart."""
+        """Whether at most one of two predictions can be right: they are more than two tolerances
+        apart.
+        """
         return np.abs(one - other) > 2 * self.tolerance
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -226,14 +251,18 @@ class Regression:
         return np.where(np.isnan(found), np.inf, found)
 
     def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The figures of a verdict: the mean absolute error, and the share of rows within the tolerance."""
+        """The figures of a verdict: the mean absolute error, and the share of rows within the
+        tolerance.
+        """
         return {
             "mean_absolute_error": float(self.losses(predicted, targets).mean()),
             "within_tolerance": float(self.is_right(predicted, targets).mean()),
         }
 
     def skill(self, predicted: np.ndarray, targets: np.ndarray) -> float:
-        """R²: 1 - (sum of squared errors) / (sum of squared distances of the targets from their mean)."""
+        """R²: 1 - (sum of squared errors) / (sum of squared distances of the targets from their
+        mean).
+        """
         spread = float(np.square(targets - targets.mean()).sum())
         return 1.0 - float(np.square(predicted - targets).sum()) / spread
 

@@ -1,4 +1,6 @@
-"""Trials: the grids of the families, the pipeline of a trial, and what forbids a model to take over."""
+"""Trials: the grids of the families, the pipeline of a trial, and what forbids a model to take
+over.
+"""
 
 import itertools
 import json
@@ -17,14 +19,18 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.models.problems import Problem
 from lakehouse.settings import ModelSettings
 
-SCALED = frozenset({"logistic_regression", "ridge_regression"})  # their penalty depends on the features' units
+SCALED = frozenset(
+    {"logistic_regression", "ridge_regression"}
+)  # their penalty depends on the features' units
 _LONGEST_REASON = 500
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to try: a family with one point of its grid, on the rows of one candidate (`window`)."""
+    """One thing to try: a family with one point of its grid, on the rows of one candidate
+    (`window`).
+    """
 
     window: str
     family: str
@@ -38,7 +44,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in its order: numbers (booleans are 0 and 1) as they are, text encoded."""
+    """The columns that a model reads, in its order: numbers (booleans are 0 and 1) as they are,
+    text encoded.
+    """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...] = ()
@@ -49,12 +57,17 @@ class Features:
         return [*self.numeric, *self.categorical]
 
     def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The columns as models take them: numbers as doubles, text as objects; a column that is not there is missing.
+        """The columns as models take them: numbers as doubles, text as objects; a column that is
+        not there is missing.
 
-        Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees compute in, its
-        greatest. The types of a frame do not depend on which values it has: encoders refuse others than they know.
+        Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees
+        compute in, its greatest. The types of a frame do not depend on which values it has:
+        encoders refuse others than they know.
         """
-        columns = {name: rows[name] if name in rows else pd.Series(None, rows.index, object) for name in self.names}
+        columns = {
+            name: rows[name] if name in rows else pd.Series(None, rows.index, object)
+            for name in self.names
+        }
         numbers = {name: _numbers(columns[name]) for name in self.numeric}
         texts = {name: _objects(columns[name]) for name in self.categorical}
         return pd.DataFrame({**numbers, **texts}, index=rows.index)
@@ -117,7 +130,9 @@ class Failed:
     reason: str
 
 
-def grid(windows: Sequence[str], families: Mapping[Any, Mapping[str, Sequence[Any]]]) -> list[Trial]:
+def grid(
+    windows: Sequence[str], families: Mapping[Any, Mapping[str, Sequence[Any]]]
+) -> list[Trial]:
     """Every point of every family's grid on every window, in the order of the settings."""
     return [
         Trial(window, family, dict(zip(axes, point, strict=True)))
@@ -135,8 +150,8 @@ def failure(error: ValueError) -> Failed:
 def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:
     """Why a fitted trial may never take over, whatever it scored; None where nothing forbids it.
 
-    It reads other columns than the settings say, solves another problem, has seen a single class, or its output for a
-    judged row is not a finite number, cross-fitted or not.
+    It reads other columns than the settings say, solves another problem, has seen a single class,
+    or its output for a judged row is not a finite number, cross-fitted or not.
 
     Args:
         model: fitted.
@@ -146,7 +161,10 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
     difference = difference_of(model, data.features, data.problem)
     if difference:
         return difference
-    for found in (outputs, data.problem.outputs(model, data.rows.loc[data.judged, data.features.names])):
+    for found in (
+        outputs,
+        data.problem.outputs(model, data.rows.loc[data.judged, data.features.names]),
+    ):
         strange = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
         if strange.any():
             return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
@@ -154,7 +172,9 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
 
 
 def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
-    """How the model's columns or its output differ from what is meant by them; None where they do not."""
+    """How the model's columns or its output differ from what is meant by them; None where they do
+    not.
+    """
     read = list(model.feature_names_in_)
     if read != features.names:
         return f"it reads {', '.join(read)}, not {', '.join(features.names)}"
@@ -176,7 +196,9 @@ def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem:
 
 def build(trial: Trial, data: TrainingSet) -> Pipeline:
     """The trial's pipeline, not fitted."""
-    return make_pipeline(_encoder(data.features, trial.family in SCALED), estimator(trial, data.problem, data.seed))
+    return make_pipeline(
+        _encoder(data.features, trial.family in SCALED), estimator(trial, data.problem, data.seed)
+    )
 
 
 def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
@@ -208,12 +230,14 @@ def _encoder(features: Features, scaled: bool) -> ColumnTransformer:
 
 
 def example_places(rows: pd.DataFrame, n_rows: int) -> np.ndarray:
-    """Places of rows that show what each column may hold: the first ones, and for a column that shows no value among
-    them, or no missing one, the first row that has it.
+    """Places of rows that show what each column may hold: the first ones, and for a column that
+    shows no value among them, or no missing one, the first row that has it.
 
     A model's signature is inferred from them: of a column without a value it could say no type.
     """
     places = set(range(min(n_rows, len(rows))))
     for has_value in rows.notna().to_numpy().T:
-        places |= {int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()}
+        places |= {
+            int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()
+        }
     return np.array(sorted(places), dtype=np.int64)

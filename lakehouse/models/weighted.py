@@ -11,7 +11,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lakehouse.models.problems import Problem
-from lakehouse.models.trials import SCALED, CrossFit, Failed, TrainingSet, Trial, build, estimator, failure
+from lakehouse.models.trials import (
+    SCALED,
+    CrossFit,
+    Failed,
+    TrainingSet,
+    Trial,
+    build,
+    estimator,
+    failure,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,8 @@ class Weighting:
 
     Attributes:
         whole: weights of all rows of the training set; zero for those not taken.
-        by_fold: for each fold, the weights that its model is fitted with; zero for the rows of the fold.
+        by_fold: for each fold, the weights that its model is fitted with; zero for the rows of the
+            fold.
         fold: of each row.
     """
 
@@ -49,7 +59,11 @@ class MatrixLearner:
         """The fitted model; missing values are taken at the median of its rows."""
         scale = [StandardScaler()] if self.trial.family in SCALED else []
         fill = SimpleImputer(strategy="median", keep_empty_features=True)
-        kept = [] if self.columns is None else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
+        kept = (
+            []
+            if self.columns is None
+            else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
+        )
         model = make_pipeline(*kept, fill, *scale, estimator(self.trial, self.problem, self.seed))
         return model.fit(features, codes, **_weights_of(model, weights))
 
@@ -76,7 +90,9 @@ def cross_fit_weighted(trial: Trial, data: TrainingSet, weighting: Weighting) ->
                 continue
             model = fit_weighted(trial, data, weights)
             found = data.problem.outputs(model, data.rows.loc[out, data.features.names])
-            outputs = np.full((len(asked), *found.shape[1:]), np.nan) if outputs is None else outputs
+            outputs = (
+                np.full((len(asked), *found.shape[1:]), np.nan) if outputs is None else outputs
+            )
             outputs[out] = found
     except ValueError as error:
         return failure(error)

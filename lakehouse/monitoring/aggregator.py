@@ -1,4 +1,6 @@
-"""Aggregate: predictions and labels that have come to the facts of their windows, and those to the metric tables."""
+"""Aggregate: predictions and labels that have come to the facts of their windows, and those to the
+metric tables.
+"""
 
 import datetime as dt
 import logging
@@ -55,7 +57,9 @@ _BACKFILLED_AT_ONCE = 7 * DAY
 
 @dataclass(frozen=True)
 class Touched:
-    """What is to be computed anew: base windows by their start, whole days, and the newest label time among it."""
+    """What is to be computed anew: base windows by their start, whole days, and the newest label
+    time among it.
+    """
 
     windows: frozenset[dt.datetime] = frozenset()
     days: frozenset[dt.date] = frozenset()
@@ -87,11 +91,15 @@ class Aggregator:
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
-        self._custom = CustomRows(lakehouse.spark, self._metrics, lakehouse.model.metrics.model_id_column)
+        self._custom = CustomRows(
+            lakehouse.spark, self._metrics, lakehouse.model.metrics.model_id_column
+        )
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Computes the windows of a micro-batch, and of those that became final; a replay does the same again."""
+        """Computes the windows of a micro-batch, and of those that became final; a replay does the
+        same again.
+        """
         self.compute(self._touched(rows), f"aggregate_kpis batch {batch.number}")
 
     def compute(self, touched: Touched, why: str, recorded: dt.datetime | None = None) -> None:
@@ -108,21 +116,30 @@ class Aggregator:
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(touched)
-        moment = max(filter(None, (recorded, touched.newest_label)), default=None) or self._newest_label()
+        moment = (
+            max(filter(None, (recorded, touched.newest_label)), default=None)
+            or self._newest_label()
+        )
         scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
-        kept, touched = self._stored_facts({day for scope in scopes for day in scope.fact_dates}, touched, monitor)
+        kept, touched = self._stored_facts(
+            {day for scope in scopes for day in scope.fact_dates}, touched, monitor
+        )
         facts = [*kept, *self._computed(touched, monitor, ledger)]
         if facts:
             self._write(scopes, touched, facts, monitor, self._as_of(moment, monitor), why)
 
     def _touched(self, rows: DataFrame) -> Touched:
-        """The base windows of new predictions, and those of the predictions that new labels belong to."""
+        """The base windows of new predictions, and those of the predictions that new labels belong
+        to.
+        """
         key, width = self._model.key, self._model.metrics.base_window
         is_label = F.col("_kind") == transforms.LABEL
         label_key = F.when(is_label, F.col(key))
         found = (
             rows.agg(
-                F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias("windows"),
+                F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
+                    "windows"
+                ),
                 F.min(label_key).alias("least"),
                 F.max(label_key).alias("greatest"),
                 F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
@@ -142,60 +159,90 @@ class Aggregator:
     def recorded_as_of(self, touched: Touched) -> dt.datetime | None:
         """The newest label time that the facts know of.
 
-        It stands on the newest rows, so the last weeks tell it; the whole table is asked only where they are empty.
+        It stands on the newest rows, so the last weeks tell it; the whole table is asked only where
+        they are empty.
         """
         newest = max([*touched.windows, *filter(None, [touched.newest_label])], default=None)
         near = recorded_as_of(self._lakehouse, newest) if newest else None
         return near or recorded_as_of(self._lakehouse, None)
 
     def _newest_label(self) -> dt.datetime | None:
-        """The newest label time in silver: labels that came before any prediction have left no trace in the facts."""
+        """The newest label time in silver: labels that came before any prediction have left no
+        trace in the facts.
+        """
         newest = F.max(self._model.labels.time).alias("newest")
         return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
-    def _scopes(self, touched: Touched, newly_final: tuple[dt.datetime, dt.datetime] | None) -> list[Scope]:
+    def _scopes(
+        self, touched: Touched, newly_final: tuple[dt.datetime, dt.datetime] | None
+    ) -> list[Scope]:
         width = self._model.metrics.base_window
-        in_days = [midnight(day) + place * width for day in touched.days for place in range(DAY // width)]
+        in_days = [
+            midnight(day) + place * width for day in touched.days for place in range(DAY // width)
+        ]
         moments = {*touched.windows, *in_days}
-        return [Scope.of(granularity, moments, newly_final) for granularity in self._model.metrics.granularities]
+        return [
+            Scope.of(granularity, moments, newly_final)
+            for granularity in self._model.metrics.granularities
+        ]
 
     def _stored_facts(
         self, days: set[dt.date], touched: Touched, monitor: Monitor
     ) -> tuple[list[WindowFacts], Touched]:
-        """What is stored of those days and can stay; what was stored under another configuration is touched, too.
+        """What is stored of those days and can stay; what was stored under another configuration is
+        touched, too.
 
-        Such days get facts of now; their own metric rows stay as they were, until they are touched or backfilled.
+        Such days get facts of now; their own metric rows stay as they were, until they are touched
+        or backfilled.
         """
         if not days:
             return [], touched
         columns = (*_FACT_COLUMNS, "window_date", "monitor_version")
         stored = self._store.rows(self._catalog.window_facts, None, columns, on_days(days))
-        outdated = {row["window_date"] for row in stored if row["monitor_version"] != monitor.version}
+        outdated = {
+            row["window_date"] for row in stored if row["monitor_version"] != monitor.version
+        }
         touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
-        return [WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])], touched
+        return [
+            WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])
+        ], touched
 
-    def _computed(self, touched: Touched, monitor: Monitor, ledger: PromotionLedger) -> list[WindowFacts]:
+    def _computed(
+        self, touched: Touched, monitor: Monitor, ledger: PromotionLedger
+    ) -> list[WindowFacts]:
         """The facts of what is touched, from silver."""
         if not (touched.windows or touched.days):
             return []
         model, catalog, store = self._model, self._catalog, self._store
         key, time, (start, end) = model.key, model.event_time, touched.span
-        is_touched = transforms.window_start(time, model.metrics.base_window).isin(sorted(touched.windows))
+        is_touched = transforms.window_start(time, model.metrics.base_window).isin(
+            sorted(touched.windows)
+        )
         if touched.days:
             is_touched |= F.to_date(time).isin(sorted(touched.days))
-        predictions = store.read(catalog.predictions).where(F.col(time).between(start, end) & is_touched)
+        predictions = store.read(catalog.predictions).where(
+            F.col(time).between(start, end) & is_touched
+        )
         bounds = store.key_range(catalog.predictions, key, time, start, end)
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = labels_in_force(self._lakehouse).where(near)
         readings = store.read(catalog.readings).where(near) if transforms.is_wide(model) else None
-        primary = transforms.primary_rows(self._with_unretrained(predictions, ledger), labels, readings, model)
+        primary = transforms.primary_rows(
+            self._with_unretrained(predictions, ledger), labels, readings, model
+        )
         rows = transforms.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = transforms.facts_of_windows(rows, model, self._profiling(monitor, ledger), schema).toArrow().to_pylist()
+        found = (
+            transforms.facts_of_windows(rows, model, self._profiling(monitor, ledger), schema)
+            .toArrow()
+            .to_pylist()
+        )
         return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
 
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
-        """The predictions with what the first model would have predicted; without it where its file is gone."""
+        """The predictions with what the first model would have predicted; without it where its file
+        is gone.
+        """
         promoted = ledger.promoted_versions
         if len(promoted) == 1:
             return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
@@ -204,7 +251,9 @@ class Aggregator:
             return predictions
         sources = sources_of(ledger, self._catalog.predictions, first.features.names)
         known = with_features(predictions, sources, predictions.columns)
-        found = with_other_prediction(known, first, prediction_type(self._lakehouse), transforms.UNRETRAINED)
+        found = with_other_prediction(
+            known, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
+        )
         return found.select(*predictions.columns, transforms.UNRETRAINED)
 
     def _fetched_first(self, version: str) -> ScoringModel | None:
@@ -219,10 +268,18 @@ class Aggregator:
         custom = self._metrics
         if not custom.partials:
             return {}
-        found = rows.groupBy(*transforms.SEGMENT).agg(partials_column(custom).alias("_partials")).toArrow().to_pylist()
+        found = (
+            rows.groupBy(*transforms.SEGMENT)
+            .agg(partials_column(custom).alias("_partials"))
+            .toArrow()
+            .to_pylist()
+        )
         window, version, key, value = transforms.SEGMENT
         return {
-            (row[window], Segment(row[version], row[key], row[value])): as_partials(row["_partials"]) for row in found
+            (row[window], Segment(row[version], row[key], row[value])): as_partials(
+                row["_partials"]
+            )
+            for row in found
         }
 
     def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> transforms.Profiling:
@@ -233,7 +290,10 @@ class Aggregator:
             label=model.labels.label,
             problem=problem_of(model),
             trained_spans=ledger.trained_spans,
-            error_bins={version: ErrorBins.of_record(text) for version, text in ledger.policy_records.items()},
+            error_bins={
+                version: ErrorBins.of_record(text)
+                for version, text in ledger.policy_records.items()
+            },
         )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:
@@ -255,7 +315,9 @@ class Aggregator:
         as_of: AsOf,
         why: str,
     ) -> None:
-        """Writes the three tables by whole days; the facts last, since their as-of says how far the others are."""
+        """Writes the three tables by whole days; the facts last, since their as-of says how far the
+        others are.
+        """
         profiles: list[Row] = []
         drifts: list[Row] = []
         references = self._references(monitor)
@@ -264,10 +326,16 @@ class Aggregator:
             profiles += added.profile
             drifts += added.drift
         days = touched.all_days
-        stored: list[Row] = [self._fact_row(each, as_of) for each in facts if each.start.date() in days]
+        stored: list[Row] = [
+            self._fact_row(each, as_of) for each in facts if each.start.date() in days
+        ]
         catalog = self._catalog
         self._add_baseline_rows({each.segment.version for each in facts}, monitor, as_of)
-        written = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts), (catalog.window_facts, stored))
+        written = (
+            (catalog.profile_metrics, profiles),
+            (catalog.drift_metrics, drifts),
+            (catalog.window_facts, stored),
+        )
         for table, rows in written:
             if rows:
                 self._store.replace_partitions(rows, table, why)
@@ -282,24 +350,34 @@ class Aggregator:
         }
 
     def _references(self, monitor: Monitor) -> Callable[[str], Mapping[str, Baseline]]:
-        """What a version's windows are compared with: its training data, and the fixed baseline table if any."""
+        """What a version's windows are compared with: its training data, and the fixed baseline
+        table if any.
+        """
         fixed = {BASELINE_TABLE: monitor.baseline} if monitor.baseline else {}
         return cache(lambda version: {BASELINE: monitor.rebinned(self._baseline(version)), **fixed})
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
-        """Adds the profile of the training data of versions that have none yet, and of another fixed baseline table."""
+        """Adds the profile of the training data of versions that have none yet, and of another
+        fixed baseline table.
+        """
         wanted = {(monitor.version, version) for version in versions}
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
         stored = self._store.rows(table, partitions=NO_DAY)
         kept = [
-            row for row in stored if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
+            row
+            for row in stored
+            if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
         ]
         there = {(row["log_type"], row[name]) for row in kept}
         added: list[Row] = []
-        for version in sorted((each for each in versions if (BASELINE, each) not in there), key=int):
-            added += self._custom.of_baseline(baseline_rows(BASELINE, version, self._baseline(version), as_of))
+        for version in sorted(
+            (each for each in versions if (BASELINE, each) not in there), key=int
+        ):
+            added += self._custom.of_baseline(
+                baseline_rows(BASELINE, version, self._baseline(version), as_of)
+            )
         if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
             fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
             added += self._custom.of_baseline(fixed)
@@ -313,24 +391,32 @@ class Aggregator:
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
     """Whether a row is the baseline of a version that is not looked at now."""
-    return row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
+    return (
+        row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
+    )
 
 
 def _newly_final(
     recorded: dt.datetime | None, moment: dt.datetime | None, horizon: dt.timedelta
 ) -> tuple[dt.datetime, dt.datetime] | None:
-    """The span in which a window ends that may have become final since the facts were last written."""
+    """The span in which a window ends that may have become final since the facts were last
+    written.
+    """
     if recorded is None or moment is None or moment <= recorded:
         return None
     return recorded - horizon, moment
 
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
-    """Brings the gold metric tables up to date with predictions and labels: once, or for ever at an interval."""
+    """Brings the gold metric tables up to date with predictions and labels: once, or for ever at an
+    interval.
+    """
     catalog, store = lakehouse.catalog, lakehouse.store
     with store.writing(*_written_by(lakehouse)):
         news = transforms.touching(
-            store.read_stream(catalog.predictions), store.read_stream(catalog.labels), lakehouse.model
+            store.read_stream(catalog.predictions),
+            store.read_stream(catalog.labels),
+            lakehouse.model,
         )
         query = queries.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
         queries.run_all([query], trigger)

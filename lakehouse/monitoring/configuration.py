@@ -1,4 +1,6 @@
-"""The configuration of the metrics, and when another one begins: a value that rows of the facts name by its version."""
+"""The configuration of the metrics, and when another one begins: a value that rows of the facts
+name by its version.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ from lakehouse.profiling.sketches import representatives
 from lakehouse.settings import ModelSettings
 
 FACTS_FORMAT = 4
-"""Raised when the code measures what it did not before: facts of another format are computed anew before they merge."""
+"""Raised when the code measures what it did not before: facts of another format are computed anew
+before they merge.
+"""
 
 Edges = Mapping[str, tuple[float, ...]]
 
@@ -34,12 +38,17 @@ class Monitor:
     @property
     def edges(self) -> Edges:
         """The bin edges of the numeric columns."""
-        return {name: tuple(edges) for name, edges in json.loads(self.configuration)["edges"].items()}
+        return {
+            name: tuple(edges) for name, edges in json.loads(self.configuration)["edges"].items()
+        }
 
     def rebinned(self, baseline: Baseline) -> Baseline:
         """The baseline with its values counted in this configuration's bins."""
         edges = self.edges
-        return {name: profile.rebinned(edges[name]) if name in edges else profile for name, profile in baseline.items()}
+        return {
+            name: profile.rebinned(edges[name]) if name in edges else profile
+            for name, profile in baseline.items()
+        }
 
 
 def configuration_of(
@@ -85,7 +94,13 @@ def _edges(
 
 
 def _edges_of(profile: ColumnProfile, n_bins: int, is_first: bool) -> tuple[float, ...]:
-    """The first champion brings the bins of its raw training data; later there is its sketch alone to make bins of."""
+    """The first champion brings the bins of its raw training data; later there is its sketch alone
+    to make bins of.
+    """
     if is_first and profile.bin_edges is not None:
         return profile.bin_edges
-    return quantile_edges(representatives(profile.quantile_sketch or b""), n_bins) if profile.moments.n else ()
+    return (
+        quantile_edges(representatives(profile.quantile_sketch or b""), n_bins)
+        if profile.moments.n
+        else ()
+    )

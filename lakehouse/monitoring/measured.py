@@ -49,22 +49,42 @@ class AsOf:
 def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[dict[str, Any]]:
     """The INPUT rows of these windows: for each segment one of the table and one of each column."""
     return [
-        {**_input_keys(window, segment, granularity, as_of), **_window_state(window, each, as_of), **row}
+        {
+            **_input_keys(window, segment, granularity, as_of),
+            **_window_state(window, each, as_of),
+            **row,
+        }
         for (window, segment), each in facts.items()
         for row in _table_and_columns(each)
     ]
 
 
-def baseline_rows(log_type: str, version: str, baseline: Baseline, as_of: AsOf) -> list[dict[str, Any]]:
-    """The rows of a baseline, without window and granularity: of a version's training data, or of the fixed table."""
-    keys = {"log_type": log_type, as_of.model_id_column: version, "monitor_version": as_of.monitor_version}
-    table = {"column_name": TABLE_COLUMN, "count": _n_rows(baseline), "non_null_columns": _non_null(baseline)}
+def baseline_rows(
+    log_type: str, version: str, baseline: Baseline, as_of: AsOf
+) -> list[dict[str, Any]]:
+    """The rows of a baseline, without window and granularity: of a version's training data, or of
+    the fixed table.
+    """
+    keys = {
+        "log_type": log_type,
+        as_of.model_id_column: version,
+        "monitor_version": as_of.monitor_version,
+    }
+    table = {
+        "column_name": TABLE_COLUMN,
+        "count": _n_rows(baseline),
+        "non_null_columns": _non_null(baseline),
+    }
     return [keys | table, *(keys | _column_row(profile) for profile in baseline.values())]
 
 
 def edges_of(baseline: Baseline) -> dict[str, tuple[float, ...]]:
     """The bin edges of the columns that have any."""
-    return {name: profile.bin_edges for name, profile in baseline.items() if profile.bin_edges is not None}
+    return {
+        name: profile.bin_edges
+        for name, profile in baseline.items()
+        if profile.bin_edges is not None
+    }
 
 
 def drift_rows(
@@ -74,29 +94,39 @@ def drift_rows(
     references: Callable[[str], Mapping[str, Baseline]],
     as_of: AsOf,
 ) -> list[dict[str, Any]]:
-    """The rows that compare windows with the one before and with baselines; a baseline has no slices to compare with.
+    """The rows that compare windows with the one before and with baselines; a baseline has no
+    slices to compare with.
 
     Args:
         facts: of these windows and of the ones before them.
         windows: which ones to compare.
         granularity: of the windows.
-        references: the baselines of a version, by drift type; windows of all versions take the newest version's.
+        references: the baselines of a version, by drift type; windows of all versions take the
+            newest version's.
         as_of: what the rows have in common.
     """
     wanted, rows = set(windows), []
     for (window, segment), current in facts.items():
         if window not in wanted:
             continue
-        keys = {**_keys(window, segment, granularity, as_of), **_window_state(window, current, as_of)}
+        keys = {
+            **_keys(window, segment, granularity, as_of),
+            **_window_state(window, current, as_of),
+        }
         before = granularity.before(window)
         previous = facts.get((before, segment))
         if previous:
             against = {"drift_type": CONSECUTIVE, "window_cmp": _as_struct(before)}
-            rows += [keys | against | row for row in _compared(current, previous.columns, previous.quality.n_rows)]
+            rows += [
+                keys | against | row
+                for row in _compared(current, previous.columns, previous.quality.n_rows)
+            ]
         baselines = references(current.segment.version) if segment.slice_key is None else {}
         for drift_type, baseline in baselines.items():
             against = {"drift_type": drift_type}
-            rows += [keys | against | row for row in _compared(current, baseline, _n_rows(baseline))]
+            rows += [
+                keys | against | row for row in _compared(current, baseline, _n_rows(baseline))
+            ]
     return rows
 
 
@@ -104,15 +134,24 @@ def _compared(current: WindowFacts, reference: Baseline, n_reference: int) -> li
     table = {
         "column_name": TABLE_COLUMN,
         "count_delta": current.quality.n_rows - n_reference,
-        "non_null_columns_delta": non_null_columns_delta(_non_null(current.columns), _non_null(reference)),
+        "non_null_columns_delta": non_null_columns_delta(
+            _non_null(current.columns), _non_null(reference)
+        ),
     }
     columns = [
-        {"column_name": name, "data_type": profile.spec.data_type, **drift_of(profile, reference[name])}
+        {
+            "column_name": name,
+            "data_type": profile.spec.data_type,
+            **drift_of(profile, reference[name]),
+        }
         for name, profile in current.columns.items()
         if name in reference
     ]
     adjusted = adjusted_pvalues([main_pvalue(row) for row in columns])
-    return [table, *(row | {"adjusted_pvalue": value} for row, value in zip(columns, adjusted, strict=True))]
+    return [
+        table,
+        *(row | {"adjusted_pvalue": value} for row, value in zip(columns, adjusted, strict=True)),
+    ]
 
 
 def _table_and_columns(facts: WindowFacts) -> list[dict[str, Any]]:
@@ -126,7 +165,11 @@ def _table_and_columns(facts: WindowFacts) -> list[dict[str, Any]]:
 
 
 def _column_row(profile: ColumnProfile) -> dict[str, Any]:
-    return {"column_name": profile.spec.name, "data_type": profile.spec.data_type, **statistics_of(profile)}
+    return {
+        "column_name": profile.spec.name,
+        "data_type": profile.spec.data_type,
+        **statistics_of(profile),
+    }
 
 
 def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
@@ -139,12 +182,20 @@ def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, 
     }
 
 
-def _input_keys(window: Window, segment: Segment, granularity: Granularity, as_of: AsOf) -> dict[str, Any]:
+def _input_keys(
+    window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
+) -> dict[str, Any]:
     read = as_of.versions[as_of.logging_table]
-    return {**_keys(window, segment, granularity, as_of), "log_type": "INPUT", "logging_table_commit_version": read}
+    return {
+        **_keys(window, segment, granularity, as_of),
+        "log_type": "INPUT",
+        "logging_table_commit_version": read,
+    }
 
 
-def _keys(window: Window, segment: Segment, granularity: Granularity, as_of: AsOf) -> dict[str, Any]:
+def _keys(
+    window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
+) -> dict[str, Any]:
     return {
         "window": _as_struct(window),
         "granularity": granularity.text,

@@ -1,4 +1,6 @@
-"""The rows of both metric tables for the windows of one granularity, custom metrics among their columns."""
+"""The rows of both metric tables for the windows of one granularity, custom metrics among their
+columns.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +9,11 @@ from typing import Any, NamedTuple
 from pyspark.sql import SparkSession
 
 from lakehouse.calendar import Window
-from lakehouse.monitoring.custom.definitions import CustomMetrics, with_custom_drift, with_custom_metrics
+from lakehouse.monitoring.custom.definitions import (
+    CustomMetrics,
+    with_custom_drift,
+    with_custom_metrics,
+)
 from lakehouse.monitoring.measured import CONSECUTIVE, AsOf, baseline_rows, drift_rows, profile_rows
 from lakehouse.monitoring.partials import Partials
 from lakehouse.monitoring.windows import Facts, Scope, Segment, WindowFacts, rolled_up
@@ -44,14 +50,26 @@ class CustomRows:
         def partials_of(row: Mapping[str, Any]) -> Partials:
             return facts[self._place(row)].custom
 
-        return with_custom_metrics(self.spark, rows, partials_of, self.custom) if self.custom.profile else rows
+        return (
+            with_custom_metrics(self.spark, rows, partials_of, self.custom)
+            if self.custom.profile
+            else rows
+        )
 
     def of_baseline(self, rows: list[Row]) -> list[Row]:
         """Rows of a baseline: a profile and no rows, so aggregates are NULL."""
-        return with_custom_metrics(self.spark, rows, lambda _: None, self.custom) if self.custom.profile else rows
+        return (
+            with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
+            if self.custom.profile
+            else rows
+        )
 
     def of_drift(
-        self, rows: list[Row], profile: Sequence[Row], facts: Facts, baseline: Callable[[str, str], list[Row]]
+        self,
+        rows: list[Row],
+        profile: Sequence[Row],
+        facts: Facts,
+        baseline: Callable[[str, str], list[Row]],
     ) -> list[Row]:
         """Drift rows with their drift metrics.
 
@@ -61,7 +79,9 @@ class CustomRows:
             facts: of these windows.
             baseline: the profile rows of a baseline, by drift type and version.
         """
-        known = {(row["window"]["start"], self._segment(row), row["column_name"]): row for row in profile}
+        known = {
+            (row["window"]["start"], self._segment(row), row["column_name"]): row for row in profile
+        }
 
         def compared(row: Mapping[str, Any]) -> tuple[Row | None, Row | None]:
             segment, column = self._segment(row), row["column_name"]
@@ -69,7 +89,9 @@ class CustomRows:
             if row["drift_type"] == CONSECUTIVE:
                 return current, known.get((row["window_cmp"]["start"], segment, column))
             references = baseline(row["drift_type"], facts[self._place(row)].segment.version)
-            return current, next((each for each in references if each["column_name"] == column), None)
+            return current, next(
+                (each for each in references if each["column_name"] == column), None
+            )
 
         return with_custom_drift(self.spark, rows, compared, self.custom)
 
@@ -93,24 +115,32 @@ def rows_of(
         own: fills the custom metrics.
     """
     merged = rolled_up(facts, scope.granularity)
-    chosen = {key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates}
+    chosen = {
+        key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates
+    }
     drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
     drift = drift_rows(merged, drifting, scope.granularity, references, as_of)
     if not own.custom.drift:
-        return MetricRows(own.of_profile(profile_rows(chosen, scope.granularity, as_of), chosen), drift)
+        return MetricRows(
+            own.of_profile(profile_rows(chosen, scope.granularity, as_of), chosen), drift
+        )
     profile = own.of_profile(profile_rows(merged, scope.granularity, as_of), merged)
     drift = own.of_drift(drift, profile, merged, _baselines(references, as_of, own))
     return MetricRows([row for row in profile if row["window_date"] in scope.profile_dates], drift)
 
 
-def _baselines(references: References, as_of: AsOf, own: CustomRows) -> Callable[[str, str], list[Row]]:
+def _baselines(
+    references: References, as_of: AsOf, own: CustomRows
+) -> Callable[[str, str], list[Row]]:
     """The profile rows of baselines with their custom metrics, each made once."""
     made: dict[tuple[str, str], list[Row]] = {}
 
     def rows(drift_type: str, version: str) -> list[Row]:
         if (drift_type, version) not in made:
             baseline = references(version)[drift_type]
-            made[drift_type, version] = own.of_baseline(baseline_rows(drift_type, version, baseline, as_of))
+            made[drift_type, version] = own.of_baseline(
+                baseline_rows(drift_type, version, baseline, as_of)
+            )
         return made[drift_type, version]
 
     return rows

@@ -1,4 +1,6 @@
-"""Partial values of custom metrics: what an hour keeps of an aggregate, so that hours merge to any coarser window."""
+"""Partial values of custom metrics: what an hour keeps of an aggregate, so that hours merge to any
+coarser window.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +21,12 @@ MERGES: dict[str, Callable[[float, float], float]] = {
 
 
 def merge_partials(a: Partials, b: Partials) -> dict[str, float | None]:
-    """The partials of both sets of rows together, each merged as the last word of its id says (`….sum`).
+    """The partials of both sets of rows together, each merged as the last word of its id says
+    (`….sum`).
 
-    None is SQL's NULL: no row had a value; the other side's value stands. A partial that one side does not know (its
-    hours were computed before the metric was defined so) is left out: half a sum is no sum, and the metric is NULL.
+    None is SQL's NULL: no row had a value; the other side's value stands. A partial that one side
+    does not know (its hours were computed before the metric was defined so) is left out: half a sum
+    is no sum, and the metric is NULL.
 
     Raises:
         KeyError: an id does not end in one of `MERGES`.
@@ -30,12 +34,18 @@ def merge_partials(a: Partials, b: Partials) -> dict[str, float | None]:
     return {key: _merged(MERGES[key.rpartition(".")[2]], a[key], b[key]) for key in a if key in b}
 
 
-def _merged(merge: Callable[[float, float], float], a: float | None, b: float | None) -> float | None:
+def _merged(
+    merge: Callable[[float, float], float], a: float | None, b: float | None
+) -> float | None:
     if a is None or b is None:
         return b if a is None else a
     return merge(a, b)
 
 
-def as_partials(stored: Mapping[str, float | None] | Iterable[tuple[str, float | None]] | None) -> Partials:
-    """A map column's value as partials, however Arrow gives it back: a mapping, pairs, or nothing."""
+def as_partials(
+    stored: Mapping[str, float | None] | Iterable[tuple[str, float | None]] | None,
+) -> Partials:
+    """A map column's value as partials, however Arrow gives it back: a mapping, pairs, or
+    nothing.
+    """
     return dict(stored or ())

@@ -1,4 +1,6 @@
-"""The configuration that the metrics are computed under: recorded where it is another than the last."""
+"""The configuration that the metrics are computed under: recorded where it is another than the
+last.
+"""
 
 import datetime as dt
 import json
@@ -18,11 +20,13 @@ from lakehouse.tables.declaration import SQL_TYPES
 
 
 def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
-    """The configuration of the settings; put on record, under the next version, where it is not the newest there.
+    """The configuration of the settings; put on record, under the next version, where it is not the
+    newest there.
 
     Args:
         lakehouse: whose settings and records are compared.
-        champion: the baseline of the model in production, which a first configuration takes its bins from.
+        champion: the baseline of the model in production, which a first configuration takes its
+            bins from.
     """
     last = _newest(lakehouse)
     specs = specs_of(lakehouse.model)
@@ -31,7 +35,10 @@ def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
         return last
     monitor = Monitor((last.version if last else 0) + 1, configuration, {})
     if lakehouse.model.metrics.baseline_table:
-        monitor = replace(monitor, baseline=_fixed_baseline(lakehouse, lakehouse.model.metrics.baseline_table, monitor))
+        monitor = replace(
+            monitor,
+            baseline=_fixed_baseline(lakehouse, lakehouse.model.metrics.baseline_table, monitor),
+        )
     row = {
         "monitor_version": monitor.version,
         "configuration": configuration,
@@ -52,7 +59,9 @@ def _newest(lakehouse: Lakehouse) -> Monitor | None:
 
 
 def _fixed_baseline(lakehouse: Lakehouse, name: str, monitor: Monitor) -> Baseline:
-    """The profile of the monitored columns that the fixed baseline table has, each part of it profiled by itself."""
+    """The profile of the monitored columns that the fixed baseline table has, each part of it
+    profiled by itself.
+    """
     rows = _table(lakehouse, name)
     specs = tuple(spec for spec in specs_of(lakehouse.model) if spec.name in rows.columns)
     if not specs:
@@ -70,5 +79,6 @@ def _table(lakehouse: Lakehouse, name: str) -> DataFrame:
         return lakehouse.spark.read.format("delta").load(own.get(name, name))
     except AnalysisException as error:
         raise ConfigurationError(
-            f"metrics.baseline_table: {name} is not a Delta table ({error}); write `layer.table` or a path"
+            f"metrics.baseline_table: {name} is not a Delta table ({error}); write `layer.table` "
+            "or a path"
         ) from error

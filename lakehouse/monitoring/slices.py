@@ -7,7 +7,13 @@ from pyspark.sql.types import StructType
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.monitoring.custom import expressions as sql
-from lakehouse.monitoring.custom.analysis import check_values, probe, understood, unlogged, without_aggregates
+from lakehouse.monitoring.custom.analysis import (
+    check_values,
+    probe,
+    understood,
+    unlogged,
+    without_aggregates,
+)
 from lakehouse.monitoring.custom.template import Refusal
 
 _FEW_VALUED = ("string", "boolean", "int", "bigint")
@@ -36,5 +42,8 @@ def _check(spark: SparkSession, text: str, rows: StructType) -> None:
         sql.check_shape(tree, rows.names, aggregates=False)
     kind, _ = understood(frame, text, tree, without_aggregates)
     if kind.simpleString() not in _FEW_VALUED:
-        raise Refusal(f"is a {kind.simpleString()}; write a predicate such as `x > 5`, or a column of few values")
+        raise Refusal(
+            f"is a {kind.simpleString()}; write a predicate such as `x > 5`, or a column of few "
+            "values"
+        )
     check_values(frame, [text])

@@ -30,7 +30,9 @@ from lakehouse.settings.reserved import PREDICTION
 from lakehouse.tables import Catalog
 
 LABEL = "label"
-UNRETRAINED = "_unretrained"  # what the first model would have predicted; no model's column begins so
+UNRETRAINED = (
+    "_unretrained"  # what the first model would have predicted; no model's column begins so
+)
 SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
 
 
@@ -43,7 +45,8 @@ class Profiling:
         edges: bin edges of the numeric ones.
         label: name of the label column.
         problem: what is predicted.
-        trained_spans: for each version, the event times of the first and the last row that it was trained on.
+        trained_spans: for each version, the event times of the first and the last row that it was
+            trained on.
         call_bins: for each version with a policy record, how its calls are binned by difficulty.
     """
 
@@ -57,7 +60,10 @@ class Profiling:
 
 def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
     """The monitored columns: features and other readings, and what is predicted of them."""
-    kinds = {name: model.readings.columns[name].type for name in (*model.predictions.features, *model.metrics.columns)}
+    kinds = {
+        name: model.readings.columns[name].type
+        for name in (*model.predictions.features, *model.metrics.columns)
+    }
     readings = [
         ColumnSpec(name, kind, "categorical" if kind in ("string", "boolean") else "numeric")
         for name, kind in kinds.items()
@@ -66,12 +72,16 @@ def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 
 
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
-    """One frame of what can touch a window: new predictions by their event time, new labels by their key."""
+    """One frame of what can touch a window: new predictions by their event time, new labels by
+    their key.
+    """
     new_predictions = predictions.select(
         F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
     )
     return new_predictions.unionByName(
-        labels.select(F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment"))
+        labels.select(
+            F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment")
+        )
     )
 
 
@@ -85,7 +95,9 @@ def window_start(time: str, width: dt.timedelta) -> Column:
 def primary_rows(
     predictions: DataFrame, labels: DataFrame, readings: DataFrame | None, model: ModelSettings
 ) -> DataFrame:
-    """Predictions with the label and its time (null where none came) and, if given, all columns of their readings."""
+    """Predictions with the label and its time (null where none came) and, if given, all columns of
+    their readings.
+    """
     told = labels.select(model.key, model.labels.label, model.labels.time)
     if readings is not None:
         others = [name for name in model.readings.columns if name not in predictions.columns]
@@ -108,7 +120,9 @@ def is_wide(model: ModelSettings) -> bool:
 
 def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str]) -> DataFrame:
     """The primary rows, once for each segment that they are in, with the columns of SEGMENT."""
-    parts = primary.select("*", F.explode(_slices(slices)).alias("_slice"))  # no model's column begins so
+    parts = primary.select(
+        "*", F.explode(_slices(slices)).alias("_slice")
+    )  # no model's column begins so
     return parts.select(
         *primary.columns,
         window_start(model.event_time, model.metrics.base_window).alias("_window"),
@@ -118,8 +132,11 @@ def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str])
     )
 
 
-def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType) -> DataFrame:
-    """The facts of each base window × version × slice among the rows, in the columns of `schema`; custom ones are not.
+def facts_of_windows(
+    rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType
+) -> DataFrame:
+    """The facts of each base window × version × slice among the rows, in the columns of `schema`;
+    custom ones are not.
 
     Args:
         rows: whole base windows of `in_segments`.
@@ -143,13 +160,20 @@ def facts_of_windows(rows: DataFrame, model: ModelSettings, profiling: Profiling
 
 def _probability(label: str) -> Column:
     """Of a class; 0 by a version that did not know it."""
-    return F.when(F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0)))
+    return F.when(
+        F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0))
+    )
 
 
 def _slices(expressions: Iterable[str]) -> Column:
     """The slices that a row is in: the whole table, and of each expression the one of its value."""
-    whole = F.struct(F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value"))
-    parts = [F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value")) for each in expressions]
+    whole = F.struct(
+        F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value")
+    )
+    parts = [
+        F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value"))
+        for each in expressions
+    ]
     return F.array(whole, *parts)
 
 
@@ -157,7 +181,9 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
     arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
     def profile(rows: pa.Table) -> pa.Table:
-        ordered = rows.sort_by("_key")  # the same sums to the last digit, however the rows were partitioned
+        ordered = rows.sort_by(
+            "_key"
+        )  # the same sums to the last digit, however the rows were partitioned
         return pa.Table.from_pylist([_facts_of(ordered, profiling).to_row()], arrow_schema)
 
     return profile
@@ -175,8 +201,12 @@ def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     )
 
 
-def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[int, tuple[int, int]]:
-    """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained on."""
+def _by_difficulty(
+    rows: pa.Table, version: str, profiling: Profiling
+) -> dict[int, tuple[int, int]]:
+    """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained
+    on.
+    """
     bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
         return {}
@@ -188,7 +218,9 @@ def _by_difficulty(rows: pa.Table, version: str, profiling: Profiling) -> dict[i
     calls, labels = calls[known], labels[known]
     places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(calls))
     labelled, wrong = np.bincount(places), np.bincount(places, ~problem.is_right(calls, labels))
-    return {int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)}
+    return {
+        int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)
+    }
 
 
 def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
@@ -199,10 +231,15 @@ def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
 
 
 def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
-    problem, others = profiling.problem, rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None
+    problem, others = (
+        profiling.problem,
+        rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None,
+    )
     if isinstance(problem, Regression):
         values = (rows[PREDICTION].to_pylist(), rows[profiling.label].to_pylist())
-        return RegressionFacts.of(*values, problem.tolerance, None if others is None else others.to_pylist())
+        return RegressionFacts.of(
+            *values, problem.tolerance, None if others is None else others.to_pylist()
+        )
     names = [f"_p{n}" for n in range(len(problem.classes))]
     return QualityFacts.of(
         rows[PREDICTION],
@@ -229,12 +266,19 @@ def profiles_of(
     edges: Mapping[str, tuple[float, ...]],
     kept: int = WINDOW_VALUES,
 ) -> dict[str, ColumnProfile]:
-    """The profile of each monitored column that the rows have; arguments as for `ColumnProfile.of`."""
+    """The profile of each monitored column that the rows have; arguments as for
+    `ColumnProfile.of`.
+    """
     present = [spec for spec in specs if spec.name in rows.column_names]
-    return {spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept) for spec in present}
+    return {
+        spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept)
+        for spec in present
+    }
 
 
-def profiled_parts(rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mapping[str, tuple[float, ...]]) -> DataFrame:
+def profiled_parts(
+    rows: DataFrame, specs: tuple[ColumnSpec, ...], edges: Mapping[str, tuple[float, ...]]
+) -> DataFrame:
     """The profile of each batch of the rows, as a JSON document in the column `document`."""
 
     def profile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,6 @@
-"""The additive facts of windows: base windows, versions and parts of a table merge to any coarser window."""
+"""The additive facts of windows: base windows, versions and parts of a table merge to any coarser
+window.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,9 @@ ALL_VERSIONS = "*"
 
 
 class Segment(NamedTuple):
-    """Whose rows a window's facts are of: a version's, and of these a slice's; the whole table where it has no key."""
+    """Whose rows a window's facts are of: a version's, and of these a slice's; the whole table
+    where it has no key.
+    """
 
     version: str
     slice_key: str | None = None
@@ -33,8 +37,8 @@ class WindowFacts:
         quality: counts and sums of predictions against labels.
         columns: the profile of each monitored column.
         custom: what custom metrics are computed from.
-        by_difficulty: by call and difficulty bin of the version, labelled rows that it was not trained on, and how many
-            of them it got wrong; of the whole table alone.
+        by_difficulty: by call and difficulty bin of the version, labelled rows that it was not
+            trained on, and how many of them it got wrong; of the whole table alone.
     """
 
     start: dt.datetime
@@ -89,7 +93,10 @@ class WindowFacts:
             quality=quality_from_row(row["quality"]),
             columns={profile.spec.name: profile for profile in profiles},
             custom=as_partials(row["custom"]),
-            by_difficulty={each["bin"]: (each["labelled"], each["wrong"]) for each in row["by_difficulty"] or ()},
+            by_difficulty={
+                each["bin"]: (each["labelled"], each["wrong"])
+                for each in row["by_difficulty"] or ()
+            },
         )
 
 
@@ -105,14 +112,20 @@ def _summed(parts: Iterable[Mapping[int, tuple[int, int]]]) -> dict[int, tuple[i
 Facts = Mapping[tuple[Window, Segment], WindowFacts]
 
 
-def rolled_up(parts: Iterable[WindowFacts], granularity: Granularity) -> dict[tuple[Window, Segment], WindowFacts]:
-    """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of each slice."""
+def rolled_up(
+    parts: Iterable[WindowFacts], granularity: Granularity
+) -> dict[tuple[Window, Segment], WindowFacts]:
+    """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of
+    each slice.
+    """
     by_segment: dict[tuple[Window, Segment], list[WindowFacts]] = {}
     for part in sorted(parts, key=lambda each: (each.start, int(each.segment.version))):
         by_segment.setdefault((granularity.window(part.start), part.segment), []).append(part)
     merged = {key: first.merge(*others) for key, (first, *others) in by_segment.items()}
     by_slice: dict[tuple[Window, Segment], list[WindowFacts]] = {}
-    for (window, segment), facts in sorted(merged.items(), key=lambda item: (item[0][0], int(item[0][1].version))):
+    for (window, segment), facts in sorted(
+        merged.items(), key=lambda item: (item[0][0], int(item[0][1].version))
+    ):
         by_slice.setdefault((window, segment._replace(version=ALL_VERSIONS)), []).append(facts)
     return merged | {key: first.merge(*others) for key, (first, *others) in by_slice.items()}
 
@@ -126,14 +139,17 @@ def with_partials(
 
 @dataclass(frozen=True)
 class Scope:
-    """The windows of one granularity that a computation writes, and the base windows that it needs for that.
+    """The windows of one granularity that a computation writes, and the base windows that it needs
+    for that.
 
-    Rows are overwritten by the day in which their window starts, so windows that share a touched one's day go with it.
+    Rows are overwritten by the day in which their window starts, so windows that share a touched
+    one's day go with it.
 
     Attributes:
         granularity: the width of the windows.
         profile_dates: days whose windows get new profile rows.
-        drift_dates: days whose windows get new drift rows: a touched window changes the next one's drift, too.
+        drift_dates: days whose windows get new drift rows: a touched window changes the next one's
+            drift, too.
         fact_dates: days whose base windows must be known.
     """
 
@@ -149,13 +165,17 @@ class Scope:
         touched: Iterable[dt.datetime],
         newly_final: tuple[dt.datetime, dt.datetime] | None,
     ) -> "Scope":
-        """The scope of touched moments, and of windows that end in the span (start not in it): these become final."""
+        """The scope of touched moments, and of windows that end in the span (start not in it):
+        these become final.
+        """
         windows = {granularity.window(moment) for moment in touched}
         windows_after = {granularity.after(window) for window in windows}
         if newly_final:
             windows |= set(granularity.ending_in(*newly_final))
         drifting = windows | windows_after
-        written = {each for window in drifting for each in granularity.starting_on(window.start.date())}
+        written = {
+            each for window in drifting for each in granularity.starting_on(window.start.date())
+        }
         needed = written | {granularity.before(window) for window in written}
         return cls(
             granularity,

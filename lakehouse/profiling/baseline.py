@@ -1,4 +1,6 @@
-"""A baseline: the profiles of a table's columns, as a document that outlives the rows (see docs/profile-format.md)."""
+"""A baseline: the profiles of a table's columns, as a document that outlives the rows (see
+docs/profile-format.md).
+"""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -26,30 +28,39 @@ def from_document(document: Any) -> dict[str, ColumnProfile]:
         ConfigurationError: The document is of another format, or lacks what its format has.
     """
     if not isinstance(document, Mapping) or "format" not in document:
-        raise ConfigurationError('A baseline is an object with "format" and "columns": write what to_document gives.')
+        raise ConfigurationError(
+            'A baseline is an object with "format" and "columns": write what to_document gives.'
+        )
     if document["format"] not in _READ:
         raise ConfigurationError(
-            f"The baseline is of format {document['format']!r}, which this version cannot read: it reads formats "
+            f"The baseline is of format {document['format']!r}, which this version cannot read: it "
+            "reads formats "
             f"up to {FORMAT}. Profile the rows again, or use the version that wrote it."
         )
     try:
         profiles = [ColumnProfile.from_json(column) for column in document["columns"]]
     except KeyError as missing:
-        raise ConfigurationError(f"The baseline lacks {missing}: it is damaged or was not written whole.") from None
+        raise ConfigurationError(
+            f"The baseline lacks {missing}: it is damaged or was not written whole."
+        ) from None
     except (TypeError, ValueError) as wrong:
         raise ConfigurationError(f"The baseline cannot be read: {wrong}") from None
     return {profile.spec.name: profile for profile in profiles}
 
 
 def merged(a: Baseline, b: Baseline) -> dict[str, ColumnProfile]:
-    """The baseline of both tables' rows, in the bins of the first one; a column that one alone has stays as it is.
+    """The baseline of both tables' rows, in the bins of the first one; a column that one alone has
+    stays as it is.
 
-    Where the second one counts in other bins, its counts there come from its sketch (see ColumnProfile.rebinned).
+    Where the second one counts in other bins, its counts there come from its sketch (see
+    ColumnProfile.rebinned).
 
     Raises:
         ValueError: A column is of another type or kind in the second one.
     """
-    both = {name: _merged(profile, b[name]) if name in b else profile for name, profile in a.items()}
+    both = {
+        name: _merged(profile, b[name]) if name in b else profile for name, profile in a.items()
+    }
     return {**both, **{name: profile for name, profile in b.items() if name not in a}}
 
 

@@ -1,4 +1,6 @@
-"""Histogram bins from a baseline's quantiles, open at both ends so that no value can fall outside."""
+"""Histogram bins from a baseline's quantiles, open at both ends so that no value can fall
+outside.
+"""
 
 import numpy as np
 
@@ -6,10 +8,11 @@ import numpy as np
 def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
     """The inner edges of bins that hold equal shares of the baseline: n edges make n + 1 bins.
 
-    Bin i holds edges[i-1] < x <= edges[i]; the first bin reaches down to minus infinity, the last up to infinity.
-    Only finite values count. Equal quantiles are one edge. Where the lowest edge is the minimum itself, an edge
-    just under it gives values below the baseline's range a bin of their own (so there can be one bin more than asked
-    for), and where all distinct values fit into the bins each value has its own: a constant has three bins.
+    Bin i holds edges[i-1] < x <= edges[i]; the first bin reaches down to minus infinity, the last
+    up to infinity. Only finite values count. Equal quantiles are one edge. Where the lowest edge is
+    the minimum itself, an edge just under it gives values below the baseline's range a bin of their
+    own (so there can be one bin more than asked for), and where all distinct values fit into the
+    bins each value has its own: a constant has three bins.
 
     Returns:
         Strictly increasing edges; none where there is no finite value.
@@ -25,7 +28,9 @@ def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
     distinct = np.unique(finite)
     if len(distinct) > n_bins - 2:
         # The inverted CDF returns values that occurred, so that an edge never splits equal values.
-        distinct = np.unique(np.quantile(finite, np.arange(1, n_bins) / n_bins, method="inverted_cdf"))
+        distinct = np.unique(
+            np.quantile(finite, np.arange(1, n_bins) / n_bins, method="inverted_cdf")
+        )
     with np.errstate(over="ignore"):  # nothing is below the least double
         below = np.nextafter(finite[0], -np.inf)
     if distinct[0] == finite[0] and np.isfinite(below):
@@ -34,12 +39,16 @@ def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
 
 
 def bin_counts(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """How many finite values each bin of `quantile_edges` holds (int64, one more than there are edges)."""
+    """How many finite values each bin of `quantile_edges` holds (int64, one more than there are
+    edges).
+    """
     return sorted_bin_counts(np.sort(_finite(values)), edges)
 
 
 def sorted_bin_counts(finite: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """`bin_counts` of finite values that are sorted already: one look-up per edge instead of one per value."""
+    """`bin_counts` of finite values that are sorted already: one look-up per edge instead of one
+    per value.
+    """
     up_to_edge = np.searchsorted(finite, np.asarray(edges, dtype=np.float64), side="right")
     return np.diff(up_to_edge, prepend=0, append=len(finite)).astype(np.int64)
 

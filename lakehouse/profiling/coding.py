@@ -18,7 +18,8 @@ class Coded(NamedTuple):
     """Values as numbers of their texts.
 
     Attributes:
-        codes: For each value the place of its text (columns.text_of) in `texts`; -1 where it is missing.
+        codes: For each value the place of its text (columns.text_of) in `texts`; -1 where it is
+            missing.
         texts: Each text once.
     """
 
@@ -26,7 +27,9 @@ class Coded(NamedTuple):
     texts: tuple[str, ...]
 
     def places_in(self, texts: Sequence[str]) -> np.ndarray:
-        """For each value the place of its text in other texts; -1 where it is missing or not among them."""
+        """For each value the place of its text in other texts; -1 where it is missing or not among
+        them.
+        """
         places = {text: place for place, text in enumerate(texts)}
         # The last one is what the code -1 of a missing value points to.
         return np.array([*(places.get(text, -1) for text in self.texts), -1])[self.codes]
@@ -34,14 +37,17 @@ class Coded(NamedTuple):
 
 def coded(values: Values) -> Coded:
     """The values' codes, with one text for values that are written alike (1, 1.0 and "1")."""
-    codes, distinct = _arrow_codes(values) if isinstance(values, pa.Array | pa.ChunkedArray) else _codes(values)
+    codes, distinct = (
+        _arrow_codes(values) if isinstance(values, pa.Array | pa.ChunkedArray) else _codes(values)
+    )
     own = [text_of(value) for value in distinct]
     texts = tuple(dict.fromkeys(own))
     return Coded(Coded(codes, tuple(own)).places_in(texts), texts)
 
 
 def _codes(values: Sequence[Any] | np.ndarray | pd.Series) -> tuple[np.ndarray, Sequence[Any]]:
-    # A list's numbers would become floats where one is missing, and whole numbers above 2**53 others.
+    # A list's numbers would become floats where one is missing, and whole numbers above 2**53
+    # others.
     typed = isinstance(values, np.ndarray | pd.Series)
     return pd.factorize(pd.Series(values, dtype=None if typed else object))
 
@@ -51,4 +57,6 @@ def _arrow_codes(values: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, Sequen
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), None, cells)
     encoded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
+        np.int64
+    ), encoded.dictionary.to_pylist()

@@ -14,7 +14,9 @@ Kind = Literal["numeric", "categorical"]
 Cells: TypeAlias = pd.Series | pa.Array | pa.ChunkedArray
 
 MAX_ITEMS = 10_000
-"""A column with more distinct values than this is not categorical: its values are no longer counted one by one."""
+"""A column with more distinct values than this is not categorical: its values are no longer counted
+one by one.
+"""
 
 ARROW_TYPES = {
     "double": pa.float64(),
@@ -41,12 +43,17 @@ class ColumnSpec:
     def __post_init__(self) -> None:
         if self.data_type not in get_args(DataType):
             raise ValueError(
-                f"Column {self.name!r}: write a data_type of {get_args(DataType)}, not {self.data_type!r}."
+                f"Column {self.name!r}: write a data_type of {get_args(DataType)}, not "
+                f"{self.data_type!r}."
             )
         if self.kind not in get_args(Kind):
-            raise ValueError(f"Column {self.name!r}: write a kind of {get_args(Kind)}, not {self.kind!r}.")
+            raise ValueError(
+                f"Column {self.name!r}: write a kind of {get_args(Kind)}, not {self.kind!r}."
+            )
         if self.is_text and self.kind == "numeric":
-            raise ValueError(f"Column {self.name!r} is a string: write categorical, it cannot be numeric.")
+            raise ValueError(
+                f"Column {self.name!r} is a string: write categorical, it cannot be numeric."
+            )
 
     @property
     def is_text(self) -> bool:
@@ -62,13 +69,18 @@ class ColumnSpec:
 def read_column(values: Cells, data_type: DataType) -> pa.Array:
     """The cells as one Arrow array of the declared type, nulls among them.
 
-    NaN is a value of a double column and a null of every other type. pandas writes a null of a plain float Series
-    as NaN too, so where the two must be told apart pass an Arrow array or a nullable Series.
+    NaN is a value of a double column and a null of every other type. pandas writes a null of a
+    plain float Series as NaN too, so where the two must be told apart pass an Arrow array or a
+    nullable Series.
 
     Raises:
         ValueError: A cell that the declared type cannot hold (pyarrow's ArrowInvalid).
     """
-    cells = values if isinstance(values, pa.Array | pa.ChunkedArray) else _from_pandas(values, data_type)
+    cells = (
+        values
+        if isinstance(values, pa.Array | pa.ChunkedArray)
+        else _from_pandas(values, data_type)
+    )
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
     # Nanoseconds are finer than Spark's timestamps: they are cut, not refused.
@@ -81,8 +93,12 @@ def numbers_of(cells: pa.Array) -> np.ndarray:
 
 
 def raw_numbers_of(cells: pa.Array) -> np.ndarray:
-    """Non-null cells as numbers that lose nothing: booleans as such, timestamps as epoch microseconds."""
-    return (cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells).to_numpy(zero_copy_only=False)
+    """Non-null cells as numbers that lose nothing: booleans as such, timestamps as epoch
+    microseconds.
+    """
+    return (cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells).to_numpy(
+        zero_copy_only=False
+    )
 
 
 def as_doubles(raw: np.ndarray, data_type: pa.DataType) -> np.ndarray:
@@ -96,7 +112,9 @@ def counted(cells: pa.Array) -> pa.StructArray:
 
 
 def items_of(counts: pa.StructArray) -> dict[str, int] | None:
-    """How often each counted value occurs, by its text; None where there are more than MAX_ITEMS values."""
+    """How often each counted value occurs, by its text; None where there are more than MAX_ITEMS
+    values.
+    """
     if len(counts) > MAX_ITEMS:
         return None
     items: Counter[str] = Counter()

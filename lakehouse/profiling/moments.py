@@ -13,9 +13,10 @@ HEADROOM = 2.0**64
 class Moments:
     """Number of values, their mean, and the sum of their squared distances from it (`m2`).
 
-    Merging follows Chan, Golub & LeVeque, "Algorithms for computing the sample variance" (1983), which stays exact
-    to rounding where the mean is large against the spread; sums of squares do not. What a double cannot hold of the
-    mean is kept in `mean_rest`, or the rounding of many merged means would reach the spread.
+    Merging follows Chan, Golub & LeVeque, "Algorithms for computing the sample variance" (1983),
+    which stays exact to rounding where the mean is large against the spread; sums of squares do
+    not. What a double cannot hold of the mean is kept in `mean_rest`, or the rounding of many
+    merged means would reach the spread.
     """
 
     n: int = 0
@@ -25,7 +26,9 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Moments":
-        """The moments of finite values, in two passes; `m2` is infinite where a double cannot hold it."""
+        """The moments of finite values, in two passes; `m2` is infinite where a double cannot hold
+        it.
+        """
         if not len(values):
             return cls()
         n, least, greatest = len(values), float(values.min()), float(values.max())
@@ -57,7 +60,8 @@ class Moments:
 
     @property
     def stddev(self) -> float | None:
-        """The sample standard deviation (n - 1), as Spark's `stddev`; None for fewer than two values.
+        """The sample standard deviation (n - 1), as Spark's `stddev`; None for fewer than two
+        values.
 
         Infinite where the squared deviations are too large for a double.
         """

@@ -1,4 +1,6 @@
-"""The additive facts of one column: an hour's, a week's or a model's training data's, all by the same code."""
+"""The additive facts of one column: an hour's, a week's or a model's training data's, all by the
+same code.
+"""
 
 import base64
 import math
@@ -32,7 +34,8 @@ Fact = TypeVar("Fact")
 class ColumnProfile:
     """What is known of one column's values; profiles of parts merge to the profile of the whole.
 
-    Grain: one column of any set of rows. Columns of type string have lengths (in characters) and no numbers; all
+    Grain: one column of any set of rows. Columns of type string have lengths (in characters) and no
+    numbers; all
     others have numbers (booleans as 0 and 1, timestamps as epoch seconds) and no lengths.
 
     Attributes:
@@ -44,10 +47,12 @@ class ColumnProfile:
         moments: Count, mean and squared deviations of the finite values.
         min: Smallest finite value.
         max: Largest finite value.
-        bin_edges: Edges of the baseline's bins (see bins.quantile_edges); None where not asked for or categorical.
+        bin_edges: Edges of the baseline's bins (see bins.quantile_edges); None where not asked for
+            or categorical.
         bin_counts: Finite values per bin.
-        items: How often each value occurs, by its text, in categorical columns; None in numeric ones, and None for
-            good once more than MAX_ITEMS values were seen, whatever the order of merging.
+        items: How often each value occurs, by its text, in categorical columns; None in numeric
+            ones, and None for good once more than MAX_ITEMS values were seen, whatever the order of
+            merging.
         quantile_sketch: Serialized summary of the finite values.
         distinct_sketch: Serialized theta sketch of the non-null values.
         min_length: Characters of the shortest text.
@@ -74,9 +79,14 @@ class ColumnProfile:
 
     @classmethod
     def of(
-        cls, values: Cells, spec: ColumnSpec, edges: tuple[float, ...] | None = None, kept: int = WINDOW_VALUES
+        cls,
+        values: Cells,
+        spec: ColumnSpec,
+        edges: tuple[float, ...] | None = None,
+        kept: int = WINDOW_VALUES,
     ) -> "ColumnProfile":
-        """The profile of a column's cells, with counts in the bins of `edges` where the column is numeric.
+        """The profile of a column's cells, with counts in the bins of `edges` where the column is
+        numeric.
 
         Args:
             values: the cells.
@@ -109,7 +119,9 @@ class ColumnProfile:
 
     @property
     def distinct_count(self) -> int:
-        """Distinct non-null values: exact up to 4096 of them, with a standard error of 1.6 % beyond."""
+        """Distinct non-null values: exact up to 4096 of them, with a standard error of 1.6 %
+        beyond.
+        """
         return min(distinct_count(self.distinct_sketch), self.count)
 
     @property
@@ -131,7 +143,9 @@ class ColumnProfile:
         """
         for other in others:
             if self.spec != other.spec:
-                raise ValueError(f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}.")
+                raise ValueError(
+                    f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}."
+                )
         parts = [each for each in (self, *others) if each.rows]
         if len(parts) < 2:
             return parts[0] if parts else self
@@ -154,16 +168,19 @@ class ColumnProfile:
         )
 
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
-        """The profile with its finite values counted in other bins, as its quantile sketch knows them.
+        """The profile with its finite values counted in other bins, as its quantile sketch knows
+        them.
 
-        Exact where the sketch is; beyond, values of a bucket that an edge lies in are shared out evenly.
+        Exact where the sketch is; beyond, values of a bucket that an edge lies in are shared out
+        evenly.
 
         Raises:
             ValueError: The column is categorical, which has no bins.
         """
         if self.spec.is_categorical or self.quantile_sketch is None:
             raise ValueError(
-                f"Column {self.spec.name!r} is categorical: its values are counted one by one, not in bins."
+                f"Column {self.spec.name!r} is categorical: its values are counted one by one, not "
+                "in bins."
             )
         inner = _floats(edges)
         if inner == self.bin_edges:
@@ -188,11 +205,21 @@ class ColumnProfile:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "ColumnProfile":
-        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy, and leaves other fields."""
+        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy, and
+        leaves other fields.
+        """
         spec = ColumnSpec(row["name"], row["data_type"], row["kind"])
         moments = Moments(*(row[name] for name in ("num_finite", "mean", "mean_rest", "m2")))
-        facts = {each.name: row[each.name] for each in fields(cls) if each.name not in ("spec", "moments")}
-        containers: dict[str, Callable[[Any], Any]] = {"bin_edges": _floats, "bin_counts": _integers, "items": dict}
+        facts = {
+            each.name: row[each.name]
+            for each in fields(cls)
+            if each.name not in ("spec", "moments")
+        }
+        containers: dict[str, Callable[[Any], Any]] = {
+            "bin_edges": _floats,
+            "bin_counts": _integers,
+            "items": dict,
+        }
         for name, container in {**containers, **dict.fromkeys(SKETCHES, bytes)}.items():
             facts[name] = _where_given(container, facts[name])
         return cls(spec=spec, moments=moments, **facts)
@@ -214,9 +241,10 @@ class ColumnProfile:
 def statistics_of(profile: ColumnProfile) -> dict[str, Any]:
     """The columns of `profile_metrics` that describe one column, by name.
 
-    A statistic that does not apply to the column's type, or that has no value to be computed from, is None. Shares
-    are in percent of all rows, nulls included; `stddev` is the sample's (n - 1); `quantiles` are 1000 and `median` is
-    their element 500, with the error of the sketch (see sketches.quantiles).
+    A statistic that does not apply to the column's type, or that has no value to be computed from,
+    is None. Shares are in percent of all rows, nulls included; `stddev` is the sample's (n - 1);
+    `quantiles` are 1000 and `median` is their element 500, with the error of the sketch (see
+    sketches.quantiles).
     """
     distinct = profile.distinct_count
     return {
@@ -267,7 +295,8 @@ def _frequent_items(profile: ColumnProfile) -> list[dict[str, Any]] | None:
 def _merged_bins(parts: Sequence[ColumnProfile]) -> tuple[int, ...] | None:
     if any(each.bin_edges != parts[0].bin_edges for each in parts):
         raise ValueError(
-            f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be merged: profile all "
+            f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be "
+            "merged: profile all "
             "with the same edges, those of one baseline."
         )
     counts = [each.bin_counts for each in parts if each.bin_counts is not None]

@@ -1,6 +1,8 @@
-"""Mergeable summaries of many values: quantiles (a histogram of values), distinct counts (theta, Apache DataSketches).
+"""Mergeable summaries of many values: quantiles (a histogram of values), distinct counts (theta,
+Apache DataSketches).
 
-Both depend on the values alone: the same values give the same bytes, in whatever order and split they come.
+Both depend on the values alone: the same values give the same bytes, in whatever order and split
+they come.
 """
 
 from collections import deque
@@ -14,13 +16,17 @@ from lakehouse.profiling.hashing import with_least_hashes
 from lakehouse.profiling.value_histogram import ValueHistogram, is_value_histogram
 
 WINDOW_VALUES = 2048
-"""Of a window, up to this many distinct values are kept as they are; beyond, evenly within at most so many buckets."""
+"""Of a window, up to this many distinct values are kept as they are; beyond, evenly within at most
+so many buckets.
+"""
 
 BASELINE_VALUES = 16_384
 """The same of a baseline, which there are few of."""
 
 REPRESENTATIVES = 4096
-"""Values that stand for more of them than a baseline keeps; that adds 0.012 % to the error of ranks."""
+"""Values that stand for more of them than a baseline keeps; that adds 0.012 % to the error of
+ranks.
+"""
 
 THETA_LG_K = 12
 """Up to 2**12 distinct values are counted exactly; beyond, the standard error is 1.6 %."""
@@ -57,8 +63,8 @@ def weighted_values(sketch: bytes) -> tuple[np.ndarray, np.ndarray]:
 def representatives(sketch: bytes) -> np.ndarray:
     """Ascending values that each stand for an equal share of the data; none for an empty summary.
 
-    Up to BASELINE_VALUES values there is one for each, beyond there are REPRESENTATIVES. Kept for the summaries read
-    last, since a baseline is compared with every window.
+    Up to BASELINE_VALUES values there is one for each, beyond there are REPRESENTATIVES. Kept for
+    the summaries read last, since a baseline is compared with every window.
     """
     histogram = _opened(sketch)
     n = histogram.n
@@ -72,9 +78,10 @@ def representatives(sketch: bytes) -> np.ndarray:
 def quantiles(sketch: bytes, steps: int = 1000) -> np.ndarray:
     """The quantiles i/steps for i in 0..steps-1; empty where the summary is.
 
-    The inverted CDF, averaged where it steps (Hyndman & Fan 1996, type 2; numpy's `averaged_inverted_cdf`): a quantile
-    is a value that occurred, or the midpoint of two neighbours where exactly i/steps of the values lie under it. The
-    middle element so is the usual median, for an even number of values too.
+    The inverted CDF, averaged where it steps (Hyndman & Fan 1996, type 2; numpy's
+    `averaged_inverted_cdf`): a quantile is a value that occurred, or the midpoint of two neighbours
+    where exactly i/steps of the values lie under it. The middle element so is the usual median, for
+    an even number of values too.
     """
     histogram = _opened(sketch)
     if not histogram.n:
@@ -86,9 +93,11 @@ def quantiles(sketch: bytes, steps: int = 1000) -> np.ndarray:
 
 
 def counts_in_bins(sketch: bytes, n: int, edges: Sequence[float]) -> tuple[int, ...]:
-    """How many of a summary's n values are in each bin (see bins.quantile_edges): whole numbers that sum to n.
+    """How many of a summary's n values are in each bin (see bins.quantile_edges): whole numbers
+    that sum to n.
 
-    Exact where the summary is; beyond, values of a bucket that an edge lies in are taken to lie evenly in it.
+    Exact where the summary is; beyond, values of a bucket that an edge lies in are taken to lie
+    evenly in it.
     """
     up_to_edge = _opened(sketch).count_up_to(np.asarray(edges, dtype=np.float64))
     return tuple(np.diff(up_to_edge, prepend=0, append=n).tolist())
@@ -99,20 +108,27 @@ def _opened(sketch: bytes) -> ValueHistogram:
     """The histogram; of a release before 0.3 that of a KLL sketch's representatives."""
     if is_value_histogram(sketch):
         return ValueHistogram.from_bytes(sketch)
-    # Asked for by rank: the library's iterator (5.2) gives weight 1 to every value of a sketch whose lowest level is
-    # empty, which merged sketches' often is.
+    # Asked for by rank: the library's iterator (5.2) gives weight 1 to every value of a sketch
+    # whose lowest level is empty, which merged sketches' often is.
     kll = kll_doubles_sketch.deserialize(sketch)
-    values = np.array(kll.get_quantiles((np.arange(kll.n) + 0.5) / kll.n) if kll.n else [], dtype=np.float64)
+    values = np.array(
+        kll.get_quantiles((np.arange(kll.n) + 0.5) / kll.n) if kll.n else [], dtype=np.float64
+    )
     return ValueHistogram.of(values, BASELINE_VALUES)
 
 
 def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
     """A theta sketch of values; the same for any order, repetition or split of the same values.
 
-    Arrays of numbers (which should be distinct) take no loop over more values than the sketch keeps.
+    Arrays of numbers (which should be distinct) take no loop over more values than the sketch
+    keeps.
     """
     # One more than it keeps, which is the first that it does not: the sketch estimates by it.
-    kept = with_least_hashes(values, 2**THETA_LG_K + 1).tolist() if isinstance(values, np.ndarray) else values
+    kept = (
+        with_least_hashes(values, 2**THETA_LG_K + 1).tolist()
+        if isinstance(values, np.ndarray)
+        else values
+    )
     sketch = update_theta_sketch(THETA_LG_K)
     deque(map(sketch.update, kept), maxlen=0)
     # Trimmed to the k smallest hashes, which depend on the set alone.
@@ -121,7 +137,9 @@ def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
 
 
 def merged_distinct(*sketches: bytes) -> bytes:
-    """The sketch of the union of all sketches' values; one call costs a fraction of merging pair by pair."""
+    """The sketch of the union of all sketches' values; one call costs a fraction of merging pair by
+    pair.
+    """
     union = theta_union(THETA_LG_K)
     for sketch in sketches:
         union.update(compact_theta_sketch.deserialize(sketch))

@@ -1,10 +1,12 @@
-"""How often values occurred, on a grid that depends on the values alone: mergeable in any order, to the same bytes.
+"""How often values occurred, on a grid that depends on the values alone: mergeable in any order, to
+the same bytes.
 
-The grid is that of the doubles themselves. Their bits, read as whole numbers, rise with the values; a bucket of level L
-holds the doubles whose numbers agree but for the last L bits, and knows the least and the greatest of them. The level
-is the least at which no more buckets are in use than are allowed. Buckets of a level lie whole in those of the next
-one, so what is known of two sets of values tells what would be known of both together, exactly: neither the order nor
-the split of the values can be seen in it.
+The grid is that of the doubles themselves. Their bits, read as whole numbers, rise with the values;
+a bucket of level L holds the doubles whose numbers agree but for the last L bits, and knows the
+least and the greatest of them. The level is the least at which no more buckets are in use than are
+allowed. Buckets of a level lie whole in those of the next one, so what is known of two sets of
+values tells what would be known of both together, exactly: neither the order nor the split of the
+values can be seen in it.
 """
 
 from dataclasses import dataclass
@@ -51,13 +53,18 @@ class ValueHistogram:
 
     @classmethod
     def merged(cls, *parts: "ValueHistogram") -> "ValueHistogram":
-        """Of the values of all parts; as many buckets may be in use as in the part with the fewest."""
+        """Of the values of all parts; as many buckets may be in use as in the part with the
+        fewest.
+        """
         counts, least, greatest = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("counts", "least", "greatest")
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("counts", "least", "greatest")
         )
         order = np.argsort(least, kind="stable")
         level, allowed = max(part.level for part in parts), min(part.allowed for part in parts)
-        return cls(allowed, level, counts[order], least[order], greatest[order])._at(level)._fitted()
+        return (
+            cls(allowed, level, counts[order], least[order], greatest[order])._at(level)._fitted()
+        )
 
     @property
     def is_exact(self) -> bool:
@@ -77,8 +84,8 @@ class ValueHistogram:
     def order_statistics(self, places: np.ndarray) -> np.ndarray:
         """The values at these places of the sorted values, from 0.
 
-        Those of a bucket are taken to lie evenly between the least and the greatest, so a value is off by less than
-        they are apart: a share of 2**(level - 52) of the value at most.
+        Those of a bucket are taken to lie evenly between the least and the greatest, so a value is
+        off by less than they are apart: a share of 2**(level - 52) of the value at most.
         """
         bucket = np.searchsorted(self._up_to, places, side="right")
         within = places - (self._up_to[bucket] - self.counts[bucket])
@@ -87,24 +94,33 @@ class ValueHistogram:
 
     def count_up_to(self, edges: np.ndarray) -> np.ndarray:
         """How many values are at most each edge, those of a bucket taken to lie evenly."""
-        bucket = np.searchsorted(self._high, edges, side="right")  # the first that is not wholly up to the edge
+        bucket = np.searchsorted(
+            self._high, edges, side="right"
+        )  # the first that is not wholly up to the edge
         found = np.append(0, self._up_to)[bucket]
-        inside = np.flatnonzero((bucket < len(self.counts)) & (edges >= np.append(self._low, np.inf)[bucket]))
+        inside = np.flatnonzero(
+            (bucket < len(self.counts)) & (edges >= np.append(self._low, np.inf)[bucket])
+        )
         own = bucket[inside]
         share = (edges[inside] - self._low[own]) / (self._high[own] - self._low[own])
         found[inside] += np.floor(share * (self.counts[own] - 1)).astype(np.int64) + 1
         return found
 
     def to_bytes(self) -> bytes:
-        """As it is kept: a header, then of the buckets their counts, how far they are apart, and how wide they are."""
-        # Differences of 64-bit numbers may be too large for a sign; without one they are right, whatever wraps around.
+        """As it is kept: a header, then of the buckets their counts, how far they are apart, and
+        how wide they are.
+        """
+        # Differences of 64-bit numbers may be too large for a sign; without one they are right,
+        # whatever wraps around.
         gaps = np.diff(self.least, prepend=self.least[:1])
         parts = [part.view(np.uint64) for part in (self.counts, gaps, self.greatest - self.least)]
         widths = [_width(part) for part in parts]
         sizes = np.array([self.allowed, len(self.counts)], dtype="<u4").tobytes()
         header = _MAGIC + bytes([_FORMAT, self.level, *widths]) + sizes
         first = self.least[:1].astype("<i8").tobytes()
-        arrays = [part.astype(_WIDTHS[width]).tobytes() for part, width in zip(parts, widths, strict=True)]
+        arrays = [
+            part.astype(_WIDTHS[width]).tobytes() for part, width in zip(parts, widths, strict=True)
+        ]
         return b"".join([header.ljust(_HEADER, b"\0"), first, *arrays])
 
     @classmethod
@@ -128,11 +144,17 @@ class ValueHistogram:
         return cls(allowed, content[3], counts, least, least + spreads)
 
     def _fitted(self) -> "ValueHistogram":
-        """At the least level, from its own on, at which no more buckets are in use than are allowed."""
+        """At the least level, from its own on, at which no more buckets are in use than are
+        allowed.
+        """
         low, high = self.level, _LEVELS - 1
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if len(_starts(self.least >> middle)) <= self.allowed else (middle + 1, high)
+            low, high = (
+                (low, middle)
+                if len(_starts(self.least >> middle)) <= self.allowed
+                else (middle + 1, high)
+            )
         return self._at(low) if low > self.level else self
 
     def _at(self, level: int) -> "ValueHistogram":
@@ -140,7 +162,10 @@ class ValueHistogram:
         starts = _starts(self.least >> level)
         if not len(starts):
             return self
-        counts, greatest = np.add.reduceat(self.counts, starts), np.maximum.reduceat(self.greatest, starts)
+        counts, greatest = (
+            np.add.reduceat(self.counts, starts),
+            np.maximum.reduceat(self.greatest, starts),
+        )
         return ValueHistogram(self.allowed, level, counts, self.least[starts], greatest)
 
     @cached_property
@@ -175,7 +200,11 @@ def _doubles(numbers: np.ndarray) -> np.ndarray:
 
 def _starts(ordered: np.ndarray) -> np.ndarray:
     """Where each run of equal numbers begins."""
-    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else np.empty(0, dtype=np.int64)
+    return (
+        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        if len(ordered)
+        else np.empty(0, dtype=np.int64)
+    )
 
 
 def _width(numbers: np.ndarray) -> int:

@@ -1,4 +1,6 @@
-"""Is a classifier right as often as it is sure to be? Additive counts by confidence, and the error that they give."""
+"""Is a classifier right as often as it is sure to be? Additive counts by confidence, and the error
+that they give.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ _INNER_EDGES = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
 
 @dataclass(frozen=True)
 class Calibration:
-    """How sure a classifier was of labelled rows, and how often rightly so, in equal bins of confidence.
+    """How sure a classifier was of labelled rows, and how often rightly so, in equal bins of
+    confidence.
 
-    A row's confidence is its highest probability, and it is right where its label is that class (the first one of
-    equals). This is about the probabilities: where another threshold than the highest one makes the prediction, a row
-    can be right here and wrong in the confusion matrix. Bin i holds i / 15 < confidence <= (i + 1) / 15.
+    A row's confidence is its highest probability, and it is right where its label is that class
+    (the first one of equals). This is about the probabilities: where another threshold than the
+    highest one makes the prediction, a row can be right here and wrong in the confusion matrix. Bin
+    i holds i / 15 < confidence <= (i + 1) / 15.
 
     Attributes:
         rows: Rows per bin.
@@ -33,7 +37,9 @@ class Calibration:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, is_class: np.ndarray) -> "Calibration":
-        """The counts of rows, given each class's probability (a row each, a column per class) and the true class."""
+        """The counts of rows, given each class's probability (a row each, a column per class) and
+        the true class.
+        """
         top = probabilities.argmax(axis=1)[:, None]
         confidence = np.take_along_axis(probabilities, top, axis=1)[:, 0]
         right = np.take_along_axis(is_class, top, axis=1)[:, 0]
@@ -54,18 +60,27 @@ class Calibration:
 
     @property
     def error(self) -> float | None:
-        """The expected calibration error: the mean over rows of |share right - mean confidence| of the row's bin.
+        """The expected calibration error: the mean over rows of |share right - mean confidence| of
+        the row's bin.
 
-        Source: Guo et al., "On calibration of modern neural networks" (2017), equation 3. Exact for these bins; None
+        Source: Guo et al., "On calibration of modern neural networks" (2017), equation 3. Exact for
+        these bins; None
         where there are no rows.
         """
         n = sum(self.rows)
-        return sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n if n else None
+        return (
+            sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n
+            if n
+            else None
+        )
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The bins as plain values, for a Spark array of structs of the same field names."""
         bins = zip(self.rows, self.right, self.confidence, strict=True)
-        return [{"rows": rows, "right": right, "confidence": confidence} for rows, right, confidence in bins]
+        return [
+            {"rows": rows, "right": right, "confidence": confidence}
+            for rows, right, confidence in bins
+        ]
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "Calibration":

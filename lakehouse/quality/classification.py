@@ -16,7 +16,9 @@ from lakehouse.quality.first_model import accuracy_without_retraining, merged_ri
 from lakehouse.quality.scores import ScoreHistogram, macro_auc
 
 CLIP = float(np.finfo(np.float64).eps)
-"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn does."""
+"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn
+does.
+"""
 
 METRICS = (
     "accuracy_score",
@@ -36,24 +38,30 @@ METRICS = (
 class QualityFacts:
     """What is known of a classifier's quality; facts of parts merge to the facts of the whole.
 
-    Grain: any set of predicted rows of one classifier. Only rows whose label has arrived are judged, and of these
-    only rows with a whole vector of probabilities have a log loss, a Brier score and a place in the histograms.
+    Grain: any set of predicted rows of one classifier. Only rows whose label has arrived are
+    judged, and of these
+    only rows with a whole vector of probabilities have a log loss, a Brier score and a place in the
+    histograms.
 
     Attributes:
         classes: The texts of the classes, in the order of the probabilities' columns.
-        positive: The class that a binary classifier looks for (classes that labels no longer have may stand beside
-            its two); None with more classes.
+        positive: The class that a binary classifier looks for (classes that labels no longer have
+            may stand beside its two); None with more classes.
         n_rows: Predicted rows.
         n_labelled: Rows with a label.
         n_scored: Rows with a label and probabilities.
         confusion: Labelled rows per (prediction, label).
-        sum_log_loss: Sum of -ln P(label), in nats, P clipped by CLIP; a label outside `classes` has P = 0.
-        sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more classes the sum over
-            all classes of (P(class) - 1[label is class])^2 (Brier 1950; scikit-learn's scale_by_half="auto").
-        histograms: Probabilities of the positive class, or of each class where there are more than two.
-        calibration: Scored rows by confidence; None where a version of this code that did not count them wrote some.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got right; None where
-            that is not known of each labelled row.
+        sum_log_loss: Sum of -ln P(label), in nats, P clipped by CLIP; a label outside `classes` has
+            P = 0.
+        sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more
+            classes the sum over all classes of (P(class) - 1[label is class])^2 (Brier 1950;
+            scikit-learn's scale_by_half="auto").
+        histograms: Probabilities of the positive class, or of each class where there are more than
+            two.
+        calibration: Scored rows by confidence; None where a version of this code that did not count
+            them wrote some.
+        n_right_without_retraining: Labelled rows that the model of the beginning would have got
+            right; None where that is not known of each labelled row.
     """
 
     classes: tuple[str, ...]
@@ -83,15 +91,17 @@ class QualityFacts:
         Args:
             predictions: The predicted class of each row.
             labels: The true class of each row; missing where it has not arrived.
-            probabilities: One row per prediction and one column per class, in the order of `classes`; None where the
-                classifier gives none, NaN where a row has none.
+            probabilities: One row per prediction and one column per class, in the order of
+                `classes`; None where the classifier gives none, NaN where a row has none.
             classes: All classes that the classifier knows.
-            positive: The class that a binary classifier looks for; the last one where not given, as in scikit-learn.
-            without_retraining: What the model of the beginning predicts for each row; missing where it was not asked.
+            positive: The class that a binary classifier looks for; the last one where not given, as
+                in scikit-learn.
+            without_retraining: What the model of the beginning predicts for each row; missing where
+                it was not asked.
 
         Raises:
-            ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or `positive` is not
-                one of the classes.
+            ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or
+                `positive` is not one of the classes.
         """
         nothing = cls.empty(classes, positive)
         _check_lengths(predictions, labels, without_retraining, probabilities, nothing.classes)
@@ -119,7 +129,12 @@ class QualityFacts:
         if chosen is not None and text_of(chosen) not in names:
             raise ValueError(f"The positive class {chosen!r} must be one of the classes {names}.")
         judged = names if chosen is None else (text_of(chosen),)
-        return cls(names, None if chosen is None else text_of(chosen), {name: ScoreHistogram() for name in judged}, {})
+        return cls(
+            names,
+            None if chosen is None else text_of(chosen),
+            {name: ScoreHistogram() for name in judged},
+            {},
+        )
 
     @property
     def n_right(self) -> int:
@@ -134,12 +149,15 @@ class QualityFacts:
         """
         if (self.classes, self.positive) != (other.classes, other.positive):
             raise ValueError(
-                f"Facts of different classes cannot be merged: {self.classes} with positive {self.positive!r} and "
+                f"Facts of different classes cannot be merged: {self.classes} with positive "
+                f"{self.positive!r} and "
                 f"{other.classes} with positive {other.positive!r}."
             )
         return replace(
             self,
-            histograms={name: mine.merge(other.histograms[name]) for name, mine in self.histograms.items()},
+            histograms={
+                name: mine.merge(other.histograms[name]) for name, mine in self.histograms.items()
+            },
             confusion=dict(Counter(self.confusion) + Counter(other.confusion)),
             n_rows=self.n_rows + other.n_rows,
             n_labelled=self.n_labelled + other.n_labelled,
@@ -156,7 +174,9 @@ class QualityFacts:
             **vars(self),
             "classes": list(self.classes),
             "confusion": confusion_matrix(self.confusion),
-            "histograms": [{"class": name, **scores.to_row()} for name, scores in self.histograms.items()],
+            "histograms": [
+                {"class": name, **scores.to_row()} for name, scores in self.histograms.items()
+            ],
             "calibration": None if self.calibration is None else self.calibration.to_rows(),
             "n_right": self.n_right,
         }
@@ -165,27 +185,42 @@ class QualityFacts:
     def from_row(cls, row: Mapping[str, Any]) -> "QualityFacts":
         """The facts that `to_row` wrote.
 
-        What an older version did not write is unknown, unless there are no rows that it could be of. A struct that
-        holds other models' facts, too, may have more fields.
+        What an older version did not write is unknown, unless there are no rows that it could be
+        of. A struct that holds other models' facts, too, may have more fields.
         """
-        plain = {field.name: row[field.name] for field in fields(cls) if field.name not in ADDED_LATER}
+        plain = {
+            field.name: row[field.name] for field in fields(cls) if field.name not in ADDED_LATER
+        }
         return cls(
             **{
                 **plain,
                 "classes": tuple(row["classes"]),
-                "confusion": {(cell["prediction"], cell["label"]): cell["count"] for cell in row["confusion"]},
-                "histograms": {scores["class"]: ScoreHistogram.from_row(scores) for scores in row["histograms"]},
+                "confusion": {
+                    (cell["prediction"], cell["label"]): cell["count"] for cell in row["confusion"]
+                },
+                "histograms": {
+                    scores["class"]: ScoreHistogram.from_row(scores) for scores in row["histograms"]
+                },
                 "calibration": _calibration(row),
-                "n_right_without_retraining": row.get("n_right_without_retraining", None if row["n_labelled"] else 0),
+                "n_right_without_retraining": row.get(
+                    "n_right_without_retraining", None if row["n_labelled"] else 0
+                ),
             }
         )
 
     def _with_scores(self, probabilities: np.ndarray, places: np.ndarray) -> "QualityFacts":
-        """The facts with the probabilities of labelled rows added, given the place of each label in the classes."""
+        """The facts with the probabilities of labelled rows added, given the place of each label in
+        the classes.
+        """
         scored = np.isfinite(probabilities).all(axis=1)
-        scores, is_class = probabilities[scored], places[scored, None] == np.arange(len(self.classes))
+        scores, is_class = (
+            probabilities[scored],
+            places[scored, None] == np.arange(len(self.classes)),
+        )
         if ((scores < 0) | (scores > 1)).any():
-            raise ValueError("A probability is below 0 or above 1: pass what predict_proba returns.")
+            raise ValueError(
+                "A probability is below 0 or above 1: pass what predict_proba returns."
+            )
         true_scores = (scores * is_class).sum(axis=1)
         judged = [self.classes.index(name) for name in self.histograms]
         return replace(
@@ -193,7 +228,9 @@ class QualityFacts:
             n_scored=int(scored.sum()),
             sum_log_loss=float(-np.log(np.clip(true_scores, CLIP, 1 - CLIP)).sum()),
             sum_brier=float(((scores[:, judged] - is_class[:, judged]) ** 2).sum()),
-            histograms={self.classes[k]: ScoreHistogram.of(scores[:, k], is_class[:, k]) for k in judged},
+            histograms={
+                self.classes[k]: ScoreHistogram.of(scores[:, k], is_class[:, k]) for k in judged
+            },
             calibration=Calibration.of(scores, is_class),
         )
 
@@ -208,11 +245,12 @@ def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str,
 
 
 def metrics_of(facts: QualityFacts) -> dict[str, Any]:
-    """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is labelled.
+    """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is
+    labelled.
 
-    Losses, the AUC and the calibration error are None too where no labelled row has probabilities, the AUC also where
-    labels are of one class only. The AUC is the positive class's, or the one-vs-rest mean of the classes that have
-    labels.
+    Losses, the AUC and the calibration error are None too where no labelled row has probabilities,
+    the AUC also where labels are of one class only. The AUC is the positive class's, or the
+    one-vs-rest mean of the classes that have labels.
     """
     if not facts.n_labelled:
         return dict.fromkeys(METRICS)
@@ -223,22 +261,30 @@ def metrics_of(facts: QualityFacts) -> dict[str, Any]:
         "confusion_matrix": confusion_matrix(facts.confusion),
         **precision_recall_f1(facts.confusion),
         "brier_score": facts.sum_brier / facts.n_scored if facts.n_scored else None,
-        "expected_calibration_error": None if facts.calibration is None else facts.calibration.error,
+        "expected_calibration_error": None
+        if facts.calibration is None
+        else facts.calibration.error,
         "accuracy_without_retraining": accuracy_without_retraining(facts),
     }
 
 
 def _check_lengths(
-    predictions: Values, labels: Values, others: Values | None, probabilities: Any, classes: tuple[str, ...]
+    predictions: Values,
+    labels: Values,
+    others: Values | None,
+    probabilities: Any,
+    classes: tuple[str, ...],
 ) -> None:
     for name, values in {"labels": labels, "predictions without retraining": others}.items():
         if values is not None and len(predictions) != len(values):
             raise ValueError(
-                f"There are {len(predictions)} predictions and {len(values)} {name}: pass one of each per row."
+                f"There are {len(predictions)} predictions and {len(values)} {name}: pass one of "
+                "each per row."
             )
     if probabilities is not None and np.shape(probabilities) != (len(predictions), len(classes)):
         raise ValueError(
-            f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows and one column for "
+            f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows "
+            "and one column for "
             f"each of the classes {classes}."
         )
 

@@ -13,7 +13,9 @@ Confusion = Mapping[tuple[str, str], int]
 
 
 def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
-    """How many rows have each pair of a prediction's and a label's text; rows that lack one of them do not count."""
+    """How many rows have each pair of a prediction's and a label's text; rows that lack one of them
+    do not count.
+    """
     known = (predicted.codes >= 0) & (actual.codes >= 0)
     pairs, counts = np.unique(
         predicted.codes[known] * max(len(actual.texts), 1) + actual.codes[known], return_counts=True
@@ -35,10 +37,12 @@ def accuracy(confusion: Confusion) -> float:
 
 
 def precision_recall_f1(confusion: Confusion) -> dict[str, dict[str, Any]]:
-    """`precision`, `recall` and `f1_score`, each with `macro`, `weighted` and `one_vs_all` (by class).
+    """`precision`, `recall` and `f1_score`, each with `macro`, `weighted` and `one_vs_all` (by
+    class).
 
-    Classes are all that were predicted or are labels. As scikit-learn with zero_division=0: what has no denominator
-    counts as 0; `weighted` weighs classes by their labels. At least one row is needed.
+    Classes are all that were predicted or are labels. As scikit-learn with zero_division=0: what
+    has no denominator counts as 0; `weighted` weighs classes by their labels. At least one row is
+    needed.
     """
     classes = sorted({name for pair in confusion for name in pair})
     predicted, labelled = Counter[str](), Counter[str]()
@@ -47,17 +51,28 @@ def precision_recall_f1(confusion: Confusion) -> dict[str, dict[str, Any]]:
         labelled[label] += n
     right = {name: confusion.get((name, name), 0) for name in classes}
     return {
-        "precision": _averaged({name: _ratio(right[name], predicted[name]) for name in classes}, labelled),
-        "recall": _averaged({name: _ratio(right[name], labelled[name]) for name in classes}, labelled),
+        "precision": _averaged(
+            {name: _ratio(right[name], predicted[name]) for name in classes}, labelled
+        ),
+        "recall": _averaged(
+            {name: _ratio(right[name], labelled[name]) for name in classes}, labelled
+        ),
         "f1_score": _averaged(
-            {name: _ratio(2 * right[name], predicted[name] + labelled[name]) for name in classes}, labelled
+            {name: _ratio(2 * right[name], predicted[name] + labelled[name]) for name in classes},
+            labelled,
         ),
     }
 
 
 def _averaged(by_class: dict[str, float], weights: Mapping[str, int]) -> dict[str, Any]:
-    weighted = sum(value * weights[name] for name, value in by_class.items()) / sum(weights.values())
-    return {"macro": sum(by_class.values()) / len(by_class), "weighted": weighted, "one_vs_all": by_class}
+    weighted = sum(value * weights[name] for name, value in by_class.items()) / sum(
+        weights.values()
+    )
+    return {
+        "macro": sum(by_class.values()) / len(by_class),
+        "weighted": weighted,
+        "one_vs_all": by_class,
+    }
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -1,4 +1,6 @@
-"""The quality of a model of either kind: one way in for what does not care whether it classifies or regresses."""
+"""The quality of a model of either kind: one way in for what does not care whether it classifies or
+regresses.
+"""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -19,15 +21,22 @@ def quality_metrics(facts: Quality) -> dict[str, Any]:
 
 
 def quality_from_row(row: Mapping[str, Any]) -> Quality:
-    """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a tolerance."""
-    return QualityFacts.from_row(row) if row.get("tolerance") is None else RegressionFacts.from_row(row)
+    """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a
+    tolerance.
+    """
+    return (
+        QualityFacts.from_row(row)
+        if row.get("tolerance") is None
+        else RegressionFacts.from_row(row)
+    )
 
 
 def merged_quality(a: Quality, b: Quality) -> Quality:
     """The facts of both sets of rows together.
 
     Raises:
-        ValueError: one is a classifier's and the other a regressor's, or they cannot be merged otherwise.
+        ValueError: one is a classifier's and the other a regressor's, or they cannot be merged
+        otherwise.
     """
     if isinstance(a, RegressionFacts) and isinstance(b, RegressionFacts):
         return a.merge(b)

@@ -12,7 +12,9 @@ from lakehouse.profiling.moments import NO_MOMENTS, Moments
 from lakehouse.quality.first_model import accuracy_without_retraining, merged_right
 
 SMALLEST_LABEL = float(np.finfo(np.float64).eps)
-"""What a percentage error is divided by at least, as scikit-learn does: a label of zero then gives a huge one."""
+"""What a percentage error is divided by at least, as scikit-learn does: a label of zero then gives
+a huge one.
+"""
 
 METRICS = (
     "mean_squared_error",
@@ -30,8 +32,10 @@ _MOMENTS = ("mean", "mean_rest", "m2")
 class RegressionFacts:
     """What is known of a regressor's errors; facts of parts merge to the facts of the whole.
 
-    Grain: any set of predicted rows of one regressor. An error is prediction minus label, in the label's unit; rows
-    without a finite label have none. A row is right where its absolute error is at most the tolerance.
+    Grain: any set of predicted rows of one regressor. An error is prediction minus label, in the
+    label's unit; rows
+    without a finite label have none. A row is right where its absolute error is at most the
+    tolerance.
 
     Attributes:
         tolerance: The largest absolute error of a right row, in the label's unit.
@@ -40,9 +44,10 @@ class RegressionFacts:
         labels: Count, mean and squared deviations of the labels.
         errors: Count, mean (the bias) and squared deviations of the errors.
         sum_absolute_error: Sum of the errors' absolute values.
-        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), a share and not in percent.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got right; None where
-            that is not known of each labelled row.
+        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), a share and
+            not in percent.
+        n_right_without_retraining: Labelled rows that the model of the beginning would have got
+            right; None where that is not known of each labelled row.
     """
 
     tolerance: float
@@ -68,16 +73,23 @@ class RegressionFacts:
             predictions: The predicted number of each row.
             labels: The true number of each row; None or NaN where it has not arrived.
             tolerance: The largest absolute error of a right row.
-            without_retraining: What the model of the beginning predicts for each row; None where it was not asked.
+            without_retraining: What the model of the beginning predicts for each row; None where it
+                was not asked.
 
         Raises:
-            ValueError: Lengths differ, the prediction of a labelled row is not finite, or the tolerance is negative.
+            ValueError: Lengths differ, the prediction of a labelled row is not finite, or the
+            tolerance is negative.
         """
         predicted, actual = _numbers(predictions), _numbers(labels)
-        unretrained = np.full(len(actual), np.nan) if without_retraining is None else _numbers(without_retraining)
+        unretrained = (
+            np.full(len(actual), np.nan)
+            if without_retraining is None
+            else _numbers(without_retraining)
+        )
         if not len(predicted) == len(actual) == len(unretrained):
             raise ValueError(
-                f"There are {len(predicted)} predictions, {len(actual)} labels and {len(unretrained)} predictions "
+                f"There are {len(predicted)} predictions, {len(actual)} labels and "
+                f"{len(unretrained)} predictions "
                 "without retraining: pass one of each per row."
             )
         known = np.isfinite(actual)
@@ -92,8 +104,12 @@ class RegressionFacts:
             labels=Moments.of(actual),
             errors=Moments.of(errors),
             sum_absolute_error=float(distances.sum()),
-            sum_absolute_percentage_error=float((distances / np.maximum(np.abs(actual), SMALLEST_LABEL)).sum()),
-            n_right_without_retraining=None if np.isnan(others).any() else int((others <= tolerance).sum()),
+            sum_absolute_percentage_error=float(
+                (distances / np.maximum(np.abs(actual), SMALLEST_LABEL)).sum()
+            ),
+            n_right_without_retraining=None
+            if np.isnan(others).any()
+            else int((others <= tolerance).sum()),
         )
 
     @classmethod
@@ -120,7 +136,8 @@ class RegressionFacts:
         """
         if self.tolerance != other.tolerance:
             raise ValueError(
-                f"Facts of different tolerances cannot be merged: {self.tolerance} and {other.tolerance}. Compute both "
+                f"Facts of different tolerances cannot be merged: {self.tolerance} and "
+                f"{other.tolerance}. Compute both "
                 "with the same one."
             )
         return RegressionFacts(
@@ -130,28 +147,44 @@ class RegressionFacts:
             labels=self.labels.merge(other.labels),
             errors=self.errors.merge(other.errors),
             sum_absolute_error=self.sum_absolute_error + other.sum_absolute_error,
-            sum_absolute_percentage_error=self.sum_absolute_percentage_error + other.sum_absolute_percentage_error,
+            sum_absolute_percentage_error=self.sum_absolute_percentage_error
+            + other.sum_absolute_percentage_error,
             n_right_without_retraining=merged_right(self, other),
         )
 
     def to_row(self) -> dict[str, Any]:
         """The facts as plain values, for a Spark struct of the same field names."""
-        facts = {name: value for name, value in vars(self).items() if name not in ("labels", "errors")}
+        facts = {
+            name: value for name, value in vars(self).items() if name not in ("labels", "errors")
+        }
         parts = {"label": self.labels, "error": self.errors}
-        moments = {f"{part}_{name}": getattr(each, name) for part, each in parts.items() for name in _MOMENTS}
+        moments = {
+            f"{part}_{name}": getattr(each, name)
+            for part, each in parts.items()
+            for name in _MOMENTS
+        }
         return {**facts, "n_labelled": self.n_labelled, **moments}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "RegressionFacts":
-        """The facts that `to_row` wrote; a struct that holds other models' facts, too, may have more fields."""
+        """The facts that `to_row` wrote; a struct that holds other models' facts, too, may have
+        more fields.
+        """
         n = row["n_labelled"]
-        labels, errors = (Moments(n, *(row[f"{part}_{name}"] for name in _MOMENTS)) for part in ("label", "error"))
-        plain = {field.name: row[field.name] for field in fields(cls) if field.name not in ("labels", "errors")}
+        labels, errors = (
+            Moments(n, *(row[f"{part}_{name}"] for name in _MOMENTS)) for part in ("label", "error")
+        )
+        plain = {
+            field.name: row[field.name]
+            for field in fields(cls)
+            if field.name not in ("labels", "errors")
+        }
         return cls(**{**plain, "labels": labels, "errors": errors})
 
 
 def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
-    """The columns of `profile_metrics` that judge a regressor, by name, as scikit-learn computes them.
+    """The columns of `profile_metrics` that judge a regressor, by name, as scikit-learn computes
+    them.
 
     None where nothing is labelled. Errors are in the label's unit (the percentage error a share).
     """
@@ -171,7 +204,9 @@ def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
 
 
 def _r2(facts: RegressionFacts, squared_error: float) -> float | None:
-    """None for fewer than two labels; where all labels are the same, 1 for no error and 0 for any."""
+    """None for fewer than two labels; where all labels are the same, 1 for no error and 0 for
+    any.
+    """
     if facts.n_labelled < 2 or math.isinf(facts.labels.m2):
         return None
     if not facts.labels.m2:

@@ -15,10 +15,12 @@ LOGIT_RANGE = 8.0
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """How many labelled rows got which probability of one class, apart for rows of that class and of the others.
+    """How many labelled rows got which probability of one class, apart for rows of that class and
+    of the others.
 
-    Bins are SCORE_BINS equal parts of the log odds from -LOGIT_RANGE to LOGIT_RANGE, the outer ones open: classifiers
-    crowd their probabilities near 0 and 1, where equal parts of [0, 1] would tie what they tell apart.
+    Bins are SCORE_BINS equal parts of the log odds from -LOGIT_RANGE to LOGIT_RANGE, the outer ones
+    open: classifiers crowd their probabilities near 0 and 1, where equal parts of [0, 1] would tie
+    what they tell apart.
     """
 
     positives: tuple[int, ...] = (0,) * SCORE_BINS
@@ -33,7 +35,8 @@ class ScoreHistogram:
     def merge(self, other: "ScoreHistogram") -> "ScoreHistogram":
         """The histograms of both sets of rows together."""
         return ScoreHistogram(
-            tuple(map(add, self.positives, other.positives)), tuple(map(add, self.negatives, other.negatives))
+            tuple(map(add, self.positives, other.positives)),
+            tuple(map(add, self.negatives, other.negatives)),
         )
 
     def to_row(self) -> dict[str, list[int]]:
@@ -52,7 +55,8 @@ class ScoreHistogram:
 
     @property
     def auc(self) -> float | None:
-        """The area under the ROC curve, by trapezoids: the share of pairs ranked right, ties in a bin counted half.
+        """The area under the ROC curve, by trapezoids: the share of pairs ranked right, ties in a
+        bin counted half.
 
         Within `auc_error` of the AUC of the raw probabilities; None where there is no pair.
         """
@@ -64,7 +68,9 @@ class ScoreHistogram:
 
     @property
     def auc_error(self) -> float | None:
-        """How far off the AUC can be: half the share of pairs whose two rows are in the same bin."""
+        """How far off the AUC can be: half the share of pairs whose two rows are in the same
+        bin.
+        """
         same_bin = sum(p * n for p, n in zip(self.positives, self.negatives, strict=True))
         return same_bin / 2 / self.pairs if self.pairs else None
 

@@ -1,4 +1,6 @@
-"""The order of a night: watch, tell of missing labels, decide, train, judge, record, promote (docs/policy.md)."""
+"""The order of a night: watch, tell of missing labels, decide, train, judge, record, promote
+(docs/policy.md).
+"""
 
 import math
 from collections.abc import Callable
@@ -32,7 +34,14 @@ from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import Region, VersionRecord
 from lakehouse.retraining.policy.triggers import Record
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
-from lakehouse.retraining.ports import Judged, LabelledPredictions, LabelledRows, Ledger, Trained, Trainer
+from lakehouse.retraining.ports import (
+    Judged,
+    LabelledPredictions,
+    LabelledRows,
+    Ledger,
+    Trained,
+    Trainer,
+)
 from lakehouse.settings import PolicySettings
 from lakehouse.versions.actions import REFUSE, VERDICTS
 
@@ -62,7 +71,10 @@ class World:
 
 
 class Night:
-    """What is done as of one label batch. A night that was cut off goes on where its ledgers end."""
+    """What is done as of one label batch.
+
+    A night that was cut off goes on where its ledgers end.
+    """
 
     def __init__(self, as_of: np.datetime64, world: World) -> None:
         """Reads nothing yet."""
@@ -125,7 +137,12 @@ class Night:
         else:
             record = None if history.champion is None else self._facts()
             inputs = DecisionInput(
-                self._as_of, history.champion_record, self._predictions.labelled, history.tried, record, refused
+                self._as_of,
+                history.champion_record,
+                self._predictions.labelled,
+                history.tried,
+                record,
+                refused,
             )
             decision = decide(inputs, self._world.first_after, self._world.policy)
             if record is not None:
@@ -141,7 +158,8 @@ class Night:
     def _unrecorded_champion(self) -> Decision:
         """Train again for a champion of an older release: what it finds hard is not on record.
 
-        The challenger is refused only where it is credibly worse: without a record the policy sees no drift.
+        The challenger is refused only where it is credibly worse: without a record the policy sees
+        no drift.
         """
         history = self._history
         words = f"version {history.champion} was trained by a release without a policy record"
@@ -154,24 +172,40 @@ class Night:
         history, counts = self._history, self._predictions.counts()
         hours, place = np.unique(counts.hour, return_inverse=True)
         labelled, wrong = (
-            np.bincount(place, each, len(hours)).astype(float) for each in (counts.labelled, counts.wrong)
+            np.bincount(place, each, len(hours)).astype(float)
+            for each in (counts.labelled, counts.wrong)
         )
         detection, metrics = self._detect(), self._predictions.metrics()
-        return Record(self._as_of, detection, hours, labelled, wrong, metrics, history.trainings, history.refused)
+        return Record(
+            self._as_of,
+            detection,
+            hours,
+            labelled,
+            wrong,
+            metrics,
+            history.trainings,
+            history.refused,
+        )
 
     def _detect(self, since: np.datetime64 | None = None) -> Detection:
         """The detector over the epoch's counts, which are by row from `since` on."""
         history, predictions = self._history, self._predictions
         memory = np.timedelta64(self._world.policy.detector.memory)
         champion = int(history.champion or 0)
-        return detect(predictions.counts(since), history.versions, champion, memory, predictions.recent(since))
+        return detect(
+            predictions.counts(since), history.versions, champion, memory, predictions.recent(since)
+        )
 
     def _dated(self, detection: Detection, decision: Decision) -> Decision:
         """An alarm that the detector dated to an hour, dated to the row."""
         if decision.action != RETRAIN or decision.change_at != detection.change_at:
             return decision
         between = detection.interval(_CERTAIN)
-        return decision if between is None else replace(decision, change_at=self._detect(between[0]).change_at)
+        return (
+            decision
+            if between is None
+            else replace(decision, change_at=self._detect(between[0]).change_at)
+        )
 
     def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
         """Which kinds of drift there are; where, if the rule has changed."""
@@ -180,14 +214,23 @@ class Night:
             labelled = self._predictions.made_since(decision.change_at)
             predicted = labelled.predicted_by(int(self._history.champion or 0))
             regions = where_contradicted(labelled.rows, predicted, decision.change_at)
-        log_alarm, is_dated = math.log(world.policy.detector.alarm), decision.change_between is not None
-        return diagnose(detection, log_alarm, self._predictions.shifts(), regions, world.problem.kinds, is_dated)
+        log_alarm, is_dated = (
+            math.log(world.policy.detector.alarm),
+            decision.change_between is not None,
+        )
+        return diagnose(
+            detection, log_alarm, self._predictions.shifts(), regions, world.problem.kinds, is_dated
+        )
 
     def _unanswered(self) -> Decision | None:
-        """The decision that has no result yet; after a refused alarm of the same night, what is left of it."""
+        """The decision that has no result yet; after a refused alarm of the same night, what is
+        left of it.
+        """
         asked = [each.decision for each in self._ledger.decisions if each.as_of == self._as_of]
         asked = [decision for decision in asked if decision.retrain]
-        results = [each for each in self._ledger.promotions if each.as_of == self._as_of and each.by_loop]
+        results = [
+            each for each in self._ledger.promotions if each.as_of == self._as_of and each.by_loop
+        ]
         results = [each for each in results if each.action in VERDICTS]
         if len(results) < len(asked):
             return asked[len(results)]
@@ -197,7 +240,9 @@ class Night:
         return None
 
     def _answer(self, decision: Decision) -> bool:
-        """Train, judge, record, and promote what passes; take up what a run that was cut off has registered."""
+        """Train, judge, record, and promote what passes; take up what a run that was cut off has
+        registered.
+        """
         trainer = self._world.trainer(decision, self._history)
         reason = self._world.problem.too_few
         try:
@@ -210,7 +255,9 @@ class Night:
         return self._ledger.record_result(self._as_of, decision, judged)
 
     def _challenge(self, trainer: Trainer, decision: Decision) -> Judged | None:
-        """Choose rows, train on them, and judge the challenger; None where no candidate can be compared."""
+        """Choose rows, train on them, and judge the challenger; None where no candidate can be
+        compared.
+        """
         labelled = trainer.labelled
         rows, judged = labelled.rows, judged_rows(decision, labelled.rows)
         if not judged.any():
@@ -224,13 +271,17 @@ class Night:
             trained = Trained(chosen, labelled.known_to(archived))
             result = _with_cost(self._compared(decision, labelled, judged, trained), trainer)
             old = history.records[archived]
-            version = restored(old.version, history.archive[archived], chosen, decision, as_of, rows)
+            version = restored(
+                old.version, history.archive[archived], chosen, decision, as_of, rows
+            )
             return Judged(archived, result, replace(old, version=version))
         trained = trainer.fit(chosen, judged)
         result = _with_cost(self._result(decision, labelled, judged, trained), trainer)
         current = rows.only(trained.names) if trained.names else rows
         version = record_of(0, trained.fitted, decision, as_of, current, history.champion_record)
-        record = PolicyRecord(version, current.names, chosen.candidate.name, float(chosen.weights.max()))
+        record = PolicyRecord(
+            version, current.names, chosen.candidate.name, float(chosen.weights.max())
+        )
         number = trainer.register(trained, judged, result, record)
         return Judged(number, result, record.numbered(number))
 
@@ -244,7 +295,9 @@ class Night:
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
         return choose(fitted, rows, judged, settings) if fitted else None
 
-    def _result(self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained) -> GateResult:
+    def _result(
+        self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained
+    ) -> GateResult:
         """The gate's result on a newly trained model."""
         if trained.flaw:
             return GateResult(False, f"the challenger may not take over: {trained.flaw}")
@@ -252,14 +305,23 @@ class Night:
             return self._first_result(labelled, judged, trained.fitted)
         return self._compared(decision, labelled, judged, trained)
 
-    def _first_result(self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted) -> GateResult:
+    def _first_result(
+        self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted
+    ) -> GateResult:
         on = judged & fitted.asked
         return judge_first(
-            self._world.problem, labelled.rows.labels[on], fitted.predictions[on], self._world.policy.gate
+            self._world.problem,
+            labelled.rows.labels[on],
+            fitted.predictions[on],
+            self._world.policy.gate,
         )
 
-    def _compared(self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained) -> GateResult:
-        """The gate, on judged rows whose labels came after the champion was trained, and that both can predict."""
+    def _compared(
+        self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained
+    ) -> GateResult:
+        """The gate, on judged rows whose labels came after the champion was trained, and that both
+        can predict.
+        """
         history, fitted, rows = self._history, trained.fitted, labelled.rows
         champion = int(history.champion or 0)
         candidates = judged_at_gate(fitted, rows, judged, _trained_as_of(history))
@@ -282,12 +344,21 @@ class Night:
         if not left_out:
             return result
         words = f"{result.reason}; {left_out} more have a label that one of them does not know"
-        return replace(result, reason=words, evidence={**result.evidence, "left_out": float(left_out)})
+        return replace(
+            result, reason=words, evidence={**result.evidence, "left_out": float(left_out)}
+        )
 
-    def _of_new_classes(self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted, rows: int) -> GateResult:
-        """Where the champion can predict none of the labels, the challenger is judged as a first model is."""
+    def _of_new_classes(
+        self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted, rows: int
+    ) -> GateResult:
+        """Where the champion can predict none of the labels, the challenger is judged as a first
+        model is.
+        """
         result = self._first_result(labelled, judged, fitted)
-        words = f"the champion knows none of the labels of {rows} rows, so it is judged as a first model"
+        words = (
+            f"the champion knows none of the labels of {rows} rows, so it is judged as a first "
+            "model"
+        )
         return replace(result, reason=f"{words}: {result.reason}")
 
 

@@ -1,6 +1,7 @@
 """What the loop asks of the world: labelled predictions, a trainer, and the ledgers.
 
-The pipeline answers from Delta tables and MLflow, a simulation from arrays. The loop does not know which.
+The pipeline answers from Delta tables and MLflow, a simulation from arrays. The loop does not know
+which.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,24 +31,32 @@ class LabelledRows(Protocol):
         """What a promoted version predicts for each row."""
 
     def known_to(self, version: int) -> np.ndarray:
-        """Which rows have a label that the version can predict: a class that it has learned, or any number."""
+        """Which rows have a label that the version can predict: a class that it has learned, or any
+        number.
+        """
 
     def slices(self, where: np.ndarray) -> Mapping[str, np.ndarray]:
         """For each watched slice, the mask of those of the rows at `where` that lie in it."""
 
 
 class LabelledPredictions(Protocol):
-    """What is known of production's predictions as of a label batch, under a state of the ledgers."""
+    """What is known of production's predictions as of a label batch, under a state of the
+    ledgers.
+    """
 
     @property
     def labelled(self) -> int:
-        """Labelled predictions since the champion's change; without a champion, labelled rows of all time."""
+        """Labelled predictions since the champion's change; without a champion, labelled rows of
+        all time.
+        """
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
         """The epoch's labelled errors by hour; from `since` on, by row."""
 
     def recent(self, since: np.datetime64 | None = None) -> Recent | None:
-        """The epoch's newest labelled predictions with their features, timed as `counts` are; None if not needed."""
+        """The epoch's newest labelled predictions with their features, timed as `counts` are; None
+        if not needed.
+        """
 
     def labelled_after(self, moment: np.datetime64, most: int) -> LabelledRows | None:
         """The rows whose label came after a moment; None if there are none, or more than `most`."""
@@ -59,13 +68,17 @@ class LabelledPredictions(Protocol):
         """How far the champion's newest windows are from what it was trained on."""
 
     def metrics(self) -> Mapping[str, Sequence[Window]]:
-        """The champion's windows of each metric that a threshold rule asks for, other than accuracy."""
+        """The champion's windows of each metric that a threshold rule asks for, other than
+        accuracy.
+        """
 
     def without_labels_since(self) -> np.datetime64 | None:
         """Since when labels that are due have not come; None where they come as they should."""
 
     def unshared_meaning(self) -> Sequence[str]:
-        """In words, what the champion does not share with the settings, and the next training brings."""
+        """In words, what the champion does not share with the settings, and the next training
+        brings.
+        """
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ class Trained:
         known: mask of the rows that have a label which it can predict.
         flaw: why it may never take over, whatever it scores; None where nothing forbids it.
         milliseconds: it takes to score a thousand rows; None where that is not measured.
-        names: the columns of the rows that it may be told by: those of features that it reads; empty for all.
+        names: the columns of the rows that it may be told by: those of features that it reads;
+            empty for all.
         model: what the trainer needs to register it.
     """
 
@@ -113,10 +127,16 @@ class Trainer(Protocol):
 
     @property
     def cost(self) -> Mapping[str, float]:
-        """What the training has cost so far, for the evidence of its result; empty where that is not measured."""
+        """What the training has cost so far, for the evidence of its result; empty where that is
+        not measured.
+        """
 
-    def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> Sequence[Fitted | None]:
-        """Each candidate, cross-fitted (see `choice.cross_fit`); None for one that cannot be compared."""
+    def cross_fit(
+        self, candidates: Sequence[Candidate], judged: np.ndarray
+    ) -> Sequence[Fitted | None]:
+        """Each candidate, cross-fitted (see `choice.cross_fit`); None for one that cannot be
+        compared.
+        """
 
     def fit(self, fitted: Fitted, judged: np.ndarray) -> Trained:
         """Tunes and fits a model to the chosen candidate's rows.
@@ -125,8 +145,12 @@ class Trainer(Protocol):
             TrainingError: no model can be fitted to them.
         """
 
-    def register(self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord) -> int:
-        """Registers the model with its record, whatever the gate says of it; returns the version's number."""
+    def register(
+        self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord
+    ) -> int:
+        """Registers the model with its record, whatever the gate says of it; returns the version's
+        number.
+        """
 
     def registered_before(self) -> Judged | None:
         """What a run that was cut off has registered for the decision."""
@@ -151,20 +175,27 @@ class Ledger(Protocol):
         """The decision; where a challenger waits for a person, one that trains nothing."""
 
     def record_decision(
-        self, as_of: np.datetime64, decision: Decision, diagnosis: Diagnosis | None, remarks: Sequence[str]
+        self,
+        as_of: np.datetime64,
+        decision: Decision,
+        diagnosis: Diagnosis | None,
+        remarks: Sequence[str],
     ) -> None:
         """Writes a decision, and what is said besides."""
 
     def record_outage(self, as_of: np.datetime64, since: np.datetime64) -> None:
         """Writes that labels are overdue; once for a label batch."""
 
-    def record_no_challenger(self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]) -> None:
+    def record_no_challenger(
+        self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]
+    ) -> None:
         """Writes that a training gave no challenger, why, and with which figures."""
 
     def record_result(self, as_of: np.datetime64, decision: Decision, judged: Judged) -> bool:
         """Writes the gate's result, and promotes a version that passed; returns whether it did so.
 
-        A challenger that passes may have to wait for a person (`approval: manual`): it is not promoted then.
+        A challenger that passes may have to wait for a person (`approval: manual`): it is not
+        promoted then.
         """
 
     def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:

@@ -42,18 +42,24 @@ class PromotedModels:
         meaning, model = self.ledger.meaning(str(version)), self._model(version)
         if not len(frame):
             return self.problem.unknown(0)
-        own = meaning.problem.predicted(meaning.problem.outputs(model, meaning.features.frame(frame)))
+        own = meaning.problem.predicted(
+            meaning.problem.outputs(model, meaning.features.frame(frame))
+        )
         known = meaning.problem
         return self._codes(known.classes)[own] if isinstance(known, Classification) else own
 
     def knows(self, version: int, targets: np.ndarray) -> np.ndarray:
-        """Which labels the version can predict: those of classes that it has learned, or any number."""
+        """Which labels the version can predict: those of classes that it has learned, or any
+        number.
+        """
         known = self.ledger.meaning(str(version)).problem
         if not isinstance(known, Classification):
             return np.ones(len(targets), dtype=bool)
         return np.isin(targets, self._codes(known.classes)[self._model(version).classes_])
 
-    def bins(self, version: int, record: PolicyRecord, frame: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
+    def bins(
+        self, version: int, record: PolicyRecord, frame: pd.DataFrame, predicted: np.ndarray
+    ) -> np.ndarray:
         """In which bins of the version's expected error its predictions are."""
         own = self.ledger.meaning(str(version)).features
         features = pa.Table.from_pandas(own.frame(frame), preserve_index=False)
@@ -80,7 +86,9 @@ class LabelledFrame:
     """
 
     def __init__(self, models: PromotedModels, frame: pd.DataFrame, history: History) -> None:
-        """Of the rows of a frame; the columns of the policy's matrix are those that recorded versions know, too."""
+        """Of the rows of a frame; the columns of the policy's matrix are those that recorded
+        versions know, too.
+        """
         self._models, self.frame = models, frame
         self.rows = _rows_of(models, frame, history)
         self._predicted: dict[int, np.ndarray] = {}
@@ -103,10 +111,21 @@ class LabelledFrame:
         if not model.metrics.slices or not len(keys):
             return {}
         near = F.col(model.key).between(*keys.agg(["min", "max"]).tolist())
-        predicted, read = (store.read(table).where(near) for table in (catalog.predictions, catalog.readings))
+        predicted, read = (
+            store.read(table).where(near) for table in (catalog.predictions, catalog.readings)
+        )
         primary = primary_rows(predicted, labels_in_force(lakehouse).where(near), read, model)
-        columns = [F.expr(text).cast("string").alias(f"_{place}") for place, text in enumerate(model.metrics.slices)]
-        found = primary.select(model.key, *columns).toArrow().to_pandas().set_index(model.key).reindex(keys)
+        columns = [
+            F.expr(text).cast("string").alias(f"_{place}")
+            for place, text in enumerate(model.metrics.slices)
+        ]
+        found = (
+            primary.select(model.key, *columns)
+            .toArrow()
+            .to_pandas()
+            .set_index(model.key)
+            .reindex(keys)
+        )
         return {
             f"{text}: {value}": (found[f"_{place}"] == value).to_numpy()
             for place, text in enumerate(model.metrics.slices)
@@ -117,7 +136,8 @@ class LabelledFrame:
 def _rows_of(models: PromotedModels, frame: pd.DataFrame, history: History) -> Rows:
     model, features = models.lakehouse.model, models.features(history)
     table = pa.Table.from_pandas(features.frame(frame), preserve_index=False)
-    # The matrix is ordered by the features of the settings; those that only older versions read come after.
+    # The matrix is ordered by the features of the settings; those that only older versions read
+    # come after.
     names = names_of(table, features_of(model), history.names)
     event_time, label_time = instants(frame[model.event_time]), instants(frame[LABEL_TIME])
     labels = np.asarray(models.problem.targets(frame[model.labels.label]))

@@ -1,4 +1,6 @@
-"""What gold tells of the champion besides its errors: drift of its columns, other metrics, labels that are overdue."""
+"""What gold tells of the champion besides its errors: drift of its columns, other metrics, labels
+that are overdue.
+"""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -32,13 +34,20 @@ def shifts_of(lakehouse: Lakehouse, champion: str, as_of: dt.datetime) -> Shifts
 
 
 def metric_windows(lakehouse: Lakehouse, champion: str) -> dict[str, Sequence[Window]]:
-    """The champion's windows of the metrics that threshold rules ask for; accuracy is made from the hours."""
+    """The champion's windows of the metrics that threshold rules ask for; accuracy is made from the
+    hours.
+    """
     rules = [rule for rule in lakehouse.model.policy.rules if isinstance(rule, ThresholdRule)]
-    return {rule.metric: _windows(lakehouse, champion, rule) for rule in rules if rule.metric != "accuracy_score"}
+    return {
+        rule.metric: _windows(lakehouse, champion, rule)
+        for rule in rules
+        if rule.metric != "accuracy_score"
+    }
 
 
 def outage_since(model: ModelSettings, hours: pa.Table) -> np.datetime64 | None:
-    """Since when labels are overdue, by the coverage of the hours; None where they come as they should.
+    """Since when labels are overdue, by the coverage of the hours; None where they come as they
+    should.
 
     Args:
         model: says when labels are due.
@@ -47,25 +56,39 @@ def outage_since(model: ModelSettings, hours: pa.Table) -> np.datetime64 | None:
     if not len(hours):
         return None
     starts, place = np.unique(instants(hours["window_start"]), return_inverse=True)
-    rows, labelled = (np.bincount(place, hours[name].to_numpy(), len(starts)) for name in ("rows", "labelled"))
-    return OverdueRule.of(model).outage_since(starts[-1], dict(zip(starts, labelled / rows, strict=True)))
+    rows, labelled = (
+        np.bincount(place, hours[name].to_numpy(), len(starts)) for name in ("rows", "labelled")
+    )
+    return OverdueRule.of(model).outage_since(
+        starts[-1], dict(zip(starts, labelled / rows, strict=True))
+    )
 
 
 def _drift_rows(lakehouse: Lakehouse, champion: str, days: str) -> list[Row]:
     where = _of_champion(lakehouse, champion) & (pc.field("drift_type") == BASELINE)
-    columns = ["window", "column_name", "population_stability_index", "tv_distance", "adjusted_pvalue"]
+    columns = [
+        "window",
+        "column_name",
+        "population_stability_index",
+        "tv_distance",
+        "adjusted_pvalue",
+    ]
     rows = lakehouse.store.rows(lakehouse.catalog.drift_metrics, where, columns, days)
     return sorted(rows, key=lambda row: row["window"]["start"])
 
 
 def _of_champion(lakehouse: Lakehouse, champion: str) -> Expression:
-    return pc.field("slice_key").is_null() & (pc.field(lakehouse.model.metrics.model_id_column) == champion)
+    return pc.field("slice_key").is_null() & (
+        pc.field(lakehouse.model.metrics.model_id_column) == champion
+    )
 
 
 def _newest_days(model: ModelSettings, as_of: dt.datetime) -> str:
     """The partitions of the windows that are looked at: the newest ones of about a day."""
     granularity = min(model.metrics.granularities, key=lambda each: abs(_width(each) - DAY))
-    return f"granularity = '{granularity}' AND {since_day(as_of - model.labels.horizon - LOOK_BACK)}"
+    return (
+        f"granularity = '{granularity}' AND {since_day(as_of - model.labels.horizon - LOOK_BACK)}"
+    )
 
 
 def _profile_rows(lakehouse: Lakehouse, champion: str, days: str) -> tuple[list[Row], list[Row]]:
@@ -82,12 +105,19 @@ def _profile_rows(lakehouse: Lakehouse, champion: str, days: str) -> tuple[list[
 
 
 def _windows(lakehouse: Lakehouse, champion: str, rule: ThresholdRule) -> list[Window]:
-    fitting = [str(each) for each in lakehouse.model.metrics.granularities if _width(each) == rule.window]
+    fitting = [
+        str(each) for each in lakehouse.model.metrics.granularities if _width(each) == rule.window
+    ]
     where = pc.field("granularity").isin(fitting) & _of_champion(lakehouse, champion)
     where &= pc.field("column_name") == ":table"
-    rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, where, ["window", rule.metric, "n_labelled"])
+    rows = lakehouse.store.rows(
+        lakehouse.catalog.profile_metrics, where, ["window", rule.metric, "n_labelled"]
+    )
     known = [row for row in rows if row[rule.metric] is not None]
-    found = [Window(instant(row["window"]["start"]), float(row[rule.metric]), row["n_labelled"]) for row in known]
+    found = [
+        Window(instant(row["window"]["start"]), float(row[rule.metric]), row["n_labelled"])
+        for row in known
+    ]
     return sorted(found, key=lambda each: each.start)
 
 

@@ -1,4 +1,6 @@
-"""Training: candidates and families as Spark tasks, the model and all that was tried on record in MLflow."""
+"""Training: candidates and families as Spark tasks, the model and all that was tried on record in
+MLflow.
+"""
 
 import datetime as dt
 import json
@@ -61,7 +63,9 @@ R = TypeVar("R")
 class SparkTrainer:
     """See `ports.Trainer`: of one decision."""
 
-    def __init__(self, models: PromotedModels, decision: Decision, as_of: dt.datetime, history: History) -> None:
+    def __init__(
+        self, models: PromotedModels, decision: Decision, as_of: dt.datetime, history: History
+    ) -> None:
         """Reads and trains nothing yet.
 
         Args:
@@ -90,9 +94,18 @@ class SparkTrainer:
         """See `Trainer`: by the first point of the first family."""
         labelled = self.labelled
         rows, model = labelled.rows, self._lakehouse.model
-        named = {version for each in candidates for version in (each.reference, each.version) if version is not None}
+        named = {
+            version
+            for each in candidates
+            for version in (each.reference, each.version)
+            if version is not None
+        }
         predicted = {version: labelled.predicted_by(version) for version in named}
-        columns = None if labelled.current == rows.names else tuple(map(rows.names.index, labelled.current))
+        columns = (
+            None
+            if labelled.current == rows.names
+            else tuple(map(rows.names.index, labelled.current))
+        )
         learner = MatrixLearner(self._trials()[0], self._problem, model.training.seed, columns)
         shared = (rows, judged, predicted, learner)
         results = self._as_tasks(candidates, shared, _cross_fitted)
@@ -101,10 +114,16 @@ class SparkTrainer:
             raise TrainingError(f"training.families: no candidate could be fitted: {failures[0]}")
         found = [None if isinstance(each, Failed) else each for each in results]
         self._tried = [
-            {"candidate": each.candidate.name, "rows": int((each.weights > 0).sum()), "accuracy": share}
+            {
+                "candidate": each.candidate.name,
+                "rows": int((each.weights > 0).sum()),
+                "accuracy": share,
+            }
             for each in found
             if each is not None
-            for share in [float(self._problem.is_right(each.predictions[judged], rows.labels[judged]).mean())]
+            for share in [
+                float(self._problem.is_right(each.predictions[judged], rows.labels[judged]).mean())
+            ]
         ]
         return found
 
@@ -112,7 +131,9 @@ class SparkTrainer:
         """See `Trainer`: the first family, unless a later one is credibly better."""
         data, trials = self._data(judged), self._trials(fitted.candidate.name)
         weighting = Weighting(fitted.weights, fitted.by_fold, fold_of(len(judged)))
-        results = self._as_tasks(trials, (data, weighting), lambda trial, given: cross_fit_weighted(trial, *given))
+        results = self._as_tasks(
+            trials, (data, weighting), lambda trial, given: cross_fit_weighted(trial, *given)
+        )
         place = self._best(results, data)
         result = results[place]
         if isinstance(result, Failed):
@@ -133,7 +154,9 @@ class SparkTrainer:
             (model, result, list(zip(trials, results, strict=True))),
         )
 
-    def register(self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord) -> int:
+    def register(
+        self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord
+    ) -> int:
         """See `Trainer`."""
         registry = self._lakehouse.registry
         model, outcome, tried = trained.model
@@ -185,7 +208,9 @@ class SparkTrainer:
             sent.destroy()
 
     def _best(self, results: Sequence[CrossFit | Failed], data: TrainingSet) -> int:
-        """The first family, unless a later one is better on the judged rows with the preference's probability."""
+        """The first family, unless a later one is better on the judged rows with the preference's
+        probability.
+        """
         preference = self._lakehouse.model.policy.candidates.preference
         kept = [(place, each) for place, each in enumerate(results) if isinstance(each, CrossFit)]
         if not kept:
@@ -193,15 +218,21 @@ class SparkTrainer:
         labels, judged = data.targets[data.judged], data.judged
         (place, chosen), others = kept[0], kept[1:]
         for other_place, other in others:
-            first, second = (data.problem.predicted(each.outputs[judged]) for each in (chosen, other))
+            first, second = (
+                data.problem.predicted(each.outputs[judged]) for each in (chosen, other)
+            )
             if compare(data.problem, labels, first, second).better > preference:
                 place, chosen = other_place, other
         return place
 
-    def _logged(self, data: TrainingSet, tried: Sequence[tuple[Trial, CrossFit | Failed]]) -> tuple[str, Sample]:
+    def _logged(
+        self, data: TrainingSet, tried: Sequence[tuple[Trial, CrossFit | Failed]]
+    ) -> tuple[str, Sample]:
         """The training's run, and the rows that its signature was inferred from."""
         lakehouse, labels = self._lakehouse, self._lakehouse.catalog.labels
-        source = TrainingData(lakehouse.store.path(labels), self.labelled.versions[labels.full_name], len(data.rows))
+        source = TrainingData(
+            lakehouse.store.path(labels), self.labelled.versions[labels.full_name], len(data.rows)
+        )
         places = example_places(data.rows, EXAMPLE_ROWS)
         shown = data.rows.iloc[places].reset_index(drop=True)
         sample = Sample(shown, pd.Series(data.targets[places], name=lakehouse.model.labels.label))
@@ -210,7 +241,9 @@ class SparkTrainer:
         lakehouse.registry.log_candidates(run_id, self._tried)
         return run_id, sample
 
-    def _training_record(self, fitted: Fitted, judged: np.ndarray, result: GateResult) -> TrainingRecord:
+    def _training_record(
+        self, fitted: Fitted, judged: np.ndarray, result: GateResult
+    ) -> TrainingRecord:
         rows, taken, decision = self.labelled.rows, fitted.weights > 0, self._decision
         event_time = rows.event_time[taken]
         return TrainingRecord(
@@ -230,15 +263,18 @@ class SparkTrainer:
     def _baseline(self, fitted: Fitted, judged: np.ndarray, outcome: CrossFit) -> Any:
         """The profile that the version's windows are compared with.
 
-        Of readings it is the stretches of time that it was trained on, with the rows that later ones contradict: else
-        a feature would seem to have drifted where a rule has. Of label and prediction it is the judged rows, as the
-        cross-fit found them. The bins are the champion's, so that counts of all versions add up.
+        Of readings it is the stretches of time that it was trained on, with the rows that later
+        ones contradict: else a feature would seem to have drifted where a rule has. Of label and
+        prediction it is the judged rows, as the cross-fit found them. The bins are the champion's,
+        so that counts of all versions add up.
         """
         model, labelled, ledger = self._lakehouse.model, self.labelled, self._models.ledger
         specs = specs_of(model)
         spans = RowRule(tuple(replace(segment, without=()) for segment in fitted.row_rule.segments))
         as_table = partial(pa.Table.from_pandas, preserve_index=False)
-        known, label_time = (as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged))
+        known, label_time = (
+            as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged)
+        )
         found = pa.table(self._problem.columns(outcome.outputs[judged]))
         of_outcome = {model.labels.label: label_time} | dict.fromkeys(found.column_names, found)
         tables = {spec.name: of_outcome.get(spec.name, known) for spec in specs}
@@ -246,7 +282,10 @@ class SparkTrainer:
         if ledger.champion is not None:
             edges |= edges_of(ledger.baseline(ledger.champion))
         return to_document(
-            {spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name] for spec in specs}
+            {
+                spec.name: profiles_of(tables[spec.name], [spec], edges, BASELINE_VALUES)[spec.name]
+                for spec in specs
+            }
         )
 
 
@@ -259,7 +298,10 @@ def own_edges(
         for spec in specs
         if not spec.is_categorical
     }
-    return {name: quantile_edges(numbers_of(values.drop_null()), n_bins) for name, values in cells.items()}
+    return {
+        name: quantile_edges(numbers_of(values.drop_null()), n_bins)
+        for name, values in cells.items()
+    }
 
 
 def _cross_fitted(candidate: Candidate, shared: tuple[Any, ...]) -> Fitted | Failed | None:
@@ -270,9 +312,13 @@ def _cross_fitted(candidate: Candidate, shared: tuple[Any, ...]) -> Fitted | Fai
 
 
 def _result_of(version: ModelVersion) -> GateResult:
-    """The gate's result that a run which was cut off had come to; releases before 0.3 called it otherwise."""
+    """The gate's result that a run which was cut off had come to; releases before 0.3 called it
+    otherwise.
+    """
     kept = json.loads(version.record.verdict)
-    return GateResult(kept["passed"] if "passed" in kept else kept["promote"], kept["reason"], kept["evidence"])
+    return GateResult(
+        kept["passed"] if "passed" in kept else kept["promote"], kept["reason"], kept["evidence"]
+    )
 
 
 def _milliseconds(model: Pipeline, data: TrainingSet) -> float:

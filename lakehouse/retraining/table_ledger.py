@@ -1,4 +1,6 @@
-"""The loop's ledger over `gold.decision` and `gold.promotion`: read once a step, written before anything is done."""
+"""The loop's ledger over `gold.decision` and `gold.promotion`: read once a step, written before
+anything is done.
+"""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -59,12 +61,21 @@ class TableLedger:
         waiting = self.versions.waiting
         if self._lakehouse.model.approval != "manual" or not decision.retrain or waiting is None:
             return decision
-        words = f"version {waiting['to_version']} waits for approval since {waiting['as_of']:%Y-%m-%d %H:%M}"
+        words = (
+            f"version {waiting['to_version']} waits for approval since "
+            f"{waiting['as_of']:%Y-%m-%d %H:%M}"
+        )
         action = WAIT if decision.action == TRAIN_FIRST else KEEP
-        return replace(decision, action=action, rule=HELD_FOR_APPROVAL, reasons=(words, *decision.reasons))
+        return replace(
+            decision, action=action, rule=HELD_FOR_APPROVAL, reasons=(words, *decision.reasons)
+        )
 
     def record_decision(
-        self, as_of: np.datetime64, decision: Decision, diagnosis: Diagnosis | None, remarks: Sequence[str]
+        self,
+        as_of: np.datetime64,
+        decision: Decision,
+        diagnosis: Diagnosis | None,
+        remarks: Sequence[str],
     ) -> None:
         """See `Ledger`."""
         drift = diagnosis.sentences if diagnosis and diagnosis.kinds else ()
@@ -85,13 +96,24 @@ class TableLedger:
         newest, began = moment_of(as_of), moment_of(since)
         if newest in self._outages:
             return
-        words = f"blind since {began:%Y-%m-%d %H:%M}: labels are overdue, the newest is of {newest:%Y-%m-%d %H:%M}"
+        words = (
+            f"blind since {began:%Y-%m-%d %H:%M}: labels are overdue, the newest is of "
+            f"{newest:%Y-%m-%d %H:%M}"
+        )
         advice = "find out why no labels come; nothing is known till then"
-        row = {"action": LABEL_OUTAGE, "retrain": False, "rule": "label_outage", "reasons": [words], "evidence": {}}
+        row = {
+            "action": LABEL_OUTAGE,
+            "retrain": False,
+            "rule": "label_outage",
+            "reasons": [words],
+            "evidence": {},
+        }
         self._append(as_of, row | {"change_at": began, "advice": advice})
         self._outages.add(newest)
 
-    def record_no_challenger(self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]) -> None:
+    def record_no_challenger(
+        self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]
+    ) -> None:
         """See `Ledger`."""
         row = {"action": REFUSE, "who": LOOP, "reason": reason, "evidence": dict(evidence)}
         self.versions.record({"as_of": moment_of(as_of), **row})
@@ -105,7 +127,9 @@ class TableLedger:
             "reason": f"{decision.reasons[0]}; {result.reason}",
             "evidence": dict(result.evidence),
         }
-        promoted = record_result(self.versions, version, result.passed, row, judged.record.to_json())
+        promoted = record_result(
+            self.versions, version, result.passed, row, judged.record.to_json()
+        )
         self._promotions_grew()
         return promoted
 
@@ -148,7 +172,9 @@ def row_of(decision: Decision) -> dict[str, Any]:
 
 
 def decision_of(row: Row) -> Decision:
-    """The decision of a row of gold.decision; releases before 0.3 kept two of its fields among the evidence."""
+    """The decision of a row of gold.decision; releases before 0.3 kept two of its fields among the
+    evidence.
+    """
     evidence, between = dict(row["evidence"]), row["change_between"]
     confidence, is_certain = evidence.pop("needed", 0.0), bool(evidence.pop("sure", 1.0))
     return Decision(

@@ -1,4 +1,6 @@
-"""Production's labelled predictions: additive counts from gold, single rows of a stretch of time from silver."""
+"""Production's labelled predictions: additive counts from gold, single rows of a stretch of time
+from silver.
+"""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -44,7 +46,9 @@ class TablePredictions:
 
     @cached_property
     def hours(self) -> pa.Table:
-        """The base windows since the change, or the epoch, began: rows, labelled ones, counts by difficulty."""
+        """The base windows since the change, or the epoch, began: rows, labelled ones, counts by
+        difficulty.
+        """
         champion, catalog = self.history.champion_record, self.lakehouse.catalog
         where, days = pc.field("slice_key").is_null(), None
         if champion is not None and champion.changed_at is not None:
@@ -52,8 +56,13 @@ class TablePredictions:
             since = moment_of(min(champion.changed_at, champion.drift_period, self._began))
             since = min(since, self.as_of - (recall or dt.timedelta())) - model.labels.horizon
             days = since_day(since)
-        columns = {name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")}
-        columns |= {"labelled": pc.field("quality", "n_labelled"), "rows": pc.field("quality", "n_rows")}
+        columns = {
+            name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")
+        }
+        columns |= {
+            "labelled": pc.field("quality", "n_labelled"),
+            "rows": pc.field("quality", "n_rows"),
+        }
         return self.lakehouse.store.arrow(catalog.window_facts, where, columns, days)
 
     @cached_property
@@ -76,12 +85,16 @@ class TablePredictions:
         return int(labelled[starts >= end].sum()) + len(within)
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
-        """See `LabelledPredictions`; at a high rate of the stream only the newest hours are by row."""
+        """See `LabelledPredictions`; at a high rate of the stream only the newest hours are
+        by row.
+        """
         if since is None:
             return self._by_hour
         since = self._read_from(since)
         counts, rows = self._by_hour, self.predictions(moment_of(since), None)
-        return joined(counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)])[0])
+        return joined(
+            counts.take(counts.hour < since), self.row_counts(rows[self._is_new(rows)])[0]
+        )
 
     def labelled_after(self, moment: np.datetime64, most: int) -> LabelledFrame | None:
         """See `LabelledPredictions`."""
@@ -111,8 +124,15 @@ class TablePredictions:
         """See `LabelledPredictions`."""
         ledger, champion = self._models.ledger, str(self.history.champion)
         meaning = ledger.meaning(champion)
-        difference, gone = meaning.difference(Meaning.of(self.lakehouse.model)), unknown_to_settings(ledger, meaning)
-        words = [f"version {champion} {difference}; the next training follows the settings"] if difference else []
+        difference, gone = (
+            meaning.difference(Meaning.of(self.lakehouse.model)),
+            unknown_to_settings(ledger, meaning),
+        )
+        words = (
+            [f"version {champion} {difference}; the next training follows the settings"]
+            if difference
+            else []
+        )
         return words + [f"{name} does not come any more and counts as missing" for name in gone]
 
     @cached_property
@@ -131,15 +151,20 @@ class TablePredictions:
         by_hour = _floored(found.counts)
         if since is None:
             return replace(found, counts=by_hour)
-        hours = np.where(found.counts.hour < self._read_from(since), by_hour.hour, found.counts.hour)
+        hours = np.where(
+            found.counts.hour < self._read_from(since), by_hour.hour, found.counts.hour
+        )
         return replace(found, counts=replace(by_hour, hour=hours))
 
     def predictions(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
-        """The predictions of a stretch of time (without its end) whose label has come, with it, in order of time."""
+        """The predictions of a stretch of time (without its end) whose label has come, with it, in
+        order of time.
+        """
         return labelled_between(self._models.ledger, self._features, self.as_of, start, end)
 
     def newest_calls(self, start: dt.datetime, end: dt.datetime | None = None) -> pd.DataFrame:
-        """The newest of them, as many as a training takes (`training.max_rows`, and what is left of a base window).
+        """The newest of them, as many as a training takes (`training.max_rows`, and what is left of
+        a base window).
 
         So what a decision reads is bounded, whatever the rate of the stream.
         """
@@ -148,16 +173,20 @@ class TablePredictions:
     def row_counts(self, predictions: pd.DataFrame) -> tuple[BinCounts, np.ndarray]:
         """A count per labelled prediction, and the prediction that its label is held against.
 
-        One that a version of an earlier epoch made counts as the champion would have made it that was in production
-        when its label came: else a new epoch would be blind for as long as labels take.
+        One that a version of an earlier epoch made counts as the champion would have made it that
+        was in production when its label came: else a new epoch would be blind for as long as labels
+        take.
         """
         model = self.lakehouse.model
         labels, predicted = (
-            np.array(self._problem.targets(predictions[name])) for name in (model.labels.label, PREDICTION)
+            np.array(self._problem.targets(predictions[name]))
+            for name in (model.labels.label, PREDICTION)
         )
         version = predictions["model_version"].astype(int).to_numpy()
         stale = ~np.isin(version, sorted(self.history.drift_period))
-        version = np.where(stale, self.history.champions_at(instants(predictions[LABEL_TIME])), version)
+        version = np.where(
+            stale, self.history.champions_at(instants(predictions[LABEL_TIME])), version
+        )
         bins = np.zeros(len(predictions), dtype=np.int64)
         for each in np.unique(version):
             if int(each) not in self.history.records:
@@ -166,8 +195,13 @@ class TablePredictions:
             if (own & stale).any():
                 predicted[own & stale] = self._models.predicted(int(each), predictions[own & stale])
             bins[own] = self._bins(int(each), predictions[own], predicted[own])
-        ones, wrong = np.ones(len(predictions), dtype=np.int64), ~self._problem.is_right(predicted, labels)
-        counts = BinCounts(instants(predictions[model.event_time]), version, bins, ones, wrong.astype(np.int64))
+        ones, wrong = (
+            np.ones(len(predictions), dtype=np.int64),
+            ~self._problem.is_right(predicted, labels),
+        )
+        counts = BinCounts(
+            instants(predictions[model.event_time]), version, bins, ones, wrong.astype(np.int64)
+        )
         return counts, predicted
 
     @cached_property
@@ -176,12 +210,16 @@ class TablePredictions:
 
     @cached_property
     def _recent(self) -> Recent | None:
-        """See `recent`; all by row. What is read is the newest stretch alone, however long the epoch."""
+        """See `recent`; all by row. What is read is the newest stretch alone, however long the
+        epoch.
+        """
         champion, policy = self.history.champion_record, self.lakehouse.model.policy
         hours = self._by_hour.hour[self._by_hour.labelled > 0]
         if champion is None or policy.detector.recall is None or not len(hours):
             return None
-        versions = recalled(self.history.archive, champion, self.history.versions, policy.candidates)
+        versions = recalled(
+            self.history.archive, champion, self.history.versions, policy.candidates
+        )
         recall = np.timedelta64(policy.detector.recall)
         rows = self.newest_calls(moment_of(hours.max() - recall))
         rows = rows[self._is_new(rows)]
@@ -193,14 +231,20 @@ class TablePredictions:
         for version in versions:
             predicted = labelled.predicted_by(version)
             differs = self._problem.differ(predicted, judged[late])
-            archived[version] = ArchivedPredictions(self._bins(version, labelled.frame, predicted), differs)
+            archived[version] = ArchivedPredictions(
+                self._bins(version, labelled.frame, predicted), differs
+            )
         return Recent(counts.take(late), labelled.rows, archived)
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
-        """When the newest labelled rows before the end begin, as many as may be read; None where all may be."""
+        """When the newest labelled rows before the end begin, as many as may be read; None where
+        all may be.
+        """
         starts, labelled = self._starts, self.hours["labelled"].to_numpy()
         before = np.ones(len(starts), dtype=bool) if end is None else starts < instant(end)
-        found = start_of_newest(starts[before], labelled[before], self.lakehouse.model.training.max_rows)
+        found = start_of_newest(
+            starts[before], labelled[before], self.lakehouse.model.training.max_rows
+        )
         return None if found is None else moment_of(found)
 
     def _read_from(self, since: np.datetime64) -> np.datetime64:
@@ -221,18 +265,25 @@ class TablePredictions:
 
     def _window_start(self, moment: np.datetime64) -> np.datetime64:
         width = np.timedelta64(self.lakehouse.model.metrics.base_window, "us").astype(int)
-        return np.datetime64(int(moment.astype("datetime64[us]").astype(int) // width * width), "us")
+        return np.datetime64(
+            int(moment.astype("datetime64[us]").astype(int) // width * width), "us"
+        )
 
     @cached_property
     def _first_hour(self) -> np.datetime64:
         """The first base window that begins with the epoch or later."""
-        start, width = self._window_start(self._began), np.timedelta64(self.lakehouse.model.metrics.base_window)
+        start, width = (
+            self._window_start(self._began),
+            np.timedelta64(self.lakehouse.model.metrics.base_window),
+        )
         return start if start == self._began else start + width
 
     @cached_property
     def _is_epochs(self) -> np.ndarray:
         """Which of the hours are counts of the epoch's versions since it began."""
-        own = np.isin(self.hours["model_version"].to_numpy().astype(int), sorted(self.history.drift_period))
+        own = np.isin(
+            self.hours["model_version"].to_numpy().astype(int), sorted(self.history.drift_period)
+        )
         return own & (self._starts >= self._first_hour)
 
     @property
@@ -240,10 +291,21 @@ class TablePredictions:
         """The counts of the epoch's versions since it began, by base window."""
         table = self.hours.filter(pa.array(self._is_epochs))
         lists = table["by_difficulty"].combine_chunks()
-        each = lists.fill_null([]).value_lengths().to_numpy() if len(table) else np.empty(0, dtype=int)
-        hour, version = instants(table["window_start"]), table["model_version"].to_numpy().astype(int)
-        cells = pa.concat_arrays([lists]).flatten() if len(table) else pa.array([], lists.type.value_type)
-        bins, labelled, wrong = (pc.struct_field(cells, name).to_numpy() for name in ("bin", "labelled", "wrong"))
+        each = (
+            lists.fill_null([]).value_lengths().to_numpy() if len(table) else np.empty(0, dtype=int)
+        )
+        hour, version = (
+            instants(table["window_start"]),
+            table["model_version"].to_numpy().astype(int),
+        )
+        cells = (
+            pa.concat_arrays([lists]).flatten()
+            if len(table)
+            else pa.array([], lists.type.value_type)
+        )
+        bins, labelled, wrong = (
+            pc.struct_field(cells, name).to_numpy() for name in ("bin", "labelled", "wrong")
+        )
         return BinCounts(np.repeat(hour, each), np.repeat(version, each), bins, labelled, wrong)
 
     @property
@@ -254,12 +316,18 @@ class TablePredictions:
         """
         model = self.lakehouse.model
         starts = self._starts
-        late = starts[~self._is_epochs & (self.hours["labelled"].to_numpy() > 0) & (starts >= self._first_hour)]
+        late = starts[
+            ~self._is_epochs
+            & (self.hours["labelled"].to_numpy() > 0)
+            & (starts >= self._first_hour)
+        ]
         end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
         predictions = self.newest_calls(
             moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour))
         )
-        own = np.isin(predictions["model_version"].astype(int).to_numpy(), sorted(self.history.drift_period))
+        own = np.isin(
+            predictions["model_version"].astype(int).to_numpy(), sorted(self.history.drift_period)
+        )
         counted = own & (instants(predictions[model.event_time]) >= self._first_hour)
         return predictions[self._is_new(predictions) & ~counted]
 

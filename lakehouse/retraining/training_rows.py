@@ -25,7 +25,13 @@ class TrainingRows(LabelledFrame):
         current: the columns of the policy's matrix that belong to features of the settings.
     """
 
-    def __init__(self, models: PromotedModels, frame: pd.DataFrame, history: History, versions: Mapping[str, int]):
+    def __init__(
+        self,
+        models: PromotedModels,
+        frame: pd.DataFrame,
+        history: History,
+        versions: Mapping[str, int],
+    ):
         """As `LabelledFrame`, with the versions."""
         super().__init__(models, frame, history)
         features = set(models.lakehouse.model.predictions.features)
@@ -34,7 +40,9 @@ class TrainingRows(LabelledFrame):
 
 
 def training_rows(models: PromotedModels, as_of: dt.datetime, history: History) -> TrainingRows:
-    """The newest labelled rows, at the Delta versions of now; `as_of` is the newest label time that has landed."""
+    """The newest labelled rows, at the Delta versions of now; `as_of` is the newest label time that
+    has landed.
+    """
     lakehouse = models.lakehouse
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
     frame = labelled_rows(models.ledger, versions, as_of, models.features(history))
@@ -44,15 +52,18 @@ def training_rows(models: PromotedModels, as_of: dt.datetime, history: History) 
 def labelled_rows(
     ledger: PromotionLedger, versions: Mapping[str, int], as_of: dt.datetime, features: Features
 ) -> pd.DataFrame:
-    """The newest labelled readings, in order of event time, at the given Delta versions (of that label time).
+    """The newest labelled readings, in order of event time, at the given Delta versions (of that
+    label time).
 
-    Rows whose label is a class that the settings do not name any more are left out. What is read grows with
-    `training.max_rows`, not with history: gold tells where so many rows begin.
+    Rows whose label is a class that the settings do not name any more are left out. What is read
+    grows with `training.max_rows`, not with history: gold tells where so many rows begin.
     """
     lakehouse = ledger.lakehouse
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     readings = store.read(catalog.readings, versions[catalog.readings.full_name])
-    labels = with_active_labels(labels_in_force(lakehouse, versions[catalog.labels.full_name]), model)
+    labels = with_active_labels(
+        labels_in_force(lakehouse, versions[catalog.labels.full_name]), model
+    )
     since = start_of_trainable(lakehouse, as_of)
     if since is not None:
         readings = readings.where(F.col(model.event_time) >= F.lit(since))
@@ -63,5 +74,7 @@ def labelled_rows(
     joined = with_features(readings, sources, others).join(
         labels.select(model.key, label_time, model.labels.label), model.key
     )
-    newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(model.training.max_rows)
+    newest = joined.orderBy(F.col(model.event_time).desc(), F.col(model.key).desc()).limit(
+        model.training.max_rows
+    )
     return newest.toArrow().to_pandas().iloc[::-1].reset_index(drop=True)

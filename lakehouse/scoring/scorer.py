@@ -1,4 +1,6 @@
-"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch was first tried."""
+"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch
+was first tried.
+"""
 
 import datetime as dt
 import time
@@ -31,7 +33,9 @@ class Scorer:
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Records the batch's version in the ledger, or reads it there, then scores and appends; last, what it cost."""
+        """Records the batch's version in the ledger, or reads it there, then scores and appends;
+        last, what it cost.
+        """
         began = time.monotonic()
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         seen = self._seen_in_ledger(batch)
@@ -53,20 +57,26 @@ class Scorer:
         self._record_cost(batch, version, time.monotonic() - began)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
-        """Once for each batch; of one that was cut off before this, the seconds are those of its replay."""
+        """Once for each batch; of one that was cut off before this, the seconds are those of its
+        replay.
+        """
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         row = {
             "query_id": batch.query_id,
             "batch_id": batch.number,
             "model_version": version,
-            "rows": store.rows_appended(catalog.predictions),  # the newest commit is the batch's, or its replay's
+            "rows": store.rows_appended(
+                catalog.predictions
+            ),  # the newest commit is the batch's, or its replay's
             "seconds": round(seconds, 3),
             "recorded_at": dt.datetime.now(dt.UTC),
         }
         store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
 
     def _seen_in_ledger(self, batch: Batch) -> list[Row]:
-        """This batch's row, if it was tried before, and the first row of any other query: of an older checkpoint."""
+        """This batch's row, if it was tried before, and the first row of any other query: of an
+        older checkpoint.
+        """
         query_id, number = pc.field("query_id"), pc.field("batch_id")
         mine = (query_id == batch.query_id) & (number == batch.number)
         other = (query_id != batch.query_id) & (number == 0)
@@ -75,8 +85,12 @@ class Scorer:
     def _resolve(self, batch: Batch) -> str:
         version = PromotionLedger(self._lakehouse).champion
         if version is None:
-            raise RegistryError(f"{self._lakehouse.model.name} has no champion any more; its rows wait for one")
-        self._model(version)  # before the ledger's row: a batch that names a refused file could never be scored
+            raise RegistryError(
+                f"{self._lakehouse.model.name} has no champion any more; its rows wait for one"
+            )
+        self._model(
+            version
+        )  # before the ledger's row: a batch that names a refused file could never be scored
         ledger = self._lakehouse.catalog.scoring_ledger
         row = {
             "query_id": batch.query_id,
@@ -94,7 +108,9 @@ class Scorer:
         return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
     def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
-        """What the version reads, and what the settings name; with the place that each row came from."""
+        """What the version reads, and what the settings name; with the place that each row came
+        from.
+        """
         settings, catalog = self._lakehouse.model, self._lakehouse.catalog
         names = dict.fromkeys([*settings.predictions.features, *model.features.names])
         sources = sources_of(PromotionLedger(self._lakehouse), catalog.readings, names)
@@ -116,34 +132,53 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     """A version that was promoted here, verified, and ready to be sent to workers.
 
     Raises:
-        RegistryError: it was never promoted, its file is not the one that was, or it is not what its record says.
+        RegistryError: it was never promoted, its file is not the one that was, or it is not what
+        its record says.
     """
-    lakehouse, content, sha256 = ledger.lakehouse, ledger.model_file(version), ledger.sha256(version)
+    lakehouse, content, sha256 = (
+        ledger.lakehouse,
+        ledger.model_file(version),
+        ledger.sha256(version),
+    )
     meaning, pipeline = ledger.meaning(version), load(content, sha256)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
-    difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(lakehouse, meaning)
+    difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(
+        lakehouse, meaning
+    )
     if difference:
         raise RegistryError(
-            f"{lakehouse.model.name} version {version} cannot score: {difference}; roll back, or put the settings back"
+            f"{lakehouse.model.name} version {version} cannot score: {difference}; roll back, or "
+            "put the settings back"
         )
     sent = lakehouse.spark.sparkContext.broadcast(content)
-    return ScoringModel(version, sha256, sent, meaning.features, meaning.problem, hasattr(pipeline[-1], "coef_"))
+    return ScoringModel(
+        version, sha256, sent, meaning.features, meaning.problem, hasattr(pipeline[-1], "coef_")
+    )
 
 
 def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
     if isinstance(meaning.problem, Regression) == lakehouse.model.is_regression:
         return None
-    return "the settings are of another problem type, which needs a lakehouse of its own (another root)"
+    return (
+        "the settings are of another problem type, which needs a lakehouse of its own (another "
+        "root)"
+    )
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
-    """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first model."""
+    """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first
+    model.
+    """
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = queries.interval_seconds(trigger)
-    with store.writing(catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost):
+    with store.writing(
+        catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost
+    ):
         while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return
             time.sleep(seconds)
-        query = queries.run(store, QUERY, store.read_stream(catalog.readings), Scorer(lakehouse).handle, trigger)
+        query = queries.run(
+            store, QUERY, store.read_stream(catalog.readings), Scorer(lakehouse).handle, trigger
+        )
         queries.run_all([query], trigger)

@@ -1,4 +1,6 @@
-"""Scoring: features to what the model predicts by a pandas UDF, the model loaded once per worker and version."""
+"""Scoring: features to what the model predicts by a pandas UDF, the model loaded once per worker
+and version.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,9 +21,11 @@ from lakehouse.settings import ModelSettings
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A registered version, ready to be sent to workers: its file as bytes, verified by digest where it is loaded.
+    """A registered version, ready to be sent to workers: its file as bytes, verified by digest
+    where it is loaded.
 
-    Its features and its problem are those that it was trained with, whatever the settings say by now.
+    Its features and its problem are those that it was trained with, whatever the settings say by
+    now.
     """
 
     version: str
@@ -30,11 +34,14 @@ class ScoringModel:
     features: Features
     problem: Problem
     is_linear: bool = False
-    """Whether a finite row may have an output that is not: sums of products overflow, averages of leaves do not."""
+    """Whether a finite row may have an output that is not: sums of products overflow, averages of
+    leaves do not.
+    """
 
 
 def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) -> DataFrame:
-    """The rows with the model's version and what it predicts: a number, or a class, its score and all probabilities.
+    """The rows with the model's version and what it predicts: a number, or a class, its score and
+    all probabilities.
 
     A row whose output is not finite has no prediction: null.
 
@@ -44,34 +51,48 @@ def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) 
         prediction_type: Spark's type of the prediction.
     """
     scored, answer = _answered(rows, model)
-    return scored.select(*rows.columns, *answer.columns(prediction_type), F.lit(model.version).alias("model_version"))
+    return scored.select(
+        *rows.columns, *answer.columns(prediction_type), F.lit(model.version).alias("model_version")
+    )
 
 
-def with_other_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str, name: str) -> DataFrame:
-    """The rows with what another model than the one that scored them would have predicted, in the column `name`."""
+def with_other_prediction(
+    rows: DataFrame, model: ScoringModel, prediction_type: str, name: str
+) -> DataFrame:
+    """The rows with what another model than the one that scored them would have predicted, in the
+    column `name`.
+    """
     scored, answer = _answered(rows, model)
     return scored.select(*rows.columns, answer.columns(prediction_type)[0].alias(name))
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
-    """The rows with the worker's answer in `_found` (no model's column begins so), and how to read it."""
+    """The rows with the worker's answer in `_found` (no model's column begins so), and how to read
+    it.
+    """
     answer = _answer_of(model.problem)
     predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
     return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """What is monitored of a prediction and its label: numbers, or the score and two columns of classes."""
+    """What is monitored of a prediction and its label: numbers, or the score and two columns of
+    classes.
+    """
     name, label = model.labels.label, model.labels.columns[model.labels.label]
     if model.is_regression:
-        return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(name, label.type, "numeric")
+        return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(
+            name, label.type, "numeric"
+        )
     classes = [ColumnSpec(each, label.type, "categorical") for each in ("prediction", name)]
     return (ColumnSpec("score", "double", "numeric"), *classes)
 
 
 @dataclass(frozen=True)
 class _ClassAnswer:
-    """A class: its place, and the probability of each, from the worker; the predictions table's columns from those."""
+    """A class: its place, and the probability of each, from the worker; the predictions table's
+    columns from those.
+    """
 
     problem: Classification
 
@@ -91,11 +112,25 @@ class _ClassAnswer:
     def columns(self, prediction_type: str) -> list[Column]:
         labels = self.problem.classes
         parts = [F.col(f"_found.{name}") for name in self._names]
-        entries = [each for label, part in zip(labels, parts, strict=True) for each in (F.lit(text_of(label)), part)]
+        entries = [
+            each
+            for label, part in zip(labels, parts, strict=True)
+            for each in (F.lit(text_of(label)), part)
+        ]
         # Of two classes, the positive one's probability; of more, the greatest.
-        score = parts[labels.index(self.problem.positive)] if self.problem.is_binary else F.greatest(*parts)
-        prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(prediction_type)
-        return [prediction.alias("prediction"), score.alias("score"), F.create_map(*entries).alias("probability")]
+        score = (
+            parts[labels.index(self.problem.positive)]
+            if self.problem.is_binary
+            else F.greatest(*parts)
+        )
+        prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(
+            prediction_type
+        )
+        return [
+            prediction.alias("prediction"),
+            score.alias("score"),
+            F.create_map(*entries).alias("probability"),
+        ]
 
 
 @dataclass(frozen=True)
@@ -123,7 +158,8 @@ def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., Any]:
     sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # By way of its module: a cache that is named here itself would be pickled, and each task would get a new one.
+        # By way of its module: a cache that is named here itself would be pickled, and each task
+        # would get a new one.
         loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
         for batch in batches:
             yield answer.frame(problem.outputs(loaded, features.frame(batch)))

@@ -1,4 +1,6 @@
-"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says what to write."""
+"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says
+what to write.
+"""
 
 from lakehouse.settings.base import ColumnType, Scalar, Settings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
@@ -28,7 +30,11 @@ from lakehouse.settings.policy import (
     ShiryaevRobertsRule,
     ThresholdRule,
 )
-from lakehouse.settings.yaml_files import load_environment_settings, load_model_settings, load_policy_settings
+from lakehouse.settings.yaml_files import (
+    load_environment_settings,
+    load_model_settings,
+    load_policy_settings,
+)
 
 __all__ = [
     "AdwinRule",

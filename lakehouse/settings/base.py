@@ -37,14 +37,22 @@ def _checked_scalar(given: Any) -> Any:
     if isinstance(given, float) and not math.isfinite(given):
         raise ValueError("write a finite number")
     if not isinstance(given, bool | int | float | str):
-        raise ValueError("write a number, a truth value or a text (dates and words such as yes in quotes)")
+        raise ValueError(
+            "write a number, a truth value or a text (dates and words such as yes in quotes)"
+        )
     return given
 
 
 def _checked_path(given: Any) -> tuple[str, ...]:
     steps = given.split(".") if isinstance(given, str) else given
-    if not isinstance(steps, list | tuple) or not steps or not all(isinstance(step, str) and step for step in steps):
-        raise ValueError("write the name of a field, names with dots between them, or a list of names")
+    if (
+        not isinstance(steps, list | tuple)
+        or not steps
+        or not all(isinstance(step, str) and step for step in steps)
+    ):
+        raise ValueError(
+            "write the name of a field, names with dots between them, or a list of names"
+        )
     return tuple(steps)
 
 
@@ -52,7 +60,9 @@ def _checked_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("write a time zone of the IANA database, such as `Europe/Berlin`") from None
+        raise ValueError(
+            "write a time zone of the IANA database, such as `Europe/Berlin`"
+        ) from None
     return name
 
 
@@ -66,6 +76,8 @@ ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestam
 
 
 class Settings(BaseModel):
-    """What every block of settings has in common: it is frozen, and a key that nobody reads is an error."""
+    """What every block of settings has in common: it is frozen, and a key that nobody reads is an
+    error.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -7,7 +7,17 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from lakehouse.settings.base import ColumnType, FieldPath, Moment, Name, Scalar, Settings, Span, ZoneName, checked_once
+from lakehouse.settings.base import (
+    ColumnType,
+    FieldPath,
+    Moment,
+    Name,
+    Scalar,
+    Settings,
+    Span,
+    ZoneName,
+    checked_once,
+)
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 from lakehouse.settings.reserved import PREDICTION, SCORE
@@ -20,17 +30,27 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "timestamp": (),
 }
-Family = Literal["decision_tree", "random_forest", "hist_gradient_boosting", "logistic_regression", "ridge_regression"]
+Family = Literal[
+    "decision_tree",
+    "random_forest",
+    "hist_gradient_boosting",
+    "logistic_regression",
+    "ridge_regression",
+]
 ProblemType = Literal["classification", "regression"]
-_NOT_FOR: dict[ProblemType, Family] = {"classification": "ridge_regression", "regression": "logistic_regression"}
+_NOT_FOR: dict[ProblemType, Family] = {
+    "classification": "ridge_regression",
+    "regression": "logistic_regression",
+}
 
 
 class ColumnSettings(Settings):
     """One column of an incoming line: its type, and the rules that a value must pass.
 
     Attributes:
-        field: where its value stands in the line, if not in a field of the column's own name: `sensor.temp` is the
-            field `temp` of the object `sensor`. A list names each step as it is, dots included.
+        field: where its value stands in the line, if not in a field of the column's own name:
+            `sensor.temp` is the field `temp` of the object `sensor`. A list names each step as it
+            is, dots included.
     """
 
     type: ColumnType
@@ -38,24 +58,33 @@ class ColumnSettings(Settings):
     nullable: bool = False
     min: float | None = None
     max: float | None = None
-    values: Annotated[tuple[Scalar, ...], Field(min_length=1), AfterValidator(checked_once)] | None = None
+    values: (
+        Annotated[tuple[Scalar, ...], Field(min_length=1), AfterValidator(checked_once)] | None
+    ) = None
     comment: str = ""
 
     @model_validator(mode="after")
     def _bounds_fit_the_type(self) -> "ColumnSettings":
         numeric = self.type in ("long", "integer", "double")
         if not numeric and (self.min is not None or self.max is not None):
-            raise ValueError(f"min and max are for numbers; a {self.type} column takes `values`, or nothing")
+            raise ValueError(
+                f"min and max are for numbers; a {self.type} column takes `values`, or nothing"
+            )
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min is above max; exchange them")
-        strange = [value for value in self.values or () if type(value) not in _PYTHON_TYPES[self.type]]
+        strange = [
+            value for value in self.values or () if type(value) not in _PYTHON_TYPES[self.type]
+        ]
         if strange:
-            raise ValueError(f"values are of another type: {strange}; write {self.type} values (words in quotes)")
+            raise ValueError(
+                f"values are of another type: {strange}; write {self.type} values (words in quotes)"
+            )
         return self
 
 
 class StreamSettings(Settings):
-    """When the stream began, how far ahead of its landing an event may say it happened, and in which zone.
+    """When the stream began, how far ahead of its landing an event may say it happened, and in
+    which zone.
 
     Attributes:
         time_zone: of times that are written without one, as the IANA database names it.
@@ -78,7 +107,9 @@ class SourceSettings(Settings):
     columns: dict[Name, ColumnSettings]
 
     def path_of(self, column: str) -> tuple[str, ...]:
-        """The names that lead to the column's value in a line, from the outermost object inwards."""
+        """The names that lead to the column's value in a line, from the outermost object
+        inwards.
+        """
         return self.columns[column].field or (column,)
 
 
@@ -86,8 +117,8 @@ class LabelSettings(SourceSettings):
     """The labels: which column is the truth, which says when it was told, how late one may come.
 
     Attributes:
-        corrections: what becomes of a label that is told again with another value. `reject`: it goes to quarantine, and
-            the first one counts; `take`: the one that was told last counts.
+        corrections: what becomes of a label that is told again with another value. `reject`: it
+            goes to quarantine, and the first one counts; `take`: the one that was told last counts.
     """
 
     time: Name
@@ -101,8 +132,8 @@ class PredictionSettings(Settings):
 
     Attributes:
         positive: of two classes, the one whose probability is the score.
-        tolerance: of a regression, how far a prediction may be from the label and still count as right, in the label's
-            unit: what the decision to retrain counts.
+        tolerance: of a regression, how far a prediction may be from the label and still count as
+            right, in the label's unit: what the decision to retrain counts.
     """
 
     table: Name
@@ -118,7 +149,9 @@ class TrainingSettings(Settings):
     first_after: Annotated[int, Field(ge=10)]
     seed: int = 0
     max_rows: Annotated[int, Field(ge=100)] = 100_000
-    families: Annotated[dict[Family, dict[str, Annotated[list[Any], Field(min_length=1)]]], Field(min_length=1)]
+    families: Annotated[
+        dict[Family, dict[str, Annotated[list[Any], Field(min_length=1)]]], Field(min_length=1)
+    ]
 
 
 class CounterfactualSettings(Settings):
@@ -137,7 +170,8 @@ class ModelSettings(Settings):
     """One model, as its YAML file says.
 
     Attributes:
-        approval: whether a challenger that passes the gate takes over by itself, or waits for a person.
+        approval: whether a challenger that passes the gate takes over by itself, or waits for a
+            person.
     """
 
     name: Name
@@ -156,7 +190,9 @@ class ModelSettings(Settings):
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 
     def knowing(self, classes: Sequence[Any]) -> "ModelSettings":
-        """The same for a lakehouse whose versions know these classes: each keeps its place in `classes` for good."""
+        """The same for a lakehouse whose versions know these classes: each keeps its place in
+        `classes` for good.
+        """
         model = self.model_copy()
         model._known_classes = tuple(classes)
         return model
@@ -164,14 +200,21 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":
         wanted = {
-            "readings": (self.key, self.event_time, *self.predictions.features, *self.metrics.columns),
+            "readings": (
+                self.key,
+                self.event_time,
+                *self.predictions.features,
+                *self.metrics.columns,
+            ),
             "labels": (self.key, self.labels.time, self.labels.label),
         }
         for source, names in wanted.items():
             columns = getattr(self, source).columns
             missing = [name for name in names if name not in columns]
             if missing:
-                raise ValueError(f"{source}.columns: declare {', '.join(missing)} there, or name another column")
+                raise ValueError(
+                    f"{source}.columns: declare {', '.join(missing)} there, or name another column"
+                )
             self._check_kinds(source, columns)
         return self
 
@@ -181,25 +224,43 @@ class ModelSettings(Settings):
         if columns[time].type != "timestamp":
             raise ValueError(f"{source}.columns.{time}.type: write `timestamp`, since it says when")
         if columns[self.key].type not in ("long", "integer", "string"):
-            raise ValueError(f"{source}.columns.{self.key}.type: write `long`, `integer` or `string` for a key")
+            raise ValueError(
+                f"{source}.columns.{self.key}.type: write `long`, `integer` or `string` for a key"
+            )
         nullable = [name for name in required if columns[name].nullable]
         if nullable:
-            raise ValueError(f"{source}.columns.{nullable[0]}.nullable: write `false`; no row can do without it")
+            raise ValueError(
+                f"{source}.columns.{nullable[0]}.nullable: write `false`; no row can do without it"
+            )
 
     @model_validator(mode="after")
     def _keys_and_classes_fit(self) -> "ModelSettings":
         if self.readings.columns[self.key].type != self.labels.columns[self.key].type:
-            raise ValueError(f"labels.columns.{self.key}.type: write the same type as in readings.columns")
+            raise ValueError(
+                f"labels.columns.{self.key}.type: write the same type as in readings.columns"
+            )
         if len({self.readings.table, self.labels.table, self.predictions.table}) < 3:
-            raise ValueError("readings.table, labels.table and predictions.table: write three different names")
+            raise ValueError(
+                "readings.table, labels.table and predictions.table: write three different names"
+            )
         both = [name for name in self.metrics.columns if name in self.predictions.features]
         if both:
-            raise ValueError(f"metrics.columns: leave out {', '.join(both)}; features are monitored anyway")
-        times = [name for name in self.predictions.features if self.readings.columns[name].type == "timestamp"]
+            raise ValueError(
+                f"metrics.columns: leave out {', '.join(both)}; features are monitored anyway"
+            )
+        times = [
+            name
+            for name in self.predictions.features
+            if self.readings.columns[name].type == "timestamp"
+        ]
         if times:
-            raise ValueError(f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature")
+            raise ValueError(
+                f"predictions.features: leave out {', '.join(times)}; a timestamp is no feature"
+            )
         if self.labels.label in (*self.readings.columns, PREDICTION, SCORE):
-            raise ValueError("labels.label: a reading or the prediction has that name; give the label another")
+            raise ValueError(
+                "labels.label: a reading or the prediction has that name; give the label another"
+            )
         if self.is_regression:
             self._check_regression()
         else:
@@ -221,14 +282,19 @@ class ModelSettings(Settings):
     def _check_regression(self) -> None:
         key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
         if label.type not in ("double", "long", "integer"):
-            raise ValueError(f"{key}.type: write `double`, `long` or `integer`; a regression predicts a number")
+            raise ValueError(
+                f"{key}.type: write `double`, `long` or `integer`; a regression predicts a number"
+            )
         if label.values is not None:
-            raise ValueError(f"{key}.values: leave it out; a regression predicts a number, not one of these")
+            raise ValueError(
+                f"{key}.values: leave it out; a regression predicts a number, not one of these"
+            )
         if self.predictions.positive is not None:
             raise ValueError("predictions.positive: leave it out; a regression has no classes")
         if self.predictions.tolerance is None:
             raise ValueError(
-                "predictions.tolerance: write how far a prediction may be from the label and still count as right, "
+                "predictions.tolerance: write how far a prediction may be from the label and still "
+                "count as right, "
                 "in the label's unit"
             )
 
@@ -237,15 +303,22 @@ class ModelSettings(Settings):
         problem, families = self.predictions.problem_type, self.training.families
         if _NOT_FOR[problem] in families:
             known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
-            raise ValueError(f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of {known}")
+            raise ValueError(
+                f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of "
+                f"{known}"
+            )
         return self
 
     @property
     def modelled(self) -> frozenset[str]:
-        """The columns of readings and labels that models compute with: numeric features, and a label that is one."""
+        """The columns of readings and labels that models compute with: numeric features, and a
+        label that is one.
+        """
         kinds = {name: self.readings.columns[name].type for name in self.predictions.features}
         label = self.labels.columns[self.labels.label].type if self.is_regression else ""
-        return frozenset(name for name, kind in (kinds | {self.labels.label: label}).items() if kind == "double")
+        return frozenset(
+            name for name, kind in (kinds | {self.labels.label: label}).items() if kind == "double"
+        )
 
     @property
     def is_regression(self) -> bool:
@@ -254,11 +327,15 @@ class ModelSettings(Settings):
 
     @property
     def classes(self) -> tuple[Scalar, ...]:
-        """The label's classes: those that earlier versions know, in their order, then new ones, in ascending order.
+        """The label's classes: those that earlier versions know, in their order, then new ones, in
+        ascending order.
 
         The place of a class is its code, in what is kept of versions too. A regression has none.
         """
-        return (*self._known_classes, *(each for each in self._active_classes if each not in self._known_classes))
+        return (
+            *self._known_classes,
+            *(each for each in self._active_classes if each not in self._known_classes),
+        )
 
     @property
     def retired_classes(self) -> tuple[Any, ...]:
@@ -273,8 +350,14 @@ class ModelSettings(Settings):
 
     @property
     def positive(self) -> Scalar:
-        """The class whose probability is the score of a two-class model: as named, else the last."""
-        return self._active_classes[-1] if self.predictions.positive is None else self.predictions.positive
+        """The class whose probability is the score of a two-class model: as named, else the
+        last.
+        """
+        return (
+            self._active_classes[-1]
+            if self.predictions.positive is None
+            else self.predictions.positive
+        )
 
 
 class EnvironmentSettings(Settings):

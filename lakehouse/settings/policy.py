@@ -1,4 +1,6 @@
-"""When to retrain, on which rows, and who may take over: the settings of the policy (docs/policy.md)."""
+"""When to retrain, on which rows, and who may take over: the settings of the policy
+(docs/policy.md).
+"""
 
 import datetime as dt
 from typing import Annotated, Literal
@@ -25,7 +27,9 @@ class ShiryaevRobertsRule(Settings):
 
     @property
     def suspected(self) -> float:
-        """From where on a surer challenger may prove the change: the alarm itself, where no suspicion is set."""
+        """From where on a surer challenger may prove the change: the alarm itself, where no
+        suspicion is set.
+        """
         return self.alarm if self.suspicion is None else self.suspicion
 
 
@@ -46,7 +50,10 @@ class ThresholdRule(Settings):
     @model_validator(mode="after")
     def _one_limit(self) -> "ThresholdRule":
         if (self.limit is None) == (self.change is None):
-            raise ValueError("write either `limit` (a value) or `change` (from the model's first window), not both")
+            raise ValueError(
+                "write either `limit` (a value) or `change` (from the model's first window), not "
+                "both"
+            )
         if self.breaches > self.windows:
             raise ValueError("breaches is above windows; write m <= n")
         return self
@@ -76,7 +83,8 @@ class AdwinRule(Settings):
 
 
 Rule = Annotated[
-    ShiryaevRobertsRule | ThresholdRule | ScheduledRule | PageHinkleyRule | AdwinRule, Field(discriminator="rule")
+    ShiryaevRobertsRule | ThresholdRule | ScheduledRule | PageHinkleyRule | AdwinRule,
+    Field(discriminator="rule"),
 ]
 
 
@@ -119,7 +127,9 @@ class GateSettings(Settings):
 
 
 class ProbationSettings(Settings):
-    """How long a promoted model is compared with the one before, and how sure a rollback must be."""
+    """How long a promoted model is compared with the one before, and how sure a rollback must
+    be.
+    """
 
     rows: Annotated[int, Field(ge=0)] = 400
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
@@ -133,7 +143,9 @@ class OutageSettings(Settings):
 
 
 class PolicySettings(Settings):
-    """When to retrain, on which rows, and who may take over; the defaults are the best measured (docs/policy.md)."""
+    """When to retrain, on which rows, and who may take over; the defaults are the best measured
+    (docs/policy.md).
+    """
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)] = (ShiryaevRobertsRule(),)
     combine: Literal["any", "all"] = "any"

@@ -1,4 +1,6 @@
-"""YAML files to settings; an error is one sentence for each key that is wrong, with what to write instead."""
+"""YAML files to settings; an error is one sentence for each key that is wrong, with what to write
+instead.
+"""
 
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from lakehouse.settings.model import EnvironmentSettings, ModelSettings
 from lakehouse.settings.policy import PolicySettings
 
 _GONE = {
-    "margins": "is gone: write `gate: {first_gain: ...}` under policy, and leave the rest out; it has defaults",
+    "margins": "is gone: write `gate: {first_gain: ...}` under policy; the rest has defaults",
     "training.folds": "is gone: rows are cross-fitted in five folds; leave it out",
     "training.sliding": "is gone: write `window` under counterfactual",
 }
@@ -38,7 +40,9 @@ def load_environment_settings(path: Path | str) -> EnvironmentSettings:
 
 
 def load_policy_settings(path: Path | str) -> PolicySettings:
-    """What stands under `policy:` in a model's file, as a file of its own; errors as for `load_model_settings`."""
+    """What stands under `policy:` in a model's file, as a file of its own; errors as for
+    `load_model_settings`.
+    """
     return _load(PolicySettings, path)
 
 
@@ -54,7 +58,9 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(name, Hashable):
                 continue
             if name in places:
-                raise _TwiceError(f"{name}: is given twice, on lines {places[name]} and {line}; write it once")
+                raise _TwiceError(
+                    f"{name}: is given twice, on lines {places[name]} and {line}; write it once"
+                )
             places[name] = line
         return super().construct_mapping(node, deep)
 
@@ -72,15 +78,23 @@ def _load(kind: type[S], path: Path | str) -> S:
         ) from error
     except _TwiceError as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist is a ValueError
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a date that does not exist is a ValueError
         raise ConfigurationError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         settings = kind.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentence(path, kind, item) for item in _innermost(error))) from error
+        raise ConfigurationError(
+            "\n".join(_sentence(path, kind, item) for item in _innermost(error))
+        ) from error
     misread = list(_misread(content, settings))
     if misread:
-        raise ConfigurationError("\n".join(f"{path}: {key}: a number is meant here{_AS_TRUTH}" for key in misread))
+        raise ConfigurationError(
+            "\n".join(f"{path}: {key}: a number is meant here{_AS_TRUTH}" for key in misread)
+        )
     return settings
 
 
@@ -90,7 +104,11 @@ def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
         yield place
     elif isinstance(content, dict) and isinstance(settings, dict | Settings):
         for key, value in content.items():
-            inner = settings.get(key) if isinstance(settings, dict) else getattr(settings, str(key), None)
+            inner = (
+                settings.get(key)
+                if isinstance(settings, dict)
+                else getattr(settings, str(key), None)
+            )
             yield from _misread(value, inner, f"{place}.{key}".lstrip("."))
     elif isinstance(content, list) and isinstance(settings, list | tuple):
         for number, (value, inner) in enumerate(zip(content, settings, strict=False)):
@@ -114,7 +132,11 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict | list) else f" (it says {shorten(repr(item['input']), 60)})"
+    given = (
+        ""
+        if isinstance(item["input"], dict | list)
+        else f" (it says {shorten(repr(item['input']), 60)})"
+    )
     if isinstance(item["input"], bool):
         given += _AS_TRUTH
     return f"{path}: {key + ': ' if key else ''}{message}{given}"

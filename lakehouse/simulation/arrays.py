@@ -1,4 +1,6 @@
-"""The loop's ports over arrays: labelled rows, predictions and a trainer without Spark, a ledger without tables."""
+"""The loop's ports over arrays: labelled rows, predictions and a trainer without Spark, a ledger
+without tables.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +9,14 @@ from functools import cached_property
 import numpy as np
 
 from lakehouse.models.expected_error.spline_logistic import bins_of
-from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted, Learner, Model, cross_fit, recalled
+from lakehouse.retraining.policy.candidates.choice import (
+    Candidate,
+    Fitted,
+    Learner,
+    Model,
+    cross_fit,
+    recalled,
+)
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.gate import GateResult
@@ -27,8 +36,8 @@ class Stream:
         rows: all of the stream, in order of event time.
         models: by version.
         called: what production predicted for each piece; unknown before the first champion.
-        judged_by: version whose prediction each piece's label is held against: the one that made it; but for a label
-            that came in a later epoch, the champion of the moment of the label.
+        judged_by: version whose prediction each piece's label is held against: the one that made
+            it; but for a label that came in a later epoch, the champion of the moment of the label.
         judged: that prediction.
         bin: kind × number of difficulty bins + difficulty bin of it.
         wrong: whether it is wrong.
@@ -40,7 +49,9 @@ class Stream:
 
     def __post_init__(self) -> None:
         pieces = len(self.rows)
-        self.predicted_in_production, self.judged = (self.rows.problem.unknown(pieces) for _ in range(2))
+        self.predicted_in_production, self.judged = (
+            self.rows.problem.unknown(pieces) for _ in range(2)
+        )
         self.judged_by, self.bin = np.zeros(pieces, dtype=int), np.zeros(pieces, dtype=int)
         self.wrong, self.known = np.zeros(pieces, dtype=bool), np.zeros(pieces, dtype=bool)
         self.scored = 0
@@ -50,15 +61,24 @@ class Stream:
         upto = int(np.searchsorted(self.rows.event_time, night))
         if history.champion is not None and upto > self.scored:
             new = slice(self.scored, upto)
-            self.judged[new], self.bin[new] = self.predicted(history, history.champion, self.rows.features[new])
-            self.predicted_in_production[new], self.judged_by[new] = self.judged[new], history.champion
+            self.judged[new], self.bin[new] = self.predicted(
+                history, history.champion, self.rows.features[new]
+            )
+            self.predicted_in_production[new], self.judged_by[new] = (
+                self.judged[new],
+                history.champion,
+            )
         self.scored = upto
 
-    def predicted(self, history: History, version: int, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predicted(
+        self, history: History, version: int, features: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What a version predicts for rows, and in which bins its predictions are."""
         predictions = self.models[version].predict(features)
         kinds = self.rows.problem.kind_of(predictions)
-        return predictions, bins_of(history.records[version].version.expected_error, features, kinds)
+        return predictions, bins_of(
+            history.records[version].version.expected_error, features, kinds
+        )
 
     def take_in(self, night: np.datetime64, history: History) -> bool:
         """Take in the labels that have come by the night; return whether there are new ones."""
@@ -67,7 +87,9 @@ class Stream:
             return False
         stale = new[~np.isin(self.judged_by[new], sorted(history.drift_period))]
         if history.champion is not None and len(stale):
-            self.judged[stale], self.bin[stale] = self.predicted(history, history.champion, self.rows.features[stale])
+            self.judged[stale], self.bin[stale] = self.predicted(
+                history, history.champion, self.rows.features[stale]
+            )
             self.judged_by[stale] = history.champion
         self.wrong[new] = self.rows.take(new).wrong(self.judged[new])
         self.known[new] = True
@@ -112,11 +134,15 @@ class StreamPredictions:
         return len(self._rows) if start is None else int((self._rows.event_time >= start).sum())
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
-        """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold has."""
+        """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold
+        has.
+        """
         stream, new = self._stream, self._epoch
         ones = np.ones(int(new.sum()), dtype=int)
         hour = self._hours(stream.rows.event_time[new], since)
-        return BinCounts(hour, stream.judged_by[new], stream.bin[new], ones, stream.wrong[new].astype(int))
+        return BinCounts(
+            hour, stream.judged_by[new], stream.bin[new], ones, stream.wrong[new].astype(int)
+        )
 
     def recent(self, since: np.datetime64 | None = None) -> Recent | None:
         """See `LabelledPredictions`."""
@@ -138,7 +164,9 @@ class StreamPredictions:
     def labelled_after(self, moment: np.datetime64, most: int) -> StreamRows | None:
         """See `LabelledPredictions`."""
         new = np.flatnonzero(self._rows.label_time > moment)
-        return StreamRows(self._rows.take(new), self._stream.models) if 0 < len(new) <= most else None
+        return (
+            StreamRows(self._rows.take(new), self._stream.models) if 0 < len(new) <= most else None
+        )
 
     def made_since(self, moment: np.datetime64) -> StreamRows:
         """See `LabelledPredictions`."""
@@ -163,7 +191,11 @@ class StreamPredictions:
     def _epoch(self) -> np.ndarray:
         """Mask of the rows whose labels came since the epoch began."""
         began = self._history.began
-        return self._stream.known & (self._stream.rows.label_time > began) if began is not None else self._stream.known
+        return (
+            self._stream.known & (self._stream.rows.label_time > began)
+            if began is not None
+            else self._stream.known
+        )
 
     @staticmethod
     def _hours(moments: np.ndarray, since: np.datetime64 | None) -> np.ndarray:
@@ -190,9 +222,17 @@ class StreamTrainer:
 
     def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
         """See `Trainer`."""
-        named = {version for each in candidates for version in (each.reference, each.version) if version is not None}
+        named = {
+            version
+            for each in candidates
+            for version in (each.reference, each.version)
+            if version is not None
+        }
         predictions = {version: self.labelled.predicted_by(version) for version in named}
-        return [cross_fit(each, self.labelled.rows, judged, predictions, self.learner) for each in candidates]
+        return [
+            cross_fit(each, self.labelled.rows, judged, predictions, self.learner)
+            for each in candidates
+        ]
 
     def fit(self, fitted: Fitted, _: np.ndarray) -> Trained:
         """See `Trainer`: nothing is tuned."""
@@ -220,8 +260,8 @@ class Event:
         decision: that asked for it.
         result: the gate's, or the probation's.
         candidate: on which rows.
-        gain: true accuracy of the version judged, minus the one of the champion before, in the regime of then; NaN
-            where nobody knows the truth.
+        gain: true accuracy of the version judged, minus the one of the champion before, in the
+            regime of then; NaN where nobody knows the truth.
     """
 
     as_of: np.datetime64
@@ -281,7 +321,9 @@ class MemoryLedger:
     def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:
         """See `Ledger`."""
         decision = Decision(ROLLBACK, "probation", (result.reason,))
-        self.events.append(Event(as_of, ROLLBACK, decision, result, f"version {version}", self._gain(version)))
+        self.events.append(
+            Event(as_of, ROLLBACK, decision, result, f"version {version}", self._gain(version))
+        )
         self._append(PromotionEntry(as_of, ROLLBACK, version=version))
 
     def _append(self, entry: PromotionEntry) -> None:

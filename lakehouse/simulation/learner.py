@@ -22,7 +22,9 @@ class Tree:
         return self.tree.predict(values)
 
 
-def fit_tree(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, ccp_alpha: float = 0.005) -> Tree:
+def fit_tree(
+    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, ccp_alpha: float = 0.005
+) -> Tree:
     """Fits the tree."""
     tree = DecisionTreeClassifier(ccp_alpha=ccp_alpha, max_leaf_nodes=32, random_state=0)
     medians = np.nanmedian(features, axis=0)

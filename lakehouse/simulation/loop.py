@@ -1,4 +1,6 @@
-"""A stream with the policy at work: night by night it is scored, its labels come, and the loop does the rest."""
+"""A stream with the policy at work: night by night it is scored, its labels come, and the loop does
+the rest.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,7 +10,13 @@ import numpy as np
 from lakehouse.retraining.loop import Night, World
 from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.settings import PolicySettings
-from lakehouse.simulation.arrays import Event, MemoryLedger, Stream, StreamPredictions, StreamTrainer
+from lakehouse.simulation.arrays import (
+    Event,
+    MemoryLedger,
+    Stream,
+    StreamPredictions,
+    StreamTrainer,
+)
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.world import Plant
 
@@ -18,7 +26,8 @@ FIRST_AFTER = 1150
 class Simulation:
     """A plant under the loop.
 
-    Labels may come in any order: those that have been told by a night are known in it, in the order of their events.
+    Labels may come in any order: those that have been told by a night are known in it, in the order
+    of their events.
 
     Attributes:
         stream: the pieces, and what was predicted for them.
@@ -26,7 +35,11 @@ class Simulation:
     """
 
     def __init__(
-        self, plant: Plant, settings: PolicySettings, learner: Learner = fit_tree, first_after: int = FIRST_AFTER
+        self,
+        plant: Plant,
+        settings: PolicySettings,
+        learner: Learner = fit_tree,
+        first_after: int = FIRST_AFTER,
     ) -> None:
         """Before the first night."""
         self._plant = plant
@@ -44,8 +57,12 @@ class Simulation:
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":
         """Goes through the given nights, or through all, to the one of the last label."""
         rows, ledger = self.stream.rows, self.ledger
-        first, last = (moment.astype("datetime64[D]") for moment in (rows.event_time[0], rows.label_time.max()))
-        for night in np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights:
+        first, last = (
+            moment.astype("datetime64[D]") for moment in (rows.event_time[0], rows.label_time.max())
+        )
+        for night in (
+            np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights
+        ):
             self.stream.score(night, ledger.history)
             if self.stream.take_in(night, ledger.history):
                 Night(night, self._world).run()
@@ -67,4 +84,6 @@ class Simulation:
         if champion is None:
             return 0.0
         now = min(self.stream.scored, len(self.stream.rows) - 1)
-        return self._plant.accuracy(models[version], now) - self._plant.accuracy(models[champion], now)
+        return self._plant.accuracy(models[version], now) - self._plant.accuracy(
+            models[champion], now
+        )

@@ -1,4 +1,6 @@
-"""What nobody can beat by much: an oracle that knows the rule as of the newest label, and trains on it daily."""
+"""What nobody can beat by much: an oracle that knows the rule as of the newest label, and trains on
+it daily.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +31,12 @@ def regret(world: World, predicted_in_production: np.ndarray) -> float:
 
 
 def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
-    """The regret of the better of two oracles, which differ in the weight of the new regime's rows (1 and 3).
+    """The regret of the better of two oracles, which differ in the weight of the new regime's rows
+    (1 and 3).
 
-    Each night an oracle takes all rows of the regime of the newest labelled piece, and of the older rows those whose
-    best call was then what it is now: it knows the rule, and where it changed, but no label before it is told.
+    Each night an oracle takes all rows of the regime of the newest labelled piece, and of the older
+    rows those whose best call was then what it is now: it knows the rule, and where it changed, but
+    no label before it is told.
     """
     if len(world.starts) < 2:
         return 0.0
@@ -46,7 +50,9 @@ def _one(world: World, weight: float, learner: Learner) -> float:
     for night in np.arange(first, last + 1):
         known = int(np.searchsorted(world.label_time, night, side="right"))
         regime = world.regime(known - 1)
-        there = readings.slice(0, known).set_column(0, "pid", pa.array(np.full(known, known + FIRST_PID)))
+        there = readings.slice(0, known).set_column(
+            0, "pid", pa.array(np.full(known, known + FIRST_PID))
+        )
         kept = (posterior(regime, there) > 0.5) == (world.chance[:known] > 0.5)
         new = np.arange(known) >= regime.first_id - 1
         if regime.creep is None:

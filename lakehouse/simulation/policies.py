@@ -9,7 +9,12 @@ from lakehouse.settings import PolicySettings, load_model_settings, load_policy_
 
 OF_MODEL, NEVER = "yaml", "never"
 
-_UNGUARDED = {"confidence": 0.0, "suspicion_confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0}
+_UNGUARDED = {
+    "confidence": 0.0,
+    "suspicion_confidence": 0.0,
+    "least_confidence": 0.0,
+    "slice_fall": 1.0,
+}
 _UNGUARDED |= {"first_gain": 0.0, "first_right": 0.0}
 _NO_PROBATION = {"rows": 0}
 
@@ -36,7 +41,9 @@ POLICIES: Mapping[str, PolicySettings] = {
     "daily, all rows": _simple(_DAILY, "everything"),
     "daily, last 3 days": _simple(_DAILY, "newest", "3 days"),
     "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest", "7 days"),
-    "3 of 5 below, last 5 days": _simple([_FIVE_POINTS | {"breaches": 3, "windows": 5}], "newest", "5 days"),
+    "3 of 5 below, last 5 days": _simple(
+        [_FIVE_POINTS | {"breaches": 3, "windows": 5}], "newest", "5 days"
+    ),
     "Page-Hinkley, last 5 days": _simple([{"rule": "page_hinkley"}], "newest", "5 days"),
     "ADWIN, last 5 days": _simple([{"rule": "adwin"}], "newest", "5 days"),
 }
@@ -50,11 +57,14 @@ def policy_name(word: str) -> str:
     """
     if word in (*POLICIES, OF_MODEL) or Path(word).suffix in (".yaml", ".yml"):
         return word
-    raise ArgumentTypeError(f"{word!r} is none; write one of {', '.join(POLICIES)}, {OF_MODEL}, or a YAML file")
+    raise ArgumentTypeError(
+        f"{word!r} is none; write one of {', '.join(POLICIES)}, {OF_MODEL}, or a YAML file"
+    )
 
 
 def policies_of(names: Iterable[str], model: Path | str) -> dict[str, PolicySettings]:
-    """The named policies, in that order: built in, `yaml` for the model's own, or a file of what stands there.
+    """The named policies, in that order: built in, `yaml` for the model's own, or a file of what
+    stands there.
 
     Raises:
         ConfigurationError: a file cannot be read, or says what is no setting.

@@ -1,4 +1,6 @@
-"""A lakehouse's own history as a plant: what was read, what the labels said and when, what production called."""
+"""A lakehouse's own history as a plant: what was read, what the labels said and when, what
+production called.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class Tally:
 
     Attributes:
         alarms: label batches at which a rule asked for a training.
-        trainings: challengers that the gate judged, the first model included; one that is brought back counts.
+        trainings: challengers that the gate judged, the first model included; one that is brought
+            back counts.
         refused: how many of them it refused.
         promotions: how many it let pass.
         rolled_back: promotions that were taken back.
@@ -67,7 +70,9 @@ class Recorded:
 
     @property
     def nights(self) -> np.ndarray:
-        """When to decide: for each day (UTC) on which labels came, the moment of the day's last one."""
+        """When to decide: for each day (UTC) on which labels came, the moment of the day's last
+        one.
+        """
         label_time = np.sort(self.rows.label_time)
         days = label_time.astype("datetime64[D]")
         return label_time[np.append(days[1:] != days[:-1], True)]
@@ -78,7 +83,8 @@ class Recorded:
 
 
 def recorded(root: str, model: ModelSettings) -> Recorded:
-    """Reads silver's readings, labels and predictions and the ledgers of a lakehouse; starts no Spark.
+    """Reads silver's readings, labels and predictions and the ledgers of a lakehouse; starts no
+    Spark.
 
     Args:
         root: of the lakehouse.
@@ -91,7 +97,8 @@ def recorded(root: str, model: ModelSettings) -> Recorded:
     found = _labelled(root, model, catalog)
     if not len(found):
         raise StoreError(
-            f"{root}: no reading in {catalog.readings.full_name} has a label in {catalog.labels.full_name}; "
+            f"{root}: no reading in {catalog.readings.full_name} has a label in "
+            f"{catalog.labels.full_name}; "
             "a policy is replayed on labels, so let some come first"
         )
     label_time = instants(found[_LABEL_TIME])
@@ -104,11 +111,17 @@ def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame
     key, problem = model.key, problem_of(model)
     wanted = list(dict.fromkeys([key, model.event_time, *model.predictions.features]))
     readings = table_at(root, catalog.readings, wanted).to_pandas()
-    labels = table_at(root, catalog.labels, [key, model.labels.label, model.labels.time]).to_pandas()
+    labels = table_at(
+        root, catalog.labels, [key, model.labels.label, model.labels.time]
+    ).to_pandas()
     labels = labels.rename(columns={model.labels.time: _LABEL_TIME})
-    labels = labels.sort_values(_LABEL_TIME).drop_duplicates(key, keep="last")  # a label that was corrected
+    labels = labels.sort_values(_LABEL_TIME).drop_duplicates(
+        key, keep="last"
+    )  # a label that was corrected
     predictions = table_at(root, catalog.predictions, [key, PREDICTION]).to_pandas()
-    served = pd.DataFrame({key: predictions[key], "_called": problem.targets(predictions[PREDICTION])})
+    served = pd.DataFrame(
+        {key: predictions[key], "_called": problem.targets(predictions[PREDICTION])}
+    )
     both = readings.merge(labels, on=key).merge(served, on=key, how="left")
     unknown = problem.unknown(1)
     both["_called"] = both["_called"].fillna(unknown[0]).astype(unknown.dtype)
@@ -125,7 +138,9 @@ def _rows(found: pd.DataFrame, label_time: np.ndarray, model: ModelSettings) -> 
 
 
 def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
-    """When the first model was promoted, and what was decided; a refusal without a challenger is no training."""
+    """When the first model was promoted, and what was decided; a refusal without a challenger is no
+    training.
+    """
     decisions = table_at(root, catalog.decision, ["action"]).to_pylist()
     rows = table_at(root, catalog.promotion, ["as_of", "action", "to_version"]).to_pylist()
     promoted = [row["as_of"] for row in rows if row["action"] == PROMOTE]

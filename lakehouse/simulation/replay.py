@@ -37,15 +37,21 @@ class Replayed:
 
 
 def learner_of(model: ModelSettings) -> MatrixLearner:
-    """What each training of a replay fits: the first point of the first family, by which candidates are compared."""
-    return MatrixLearner(grid([""], model.training.families)[0], problem_of(model), model.training.seed)
+    """What each training of a replay fits: the first point of the first family, by which candidates
+    are compared.
+    """
+    return MatrixLearner(
+        grid([""], model.training.families)[0], problem_of(model), model.training.seed
+    )
 
 
-def replay(history: Recorded, policy: PolicySettings, learner: Learner, first_after: int) -> Replayed:
+def replay(
+    history: Recorded, policy: PolicySettings, learner: Learner, first_after: int
+) -> Replayed:
     """The policy from the first label on, deciding once for each day on which labels came.
 
-    It decides as the pipeline would, but for what is not in the labels: slices and latency are not asked of a
-    challenger, no family is tuned, and a training takes every row.
+    It decides as the pipeline would, but for what is not in the labels: slices and latency are not
+    asked of a challenger, no family is tuned, and a training takes every row.
 
     Raises:
         TrainingError: no day has labels enough for a first model.
@@ -55,12 +61,15 @@ def replay(history: Recorded, policy: PolicySettings, learner: Learner, first_af
     events = loop.events
     if not events:
         raise TrainingError(
-            f"training.first_after: {len(history.rows)} labelled rows are not enough for a first model, "
+            f"training.first_after: {len(history.rows)} labelled rows are not enough for a first "
+            "model, "
             f"which asks for {first_after}; let more labels come, or write a smaller number"
         )
     decisions = (event.decision.action for event in events if event.action != ROLLBACK)
     return Replayed(
-        loop.predicted_in_production, events[0].as_of, Tally.of(decisions, (event.action for event in events))
+        loop.predicted_in_production,
+        events[0].as_of,
+        Tally.of(decisions, (event.action for event in events)),
     )
 
 
@@ -88,14 +97,17 @@ def _check(name: str, policy: PolicySettings) -> None:
     strange = [metric for metric in asked if metric != "accuracy_score"]
     if strange:
         raise ConfigurationError(
-            f"{name}: rules.threshold.metric: {strange[0]} cannot be replayed; write accuracy_score, or leave it out"
+            f"{name}: rules.threshold.metric: {strange[0]} cannot be replayed; write "
+            "accuracy_score, or leave it out"
         )
 
 
 def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame:
-    """A row per policy, all judged on the same rows: those that each had a model for, production's own too.
+    """A row per policy, all judged on the same rows: those that each had a model for, production's
+    own too.
 
-    They begin when the last of the first models was there. Where production has called nothing, it has no row.
+    They begin when the last of the first models was there. Where production has called nothing, it
+    has no row.
 
     Raises:
         TrainingError: there are no such rows.
@@ -103,25 +115,41 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
     judged = judged_rows(history, replays)
     rows = []
     if history.rows.problem.is_known(history.predicted_in_production).any():
-        rows.append(_line(AS_RECORDED, history, history.predicted_in_production, history.tally, judged))
-    rows += [_line(name, history, each.predicted_in_production, each.tally, judged) for name, each in replays.items()]
+        rows.append(
+            _line(AS_RECORDED, history, history.predicted_in_production, history.tally, judged)
+        )
+    rows += [
+        _line(name, history, each.predicted_in_production, each.tally, judged)
+        for name, each in replays.items()
+    ]
     return pd.DataFrame(rows)
 
 
-def report_of(root: str, model: ModelSettings, asked: Mapping[str, PolicySettings], cores: int) -> str:
-    """The comparison on a lakehouse's labels as Markdown, after it a line that says what was judged and fitted.
+def report_of(
+    root: str, model: ModelSettings, asked: Mapping[str, PolicySettings], cores: int
+) -> str:
+    """The comparison on a lakehouse's labels as Markdown, after it a line that says what was judged
+    and fitted.
 
     Raises:
         ConfigurationError, StoreError, TrainingError: see `recorded` and `replay_all`.
     """
-    policies = {NEVER_RETRAINED: POLICIES[NEVER]} | {name: each for name, each in asked.items() if name != NEVER}
+    policies = {NEVER_RETRAINED: POLICIES[NEVER]} | {
+        name: each for name, each in asked.items() if name != NEVER
+    }
     history = recorded(root, model)
     replays = replay_all(history, policies, model, cores)
-    trial, event_time = learner_of(model).trial, history.rows.event_time[judged_rows(history, replays)]
-    span = " to ".join(str(moment.astype("datetime64[m]")).replace("T", " ") for moment in event_time[[0, -1]])
+    trial, event_time = (
+        learner_of(model).trial,
+        history.rows.event_time[judged_rows(history, replays)],
+    )
+    span = " to ".join(
+        str(moment.astype("datetime64[m]")).replace("T", " ") for moment in event_time[[0, -1]]
+    )
     return (
         f"{as_markdown(compared(history, replays))}\n\n"
-        f"judged: rows made from {span}; {len(history.nights)} label days; each training: {trial.name.strip()}"
+        f"judged: rows made from {span}; {len(history.nights)} label days; each training: "
+        f"{trial.name.strip()}"
     )
 
 
@@ -136,15 +164,23 @@ def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarra
     judged = history.rows.event_time >= max(starts)
     predictions = [each.predicted_in_production for each in replays.values()]
     is_known = history.rows.problem.is_known
-    predictions += [history.predicted_in_production] if is_known(history.predicted_in_production).any() else []
+    predictions += (
+        [history.predicted_in_production] if is_known(history.predicted_in_production).any() else []
+    )
     found = np.logical_and.reduce([judged, *map(is_known, predictions)])
     if not found.any():
-        raise TrainingError("no row that was made after the first model has a label yet; let more labels come")
+        raise TrainingError(
+            "no row that was made after the first model has a label yet; let more labels come"
+        )
     return found
 
 
 def _line(
-    name: str, history: Recorded, predicted_in_production: np.ndarray, tally: Tally, judged: np.ndarray
+    name: str,
+    history: Recorded,
+    predicted_in_production: np.ndarray,
+    tally: Tally,
+    judged: np.ndarray,
 ) -> dict[str, object]:
     rows = int(judged.sum())
     wrong = int(history.rows.wrong(predicted_in_production)[judged].sum())

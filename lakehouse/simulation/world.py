@@ -1,4 +1,6 @@
-"""A simulated stream as arrays: what the sensors read, what the labels say and when, and what the best grader knows."""
+"""A simulated stream as arrays: what the sensors read, what the labels say and when, and what the
+best grader knows.
+"""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,7 +36,9 @@ class Plant(Protocol):
         """A row per labelled piece, in order of event time; labels may come in another order."""
 
     def accuracy(self, model: Model, row: int) -> float:
-        """The true accuracy of a model under the rule that held when a row was made; NaN where nobody knows it."""
+        """The true accuracy of a model under the rule that held when a row was made; NaN where
+        nobody knows it.
+        """
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,11 @@ class World:
     @property
     def starts(self) -> list[int]:
         """The row with which each regime begins."""
-        return [regime.first_id - 1 for regime in self.variant.course.regimes if regime.first_id <= len(self.labels)]
+        return [
+            regime.first_id - 1
+            for regime in self.variant.course.regimes
+            if regime.first_id <= len(self.labels)
+        ]
 
     def regime(self, row: int) -> Regime:
         """The regime that a row was made in."""
@@ -134,7 +142,9 @@ def world_of(name: str, seed: int) -> World:
         ConfigurationError: there is no such variant.
     """
     if name not in VARIANTS:
-        raise ConfigurationError(f"scenario: {name!r} is not known; write one of {', '.join(VARIANTS)}")
+        raise ConfigurationError(
+            f"scenario: {name!r} is not known; write one of {', '.join(VARIANTS)}"
+        )
     variant = VARIANTS[name]
     stream = _stream(variant, seed)
     readings, inspected = stream.readings(1, variant.pieces), stream.labels(1, variant.pieces)
@@ -153,7 +163,8 @@ def world_of(name: str, seed: int) -> World:
 
 
 def probe(regime: Regime, at_id: int, size: int = 8000) -> tuple[np.ndarray, np.ndarray]:
-    """Fresh readings of a regime as it is at piece `at_id`, with the exact probability of code 1: to measure a model.
+    """Fresh readings of a regime as it is at piece `at_id`, with the exact probability of code 1:
+    to measure a model.
 
     Returns:
         Readings (size × sensors) and probabilities (size).
@@ -176,7 +187,9 @@ def _stream(variant: Variant, seed: int) -> VariantStream:
 
 def _chance(variant: Variant, readings: pa.Table) -> np.ndarray:
     stretches = variant.course.stretches(1, variant.pieces)
-    return np.concatenate([posterior(regime, readings.slice(a - 1, b - a + 1)) for regime, a, b in stretches])
+    return np.concatenate(
+        [posterior(regime, readings.slice(a - 1, b - a + 1)) for regime, a, b in stretches]
+    )
 
 
 def _matrix(readings: pa.Table) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""What is derived from the declarations: docs/tables.md, and the SQL that gives tables and views names."""
+"""What is derived from the declarations: docs/tables.md, and the SQL that gives tables and views
+names.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -18,7 +20,8 @@ _LAYERS = {
 _MARK = "-- Root: "
 _PAGE = """# Tables and views
 
-As for `conf/glassware.yaml`: a model's YAML file names the columns of readings and labels, and metrics of its own.
+As for `conf/glassware.yaml`: a model's YAML file names the columns of readings and labels, and
+metrics of its own.
 Made by `python -m tools.tables_doc`, from `lakehouse/tables`.
 """
 
@@ -27,21 +30,36 @@ def as_list(catalog: Catalog, views: Iterable[View]) -> str:
     """A line for each table and view: what a row is."""
     tables = [f"| `{table.full_name}` | {table.grain} |" for table in catalog.tables]
     return "\n".join(
-        ["| | |", "|---|---|", *tables, *(f"| `{view.full_name}` (view) | {view.grain} |" for view in views)]
+        [
+            "| | |",
+            "|---|---|",
+            *tables,
+            *(f"| `{view.full_name}` (view) | {view.grain} |" for view in views),
+        ]
     )
 
 
 def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
-    """A page with a section for each table (what a row is, its keys, its columns), and one for each view."""
-    return "\n".join([_PAGE, *map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)])
+    """A page with a section for each table (what a row is, its keys, its columns), and one for each
+    view.
+    """
+    return "\n".join(
+        [_PAGE, *map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)]
+    )
 
 
-def as_spark_sql(catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]) -> str:
-    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`); they write nothing to a table.
+def as_spark_sql(
+    catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
+) -> str:
+    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`); they write
+    nothing to a table.
 
     The comments of a table's columns are those that its Delta log holds.
     """
-    databases = [f"CREATE DATABASE IF NOT EXISTS {name} COMMENT {_spark(words)};" for name, words in _LAYERS.items()]
+    databases = [
+        f"CREATE DATABASE IF NOT EXISTS {name} COMMENT {_spark(words)};"
+        for name, words in _LAYERS.items()
+    ]
     tables = [
         f"CREATE TABLE IF NOT EXISTS {table.full_name} USING DELTA COMMENT {_spark(table.grain)}"
         f" LOCATION {_spark(path_of(table))};"
@@ -50,27 +68,39 @@ def as_spark_sql(catalog: Catalog, views: Iterable[View], root: str, path_of: Ca
     return "\n".join([f"{_MARK}{root}", *databases, *tables, *map(_spark_view, views), ""])
 
 
-def as_duckdb_sql(catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]) -> str:
-    """The same for DuckDB: each table is a view of `delta_scan`, which reads the newest version at each query."""
+def as_duckdb_sql(
+    catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
+) -> str:
+    """The same for DuckDB: each table is a view of `delta_scan`, which reads the newest version at
+    each query.
+    """
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {name};" for name in _LAYERS]
     tables = [
-        f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM delta_scan({_duckdb(path_of(table))});\n"
-        + _duckdb_comments(table.full_name, table.grain, [(each.name, each.comment) for each in table.columns])
+        f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM "
+        f"delta_scan({_duckdb(path_of(table))});\n"
+        + _duckdb_comments(
+            table.full_name, table.grain, [(each.name, each.comment) for each in table.columns]
+        )
         for table in catalog.tables
     ]
     settings = ["INSTALL delta;", "LOAD delta;", "SET TimeZone = 'UTC';"]
-    return "\n".join([f"{_MARK}{root}", *settings, *schemas, *tables, *map(_duckdb_view, views), ""])
+    return "\n".join(
+        [f"{_MARK}{root}", *settings, *schemas, *tables, *map(_duckdb_view, views), ""]
+    )
 
 
 def at_root(sql: str, root: str) -> str:
-    """Spark's statements for a lakehouse that lies at `root` now: it may have been copied since they were made.
+    """Spark's statements for a lakehouse that lies at `root` now: it may have been copied since
+    they were made.
 
     Raises:
         ConfigurationError: they do not say for which root they were made.
     """
     recorded = re.match(f"{_MARK}(.*)\n", sql)
     if recorded is None:
-        raise ConfigurationError(f"{root}/_system/tables.sql: an older commit wrote it; run a job there once more")
+        raise ConfigurationError(
+            f"{root}/_system/tables.sql: an older commit wrote it; run a job there once more"
+        )
     before, after = (_spark(f"{place}/").removesuffix("'") for place in (recorded[1], root))
     return f"{_MARK}{root}\n" + sql.removeprefix(recorded[0]).replace(before, after)
 
@@ -81,23 +111,33 @@ def statements_of(sql: str) -> list[str]:
 
 
 def in_duckdb(sql: str) -> str:
-    """A query in Spark's SQL as DuckDB's: names in quotes (`window` and `end` are words of it), NULLs in order."""
+    """A query in Spark's SQL as DuckDB's: names in quotes (`window` and `end` are words of it),
+    NULLs in order.
+    """
     return sqlglot.transpile(sql, read="spark", write="duckdb", identify=True, pretty=True)[0]
 
 
 def _spark_view(view: View) -> str:
-    columns = ",\n".join(f"  {column.name} COMMENT {_spark(column.comment)}" for column in view.columns)
-    head = f"CREATE OR REPLACE VIEW {view.full_name} (\n{columns}\n)\nCOMMENT {_spark(view.grain)} AS"
+    columns = ",\n".join(
+        f"  {column.name} COMMENT {_spark(column.comment)}" for column in view.columns
+    )
+    head = (
+        f"CREATE OR REPLACE VIEW {view.full_name} (\n{columns}\n)\nCOMMENT {_spark(view.grain)} AS"
+    )
     return f"{head}\n{view.sql};"
 
 
 def _duckdb_view(view: View) -> str:
-    comments = _duckdb_comments(view.full_name, view.grain, [(each.name, each.comment) for each in view.columns])
+    comments = _duckdb_comments(
+        view.full_name, view.grain, [(each.name, each.comment) for each in view.columns]
+    )
     return f"CREATE OR REPLACE VIEW {view.full_name} AS\n{in_duckdb(view.sql)};\n{comments}"
 
 
 def _duckdb_comments(name: str, grain: str, columns: Iterable[tuple[str, str]]) -> str:
-    of_columns = [f'COMMENT ON COLUMN {name}."{column}" IS {_duckdb(comment)};' for column, comment in columns]
+    of_columns = [
+        f'COMMENT ON COLUMN {name}."{column}" IS {_duckdb(comment)};' for column, comment in columns
+    ]
     return "\n".join([f"COMMENT ON VIEW {name} IS {_duckdb(grain)};", *of_columns])
 
 
@@ -120,7 +160,9 @@ def _view_as_markdown(view: View) -> str:
 
 def _section(name: str, words: str, columns: Iterable[Column]) -> str:
     rows = [f"| `{column.name}` | {_short(column.ddl)} | {column.comment} |" for column in columns]
-    return "\n".join([f"## {name}", "", words, "", "| column | type | |", "|---|---|---|", *rows, ""])
+    return "\n".join(
+        [f"## {name}", "", words, "", "| column | type | |", "|---|---|---|", *rows, ""]
+    )
 
 
 def _short(ddl: str) -> str:

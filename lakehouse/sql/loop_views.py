@@ -5,7 +5,8 @@ from lakehouse.tables.declaration import Column, View
 
 JUDGED = """
   SELECT *, action <> 'pending'
-    AND COUNT(CASE WHEN action = 'pending' THEN 1 END) OVER (PARTITION BY as_of, to_version) > 0 AS is_answer
+    AND COUNT(CASE WHEN action = 'pending' THEN 1 END)
+      OVER (PARTITION BY as_of, to_version) > 0 AS is_answer
   FROM {promotion} WHERE action IN ('promote', 'pending', 'refuse')
 """
 """The verdicts, and what persons answered where one had to wait for them."""
@@ -16,7 +17,11 @@ HISTORY = View(
     (
         Column("model_version", "string", "Version in production"),
         Column("champion_from", "timestamp", "Newest label time when it took over"),
-        Column("champion_to", "timestamp", "Newest label time when the next one did; NULL for the champion"),
+        Column(
+            "champion_to",
+            "timestamp",
+            "Newest label time when the next one did; NULL for the champion",
+        ),
         Column("is_champion", "boolean", "Whether it is in production now"),
         Column("action", "string", "promote, or rollback where it was gone back to"),
         Column("who", "string", "The loop, or the person who did it"),
@@ -24,14 +29,22 @@ HISTORY = View(
         Column("from_version", "string", "Version that it took over from; NULL for the first"),
         Column("reason", "string", "Why, in words"),
         Column("accuracy", "double", "Its accuracy on the rows that the gate compared on"),
-        Column("accuracy_before", "double", "Accuracy on the same rows of the version that it took over from"),
+        Column(
+            "accuracy_before",
+            "double",
+            "Accuracy on the same rows of the version that it took over from",
+        ),
         Column("rows_compared", "double", "How many they were"),
-        Column("probability_better", "double", "Probability that it is the better one, by those rows"),
+        Column(
+            "probability_better", "double", "Probability that it is the better one, by those rows"
+        ),
         Column("trained_from", "timestamp", "Event time of the first row that it was trained on"),
         Column("trained_to", "timestamp", "Event time of the last one"),
         Column("trained_rows", "bigint", "How many they were"),
         Column("changed_at", "timestamp", "Change point that it was trained from; NULL if none"),
-        Column("ended_by", "string", "How its time ended: promote or rollback; NULL for the champion"),
+        Column(
+            "ended_by", "string", "How its time ended: promote or rollback; NULL for the champion"
+        ),
         Column("evidence", "map<string,double>", "All figures that the promotion rests on"),
     ),
     """
@@ -43,8 +56,8 @@ WITH moves AS (
 SELECT to_version AS model_version, as_of AS champion_from, next_as_of AS champion_to,
   next_as_of IS NULL AS is_champion, action, who, recorded_at, from_version, reason,
   evidence['challenger_accuracy'] AS accuracy, evidence['champion_accuracy'] AS accuracy_before,
-  evidence['rows'] AS rows_compared, evidence['probability_better'] AS probability_better, trained_from, trained_to,
-  trained_rows, changed_at, next_action AS ended_by, evidence
+  evidence['rows'] AS rows_compared, evidence['probability_better'] AS probability_better,
+  trained_from, trained_to, trained_rows, changed_at, next_action AS ended_by, evidence
 FROM moves
 """,
 )
@@ -55,35 +68,61 @@ DECISIONS = View(
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
         Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column("action", "string", "wait, train_first, keep, retrain, refresh or blind (labels are overdue)"),
+        Column(
+            "action",
+            "string",
+            "wait, train_first, keep, retrain, refresh or blind (labels are overdue)",
+        ),
         Column("rule", "string", "Rule that decided"),
         Column("reason", "string", "Why, in words"),
-        Column("score", "double", "Evidence that accuracy has fallen, a natural logarithm; NULL of other rules"),
+        Column(
+            "score",
+            "double",
+            "Evidence that accuracy has fallen, a natural logarithm; NULL of other rules",
+        ),
         Column("threshold", "double", "What it was held against"),
-        Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
-        Column("drift", "string", "What has drifted: concept, feature, label, prediction; of the policy"),
+        Column(
+            "change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"
+        ),
+        Column(
+            "drift",
+            "string",
+            "What has drifted: concept, feature, label, prediction; of the policy",
+        ),
         Column("region", "string", "Where new labels contradict the champion, in words"),
         Column("confidence", "double", "Probability that the rule has changed"),
         Column("advice", "string", "What to do about it, besides what the loop does by itself"),
-        Column("verdict", "string", "promote, refuse, pending (it waits for a person); NULL if none was trained"),
+        Column(
+            "verdict",
+            "string",
+            "promote, refuse, pending (it waits for a person); NULL if none was trained",
+        ),
         Column("challenger", "string", "Version that was judged; NULL if training gave none"),
         Column("verdict_reason", "string", "Why, in words"),
         Column("probability_better", "double", "Probability that the challenger is the better one"),
         Column("decided_at", "timestamp", "Wall-clock time"),
         Column("trained_rows", "bigint", "Rows that the challenger was trained on"),
-        Column("training_seconds", "double", "Wall-clock time from reading the rows to the verdict"),
         Column(
-            "errors_avoided", "bigint", "Against never retraining, on the days until the next promotion or rollback"
+            "training_seconds", "double", "Wall-clock time from reading the rows to the verdict"
         ),
-        Column("errors_avoided_against_daily", "bigint", "Against retraining daily, on the same days"),
+        Column(
+            "errors_avoided",
+            "bigint",
+            "Against never retraining, on the days until the next promotion or rollback",
+        ),
+        Column(
+            "errors_avoided_against_daily", "bigint", "Against retraining daily, on the same days"
+        ),
     ),
     """
 WITH decisions AS (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, retrain ORDER BY decided_at) AS place FROM $decision
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, retrain ORDER BY decided_at) AS place FROM
+  $decision
 ),
 judged AS ($judged),
 verdicts AS (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of ORDER BY recorded_at) AS place FROM judged WHERE NOT is_answer
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of ORDER BY recorded_at) AS place FROM judged WHERE
+  NOT is_answer
 ),
 answers AS (SELECT * FROM judged WHERE is_answer),
 reigns AS (
@@ -93,20 +132,21 @@ reigns AS (
 ),
 gained AS (
   SELECT r.recorded_at,
-    CAST(SUM(CASE WHEN c.alternative = 'never' THEN c.n_right - c.n_right_otherwise END) AS BIGINT) AS of_never,
-    CAST(SUM(CASE WHEN c.alternative = 'daily' THEN c.n_right - c.n_right_otherwise END) AS BIGINT) AS of_daily
+    CAST(SUM(CASE WHEN c.alternative = 'never' THEN c.n_right - c.n_right_otherwise END) AS BIGINT)
+    AS of_never, CAST(SUM(CASE WHEN c.alternative = 'daily' THEN c.n_right - c.n_right_otherwise
+    END) AS BIGINT) AS of_daily
   FROM reigns AS r JOIN $counterfactual AS c
     ON c.window_date >= r.first_day AND (r.next_day IS NULL OR c.window_date < r.next_day)
   GROUP BY r.recorded_at
 )
-SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, $score AS score,
-  $threshold AS threshold, d.change_at, NULLIF(ARRAY_JOIN(d.drift_kind, ', '), '') AS drift,
+SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') AS reason, $score AS
+  score, $threshold AS threshold, d.change_at, NULLIF(ARRAY_JOIN(d.drift_kind, ', '), '') AS drift,
   NULLIF(ARRAY_JOIN(d.region, '; '), '') AS region, d.confidence, d.advice,
   COALESCE(a.action, p.action) AS verdict, p.to_version AS challenger,
-  CASE WHEN a.reason IS NULL THEN p.reason ELSE CONCAT(p.reason, '; ', a.who, ': ', a.reason) END AS verdict_reason,
-  p.evidence['probability_better'] AS probability_better,
-  d.decided_at, p.trained_rows, p.evidence['training_seconds'] AS training_seconds, g.of_never AS errors_avoided,
-  g.of_daily AS errors_avoided_against_daily
+  CASE WHEN a.reason IS NULL THEN p.reason ELSE CONCAT(p.reason, '; ', a.who, ': ', a.reason) END AS
+  verdict_reason, p.evidence['probability_better'] AS probability_better,
+  d.decided_at, p.trained_rows, p.evidence['training_seconds'] AS training_seconds, g.of_never AS
+  errors_avoided, g.of_daily AS errors_avoided_against_daily
 FROM decisions AS d LEFT JOIN verdicts AS p ON d.retrain AND p.as_of = d.as_of AND p.place = d.place
 LEFT JOIN answers AS a ON p.action = 'pending' AND a.as_of = p.as_of AND a.to_version = p.to_version
 LEFT JOIN gained AS g ON COALESCE(a.action, p.action) = 'promote'
@@ -122,21 +162,54 @@ GAIN = View(
         FINAL,
         Column("n_labelled", "bigint", "Predictions whose label has come"),
         Column("accuracy", "double", "Share of them that the models in production got right"),
-        Column("accuracy_without_retraining", "double", "Share that the first promoted model would have got right"),
-        Column("errors_avoided", "bigint", "Errors that retraining spared on that day; below 0: that it cost"),
+        Column(
+            "accuracy_without_retraining",
+            "double",
+            "Share that the first promoted model would have got right",
+        ),
+        Column(
+            "errors_avoided",
+            "bigint",
+            "Errors that retraining spared on that day; below 0: that it cost",
+        ),
         Column("n_labelled_so_far", "bigint", "Labelled predictions since the first promotion"),
-        Column("accuracy_so_far", "double", "Share of those that the models in production got right"),
-        Column("accuracy_without_so_far", "double", "Share that the first promoted model would have got right"),
-        Column("errors_avoided_so_far", "bigint", "Errors that retraining has spared since the first promotion"),
-        Column("accuracy_retrained_daily", "double", "Share that a model trained each midnight would have got right"),
-        Column("errors_avoided_against_daily", "bigint", "Errors that the loop made fewer than that; below 0: more"),
-        Column("errors_avoided_against_daily_so_far", "bigint", "The same since the first promotion"),
-        Column("daily_trainings_so_far", "bigint", "Trainings that it would have taken to retrain daily"),
+        Column(
+            "accuracy_so_far", "double", "Share of those that the models in production got right"
+        ),
+        Column(
+            "accuracy_without_so_far",
+            "double",
+            "Share that the first promoted model would have got right",
+        ),
+        Column(
+            "errors_avoided_so_far",
+            "bigint",
+            "Errors that retraining has spared since the first promotion",
+        ),
+        Column(
+            "accuracy_retrained_daily",
+            "double",
+            "Share that a model trained each midnight would have got right",
+        ),
+        Column(
+            "errors_avoided_against_daily",
+            "bigint",
+            "Errors that the loop made fewer than that; below 0: more",
+        ),
+        Column(
+            "errors_avoided_against_daily_so_far", "bigint", "The same since the first promotion"
+        ),
+        Column(
+            "daily_trainings_so_far",
+            "bigint",
+            "Trainings that it would have taken to retrain daily",
+        ),
     ),
     """
 WITH days AS (
   SELECT n.window_date, n.n_labelled, n.n_right, n.n_right_otherwise AS right_without, d.trainings,
-    d.n_right_otherwise / d.n_labelled AS accuracy_daily, d.n_right - d.n_right_otherwise AS against_daily
+    d.n_right_otherwise / d.n_labelled AS accuracy_daily, d.n_right - d.n_right_otherwise AS
+    against_daily
   FROM $counterfactual AS n
   LEFT JOIN $counterfactual AS d ON d.window_date = n.window_date AND d.alternative = 'daily'
   WHERE n.alternative = 'never' AND n.n_right_otherwise IS NOT NULL
@@ -151,13 +224,13 @@ summed AS (
 ),
 final AS (
   SELECT p.window_date, p.is_final FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
-    AND p.$id = '*'
+  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
+    IS NULL AND p.$id = '*'
 )
 SELECT s.window_date AS day, f.is_final, s.n_labelled, s.n_right / s.n_labelled AS accuracy,
-  s.right_without / s.n_labelled AS accuracy_without_retraining, s.n_right - s.right_without AS errors_avoided,
-  CAST(s.labelled AS BIGINT) AS n_labelled_so_far, s.right_with / s.labelled AS accuracy_so_far,
-  s.right_without_so_far / s.labelled AS accuracy_without_so_far,
+  s.right_without / s.n_labelled AS accuracy_without_retraining, s.n_right - s.right_without AS
+  errors_avoided, CAST(s.labelled AS BIGINT) AS n_labelled_so_far, s.right_with / s.labelled AS
+  accuracy_so_far, s.right_without_so_far / s.labelled AS accuracy_without_so_far,
   CAST(s.right_with - s.right_without_so_far AS BIGINT) AS errors_avoided_so_far,
   s.accuracy_daily AS accuracy_retrained_daily, s.against_daily AS errors_avoided_against_daily,
   CAST(s.against_daily_so_far AS BIGINT) AS errors_avoided_against_daily_so_far,
@@ -171,21 +244,33 @@ COST = View(
     "A micro-batch of scoring, or a training that was judged",
     (
         Column("kind", "string", "scoring or training"),
-        Column("as_of", "timestamp", "Newest label time that had landed at the training; NULL of scoring"),
+        Column(
+            "as_of",
+            "timestamp",
+            "Newest label time that had landed at the training; NULL of scoring",
+        ),
         Column("query_id", "string", "Scoring stream's id; NULL of trainings"),
         Column("batch_id", "bigint", "Micro-batch of that stream"),
-        Column("model_version", "string", "Version that scored, or that was judged; NULL if training gave none"),
+        Column(
+            "model_version",
+            "string",
+            "Version that scored, or that was judged; NULL if training gave none",
+        ),
         Column("rows", "bigint", "Rows scored, or rows that the version was trained on"),
-        Column("seconds", "double", "Wall-clock time: of a batch to its commit, of a training to its verdict"),
+        Column(
+            "seconds",
+            "double",
+            "Wall-clock time: of a batch to its commit, of a training to its verdict",
+        ),
         Column("recorded_at", "timestamp", "Wall-clock time"),
     ),
     """
-SELECT 'scoring' AS kind, CAST(NULL AS TIMESTAMP) AS as_of, s.query_id, s.batch_id, s.model_version, s.rows, s.seconds,
-  s.recorded_at
+SELECT 'scoring' AS kind, CAST(NULL AS TIMESTAMP) AS as_of, s.query_id, s.batch_id, s.model_version,
+  s.rows, s.seconds, s.recorded_at
 FROM $scoring_cost AS s
 UNION ALL
-SELECT 'training', p.as_of, CAST(NULL AS STRING), CAST(NULL AS BIGINT), p.to_version, p.trained_rows,
-  p.evidence['training_seconds'], p.recorded_at
+SELECT 'training', p.as_of, CAST(NULL AS STRING), CAST(NULL AS BIGINT), p.to_version,
+  p.trained_rows, p.evidence['training_seconds'], p.recorded_at
 FROM ($judged) AS p WHERE NOT p.is_answer
 """,
 )

@@ -1,4 +1,6 @@
-"""A SQL prompt on a lakehouse: spark-sql that knows every table and view, and leaves nothing behind when it ends."""
+"""A SQL prompt on a lakehouse: spark-sql that knows every table and view, and leaves nothing behind
+when it ends.
+"""
 
 import os
 import signal
@@ -14,7 +16,8 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.sql.catalogue import at_root
 from lakehouse.storage.session import LOCAL_PROPERTIES
 
-# Queries of gold are short: with the quick compiler alone, the first answer comes in two thirds of the time.
+# Queries of gold are short: with the quick compiler alone, the first answer comes in two thirds of
+# the time.
 _QUICK_START = " -XX:TieredStopAtLevel=1"
 _HEADER = "spark.sql.cli.print.header"
 
@@ -22,8 +25,9 @@ _HEADER = "spark.sql.cli.print.header"
 def open_prompt(root: Path, query: str | None = None) -> int:
     """Opens the prompt, or answers one query (several with `;` between them) on standard output.
 
-    The catalog is in memory, and what Spark and Hive write beside it lies in a folder that goes with the prompt: no
-    metastore, no Derby. Tables are read at their newest version, so the pipeline may run meanwhile.
+    The catalog is in memory, and what Spark and Hive write beside it lies in a folder that goes
+    with the prompt: no metastore, no Derby. Tables are read at their newest version, so the
+    pipeline may run meanwhile.
 
     Args:
         root: the lakehouse's folder.
@@ -39,8 +43,14 @@ def open_prompt(root: Path, query: str | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="lakehouse-sql-") as scratch:
         init = Path(scratch) / "tables.sql"
         init.write_text(f"{statements}SET {_HEADER}=true;\n", encoding="utf-8")
-        settings = [word for pair in quiet_settings(scratch).items() for word in ("--conf", "=".join(pair))]
-        words = [str(Path(sys.executable).with_name("spark-sql")), "--properties-file", str(LOCAL_PROPERTIES)]
+        settings = [
+            word for pair in quiet_settings(scratch).items() for word in ("--conf", "=".join(pair))
+        ]
+        words = [
+            str(Path(sys.executable).with_name("spark-sql")),
+            "--properties-file",
+            str(LOCAL_PROPERTIES),
+        ]
         words += [*settings, "-i", str(init)]
         # Ctrl-C is for the prompt, which cancels a query; this process only waits to clear up.
         before = signal.signal(signal.SIGINT, lambda *_: None)
@@ -59,17 +69,27 @@ def names_of(root: Path) -> str:
     try:
         written = (root / "_system" / "tables.sql").read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigurationError(f"--root: {root} holds no lakehouse; write the folder of one") from None
+        raise ConfigurationError(
+            f"--root: {root} holds no lakehouse; write the folder of one"
+        ) from None
     return at_root(written, str(root.resolve()))
 
 
 def quiet_settings(scratch: str) -> dict[str, str]:
-    """Settings of a Spark that only answers: nothing is resolved (setting up has put the jars on its class path)."""
-    return {"spark.sql.warehouse.dir": f"{scratch}/warehouse", "spark.jars.packages": "", "spark.jars.excludes": ""}
+    """Settings of a Spark that only answers: nothing is resolved (setting up has put the jars on
+    its class path).
+    """
+    return {
+        "spark.sql.warehouse.dir": f"{scratch}/warehouse",
+        "spark.jars.packages": "",
+        "spark.jars.excludes": "",
+    }
 
 
 def quiet_environment(scratch: str) -> dict[str, str]:
-    """Variables of its environment: on loopback only, what it writes beside the tables in `scratch`."""
+    """Variables of its environment: on loopback only, what it writes beside the tables in
+    `scratch`.
+    """
     options = f"-Djava.io.tmpdir={scratch} -Dderby.stream.error.file={scratch}/derby.log"
     return {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SUBMIT_OPTS": options}
 
@@ -80,7 +100,9 @@ def _run(words: list[str], query: str | None, scratch: str) -> int:
     environment = {**os.environ, **quiet_environment(scratch)}
     environment["SPARK_SUBMIT_OPTS"] += _QUICK_START
     piped = None if query is None else subprocess.PIPE
-    with subprocess.Popen([*words, *own], env=environment, stdout=piped, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*words, *own], env=environment, stdout=piped, stderr=subprocess.PIPE, text=True
+    ) as process:
         n_statements = (Path(scratch) / "tables.sql").read_text(encoding="utf-8").count(";\n")
         assert process.stderr is not None
         messages = Thread(target=_relay_messages, args=(process.stderr, n_statements))

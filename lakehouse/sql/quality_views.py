@@ -5,7 +5,11 @@ from lakehouse.tables.declaration import Column, View
 _VERSION = Column("$id", "string", "Registered version that predicted; * for all together")
 DAY_OF_EVENTS = Column("day", "date", "Day of the events, UTC")
 FINAL = Column("is_final", "boolean", "No more labels can come within the label horizon")
-_SEEN = Column("in_training_window", "boolean", "The version was trained on rows of this day: do not judge it by them")
+_SEEN = Column(
+    "in_training_window",
+    "boolean",
+    "The version was trained on rows of this day: do not judge it by them",
+)
 _ROWS = (
     Column("n_rows", "bigint", "Predictions"),
     Column("n_labelled", "bigint", "Those whose label has come"),
@@ -26,44 +30,56 @@ DAILY = View(
         Column("accuracy_high", "double", "Upper bound"),
         Column("root_mean_squared_error", "double", "For regression"),
         Column("champion", "string", "Version in production at the end of the day"),
-        Column("drifted_features", "bigint", "Features that have drifted from the version's training data"),
-        Column("drifted_columns", "string", "All columns that have, prediction and label among them, but the score"),
+        Column(
+            "drifted_features",
+            "bigint",
+            "Features that have drifted from the version's training data",
+        ),
+        Column(
+            "drifted_columns",
+            "string",
+            "All columns that have, prediction and label among them, but the score",
+        ),
         Column("promotions", "bigint", "Promotions on that day"),
         Column("rollbacks", "bigint", "Rollbacks on that day"),
     ),
     """
 WITH moves AS (
-  SELECT action, to_version, as_of, recorded_at FROM $promotion WHERE action IN ('promote', 'rollback')
+  SELECT action, to_version, as_of, recorded_at FROM $promotion WHERE action IN ('promote',
+  'rollback')
 ),
 days AS (
   SELECT DISTINCT p.window_date, p.window.end AS ends FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
+  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
+  IS NULL
 ),
 champions AS (
   SELECT d.window_date, MAX_BY(m.to_version, m.recorded_at) AS champion
   FROM days AS d JOIN moves AS m ON m.as_of < d.ends GROUP BY d.window_date
 ),
 moved AS (
-  SELECT CAST(as_of AS DATE) AS moved_on, COUNT(CASE WHEN action = 'promote' THEN 1 END) AS promotions,
-    COUNT(CASE WHEN action = 'rollback' THEN 1 END) AS rollbacks
+  SELECT CAST(as_of AS DATE) AS moved_on, COUNT(CASE WHEN action = 'promote' THEN 1 END) AS
+    promotions, COUNT(CASE WHEN action = 'rollback' THEN 1 END) AS rollbacks
   FROM moves GROUP BY CAST(as_of AS DATE)
 ),
 drifted AS (
-  SELECT f.window_date, f.$id, COUNT(CASE WHEN f.column_name IN ($features) THEN 1 END) AS drifted_features,
-    ARRAY_JOIN(SORT_ARRAY(COLLECT_LIST(f.column_name)), ', ') AS drifted_columns
+  SELECT f.window_date, f.$id, COUNT(CASE WHEN f.column_name IN ($features) THEN 1 END) AS
+    drifted_features, ARRAY_JOIN(SORT_ARRAY(COLLECT_LIST(f.column_name)), ', ') AS drifted_columns
   FROM $drift_metrics AS f
-  WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND $has_drifted
-  GROUP BY f.window_date, f.$id
+  WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND
+  $has_drifted GROUP BY f.window_date, f.$id
 )
-SELECT p.window_date AS day, p.$id, p.count AS n_rows, p.n_labelled, p.label_coverage, p.is_final, p.in_training_window,
-  p.accuracy_score AS accuracy, $accuracy_low AS accuracy_low, $accuracy_high AS accuracy_high,
-  p.root_mean_squared_error, c.champion, COALESCE(d.drifted_features, 0) AS drifted_features, d.drifted_columns,
-  COALESCE(m.promotions, 0) AS promotions, COALESCE(m.rollbacks, 0) AS rollbacks
+SELECT p.window_date AS day, p.$id, p.count AS n_rows, p.n_labelled, p.label_coverage, p.is_final,
+  p.in_training_window, p.accuracy_score AS accuracy, $accuracy_low AS accuracy_low, $accuracy_high
+  AS accuracy_high, p.root_mean_squared_error, c.champion, COALESCE(d.drifted_features, 0) AS
+  drifted_features, d.drifted_columns, COALESCE(m.promotions, 0) AS promotions,
+  COALESCE(m.rollbacks, 0) AS rollbacks
 FROM $profile_metrics AS p
 LEFT JOIN champions AS c ON c.window_date = p.window_date
 LEFT JOIN moved AS m ON m.moved_on = p.window_date
 LEFT JOIN drifted AS d ON d.window_date = p.window_date AND d.$id = p.$id
-WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
+WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
+IS NULL
 """,
 )
 
@@ -74,12 +90,21 @@ ALARMS = View(
         Column(
             "alarm",
             "string",
-            "retraining (asked for, no promotion since), approval, drift, labels overdue, or file (a landed file that "
+            "retraining (asked for, no promotion since), approval, drift, labels overdue, or file "
+            "(a landed file that "
             "cannot be read, or since yesterday one that is odd)",
         ),
         Column("subject", "string", "The decision, the version, the column, the day, or the file"),
-        Column("since", "timestamp", "First such decision, start of the window, or when the file was looked at"),
-        Column("until", "timestamp", "Newest such decision, end of the window, or when the file was looked at"),
+        Column(
+            "since",
+            "timestamp",
+            "First such decision, start of the window, or when the file was looked at",
+        ),
+        Column(
+            "until",
+            "timestamp",
+            "Newest such decision, end of the window, or when the file was looked at",
+        ),
         Column("value", "double", "The figure that raised it"),
         Column("threshold", "double", "What it was held against"),
         Column("detail", "string", "What the figure is, or the decision in words"),
@@ -87,8 +112,8 @@ ALARMS = View(
     """
 WITH days AS (
   SELECT p.window, p.window_date, p.label_coverage, p.is_final, p.as_of FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
-    AND p.$id = '*'
+  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
+    IS NULL AND p.$id = '*'
 ),
 clock AS (
   SELECT GREATEST(MAX(d.window.start), MAX(d.as_of)) AS now,
@@ -101,32 +126,32 @@ verdicts AS (
   FROM $promotion WHERE action IN ('promote', 'pending', 'refuse')
 ),
 looks AS (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY source_file ORDER BY seen_at DESC, landed_file_id DESC) AS place,
-    MAX(seen_at) OVER () AS newest
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY source_file ORDER BY seen_at DESC, landed_file_id DESC)
+    AS place, MAX(seen_at) OVER () AS newest
   FROM $landed_file
 )
 SELECT 'retraining' AS alarm, d.action AS subject, MIN(d.as_of) AS since, MAX(d.as_of) AS until,
   MAX_BY($score, d.as_of) AS value, MAX_BY($threshold, d.as_of) AS threshold,
   MAX_BY(ARRAY_JOIN(d.reasons, '; '), d.as_of) AS detail
 FROM $decision AS d CROSS JOIN promoted AS p
-WHERE d.retrain AND d.action <> 'refresh' AND (p.as_of IS NULL OR d.as_of > p.as_of) GROUP BY d.action
+WHERE d.retrain AND d.action <> 'refresh' AND (p.as_of IS NULL OR d.as_of > p.as_of) GROUP BY
+d.action UNION ALL
+SELECT 'approval', v.to_version, v.as_of, v.as_of, v.evidence['probability_better'], CAST(NULL AS
+DOUBLE), v.reason FROM verdicts AS v WHERE v.place = 1 AND v.action = 'pending'
 UNION ALL
-SELECT 'approval', v.to_version, v.as_of, v.as_of, v.evidence['probability_better'], CAST(NULL AS DOUBLE), v.reason
-FROM verdicts AS v WHERE v.place = 1 AND v.action = 'pending'
-UNION ALL
-SELECT 'drift', f.column_name, f.window.start, f.window.end, $drift_index, CAST($large_drift AS DOUBLE),
-  CASE WHEN f.population_stability_index IS NOT NULL THEN 'population stability index against the training data'
-    ELSE 'total variation distance from the training data' END
+SELECT 'drift', f.column_name, f.window.start, f.window.end, $drift_index, CAST($large_drift AS
+  DOUBLE), CASE WHEN f.population_stability_index IS NOT NULL THEN 'population stability index
+    against the training data' ELSE 'total variation distance from the training data' END
 FROM $drift_metrics AS f JOIN clock AS c ON f.window_date = c.newest_final
-WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND f.$id = '*' AND $has_drifted
-UNION ALL
-SELECT 'file', l.source_file, l.seen_at, l.seen_at, CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), l.reason
-FROM looks AS l
+WHERE f.drift_type = 'BASELINE' AND f.granularity = '$day' AND f.slice_key IS NULL AND f.$id = '*'
+AND $has_drifted UNION ALL
+SELECT 'file', l.source_file, l.seen_at, l.seen_at, CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE),
+l.reason FROM looks AS l
 WHERE l.place = 1 AND l.reason IS NOT NULL
   AND (l.status = 'unreadable' OR l.seen_at >= l.newest - INTERVAL '86400' SECOND)
 UNION ALL
-SELECT 'labels overdue', CAST(d.window_date AS STRING), d.window.start, d.window.end, d.label_coverage,
-  CAST($least_coverage AS DOUBLE), 'share of rows whose label has come'
+SELECT 'labels overdue', CAST(d.window_date AS STRING), d.window.start, d.window.end,
+  d.label_coverage, CAST($least_coverage AS DOUBLE), 'share of rows whose label has come'
 FROM days AS d CROSS JOIN clock AS c
 WHERE $is_overdue AND $is_chased
 """,
@@ -148,25 +173,30 @@ SLICES = View(
         Column("error_rate_low", "double", "Lower bound of its 95 % interval (Wilson)"),
         Column("error_rate_high", "double", "Upper bound"),
         Column("error_rate_all", "double", "Error rate of the whole table on that day"),
-        Column("share_of_errors", "double", "Share of that day's errors that lie in the slice, 0-1"),
+        Column(
+            "share_of_errors", "double", "Share of that day's errors that lie in the slice, 0-1"
+        ),
         Column("root_mean_squared_error", "double", "For regression"),
     ),
     """
 WITH slices AS (
-  SELECT p.window_date, p.$id, p.slice_key, p.slice_value, p.count AS n_rows, p.n_labelled, p.is_final,
-    p.in_training_window, 1 - p.accuracy_score AS error_rate,
-    CAST(ROUND((1 - p.accuracy_score) * p.n_labelled) AS BIGINT) AS n_wrong, p.root_mean_squared_error
+  SELECT p.window_date, p.$id, p.slice_key, p.slice_value, p.count AS n_rows, p.n_labelled,
+    p.is_final, p.in_training_window, 1 - p.accuracy_score AS error_rate,
+    CAST(ROUND((1 - p.accuracy_score) * p.n_labelled) AS BIGINT) AS n_wrong,
+    p.root_mean_squared_error
   FROM $profile_metrics AS p
   WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table'
 ),
 compared AS (
-  SELECT *, MAX(CASE WHEN slice_key IS NULL THEN error_rate END) OVER (PARTITION BY window_date, $id) AS error_rate_all,
-    MAX(CASE WHEN slice_key IS NULL THEN n_wrong END) OVER (PARTITION BY window_date, $id) AS n_wrong_all
+  SELECT *, MAX(CASE WHEN slice_key IS NULL THEN error_rate END) OVER (PARTITION BY window_date,
+    $id) AS error_rate_all, MAX(CASE WHEN slice_key IS NULL THEN n_wrong END) OVER (PARTITION BY
+    window_date, $id) AS n_wrong_all
   FROM slices
 )
 SELECT s.window_date AS day, s.$id, s.slice_key, s.slice_value, s.n_rows, s.n_labelled, s.is_final,
-  s.in_training_window, s.n_wrong, s.error_rate, $error_low AS error_rate_low, $error_high AS error_rate_high,
-  s.error_rate_all, s.n_wrong / NULLIF(s.n_wrong_all, 0) AS share_of_errors, s.root_mean_squared_error
+  s.in_training_window, s.n_wrong, s.error_rate, $error_low AS error_rate_low, $error_high AS
+  error_rate_high, s.error_rate_all, s.n_wrong / NULLIF(s.n_wrong_all, 0) AS share_of_errors,
+  s.root_mean_squared_error
 FROM compared AS s
 """,
 )

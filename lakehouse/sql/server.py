@@ -1,4 +1,6 @@
-"""An endpoint for JDBC and ODBC on a lakehouse: Spark's Thrift server, on loopback, with a login that is checked."""
+"""An endpoint for JDBC and ODBC on a lakehouse: Spark's Thrift server, on loopback, with a login
+that is checked.
+"""
 
 import getpass
 import hashlib
@@ -56,26 +58,36 @@ class Login:
 
 
 def login_of(root: Path, environment: Mapping[str, str]) -> Login:
-    """The login: of the environment's two variables, else of `<root>/_system/sql_login`, which is made if missing.
+    """The login: of the environment's two variables, else of `<root>/_system/sql_login`, which is
+    made if missing.
 
     The file holds the user and the password, a line each, and is its owner's alone.
 
     Raises:
-        ConfigurationError: one of the two is missing, the password is short, or others may read the file.
+        ConfigurationError: one of the two is missing, the password is short, or others may read the
+        file.
     """
     user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     if user or password:
-        return _checked(Login(user or "", password or "", f"{USER_VARIABLE} and {PASSWORD_VARIABLE}"))
+        return _checked(
+            Login(user or "", password or "", f"{USER_VARIABLE} and {PASSWORD_VARIABLE}")
+        )
     path = root / "_system" / "sql_login"
     if path.parent.is_dir() and not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
             file.write(f"{getpass.getuser()}\n{secrets.token_urlsafe(24)}\n")
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise ConfigurationError(f"--root: {root} holds no lakehouse; write the folder of one") from None
+        raise ConfigurationError(
+            f"--root: {root} holds no lakehouse; write the folder of one"
+        ) from None
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ConfigurationError(f"{path}: others may have read its password; delete it, and it is made anew")
+        raise ConfigurationError(
+            f"{path}: others may have read its password; delete it, and it is made anew"
+        )
     lines = [*path.read_text(encoding="utf-8").splitlines(), "", ""]
     return _checked(Login(lines[0], lines[1], str(path)))
 
@@ -84,15 +96,18 @@ def _checked(login: Login) -> Login:
     if not login.user:
         raise ConfigurationError(f"{login.place}: no user; write one beside the password")
     if len(login.password) < _LEAST_LENGTH:
-        raise ConfigurationError(f"{login.place}: write a password of {_LEAST_LENGTH} characters or more")
+        raise ConfigurationError(
+            f"{login.place}: write a password of {_LEAST_LENGTH} characters or more"
+        )
     return login
 
 
 def serve(root: Path, port: int, login: Login) -> None:
-    """Serves the tables and views of a lakehouse until the process is told to end (SIGINT, SIGTERM).
+    """Serves the tables and views of a lakehouse until the process is told to end (SIGINT,
+    SIGTERM).
 
-    All clients see the same names, registered before the first of them; each has a session of its own. What Spark and
-    Hive write beside the tables lies in a folder that goes with the server.
+    All clients see the same names, registered before the first of them; each has a session of its
+    own. What Spark and Hive write beside the tables lies in a folder that goes with the server.
 
     Args:
         root: the lakehouse's folder.
@@ -115,7 +130,10 @@ def serve(root: Path, port: int, login: Login) -> None:
             spark.sql(statement)
         _start(spark, Path(scratch), login)
         _wait_until_listening(port)
-        print(f"jdbc:hive2://{HOST}:{port}/gold for {login.user}, password in {login.place}", flush=True)
+        print(
+            f"jdbc:hive2://{HOST}:{port}/gold for {login.user}, password in {login.place}",
+            flush=True,
+        )
         _wait_while_alive(spark)
 
 
@@ -125,18 +143,30 @@ def _check_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise ConfigurationError(f"--port: {port} is taken; write another (PORT=... for make)") from None
+            raise ConfigurationError(
+                f"--port: {port} is taken; write another (PORT=... for make)"
+            ) from None
 
 
 @contextmanager
 def _session(scratch: Path, port: int) -> Iterator[SparkSession]:
-    """A Spark of its own, with a folder for classes; no password is among its settings, nor in its environment."""
+    """A Spark of its own, with a folder for classes; no password is among its settings, nor in its
+    environment.
+    """
     (scratch / "classes").mkdir()
     properties = read_properties(LOCAL_PROPERTIES)
-    class_path = {"spark.driver.extraClassPath": f"{properties['spark.driver.extraClassPath']}:{scratch}/classes"}
-    settings = properties | quiet_settings(str(scratch)) | _server_settings(scratch, port) | class_path
+    class_path = {
+        "spark.driver.extraClassPath": (
+            f"{properties['spark.driver.extraClassPath']}:{scratch}/classes"
+        )
+    }
+    settings = (
+        properties | quiet_settings(str(scratch)) | _server_settings(scratch, port) | class_path
+    )
     file = scratch / "spark.properties"
-    file.write_text("".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8")
+    file.write_text(
+        "".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8"
+    )
     os.environ.update(quiet_environment(str(scratch)))
     os.environ.pop(PASSWORD_VARIABLE, None)
     spark = open_session(file)
@@ -157,7 +187,8 @@ def _server_settings(scratch: Path, port: int) -> dict[str, str]:
         "exec.scratchdir": f"{scratch}/hive",
     }
     return {
-        "spark.databricks.delta.catalog.update.enabled": "true",  # clients that ask for columns are answered from there
+        # Clients that ask for columns are answered from the catalogue.
+        "spark.databricks.delta.catalog.update.enabled": "true",
         **{f"spark.hadoop.hive.{key}": value for key, value in hive.items()},
     }
 
@@ -169,16 +200,22 @@ def _start(spark: SparkSession, scratch: Path, login: Login) -> None:
     session: Any = spark._jsparkSession
     session.extensions().injectCheckRule(jvm.lakehouse.ReadOnly())
     # Hive makes the class in a thread that knows Java's own properties only, not Spark's.
-    jvm.java.lang.System.setProperty("hive.server2.custom.authentication.class", "lakehouse.SqlLogin")
+    jvm.java.lang.System.setProperty(
+        "hive.server2.custom.authentication.class", "lakehouse.SqlLogin"
+    )
     jvm.lakehouse.SqlLogin.expect(bytearray(login.digest))
     log = jvm.org.apache.logging.log4j
     for name in _TALKATIVE:
         log.core.config.Configurator.setLevel(name, log.Level.OFF)
-    jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithSparkSession(session, False)
+    jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithSparkSession(
+        session, False
+    )
 
 
 def _compile(jvm: Any, folder: Path) -> None:
-    """Compiles the server's own classes, by the compiler that Spark brings (a JDK need not be there)."""
+    """Compiles the server's own classes, by the compiler that Spark brings (a JDK need not be
+    there).
+    """
     for source in sorted(_CLASSES.glob("*.java")):
         compiler = jvm.org.codehaus.janino.SimpleCompiler()
         compiler.cook(source.read_text(encoding="utf-8"))
@@ -195,7 +232,10 @@ def _wait_until_listening(port: int) -> None:
             if probe.connect_ex((HOST, port)) == 0:
                 return
         time.sleep(0.2)
-    raise LakehouseError(f"the server did not listen on {HOST}:{port} within {_START_SECONDS:.0f} s; see its log above")
+    raise LakehouseError(
+        f"the server did not listen on {HOST}:{port} within {_START_SECONDS:.0f} s; see its log "
+        "above"
+    )
 
 
 def _wait_while_alive(spark: SparkSession) -> None:

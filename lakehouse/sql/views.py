@@ -1,7 +1,9 @@
-"""The views of gold: what operators ask, in plain columns. They hold no data; they say what the tables say now.
+"""The views of gold: what operators ask, in plain columns. They hold no data; they say what the
+tables say now.
 
-Each is written once, in Spark's SQL (`sql/catalogue.py` makes DuckDB's from it), as a template: names of tables, of
-the model id column and of the day's granularity, the label horizon and the features come from the model's settings.
+Each is written once, in Spark's SQL (`sql/catalogue.py` makes DuckDB's from it), as a template:
+names of tables, of the model id column and of the day's granularity, the label horizon and the
+features come from the model's settings.
 """
 
 import datetime as dt
@@ -20,7 +22,9 @@ from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
 CHASED_FOR = dt.timedelta(days=7)
-"""How long a day with overdue labels is an open alarm: labels that have not come by then will not be chased."""
+"""How long a day with overdue labels is an open alarm: labels that have not come by then will not
+be chased.
+"""
 
 _Z = 1.959963984540054  # the normal distribution's quantile for a 95 % interval
 _DAY = ("1 day", "1 days", "24 hour", "24 hours")
@@ -33,22 +37,32 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
         ConfigurationError: a table of the model has the name of a view.
     """
     names = _names(model, catalog)
-    views = tuple(_filled(view, names) for view in (DAILY, HISTORY, DECISIONS, ALARMS, SLICES, GAIN, COST))
+    views = tuple(
+        _filled(view, names) for view in (DAILY, HISTORY, DECISIONS, ALARMS, SLICES, GAIN, COST)
+    )
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
     for view in views:
-        twice = [name for name, times in Counter(column.name for column in view.columns).items() if times > 1]
+        twice = [
+            name
+            for name, times in Counter(column.name for column in view.columns).items()
+            if times > 1
+        ]
         if twice:
             raise ConfigurationError(
-                f"metrics.model_id_column: {twice[0]} is a column of {view.full_name} already; write another name"
+                f"metrics.model_id_column: {twice[0]} is a column of {view.full_name} already; "
+                "write another name"
             )
     if clash:
-        raise ConfigurationError(f"{', '.join(clash)}: is a view of the engine; give the model's table another name")
+        raise ConfigurationError(
+            f"{', '.join(clash)}: is a view of the engine; give the model's table another name"
+        )
     return views
 
 
 def wilson_interval(share: str, n: str) -> tuple[str, str]:
-    """SQL of the 95 % score interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL where n is 0.
+    """SQL of the 95 % score interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL
+    where n is 0.
 
     Args:
         share: SQL of the share, 0-1.
@@ -75,7 +89,9 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     chased = int((overdue.due_after + CHASED_FOR).total_seconds())
     return {
         "id": model.metrics.model_id_column,
-        "day": next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]),
+        "day": next(
+            (text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]
+        ),
         "features": ", ".join(f"'{name}'" for name in model.predictions.features),
         "landed_file": catalog.landed_file.full_name,
         "profile_metrics": catalog.profile_metrics.full_name,
@@ -85,13 +101,15 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
         "judged": JUDGED.format(promotion=catalog.promotion.full_name),
-        "score": "COALESCE(d.evidence['log_statistic'], d.evidence['score'])",  # the second of a regression before 0.3
+        # `score` and `threshold` are of a regression before 0.3.
+        "score": "COALESCE(d.evidence['log_statistic'], d.evidence['score'])",
         "threshold": "COALESCE(d.evidence['log_alarm'], d.evidence['threshold'])",
         "accuracy_low": low,
         "accuracy_high": high,
         "error_low": error_low,
         "error_high": error_high,
-        # A version is compared with the cross-fitted scores of its training, which are never quite those that it gives.
+        # A version is compared with the cross-fitted scores of its training, which are never quite
+        # those that it gives.
         "has_drifted": f"f.column_name <> 'score' AND {has_drifted_sql('f')}",
         "drift_index": index_sql("f"),
         "large_drift": str(LARGE),
@@ -102,5 +120,7 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
 
 
 def _filled(view: View, names: Mapping[str, str]) -> View:
-    columns = tuple(replace(each, name=Template(each.name).substitute(names)) for each in view.columns)
+    columns = tuple(
+        replace(each, name=Template(each.name).substitute(names)) for each in view.columns
+    )
     return replace(view, columns=columns, sql=Template(view.sql).substitute(names).strip())

@@ -1,4 +1,6 @@
-"""Data files of a Delta table, written where the rows are made: a part of the table once the driver commits them."""
+"""Data files of a Delta table, written where the rows are made: a part of the table once the driver
+commits them.
+"""
 
 import datetime as dt
 import json
@@ -75,7 +77,9 @@ class DataFileWriter:
         self._rows = 0
 
     def write(self, columns: dict[str, pa.Array]) -> None:
-        """Adds rows; columns that the schema does not have are left out, those that rows do not have are null."""
+        """Adds rows; columns that the schema does not have are left out, those that rows do not
+        have are null.
+        """
         rows = len(next(iter(columns.values())))
         if not rows:
             return
@@ -85,7 +89,10 @@ class DataFileWriter:
             bounds.add(batch.column(name))
         self._rows += rows
         self._waiting.append(batch)
-        if sum(map(len, self._waiting)) >= _GROUP_ROWS or sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES:
+        if (
+            sum(map(len, self._waiting)) >= _GROUP_ROWS
+            or sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES
+        ):
             self._flush()
 
     def close(self) -> DataFile | None:
@@ -104,7 +111,9 @@ class DataFileWriter:
             return
         if self._writer is None:
             self._file = self._folder.create(self._name)
-            self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd", compression_level=1)
+            self._writer = pq.ParquetWriter(
+                self._file, self._schema, compression="zstd", compression_level=1
+            )
         self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=_GROUP_ROWS)
         self._waiting = []
 
@@ -134,7 +143,9 @@ class _Bounds:
         ends = pc.min_max(column).as_py()
         if ends["min"] is not None:
             self.least = ends["min"] if self.least is None else min(self.least, ends["min"])
-            self.greatest = ends["max"] if self.greatest is None else max(self.greatest, ends["max"])
+            self.greatest = (
+                ends["max"] if self.greatest is None else max(self.greatest, ends["max"])
+            )
 
 
 def _lower(value: Any) -> Any:

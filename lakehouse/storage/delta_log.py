@@ -1,4 +1,6 @@
-"""What Delta's log tells of a table besides its state: which partitions were written since a version."""
+"""What Delta's log tells of a table besides its state: which partitions were written since a
+version.
+"""
 
 import datetime as dt
 import json
@@ -7,7 +9,8 @@ from lakehouse.storage.folders import Folder
 
 
 def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None:
-    """The days (`window_date`) of the files that came or went with the versions after `after`, up to `until`.
+    """The days (`window_date`) of the files that came or went with the versions after `after`, up
+    to `until`.
 
     Args:
         path: of the table.
@@ -24,6 +27,8 @@ def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None
                 actions = [json.loads(line) for line in commit]
         except OSError:
             return None
-        files = (file for action in actions for kind in ("add", "remove") if (file := action.get(kind)))
+        files = (
+            file for action in actions for kind in ("add", "remove") if (file := action.get(kind))
+        )
         days |= {(file.get("partitionValues") or {}).get("window_date") for file in files}
     return frozenset(dt.date.fromisoformat(day) for day in days if day)

@@ -15,7 +15,8 @@ from lakehouse.errors import ConfigurationError
 class Folder:
     """A path, or a URI of a file system that pyarrow knows (`s3://`, `gs://`, `abfss://`, ...).
 
-    Names of files are taken as they are: none is a pattern, and a path of the disk is bytes, whatever the locale.
+    Names of files are taken as they are: none is a pattern, and a path of the disk is bytes,
+    whatever the locale.
     """
 
     location: str

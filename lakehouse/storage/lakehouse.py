@@ -51,7 +51,12 @@ class Lakehouse:
         model, catalog = self.model, self.catalog
         return (
             Source(model.readings, catalog.bronze_readings, catalog.readings),
-            Source(model.labels, catalog.bronze_labels, catalog.labels, model.labels.corrections == "take"),
+            Source(
+                model.labels,
+                catalog.bronze_labels,
+                catalog.labels,
+                model.labels.corrections == "take",
+            ),
         )
 
     @property

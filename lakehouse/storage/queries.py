@@ -1,4 +1,6 @@
-"""Streaming queries: triggers, checkpoints, and the identity of a micro-batch that makes its writes repeatable."""
+"""Streaming queries: triggers, checkpoints, and the identity of a micro-batch that makes its writes
+repeatable.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -18,7 +20,8 @@ AVAILABLE_NOW = "available-now"
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its number there.
+    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its
+    number there.
 
     Attributes:
         steps: names of what writes more than once to one table, each with transactions of its own.
@@ -29,7 +32,9 @@ class Batch:
     steps: tuple[str, ...] = ()
 
     def transaction(self, table: Table) -> Transaction:
-        """The transaction of this batch's one append to `table`; a replay has the same, a new checkpoint another."""
+        """The transaction of this batch's one append to `table`; a replay has the same, a new
+        checkpoint another.
+        """
         return Transaction(":".join((self.query_id, table.full_name, *self.steps)), self.number)
 
     def step(self, *names: str) -> "Batch":
@@ -49,7 +54,8 @@ class Query:
     errors: list[BaseException]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
-        """Waits `seconds` for the end of what is available, or for ever; whether the query has ended.
+        """Waits `seconds` for the end of what is available, or for ever; whether the query has
+        ended.
 
         Raises:
             LakehouseError: a continuous query stopped unexplained.
@@ -62,7 +68,9 @@ class Query:
                 raise self.errors[0] from None
             raise
         if ended and continuous:
-            raise LakehouseError(f"{self.name}: the query stopped by itself; another process may own its checkpoint")
+            raise LakehouseError(
+                f"{self.name}: the query stopped by itself; another process may own its checkpoint"
+            )
         return ended
 
 
@@ -73,7 +81,8 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         store: whose checkpoints are used.
         name: of the query and its checkpoint.
         frame: a streaming frame.
-        handle: called with the micro-batch and its identity; called again with the same ones after a crash.
+        handle: called with the micro-batch and its identity; called again with the same ones after
+            a crash.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
     errors: list[BaseException] = []
@@ -81,7 +90,9 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
     def with_identity(rows: DataFrame, number: int) -> None:
         query_id = rows.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
         if not query_id:
-            raise LakehouseError(f"{name}: Spark did not tell the query's id; no write could be made repeatable")
+            raise LakehouseError(
+                f"{name}: Spark did not tell the query's id; no write could be made repeatable"
+            )
         try:
             handle(rows, Batch(query_id, number))
         except BaseException as error:  # what Rust's libraries raise is no Exception
@@ -99,8 +110,12 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
     running = list(queries)
     try:
         waiting = running
-        while waiting:  # for each in turn: an error of the last must not wait for the end of the first
-            waiting = [query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)]
+        while (
+            waiting
+        ):  # for each in turn: an error of the last must not wait for the end of the first
+            waiting = [
+                query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)
+            ]
     finally:
         for query in running:
             if query.streaming.isActive:
@@ -118,9 +133,13 @@ def interval_seconds(trigger: str) -> float | None:
     try:
         return parse_span(re.sub(r"\s+", " ", trigger.strip())).total_seconds()
     except ValueError as error:
-        raise ConfigurationError(f"--trigger: write `{AVAILABLE_NOW}` or an interval; {error}") from None
+        raise ConfigurationError(
+            f"--trigger: write `{AVAILABLE_NOW}` or an interval; {error}"
+        ) from None
 
 
 def _trigger(trigger: str) -> dict[str, Any]:
     seconds = interval_seconds(trigger)
-    return {"availableNow": True} if seconds is None else {"processingTime": f"{seconds:.0f} seconds"}
+    return (
+        {"availableNow": True} if seconds is None else {"processingTime": f"{seconds:.0f} seconds"}
+    )

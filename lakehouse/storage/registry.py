@@ -1,4 +1,6 @@
-"""MLflow: the only module that talks to it. Versions, their records, their files, and the alias `champion`."""
+"""MLflow: the only module that talks to it. Versions, their records, their files, and the alias
+`champion`.
+"""
 
 import datetime as dt
 import hashlib
@@ -16,7 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes when a server is down
+os.environ.setdefault(
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+)  # the default blocks for minutes when a server is down
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -30,7 +34,9 @@ from mlflow.models import infer_signature
 from lakehouse.errors import RegistryError
 from lakehouse.models import TRUSTED_TYPES, CrossFit, Failed, Trial, reproducible
 
-warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")  # no class is missing
+warnings.filterwarnings(
+    "ignore", message="Hint: Inferred schema contains integer column"
+)  # no class is missing
 
 _LOG = logging.getLogger(__name__)
 _SQLITE = "sqlite:///"
@@ -80,10 +86,13 @@ class TrainingRecord:
     def from_tags(cls, tags: Mapping[str, str]) -> "TrainingRecord":
         """As MLflow gave it back."""
         moments = {name: _moment(tags[name]) for name in ("as_of", "trained_from", "trained_to")}
-        numbers = {name: int(tags[name]) for name in ("trained_rows", "since_change", "judged", "wrong")}
+        numbers = {
+            name: int(tags[name]) for name in ("trained_rows", "since_change", "judged", "wrong")
+        }
         changed_at = _moment(tags["changed_at"]) if "changed_at" in tags else None
         texts = {name: tags[name] for name in ("verdict", "table_versions")}
-        return cls(**moments, **numbers, **texts, changed_at=changed_at, action=tags.get("action", ""))  # type: ignore[arg-type]
+        others: dict[str, Any] = {**moments, **numbers, **texts, "action": tags.get("action", "")}
+        return cls(changed_at=changed_at, **others)
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,8 @@ class Place:
     Attributes:
         tracking_uri: of an MLflow server, or of an SQLite file.
         artifact_location: where runs keep their files.
-        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with it.
+        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with
+            it.
     """
 
     tracking_uri: str
@@ -131,13 +141,14 @@ class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
     def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
-        """Opens it; makes the experiment and the registered model where they are not there, or not any more.
+        """Opens it; makes the experiment and the registered model where they are not there, or not
+        any more.
 
         Args:
             model_name: of the experiment, and of the registered model.
             place: where MLflow keeps them.
-            taken: greatest number of a version that is in use. A registered model that was deleted would begin at 1
-                again, with numbers that predictions already carry.
+            taken: greatest number of a version that is in use. A registered model that was deleted
+                would begin at 1 again, with numbers that predictions already carry.
         """
         tracking_uri = place.tracking_uri
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -152,14 +163,18 @@ class Registry:
             if not self._client.search_registered_models(f"name = '{model_name}'"):
                 self._client.create_registered_model(model_name)
         except (MlflowException, OSError) as error:
-            raise RegistryError(f"tracking_uri: MLflow does not answer at {tracking_uri}: {error}") from error
+            raise RegistryError(
+                f"tracking_uri: MLflow does not answer at {tracking_uri}: {error}"
+            ) from error
 
     def champion(self) -> str | None:
         """The version behind the alias, or None."""
         try:
             aliases = self._client.get_registered_model(self._name).aliases
         except MlflowException as error:
-            raise RegistryError(f"MLflow does not tell the champion of {self._name}: {error}") from error
+            raise RegistryError(
+                f"MLflow does not tell the champion of {self._name}: {error}"
+            ) from error
         return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
     def promote(self, version: str) -> None:
@@ -171,7 +186,9 @@ class Registry:
         try:
             self._client.set_registered_model_alias(self._name, CHAMPION, version)
         except MlflowException as error:
-            raise RegistryError(f"the alias of {self._name} cannot be moved to version {version}: {error}") from error
+            raise RegistryError(
+                f"the alias of {self._name} cannot be moved to version {version}: {error}"
+            ) from error
 
     def version(self, version: str) -> ModelVersion:
         """What is on record of a version.
@@ -186,8 +203,12 @@ class Registry:
         return self._from_tags(found)
 
     def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
-        """The version that a decision of that moment asked for, if any: a run that was cut off goes on with it."""
-        found = self._client.search_model_versions(f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'")
+        """The version that a decision of that moment asked for, if any: a run that was cut off goes
+        on with it.
+        """
+        found = self._client.search_model_versions(
+            f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'"
+        )
         fitting = [each for each in found if each.tags.get("action", action) == action]
         return self._from_tags(fitting[0]) if fitting else None
 
@@ -204,7 +225,9 @@ class Registry:
         return self._artifact(version, _POLICY_FILE).decode()
 
     def meaning(self, version: ModelVersion) -> str | None:
-        """What the version's classes and features are, as JSON; None where an older release trained it."""
+        """What the version's classes and features are, as JSON; None where an older release trained
+        it.
+        """
         try:
             return self._artifact(version, _MEANING_FILE).decode()
         except RegistryError:
@@ -225,7 +248,9 @@ class Registry:
         results: Sequence[tuple[Trial, CrossFit | Failed]],
         sample: Sample,
     ) -> str:
-        """A run for the training, and under it one for each trial; returns the training's run id."""
+        """A run for the training, and under it one for each trial; returns the training's run
+        id.
+        """
         parent = self._new_run(name, data, {}, sample)
         for trial, result in results:
             tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
@@ -234,7 +259,9 @@ class Registry:
             values = {} if isinstance(result, Failed) else result.metrics
             metrics = [Metric(key, value, _now_ms(), 0) for key, value in values.items()]
             parameters = {"window": trial.window, "family": trial.family, **trial.parameters}
-            self._client.log_batch(run, metrics, [Param(key, str(value)) for key, value in parameters.items()])
+            self._client.log_batch(
+                run, metrics, [Param(key, str(value)) for key, value in parameters.items()]
+            )
             self._client.set_terminated(run, "FAILED" if failure else "FINISHED")
         self._client.set_terminated(parent)
         return parent
@@ -248,7 +275,8 @@ class Registry:
         meaning: str,
         sample: Sample,
     ) -> ModelVersion:
-        """Writes the model to the training's run and registers it as a new version, with its record.
+        """Writes the model to the training's run and registers it as a new version, with its
+        record.
 
         Args:
             run_id: of the training.
@@ -279,30 +307,55 @@ class Registry:
         made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
         while int(made.version) <= self._taken:
             self._client.delete_model_version(self._name, made.version)
-            made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
+            made = self._client.create_model_version(
+                self._name, f"runs:/{run_id}/model", run_id, tags
+            )
         return ModelVersion(str(made.version), run_id, sha256, record)
 
-    def _new_run(self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample) -> str:
+    def _new_run(
+        self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample
+    ) -> str:
         run = self._client.create_run(self._experiment, run_name=name).info.run_id
-        kept = {"mlflow.source.git.commit": git_commit(), "delta_version": str(data.version), **tags}
+        kept = {
+            "mlflow.source.git.commit": git_commit(),
+            "delta_version": str(data.version),
+            **tags,
+        }
         self._client.log_batch(run, tags=[RunTag(key, value) for key, value in kept.items()])
         source = json.dumps({"path": data.path, "delta_table_version": data.version})
         digest = hashlib.sha256(source.encode()).hexdigest()[:36]
         dataset = Dataset(
-            Path(data.path).name, digest, "delta_table", source, profile=json.dumps({"num_rows": data.rows})
+            Path(data.path).name,
+            digest,
+            "delta_table",
+            source,
+            profile=json.dumps({"num_rows": data.rows}),
         )
-        self._client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-        self._client.log_dict(run, sample.rows.to_dict(orient="split", index=False), "input_example.json")
+        self._client.log_inputs(
+            run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+        )
+        self._client.log_dict(
+            run, sample.rows.to_dict(orient="split", index=False), "input_example.json"
+        )
         self._client.log_dict(run, infer_signature(*sample).to_dict(), "signature.json")
         return str(run)
 
     def _artifact(self, version: ModelVersion, path: str) -> bytes:
-        """A file of the version's run; where MLflow has lost the run, from where its files lie on this disk."""
+        """A file of the version's run; where MLflow has lost the run, from where its files lie on
+        this disk.
+        """
         try:
             with tempfile.TemporaryDirectory() as folder:
-                return Path(self._client.download_artifacts(version.run_id, path, folder)).read_bytes()
+                return Path(
+                    self._client.download_artifacts(version.run_id, path, folder)
+                ).read_bytes()
         except (MlflowException, OSError) as error:
-            kept = Path(self._place.artifact_location) / (version.run_id or "unknown run") / "artifacts" / path
+            kept = (
+                Path(self._place.artifact_location)
+                / (version.run_id or "unknown run")
+                / "artifacts"
+                / path
+            )
             if kept.is_file():
                 return kept.read_bytes()
             raise RegistryError(
@@ -324,7 +377,10 @@ class Registry:
         if found is None:
             return str(self._client.create_experiment(self._name, self._place.artifact_location))
         if found.lifecycle_stage == "deleted":
-            _LOG.warning("the experiment %s was deleted in MLflow; it is restored, since trainings need it", self._name)
+            _LOG.warning(
+                "the experiment %s was deleted in MLflow; it is restored, since trainings need it",
+                self._name,
+            )
             self._client.restore_experiment(found.experiment_id)
         if self._place.moves_as_one and found.artifact_location != self._place.artifact_location:
             _relocate(self._place, found.artifact_location)
@@ -332,12 +388,18 @@ class Registry:
 
 
 def _relocate(place: Place, before: str) -> None:
-    """Tells an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and changes none."""
+    """Tells an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and
+    changes none.
+    """
     now = place.artifact_location
-    with closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection, connection:
+    with (
+        closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection,
+        connection,
+    ):
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             connection.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, "
+                "?) = ?",
                 (now, len(before) + 1, len(before), before),
             )
 

@@ -1,4 +1,6 @@
-"""The Spark session of a job: the one that spark-submit made, or one built from the same properties file."""
+"""The Spark session of a job: the one that spark-submit made, or one built from the same properties
+file.
+"""
 
 import os
 import sys
@@ -14,7 +16,8 @@ LOCAL_PROPERTIES = Path("conf/spark-local.properties")
 def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
     """The running session, or a new one with the settings of `properties_file`.
 
-    Under spark-submit the JVM already has its settings (from `--properties-file`), and the file is not read again.
+    Under spark-submit the JVM already has its settings (from `--properties-file`), and the file is
+    not read again.
 
     Raises:
         ConfigurationError: the file is needed and not there, or Spark runs without Delta.
@@ -27,15 +30,20 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
     session = builder.getOrCreate()
     if "io.delta" not in (session.conf.get("spark.sql.extensions", "") or ""):
         raise ConfigurationError(
-            f"spark.sql.extensions: Spark runs without Delta Lake; start it with --properties-file {LOCAL_PROPERTIES}"
+            "spark.sql.extensions: Spark runs without Delta Lake; start it with --properties-file "
+            f"{LOCAL_PROPERTIES}"
         )
     return session
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """The settings of a Spark properties file: a key, white space, a value; `#` opens a comment line."""
+    """The settings of a Spark properties file: a key, white space, a value; `#` opens a comment
+    line.
+    """
     if not path.is_file():
-        raise ConfigurationError(f"{path}: no such properties file; run from the repository's root or name one")
+        raise ConfigurationError(
+            f"{path}: no such properties file; run from the repository's root or name one"
+        )
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = (line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
     return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}

@@ -1,7 +1,7 @@
 """The Delta tables of one lakehouse: the only place that reads and writes them.
 
-Spark writes what is a stream. Small tables whose rows are made on the driver are written there, by delta-rs: the same
-tables, without the planning of a Spark job for a handful of rows.
+Spark writes what is a stream. Small tables whose rows are made on the driver are written there, by
+delta-rs: the same tables, without the planning of a Spark job for a handful of rows.
 """
 
 import datetime as dt
@@ -39,7 +39,9 @@ from lakehouse.tables.migration import AddedColumn, migration_of
 
 Row = Mapping[str, Any]
 _MOST_SMALL_FILES = 50
-_COMPACTED_BYTES = 2**20  # months of a plant, and yet read at once: a look at a day reads the file that it is in
+_COMPACTED_BYTES = (
+    2**20
+)  # months of a plant, and yet read at once: a look at a day reads the file that it is in
 NO_DAY = "window_date IS NULL"
 """Partitions of the rows that belong to no window: baselines."""
 _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
@@ -47,7 +49,9 @@ _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistic
 
 @dataclass(frozen=True)
 class Transaction:
-    """Delta's application transaction: a second write under the same id and version is left out, not repeated."""
+    """Delta's application transaction: a second write under the same id and version is left out,
+    not repeated.
+    """
 
     app_id: str
     version: int
@@ -55,12 +59,16 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Store:
-    """The tables under `<root>/<layer>/<table>`, and what belongs to the system under `<root>/_system`."""
+    """The tables under `<root>/<layer>/<table>`, and what belongs to the system under
+    `<root>/_system`.
+    """
 
     spark: SparkSession
     root: str
     catalog: Catalog
-    _opened: dict[str, DeltaTable] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _opened: dict[str, DeltaTable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def path(self, table: Table) -> str:
         """Where the table lies."""
@@ -71,10 +79,12 @@ class Store:
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:
-        """Creates the tables that are not there yet, and adds the columns that an older release did not know.
+        """Creates the tables that are not there yet, and adds the columns that an older release did
+        not know.
 
         Raises:
-            StoreError: a table that is there differs by more than columns to add; all differences are named.
+            StoreError: a table that is there differs by more than columns to add; all differences
+            are named.
             LockedError: columns are to be added while another process writes the table.
         """
         for table in self.catalog.tables:
@@ -98,16 +108,21 @@ class Store:
     def read(self, table: Table, version: int | None = None) -> DataFrame:
         """The table as a Spark frame, now or as it was at a Delta version."""
         reader = self.spark.read.format("delta")
-        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
+        return (reader if version is None else reader.option("versionAsOf", version)).load(
+            self.path(table)
+        )
 
     def read_stream(self, table: Table, options: Mapping[str, str] | None = None) -> DataFrame:
         """The table's appends, as a stream; `options` are those of Delta's source."""
-        return self.spark.readStream.format("delta").options(**(options or {})).load(self.path(table))
+        return (
+            self.spark.readStream.format("delta").options(**(options or {})).load(self.path(table))
+        )
 
     def key_range(
         self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
     ) -> tuple[Any, Any] | None:
-        """Bounds on the keys of the rows with a time from `start` to `end`, by the files' statistics; starts no job.
+        """Bounds on the keys of the rows with a time from `start` to `end`, by the files'
+        statistics; starts no job.
 
         Returns:
             The bounds, which may be wider than the keys; None where a file tells none.
@@ -134,40 +149,60 @@ class Store:
         return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
 
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
-        """Whether a file of the table may have a key from `least` to `greatest`, by its statistics; starts no job."""
+        """Whether a file of the table may have a key from `least` to `greatest`, by its statistics;
+        starts no job.
+        """
         if least is None:
             return False
         files = pa.table(self._delta(table).get_add_actions(flatten=True))
         if f"min.{key}" not in files.column_names:
             return files.num_rows > 0
-        apart = pc.or_(pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least))
+        apart = pc.or_(
+            pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least)
+        )
         return not pc.all(pc.fill_null(apart, False), min_count=0).as_py()
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Appends a Spark frame, once for each transaction however often it is tried."""
         _check_columns(f"rows for {table.full_name}", rows.schema, table)
         others = self.columns(table) if table.takes_columns else []
-        kept = [name for name in dict.fromkeys([*table.schema.names, *others]) if name in rows.columns]
+        kept = [
+            name for name in dict.fromkeys([*table.schema.names, *others]) if name in rows.columns
+        ]
         writer = rows.select(*kept).write.format("delta").mode("append")
-        writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
+        writer = writer.option("txnAppId", transaction.app_id).option(
+            "txnVersion", transaction.version
+        )
         writer.save(self.path(table))
 
     def target(self, table: Table) -> Target:
         """The table, for tasks that write files of it."""
-        return Target(self.path(table), to_arrow_schema(table.schema, timezone="UTC"), table.sought_by)
+        return Target(
+            self.path(table), to_arrow_schema(table.schema, timezone="UTC"), table.sought_by
+        )
 
-    def commit(self, files: Iterable[DataFile | None], table: Table, transaction: Transaction) -> None:
-        """Makes files that tasks have written a part of the table, once for each transaction; None is no file."""
+    def commit(
+        self, files: Iterable[DataFile | None], table: Table, transaction: Transaction
+    ) -> None:
+        """Makes files that tasks have written a part of the table, once for each transaction; None
+        is no file.
+        """
         delta, made_at = self._delta(table), int(time.time() * 1000)
-        added = [AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file]
+        added = [
+            AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file
+        ]
         if not added or self.has(transaction, table):
             return
-        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        once = CommitProperties(
+            app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)]
+        )
         delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
-        """Removes files that tasks have written for the table, and that are not to be a part of it."""
+        """Removes files that tasks have written for the table, and that are not to be a part
+        of it.
+        """
         folder = Folder(self.path(table))
         for file in filter(None, files):
             folder.delete(file.path)
@@ -185,7 +220,9 @@ class Store:
         partitions: str | None = None,
     ) -> list[Row]:
         """Rows of a table that is written from the driver; for the arguments see `arrow`."""
-        return self.arrow(table, where, None if columns is None else list(columns), partitions).to_pylist()
+        return self.arrow(
+            table, where, None if columns is None else list(columns), partitions
+        ).to_pylist()
 
     def arrow(
         self,
@@ -200,9 +237,9 @@ class Store:
             table: which one.
             where: which rows; files are skipped by partition and statistics.
             columns: which columns or expressions; all columns without it.
-            partitions: an SQL predicate on the partition columns alone, such as `since_day`, `on_days` and `NO_DAY`
-                give. Other files are not even listed, so that a look at a few days costs the same however many the
-                table has.
+            partitions: an SQL predicate on the partition columns alone, such as `since_day`,
+                `on_days` and `NO_DAY` give. Other files are not even listed, so that a look at a
+                few days costs the same however many the table has.
         """
         dataset = self._delta(table).to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
@@ -218,15 +255,23 @@ class Store:
         return int(self._newest_write(table).get("operationMetrics", {}).get("numOutputRows", 0))
 
     def why_written(self, table: Table) -> str:
-        """What `replace_partitions` was told with the newest write to the table; empty where there was none."""
+        """What `replace_partitions` was told with the newest write to the table; empty where there
+        was none.
+        """
         return str(self._newest_write(table).get("userMetadata", ""))
 
     def _newest_write(self, table: Table) -> dict[str, Any]:
         """The newest commit's information; a compaction is no write."""
-        return next((each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE"), {})
+        return next(
+            (each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE"), {}
+        )
 
-    def batches(self, table: Table, where: Expression, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """A part of a table without Spark, batch by batch, in the order of its files: it need not fit in memory."""
+    def batches(
+        self, table: Table, where: Expression, columns: list[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """A part of a table without Spark, batch by batch, in the order of its files: it need not
+        fit in memory.
+        """
         dataset = self._delta(table).to_pyarrow_dataset()
         yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
 
@@ -237,7 +282,9 @@ class Store:
             with folder.open(data_file.path) as file:
                 yield from pq.ParquetFile(file).iter_batches()
 
-    def append_rows(self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None) -> None:
+    def append_rows(
+        self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None
+    ) -> None:
         """Appends rows to a table that is written from the driver; what a row lacks is null."""
         if transaction is None:
             write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
@@ -245,16 +292,21 @@ class Store:
             self.append_arrow(_as_arrow(rows, table), table, transaction)
 
     def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
-        """Appends rows, once for each transaction; columns that the table does not have are left out."""
+        """Appends rows, once for each transaction; columns that the table does not have are left
+        out.
+        """
         if not len(rows) or self.has(transaction, table):
             return
-        once = CommitProperties(app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)])
+        once = CommitProperties(
+            app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)]
+        )
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
-        """Puts the rows in the place of all that their partitions held, in one commit; other partitions stay.
+        """Puts the rows in the place of all that their partitions held, in one commit; other
+        partitions stay.
 
         `why` is the commit's user metadata in the table's history.
 
@@ -262,15 +314,22 @@ class Store:
             StoreError: there are no rows, so nothing says which partitions are meant.
         """
         if not rows:
-            raise StoreError(f"{table.full_name}: no rows, so no partitions to replace; leave the call out")
+            raise StoreError(
+                f"{table.full_name}: no rows, so no partitions to replace; leave the call out"
+            )
         partitions = {tuple(row.get(name) for name in table.partition_by) for row in rows}
         terms = [
-            " AND ".join(_is_value(name, value) for name, value in zip(table.partition_by, values, strict=True))
+            " AND ".join(
+                _is_value(name, value)
+                for name, value in zip(table.partition_by, values, strict=True)
+            )
             for values in partitions
         ]
         where = " OR ".join(f"({term})" for term in sorted(terms))
         history = CommitProperties(custom_metadata={"userMetadata": why})
-        merged: Any = "merge" if table.takes_columns else None  # columns that are not declared any more become null
+        merged: Any = (
+            "merge" if table.takes_columns else None
+        )  # columns that are not declared any more become null
         write_deltalake(
             self._delta(table),
             _as_arrow(rows, table),
@@ -284,7 +343,8 @@ class Store:
     def writing(self, *tables: Table) -> Iterator[None]:
         """Holds the right to write these tables: one process at a time.
 
-        Delta's log on a local disk has no put-if-absent between processes, and a streaming checkpoint has one owner.
+        Delta's log on a local disk has no put-if-absent between processes, and a streaming
+        checkpoint has one owner.
 
         Raises:
             LockedError: another process holds it; nothing has been touched.
@@ -303,7 +363,8 @@ class Store:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise LockedError(
-                    f"{table.full_name} of {self.root} is being written by another process; let it end, or stop it"
+                    f"{table.full_name} of {self.root} is being written by another process; let it "
+                    "end, or stop it"
                 ) from None
             yield
 
@@ -317,7 +378,9 @@ class Store:
         """The table as it is now. Its log is read once; then only what has been added to it."""
         path = self.path(table)
         if path in self._opened:
-            with suppress(DeltaError):  # where an older copy was put back, the log ends before what is known
+            with suppress(
+                DeltaError
+            ):  # where an older copy was put back, the log ends before what is known
                 self._opened[path].update_incremental()
                 return self._opened[path]
         self._opened[path] = DeltaTable(path)
@@ -342,14 +405,20 @@ class Store:
                 columns = ", ".join(_as_ddl(column) for column in pending)
                 self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
             if pending is not None:
-                properties = ", ".join(f"'{key}' = '{value}'" for key, value in table.properties.items())
+                properties = ", ".join(
+                    f"'{key}' = '{value}'" for key, value in table.properties.items()
+                )
                 self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({properties})")
 
     def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
-        """The columns that the table on disk lacks; None where it is as declared, its version too."""
+        """The columns that the table on disk lacks; None where it is as declared, its version
+        too.
+        """
         delta = DeltaTable(self.path(table))
         version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
-        migration = migration_of(table, StructType.fromJson(json.loads(delta.schema().to_json())), version)
+        migration = migration_of(
+            table, StructType.fromJson(json.loads(delta.schema().to_json())), version
+        )
         if migration.obstacles:
             raise StoreError(f"{table.full_name} in {self.root}: {'; '.join(migration.obstacles)}")
         return migration.added if migration.added or version != table.version else None
@@ -369,30 +438,39 @@ class Store:
 
 
 def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
-    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what is missing.
+    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what
+    is missing.
 
     Raises:
         StoreError: the lakehouse has no such table.
     """
     path = _path(root, table)
     if not DeltaTable.is_deltatable(path):
-        raise StoreError(f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file")
+        raise StoreError(
+            f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file"
+        )
     return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
 
 
 def since_day(moment: dt.datetime) -> str:
-    """Partitions of the windows that start on the moment's day or later, for `Store.rows` and `Store.arrow`."""
+    """Partitions of the windows that start on the moment's day or later, for `Store.rows` and
+    `Store.arrow`.
+    """
     return f"window_date >= '{moment.date()}'"
 
 
 def on_days(days: Iterable[dt.date]) -> str:
-    """Partitions of the windows that start on one of the days, for `Store.rows` and `Store.arrow`."""
+    """Partitions of the windows that start on one of the days, for `Store.rows` and
+    `Store.arrow`.
+    """
     dates = ", ".join(f"'{day}'" for day in sorted(days))
     return f"window_date IN ({dates})"
 
 
 def covering_keys_of(rows: DataFrame, key: str) -> Column:
-    """Whether a key lies between the least and the greatest of the rows: literals, by which Delta skips files."""
+    """Whether a key lies between the least and the greatest of the rows: literals, by which Delta
+    skips files.
+    """
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
@@ -404,7 +482,8 @@ def _path(root: str, table: Table) -> str:
 def _check_columns(what: str, found: StructType, table: Table) -> None:
     kinds = {field.name: field.dataType.simpleString() for field in found}
     wrong = [
-        f"{field.name} is {kinds.get(field.name, 'missing')}, declared {field.dataType.simpleString()}"
+        f"{field.name} is {kinds.get(field.name, 'missing')}, declared "
+        f"{field.dataType.simpleString()}"
         for field in table.schema
         if kinds.get(field.name) != field.dataType.simpleString()
     ]

@@ -1,9 +1,18 @@
-"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is derived from here."""
+"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is
+derived from here.
+"""
 
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS
-from lakehouse.tables.silver import DUPLICATE, IS_CORRECTION, LANDED_FILE, QUARANTINE, SCORING_COST, SCORING_LEDGER
+from lakehouse.tables.silver import (
+    DUPLICATE,
+    IS_CORRECTION,
+    LANDED_FILE,
+    QUARANTINE,
+    SCORING_COST,
+    SCORING_LEDGER,
+)
 
 __all__ = [
     "COUNTERFACTUAL",

@@ -7,7 +7,14 @@ from dataclasses import dataclass, fields, replace
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
 from lakehouse.tables.declaration import Table
-from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS, metric_tables
+from lakehouse.tables.gold import (
+    COUNTERFACTUAL,
+    DECISION,
+    MONITOR,
+    PROMOTION,
+    WINDOW_FACTS,
+    metric_tables,
+)
 from lakehouse.tables.silver import (
     DUPLICATE,
     LANDED_FILE,
@@ -78,12 +85,19 @@ def catalog_of(model: ModelSettings) -> Catalog:
     )
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:
-        raise ConfigurationError(f"{', '.join(named_twice)}: is a table of the engine; give the model's another name")
+        raise ConfigurationError(
+            f"{', '.join(named_twice)}: is a table of the engine; give the model's another name"
+        )
     for table in catalog.tables:
         _check_names(table)
     _check_primary_names(catalog, model)
-    for source, table in ((model.readings, catalog.bronze_readings), (model.labels, catalog.bronze_labels)):
-        _check_names(replace(table, columns=(*typed_columns(source), *WHILE_INGESTED, *table.columns)))
+    for source, table in (
+        (model.readings, catalog.bronze_readings),
+        (model.labels, catalog.bronze_labels),
+    ):
+        _check_names(
+            replace(table, columns=(*typed_columns(source), *WHILE_INGESTED, *table.columns))
+        )
     return catalog
 
 
@@ -95,12 +109,15 @@ def _check_names(table: Table) -> None:
     twice = _twice(column.name for column in table.columns)
     if twice:
         raise ConfigurationError(
-            f"{', '.join(twice)}: {table.full_name} has that column already; give the model's another name"
+            f"{', '.join(twice)}: {table.full_name} has that column already; give the model's "
+            "another name"
         )
 
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
-    """Metrics see predictions, readings and labels as one row: a name must not mean two things there."""
+    """Metrics see predictions, readings and labels as one row: a name must not mean two things
+    there.
+    """
     known = (model.key, model.event_time, *model.predictions.features)
     others = [name for name in model.readings.columns if name not in known]
     told = [model.labels.label, model.labels.time]
@@ -109,6 +126,7 @@ def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
     if twice:
         where = catalog.predictions.full_name
         raise ConfigurationError(
-            f"{', '.join(twice)}: two of the readings, the label, its time and the columns of {where} have that name; "
+            f"{', '.join(twice)}: two of the readings, the label, its time and the columns of "
+            f"{where} have that name; "
             "give the model's another"
         )

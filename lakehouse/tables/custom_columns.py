@@ -10,13 +10,16 @@ from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 def custom_columns(
     metrics: Sequence[CustomMetricSettings], profile: Table, drift: Table
 ) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
-    """The columns that the metrics add to the profile table (aggregate, derived) and to the drift table (drift).
+    """The columns that the metrics add to the profile table (aggregate, derived) and to the drift
+    table (drift).
 
     Raises:
-        ConfigurationError: one sentence for each metric whose name the table already has as a column.
+        ConfigurationError: one sentence for each metric whose name the table already has as a
+        column.
     """
     wrong = [
-        f"metrics.custom.{place}.name: {metric.name} is a column of {table.full_name} already; write another name"
+        f"metrics.custom.{place}.name: {metric.name} is a column of {table.full_name} already; "
+        "write another name"
         for place, metric in enumerate(metrics)
         for table in [drift if metric.type == "drift" else profile]
         if metric.name in (column.name for column in table.columns)
@@ -31,4 +34,8 @@ def custom_columns(
 
 def _column(metric: CustomMetricSettings) -> Column:
     definition = " ".join(metric.definition.split())
-    return Column(metric.name, SQL_TYPES[metric.output_data_type], f"Custom {metric.type} metric: {definition}")
+    return Column(
+        metric.name,
+        SQL_TYPES[metric.output_data_type],
+        f"Custom {metric.type} metric: {definition}",
+    )

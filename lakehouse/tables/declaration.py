@@ -14,7 +14,8 @@ SQL_TYPES = {
 VERSION_PROPERTY = "lakehouse.schemaVersion"
 _CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
 
-# A file is a day's: its partition and the first columns, its window, tell it. More would only make the log longer.
+# A file is a day's: its partition and the first columns, its window, tell it. More would only make
+# the log longer.
 _NARROW_STATISTICS = {"delta.dataSkippingNumIndexedCols": "2"}
 
 
@@ -39,11 +40,12 @@ class Table:
         columns: all of them.
         partition_by: the partition columns.
         append_only: whether rows are never changed.
-        takes_columns: whether a table on disk may have more columns: those that the settings once named. Rows that
-            have them keep them.
+        takes_columns: whether a table on disk may have more columns: those that the settings once
+            named. Rows that have them keep them.
         version: of its schema; raised with every change of it, and kept in the table's properties.
         sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
-        from_driver: whether its rows are few and made on the driver, which then writes them without a Spark job.
+        from_driver: whether its rows are few and made on the driver, which then writes them without
+            a Spark job.
     """
 
     layer: str
@@ -65,9 +67,14 @@ class Table:
 
     @property
     def schema(self) -> StructType:
-        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers see them."""
+        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers
+        see them.
+        """
         return StructType(
-            [StructField(column.name, _type(column.ddl), True, {"comment": column.comment}) for column in self.columns]
+            [
+                StructField(column.name, _type(column.ddl), True, {"comment": column.comment})
+                for column in self.columns
+            ]
         )
 
     @property
@@ -78,14 +85,20 @@ class Table:
             "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
             VERSION_PROPERTY: str(self.version),
-            **({"delta.dataSkippingStatsColumns": ",".join(self.sought_by)} if self.sought_by else {}),
+            **(
+                {"delta.dataSkippingStatsColumns": ",".join(self.sought_by)}
+                if self.sought_by
+                else {}
+            ),
             **(_NARROW_STATISTICS if self.from_driver and self.partition_by else {}),
         }
 
 
 @dataclass(frozen=True)
 class View:
-    """One view of gold: its name, what a row is, its columns with their types, and its query in Spark's SQL."""
+    """One view of gold: its name, what a row is, its columns with their types, and its query in
+    Spark's SQL.
+    """
 
     name: str
     grain: str

@@ -41,7 +41,9 @@ _STATE = (
     Column("in_training_window", "boolean", "The model was trained on rows of this window"),
 )
 _FRESHNESS = (
-    Column("as_of", "timestamp", "Newest label time that the facts knew of when the row was computed"),
+    Column(
+        "as_of", "timestamp", "Newest label time that the facts knew of when the row was computed"
+    ),
     Column("as_of_version", "map<string,bigint>", "Delta versions read"),
     Column("window_date", "date", "Day in which the window starts"),
 )
@@ -49,20 +51,34 @@ _FRESHNESS = (
 WINDOW_FACTS = Table(
     "gold",
     "window_facts",
-    "Additive facts of a base window (an hour at most) × model version × slice; they sum to any coarser window",
+    "Additive facts of a base window (an hour at most) × model version × slice; they sum to any "
+    "coarser window",
     ("window_start", "model_version", "slice_key", "slice_value"),
     (
         Column("window_start", "timestamp", "Start of the base window, event time, UTC"),
         Column("model_version", "string", "Registered version that predicted"),
         *_SLICE,
         Column("n_in_training", "bigint", "Rows that the version was itself trained on"),
-        Column("quality", _QUALITY_FACTS, "Counts and sums that the quality of predictions is computed from"),
-        Column("columns", f"array<{_COLUMN_FACTS}>", "Counts, moments, bins and sketches of each column"),
-        Column("custom", "map<string,double>", "What custom metrics are computed from, by an id of each part"),
+        Column(
+            "quality",
+            _QUALITY_FACTS,
+            "Counts and sums that the quality of predictions is computed from",
+        ),
+        Column(
+            "columns",
+            f"array<{_COLUMN_FACTS}>",
+            "Counts, moments, bins and sketches of each column",
+        ),
+        Column(
+            "custom",
+            "map<string,double>",
+            "What custom metrics are computed from, by an id of each part",
+        ),
         Column(
             "by_difficulty",
             "array<struct<bin:int,labelled:bigint,wrong:bigint>>",
-            "Labelled rows and errors by call and difficulty (class code × 7 + bin), none trained on; no slices",
+            "Labelled rows and errors by call and difficulty (class code × 7 + bin), none trained "
+            "on; no slices",
         ),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
         *_FRESHNESS,
@@ -77,11 +93,21 @@ _PROFILE_METRICS = Table(
     "gold",
     "profile_metrics",
     "A window × granularity × log type × slice × model version × column",
-    ("window", "granularity", "log_type", "slice_key", "slice_value", "model_version", "column_name"),
+    (
+        "window",
+        "granularity",
+        "log_type",
+        "slice_key",
+        "slice_value",
+        "model_version",
+        "column_name",
+    ),
     (
         Column("window", _WINDOW, "Event-time window; NULL for baselines"),
         Column(
-            "log_type", "string", "INPUT, or BASELINE: a version's training data, BASELINE_TABLE: the fixed baseline"
+            "log_type",
+            "string",
+            "INPUT, or BASELINE: a version's training data, BASELINE_TABLE: the fixed baseline",
         ),
         Column("logging_table_commit_version", "int", "Delta version of the profiled table"),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
@@ -100,7 +126,9 @@ _PROFILE_METRICS = Table(
         Column("min_length", "double", "Length of the shortest string"),
         Column("max_length", "double", "Length of the longest string"),
         Column("avg_length", "double", "Mean length of strings"),
-        Column("non_null_columns", "array<string>", "Columns with a value in the window; for :table"),
+        Column(
+            "non_null_columns", "array<string>", "Columns with a value in the window; for :table"
+        ),
         Column("frequent_items", _ITEMS, "Most frequent values"),
         Column("median", "double", "Median"),
         Column("distinct_count", "bigint", "Distinct values"),
@@ -123,9 +151,15 @@ _PROFILE_METRICS = Table(
         Column("mean_absolute_percentage_error", "double", "For regression"),
         Column("r2_score", "double", "For regression"),
         Column("brier_score", "double", "Mean squared error of the probability"),
-        Column("expected_calibration_error", "double", "Mean gap of confidence and accuracy over bins of confidence"),
         Column(
-            "accuracy_without_retraining", "double", "Share of labelled rows that the first model would predict right"
+            "expected_calibration_error",
+            "double",
+            "Mean gap of confidence and accuracy over bins of confidence",
+        ),
+        Column(
+            "accuracy_without_retraining",
+            "double",
+            "Share of labelled rows that the first model would predict right",
         ),
         *_STATE,
         *_FRESHNESS,
@@ -141,7 +175,15 @@ _DRIFT_METRICS = Table(
     "gold",
     "drift_metrics",
     "A window × granularity × reference × slice × model version × column",
-    ("window", "granularity", "drift_type", "slice_key", "slice_value", "model_version", "column_name"),
+    (
+        "window",
+        "granularity",
+        "drift_type",
+        "slice_key",
+        "slice_value",
+        "model_version",
+        "column_name",
+    ),
     (
         Column("window", _WINDOW, "Event-time window"),
         Column("granularity", "string", "Width of the window"),
@@ -153,29 +195,44 @@ _DRIFT_METRICS = Table(
         Column(
             "drift_type",
             "string",
-            "CONSECUTIVE: the window before, BASELINE: training data, BASELINE_TABLE: the fixed one",
+            "CONSECUTIVE: the window before, BASELINE: training data, BASELINE_TABLE: the fixed "
+            "one",
         ),
         Column("count_delta", "bigint", "Difference of counts"),
         Column("avg_delta", "double", "Difference of means"),
         Column("percent_null_delta", "double", "Difference of null shares, in points"),
         Column("percent_zeros_delta", "double", "Difference of zero shares, in points"),
         Column("percent_distinct_delta", "double", "Difference of distinct shares, in points"),
-        Column("non_null_columns_delta", "struct<added:int,missing:int>", "Columns that came and went; for :table"),
+        Column(
+            "non_null_columns_delta",
+            "struct<added:int,missing:int>",
+            "Columns that came and went; for :table",
+        ),
         Column("js_distance", "double", "Jensen-Shannon distance; categorical columns"),
         Column("ks_test", _TEST, "Kolmogorov-Smirnov, from the bins; numeric columns"),
         Column("wasserstein_distance", "double", "Wasserstein distance; numeric columns"),
-        Column("population_stability_index", "double", "PSI over the baseline's bins; numeric columns"),
+        Column(
+            "population_stability_index", "double", "PSI over the baseline's bins; numeric columns"
+        ),
         Column("chi_squared_test", _TEST, "Chi-squared test of homogeneity; categorical columns"),
         Column("tv_distance", "double", "Total variation distance; categorical columns"),
-        Column("l_infinity_distance", "double", "Greatest difference of a share; categorical columns"),
+        Column(
+            "l_infinity_distance", "double", "Greatest difference of a share; categorical columns"
+        ),
         Column("model_version", "string", "Registered version; * for all together"),
         Column("hellinger_distance", "double", "Hellinger distance, over bins or categories"),
         Column(
-            "kl_divergence", "double", "Kullback-Leibler divergence from the reference, nats, over bins or categories"
+            "kl_divergence",
+            "double",
+            "Kullback-Leibler divergence from the reference, nats, over bins or categories",
         ),
         Column("mann_whitney_test", _TEST, "Mann-Whitney U, two-sided; numeric columns"),
         Column("levene_test", _TEST, "Brown-Forsythe test of equal spread; numeric columns"),
-        Column("adjusted_pvalue", "double", "P-value of KS or chi-squared, adjusted for the columns tested at once"),
+        Column(
+            "adjusted_pvalue",
+            "double",
+            "P-value of KS or chi-squared, adjusted for the columns tested at once",
+        ),
         *_STATE,
         *_FRESHNESS,
     ),
@@ -192,9 +249,19 @@ MONITOR = Table(
     "A configuration of the metrics; another one is another version",
     ("monitor_version",),
     (
-        Column("monitor_version", "bigint", "As rows of the facts and of the metric tables name it"),
-        Column("configuration", "string", "What is measured, as JSON: windows, columns, bins, slices, custom metrics"),
-        Column("baseline", "string", "Profile of the fixed baseline table, as JSON; NULL where none is named"),
+        Column(
+            "monitor_version", "bigint", "As rows of the facts and of the metric tables name it"
+        ),
+        Column(
+            "configuration",
+            "string",
+            "What is measured, as JSON: windows, columns, bins, slices, custom metrics",
+        ),
+        Column(
+            "baseline",
+            "string",
+            "Profile of the fixed baseline table, as JSON; NULL where none is named",
+        ),
         Column("recorded_at", "timestamp", "Wall-clock time of its first use"),
     ),
     from_driver=True,
@@ -203,22 +270,36 @@ MONITOR = Table(
 COUNTERFACTUAL = Table(
     "gold",
     "counterfactual",
-    "A day of labelled predictions × alternative to the loop: what would have been right, and what it would have cost",
+    "A day of labelled predictions × alternative to the loop: what would have been right, and what "
+    "it would have cost",
     ("window_date", "alternative"),
     (
         Column("window_date", "date", "Day of the events, UTC"),
         Column(
             "alternative",
             "string",
-            "never: the first promoted model stays; daily: one is trained each midnight on the newest labels",
+            "never: the first promoted model stays; daily: one is trained each midnight on the "
+            "newest labels",
         ),
-        Column("n_labelled", "bigint", "Predictions whose label has come, in windows that no model was trained on"),
+        Column(
+            "n_labelled",
+            "bigint",
+            "Predictions whose label has come, in windows that no model was trained on",
+        ),
         Column("n_right", "bigint", "Those of them that the models in production got right"),
-        Column("n_right_otherwise", "bigint", "Those that the alternative gets right; NULL if that is not known"),
+        Column(
+            "n_right_otherwise",
+            "bigint",
+            "Those that the alternative gets right; NULL if that is not known",
+        ),
         Column("trainings", "bigint", "Trainings of the alternative at the midnight before"),
         Column("trained_rows", "bigint", "Rows that it was trained on there"),
-        Column("training_seconds", "double", "Wall-clock time of that fit, without tuning or judging"),
-        Column("as_of", "timestamp", "Newest label time that was known of when the row was computed"),
+        Column(
+            "training_seconds", "double", "Wall-clock time of that fit, without tuning or judging"
+        ),
+        Column(
+            "as_of", "timestamp", "Newest label time that was known of when the row was computed"
+        ),
     ),
     partition_by=("window_date",),
     append_only=False,
@@ -233,21 +314,47 @@ DECISION = Table(
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
         Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column("action", "string", "wait, train_first, keep, retrain, refresh or blind (labels are overdue)"),
+        Column(
+            "action",
+            "string",
+            "wait, train_first, keep, retrain, refresh or blind (labels are overdue)",
+        ),
         Column("retrain", "boolean", "Whether a new model is to be trained"),
         Column("rule", "string", "Rule that decided"),
         Column("reasons", "array<string>", "The decision in words"),
         Column("evidence", "map<string,double>", "Figures that it rests on"),
-        Column("change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"),
-        Column("change_between", "struct<from:timestamp,to:timestamp>", "90 % credible interval of that"),
-        Column("confidence", "double", "Probability that the rule has changed, one change in 10,000 rows expected"),
-        Column("drift_kind", "array<string>", "What has drifted: concept, feature, label, prediction; causes first"),
+        Column(
+            "change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"
+        ),
+        Column(
+            "change_between",
+            "struct<from:timestamp,to:timestamp>",
+            "90 % credible interval of that",
+        ),
+        Column(
+            "confidence",
+            "double",
+            "Probability that the rule has changed, one change in 10,000 rows expected",
+        ),
+        Column(
+            "drift_kind",
+            "array<string>",
+            "What has drifted: concept, feature, label, prediction; causes first",
+        ),
         Column("region", "array<string>", "Where new labels contradict the champion, in words"),
         Column("advice", "string", "What to do about it, besides what the loop does by itself"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
         Column("decided_at", "timestamp", "Wall-clock time"),
-        Column("gate_confidence", "double", "P(challenger better) that the gate asks for; NULL in rows before 0.3"),
-        Column("is_certain", "boolean", "Whether a rule is sure by itself; else the challenger proves the change"),
+        Column(
+            "gate_confidence",
+            "double",
+            "P(challenger better) that the gate asks for; NULL in rows before 0.3",
+        ),
+        Column(
+            "is_certain",
+            "boolean",
+            "Whether a rule is sure by itself; else the challenger proves the change",
+        ),
     ),
     from_driver=True,
     version=3,
@@ -259,23 +366,45 @@ PROMOTION = Table(
     ("as_of", "action", "recorded_at"),
     (
         Column("as_of", "timestamp", "Newest label time that had landed"),
-        Column("action", "string", "promote, refuse, pending (it passed, and waits for a person) or rollback"),
+        Column(
+            "action",
+            "string",
+            "promote, refuse, pending (it passed, and waits for a person) or rollback",
+        ),
         Column("who", "string", "The loop, or the person who did it"),
         Column("recorded_at", "timestamp", "Wall-clock time"),
         Column("from_version", "string", "Champion before; NULL for the first"),
         Column("to_version", "string", "Version promoted, refused or gone back to"),
         Column("reason", "string", "Why, in words"),
         Column("evidence", "map<string,double>", "Figures that it rests on"),
-        Column("trained_from", "timestamp", "Event time of the first row that the version was trained on"),
+        Column(
+            "trained_from",
+            "timestamp",
+            "Event time of the first row that the version was trained on",
+        ),
         Column("trained_to", "timestamp", "Event time of the last one"),
         Column("trained_rows", "bigint", "How many they were"),
-        Column("changed_at", "timestamp", "Change point that the version was trained from; NULL if none"),
+        Column(
+            "changed_at",
+            "timestamp",
+            "Change point that the version was trained from; NULL if none",
+        ),
         Column("model_sha256", "string", "Digest of the model file; verified before each load"),
         Column("table_versions", "map<string,bigint>", "Delta versions read"),
-        Column("policy_record", "string", "What the policy knows of the promoted version from now on, as JSON"),
-        Column("run_id", "string", "MLflow run of the training: its files are found by it, whatever the registry says"),
         Column(
-            "meaning", "string", "Classes by their codes, and features by name, that the version was trained with, JSON"
+            "policy_record",
+            "string",
+            "What the policy knows of the promoted version from now on, as JSON",
+        ),
+        Column(
+            "run_id",
+            "string",
+            "MLflow run of the training: its files are found by it, whatever the registry says",
+        ),
+        Column(
+            "meaning",
+            "string",
+            "Classes by their codes, and features by name, that the version was trained with, JSON",
         ),
     ),
     from_driver=True,
@@ -284,15 +413,20 @@ PROMOTION = Table(
 
 
 def metric_tables(model: ModelSettings) -> tuple[Table, Table]:
-    """The profile and the drift metrics of a model: with its name for the model id column, and its own metrics.
+    """The profile and the drift metrics of a model: with its name for the model id column, and its
+    own metrics.
 
     Raises:
         ConfigurationError: one of its metrics has the name of a column.
     """
-    tables = [_with_model_id(table, model.metrics.model_id_column) for table in (_PROFILE_METRICS, _DRIFT_METRICS)]
+    tables = [
+        _with_model_id(table, model.metrics.model_id_column)
+        for table in (_PROFILE_METRICS, _DRIFT_METRICS)
+    ]
     own = custom_columns(model.metrics.custom, *tables)
     profile, drift = (
-        replace(table, columns=(*table.columns, *columns)) for table, columns in zip(tables, own, strict=True)
+        replace(table, columns=(*table.columns, *columns))
+        for table, columns in zip(tables, own, strict=True)
     )
     return profile, drift
 
@@ -301,5 +435,8 @@ def _with_model_id(table: Table, name: str) -> Table:
     return replace(
         table,
         keys=tuple(name if key == MODEL_ID else key for key in table.keys),
-        columns=tuple(replace(column, name=name) if column.name == MODEL_ID else column for column in table.columns),
+        columns=tuple(
+            replace(column, name=name) if column.name == MODEL_ID else column
+            for column in table.columns
+        ),
     )

@@ -1,4 +1,6 @@
-"""What has to change in a table on disk for it to be as it is declared: columns may be added, nothing else."""
+"""What has to change in a table on disk for it to be as it is declared: columns may be added,
+nothing else.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,22 +45,32 @@ def migration_of(table: Table, found: StructType, found_version: int) -> Migrati
     obstacles = [each for each in differences if isinstance(each, str)]
     if not table.takes_columns:
         strange = [field for field in found if field.name not in table.schema.names]
-        obstacles += [f"{field.name} is {field.dataType.simpleString()}, not declared" for field in strange]
+        obstacles += [
+            f"{field.name} is {field.dataType.simpleString()}, not declared" for field in strange
+        ]
     if found_version > table.version:
-        obstacles = [f"it was written by a newer release (schema version {found_version}); update this one"]
+        obstacles = [
+            f"it was written by a newer release (schema version {found_version}); update this one"
+        ]
     return Migration(added, tuple(obstacles))
 
 
-def _differences(path: tuple[str, ...], found: StructType, declared: StructType) -> Iterator[AddedColumn | str]:
+def _differences(
+    path: tuple[str, ...], found: StructType, declared: StructType
+) -> Iterator[AddedColumn | str]:
     there = {field.name: field for field in found}
     for field in declared:
         if field.name not in there:
             yield _addition((*path, field.name), field)
         else:
-            yield from _type_differences((*path, field.name), there[field.name].dataType, field.dataType)
+            yield from _type_differences(
+                (*path, field.name), there[field.name].dataType, field.dataType
+            )
 
 
-def _type_differences(path: tuple[str, ...], found: DataType, declared: DataType) -> Iterator[AddedColumn | str]:
+def _type_differences(
+    path: tuple[str, ...], found: DataType, declared: DataType
+) -> Iterator[AddedColumn | str]:
     if isinstance(found, StructType) and isinstance(declared, StructType):
         yield from _differences(path, found, declared)
     elif isinstance(found, ArrayType) and isinstance(declared, ArrayType):

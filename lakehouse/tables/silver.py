@@ -4,9 +4,13 @@ from lakehouse.settings import ModelSettings, SourceSettings
 from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 
 IS_CORRECTION = "is_correction"
-_LANDED_FILE_ID = Column("landed_file_id", "bigint", "Its row in bronze.landed_file: a name may come more than once")
+_LANDED_FILE_ID = Column(
+    "landed_file_id", "bigint", "Its row in bronze.landed_file: a name may come more than once"
+)
 _POSITION = (
-    Column("source_file", "string", "File that the line came in, by its path under the landing folder"),
+    Column(
+        "source_file", "string", "File that the line came in, by its path under the landing folder"
+    ),
     Column("line", "bigint", "Its number in that file, from 0"),
 )
 _LINEAGE = (
@@ -16,7 +20,9 @@ _LINEAGE = (
     Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
     _LANDED_FILE_ID,
 )
-_RAW_BYTES = Column("raw_bytes", "binary", "Its bytes, where they are not UTF-8; NULL where raw is all of it")
+_RAW_BYTES = Column(
+    "raw_bytes", "binary", "Its bytes, where they are not UTF-8; NULL where raw is all of it"
+)
 
 # What a line carries beside its values on the way from bronze to silver (steps/ingest).
 WHILE_INGESTED = (
@@ -30,16 +36,22 @@ WHILE_INGESTED = (
 LANDED_FILE = Table(
     "bronze",
     "landed_file",
-    "A look at a landed file that told something new: that it is to be read, why it cannot be, that it is gone",
+    "A look at a landed file that told something new: that it is to be read, why it cannot be, "
+    "that it is gone",
     ("source_file", "seen_at"),
     (
         Column("source", "string", "Table that its lines are meant for"),
         Column("source_file", "string", "Its path under the landing folder"),
-        Column("landed_file_id", "bigint", "Names this coming of the file; lines carry it. NULL where none is read"),
+        Column(
+            "landed_file_id",
+            "bigint",
+            "Names this coming of the file; lines carry it. NULL where none is read",
+        ),
         Column(
             "status",
             "string",
-            "landed: its lines are read; unreadable; same: touched or moved, its content is known; gone: it was "
+            "landed: its lines are read; unreadable; same: touched or moved, its content is known; "
+            "gone: it was "
             "unreadable, and is not there any more",
         ),
         Column("reason", "string", "Why it cannot be read, or what is odd about it"),
@@ -48,7 +60,9 @@ LANDED_FILE = Table(
         Column("sha256", "string", "Digest of these bytes"),
         Column("modified_at", "timestamp", "Its modification time"),
         Column("landed_at", "timestamp", "The same; where that cannot be, when it was first seen"),
-        Column("signature", "string", "What its file system tells of it; another one is looked into"),
+        Column(
+            "signature", "string", "What its file system tells of it; another one is looked into"
+        ),
         Column(
             "parts",
             "array<struct<start:bigint,end:bigint,first_line:bigint,lines:bigint>>",
@@ -92,7 +106,11 @@ SCORING_LEDGER = Table(
     (
         Column("query_id", "string", "Scoring stream's id"),
         Column("batch_id", "bigint", "Micro-batch of that stream"),
-        Column("model_version", "string", "Registered version that the alias named when the batch was first tried"),
+        Column(
+            "model_version",
+            "string",
+            "Registered version that the alias named when the batch was first tried",
+        ),
         Column("resolved_at", "timestamp", "Wall-clock time of that look-up"),
     ),
     from_driver=True,
@@ -107,7 +125,9 @@ SCORING_COST = Table(
         Column("batch_id", "bigint", "Micro-batch of that stream"),
         Column("model_version", "string", "Registered version that scored it"),
         Column("rows", "bigint", "Rows scored"),
-        Column("seconds", "double", "Wall-clock time from the batch's first step to its rows' commit"),
+        Column(
+            "seconds", "double", "Wall-clock time from the batch's first step to its rows' commit"
+        ),
         Column("recorded_at", "timestamp", "Wall-clock time"),
     ),
     from_driver=True,
@@ -129,7 +149,9 @@ UNSCORABLE = Table(
 )
 
 
-def typed_columns(source: SourceSettings, names: tuple[str, ...] | None = None) -> tuple[Column, ...]:
+def typed_columns(
+    source: SourceSettings, names: tuple[str, ...] | None = None
+) -> tuple[Column, ...]:
     """The columns of a source (or those of these names), in Spark's types."""
     chosen = source.columns if names is None else {name: source.columns[name] for name in names}
     return tuple(Column(name, SQL_TYPES[each.type], each.comment) for name, each in chosen.items())
@@ -143,7 +165,11 @@ def bronze(source: SourceSettings) -> Table:
         "A line of a landed file, as it came, whatever it holds",
         ("landed_file_id", "line"),
         (
-            Column("raw", "string", "The line, without its line feed; bytes that are not UTF-8 are escapes (\\xff)"),
+            Column(
+                "raw",
+                "string",
+                "The line, without its line feed; bytes that are not UTF-8 are escapes (\\xff)",
+            ),
             *_LINEAGE,
             _RAW_BYTES,
             Column("ingest_query", "string", "Ingest stream's id"),
@@ -172,7 +198,8 @@ def silver_labels(source: SourceSettings, key: str, time: str) -> Table:
     return Table(
         "silver",
         source.table,
-        f"A valid row; the first that came for its {key}, and corrections of it: the one told last counts",
+        f"A valid row; the first that came for its {key}, and corrections of it: the one told last "
+        "counts",
         ("landed_file_id", "line"),
         (
             *typed_columns(source),
@@ -180,7 +207,9 @@ def silver_labels(source: SourceSettings, key: str, time: str) -> Table:
             _LANDED_FILE_ID,
             # A number, since Delta keeps no statistics of a named boolean column.
             Column(
-                IS_CORRECTION, "int", "1 where it was told after another one of its key; NULL where it is the first"
+                IS_CORRECTION,
+                "int",
+                "1 where it was told after another one of its key; NULL where it is the first",
             ),
         ),
         sought_by=(key, time, IS_CORRECTION),
@@ -209,12 +238,20 @@ def predictions(model: ModelSettings) -> Table:
 
 
 def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
-    """What a prediction says: a number, or a class with its probabilities; a regression has no columns for those."""
+    """What a prediction says: a number, or a class with its probabilities; a regression has no
+    columns for those.
+    """
     label = typed_columns(model.labels, (model.labels.label,))[0]
     if model.is_regression:
-        return (Column("prediction", "double", f"The {label.name} that the model expects, in its unit"),)
+        return (
+            Column("prediction", "double", f"The {label.name} that the model expects, in its unit"),
+        )
     return (
         Column("prediction", label.ddl, "The class that the model finds most probable"),
-        Column("score", "double", "Probability of the positive class; of several classes, of the predicted one"),
+        Column(
+            "score",
+            "double",
+            "Probability of the positive class; of several classes, of the predicted one",
+        ),
         Column("probability", "map<string,double>", "Probability of each class"),
     )

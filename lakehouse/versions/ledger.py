@@ -1,4 +1,6 @@
-"""The ledger of promotions: which version is in production, and what is on record of each version."""
+"""The ledger of promotions: which version is in production, and what is on record of each
+version.
+"""
 
 import datetime as dt
 import json
@@ -15,7 +17,8 @@ from lakehouse.storage.registry import ModelVersion, TrainingRecord
 from lakehouse.storage.store import Row
 from lakehouse.versions.actions import MOVES, PENDING, PROMOTE, VERDICTS
 
-# By lakehouse, version and digest of its file: what is learned of other classes may give the same file.
+# By lakehouse, version and digest of its file: what is learned of other classes may give the same
+# file.
 _MEANINGS: dict[tuple[str, str, str], Meaning] = {}
 
 
@@ -52,28 +55,40 @@ class PromotionLedger:
 
     @property
     def waiting(self) -> Row | None:
-        """The row of the challenger that passed the gate and waits for a person; a later verdict overtakes it."""
+        """The row of the challenger that passed the gate and waits for a person; a later verdict
+        overtakes it.
+        """
         verdicts = [row for row in self.rows if row["action"] in VERDICTS]
         return verdicts[-1] if verdicts and verdicts[-1]["action"] == PENDING else None
 
     @property
     def promoted_versions(self) -> list[str]:
         """The versions that were ever promoted, in the order of their first promotion."""
-        return list(dict.fromkeys(row["to_version"] for row in self.rows if row["action"] == PROMOTE))
+        return list(
+            dict.fromkeys(row["to_version"] for row in self.rows if row["action"] == PROMOTE)
+        )
 
     @property
     def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """For each promoted version, the event times of the first and the last row that it was trained on."""
+        """For each promoted version, the event times of the first and the last row that it was
+        trained on.
+        """
         promoted = (row for row in self.rows if row["action"] == PROMOTE)
         return {row["to_version"]: (row["trained_from"], row["trained_to"]) for row in promoted}
 
     @property
     def policy_records(self) -> dict[str, str]:
-        """The policy record of each promoted version, JSON, as its last promotion left it; older releases kept none."""
-        return {row["to_version"]: row["policy_record"] for row in self.rows if row["policy_record"]}
+        """The policy record of each promoted version, JSON, as its last promotion left it; older
+        releases kept none.
+        """
+        return {
+            row["to_version"]: row["policy_record"] for row in self.rows if row["policy_record"]
+        }
 
     def promotion_of(self, version: str) -> Row | None:
-        """The last promotion of the version: one that was brought back took over from another than at first."""
+        """The last promotion of the version: one that was brought back took over from another than
+        at first.
+        """
         own = [row for row in self.rows if (row["to_version"], row["action"]) == (version, PROMOTE)]
         return own[-1] if own else None
 
@@ -92,7 +107,8 @@ class PromotionLedger:
             return _of_row(row)
 
     def sha256(self, version: str) -> str:
-        """The digest that was recorded when the version was promoted: the lakehouse's word, not the artifact store's.
+        """The digest that was recorded when the version was promoted: the lakehouse's word, not the
+        artifact store's.
 
         Raises:
             RegistryError: the version was never promoted here.
@@ -112,7 +128,9 @@ class PromotionLedger:
         try:
             return self.lakehouse.registry.model_file(self.version(version))
         except RegistryError as error:
-            raise RegistryError(f"{error}; restore it, or go back to the version before by jobs/rollback.py") from error
+            raise RegistryError(
+                f"{error}; restore it, or go back to the version before by jobs/rollback.py"
+            ) from error
 
     def load(self, version: str) -> Pipeline:
         """The model of a promoted version, its file verified by the recorded digest.
@@ -141,18 +159,25 @@ class PromotionLedger:
                 _MEANINGS[key] = Meaning.from_json(kept)
             else:
                 pipeline = load(registry.model_file(found), found.sha256)
-                _MEANINGS[key] = Meaning.of_older_release(pipeline, problem_of(self.lakehouse.model))
+                _MEANINGS[key] = Meaning.of_older_release(
+                    pipeline, problem_of(self.lakehouse.model)
+                )
         return _MEANINGS[key]
 
 
 def _of_row(row: Row) -> ModelVersion:
     """A version as its promotion tells it; how it did in cross-fitting is not known any more."""
     record = TrainingRecord(
-        **{name: row[name] for name in ("as_of", "trained_from", "trained_to", "trained_rows", "changed_at")},
+        **{
+            name: row[name]
+            for name in ("as_of", "trained_from", "trained_to", "trained_rows", "changed_at")
+        },
         since_change=0,
         judged=0,
         wrong=0,
         verdict="{}",
         table_versions=json.dumps(dict(row["table_versions"])),
     )
-    return ModelVersion(str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record)
+    return ModelVersion(
+        str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record
+    )

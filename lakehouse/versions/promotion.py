@@ -16,9 +16,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def record_result(
-    ledger: PromotionLedger, version: ModelVersion, passed: bool, row: Mapping[str, Any], policy_record: str | None
+    ledger: PromotionLedger,
+    version: ModelVersion,
+    passed: bool,
+    row: Mapping[str, Any],
+    policy_record: str | None,
 ) -> bool:
-    """Record the gate's result on a challenger, and promote it if it passed and no person is to be asked.
+    """Record the gate's result on a challenger, and promote it if it passed and no person is to be
+    asked.
 
     Args:
         ledger: of the lakehouse whose champion it may become.
@@ -44,7 +49,9 @@ def record_result(
     return action == PROMOTE
 
 
-def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version: str | None = None) -> str:
+def answer(
+    lakehouse: Lakehouse, approved: bool, who: str, reason: str, version: str | None = None
+) -> str:
     """Record what a person decided on the challenger that waits, and promote it if it was approved.
 
     Args:
@@ -72,7 +79,9 @@ def answer(lakehouse: Lakehouse, approved: bool, who: str, reason: str, version:
         action = PROMOTE if approved else REFUSE
         decided = {"action": action, "who": who, "reason": reason, "from_version": ledger.champion}
         left_out = {"recorded_at", *([] if approved else ["policy_record"])}
-        ledger.record({name: value for name, value in waiting.items() if name not in left_out} | decided)
+        ledger.record(
+            {name: value for name, value in waiting.items() if name not in left_out} | decided
+        )
         if approved:
             finish_alias_move(ledger)
         return found
@@ -95,14 +104,18 @@ def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
             raise RegistryError(f"{name} has no champion yet; there is nothing to go back from")
         row = ledger.promotion_of(current)
         if row is None or row["from_version"] is None:
-            raise RegistryError(f"{name} version {current} is the first; there is none to go back to")
+            raise RegistryError(
+                f"{name} version {current} is the first; there is none to go back to"
+            )
         decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
         as_of = max(each["as_of"] for each in [*decided, *ledger.rows])
         move_back(ledger, as_of, str(row["from_version"]), who, {"reason": reason})
         return current, str(row["from_version"])
 
 
-def move_back(ledger: PromotionLedger, as_of: dt.datetime, version: str, who: str, why: Mapping[str, Any]) -> None:
+def move_back(
+    ledger: PromotionLedger, as_of: dt.datetime, version: str, who: str, why: Mapping[str, Any]
+) -> None:
     """Record a rollback to a version with its reason and evidence, and move the alias."""
     own = {"as_of": as_of, "action": ROLLBACK, "who": who, "from_version": ledger.champion}
     ledger.record({**why, **own, **_version_columns(ledger, ledger.version(version))})
@@ -112,8 +125,9 @@ def move_back(ledger: PromotionLedger, as_of: dt.datetime, version: str, who: st
 def finish_alias_move(ledger: PromotionLedger) -> None:
     """Move the alias to the champion of the ledger, where it is not there yet.
 
-    Each move does so after its record; a later run does so for one that was cut off, or where the alias is gone.
-    An alias that somebody moved to another version is left there, and told of: the ledger counts.
+    Each move does so after its record; a later run does so for one that was cut off, or where the
+    alias is gone. An alias that somebody moved to another version is left there, and told of: the
+    ledger counts.
     """
     moves, registry, name = ledger.moves, ledger.lakehouse.registry, ledger.lakehouse.model.name
     alias = registry.champion()
@@ -122,8 +136,10 @@ def finish_alias_move(ledger: PromotionLedger) -> None:
         return
     if wanted is None or alias not in (None, before):
         _LOG.warning(
-            "the alias champion of %s names version %s, which this lakehouse did not promote last; version %s stays in "
-            "production; to go back use jobs/rollback.py, and then set the alias to what gold.promotion says",
+            "the alias champion of %s names version %s, which this lakehouse did not promote last; "
+            "version %s stays in "
+            "production; to go back use jobs/rollback.py, and then set the alias to what "
+            "gold.promotion says",
             *(name, alias, wanted),
         )
         return
@@ -131,7 +147,8 @@ def finish_alias_move(ledger: PromotionLedger) -> None:
         registry.promote(wanted)
     except RegistryError:
         _LOG.warning(
-            "version %s of %s, the champion by gold.promotion, is not in the registry any more; it stays in production "
+            "version %s of %s, the champion by gold.promotion, is not in the registry any more; it "
+            "stays in production "
             "as long as its file is there; restore it in MLflow, or wait for the next promotion",
             *(wanted, name),
         )

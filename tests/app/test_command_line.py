@@ -1,4 +1,6 @@
-"""The jobs as a user calls them: help, and one sentence where something is wrong. No Spark is started."""
+"""The jobs as a user calls them: help, and one sentence where something is wrong. No Spark is
+started.
+"""
 
 import importlib
 import os
@@ -47,7 +49,8 @@ def test_a_span_that_is_none_is_told_before_spark_starts(
 
 def in_python_worker(_: Sequence[str] | None) -> None:
     raise RuntimeError(
-        "Job aborted.\nTraceback (most recent call last):\n  File x\nValueError: 7 is no class\n\n\tat org.x"
+        "Job aborted.\nTraceback (most recent call last):\n  File x\nValueError: 7 is no "
+        "class\n\n\tat org.x"
     )
 
 
@@ -68,7 +71,10 @@ def panicked(_: Sequence[str] | None) -> None:
 @pytest.mark.parametrize(
     ("main", "says"),
     [
-        (in_python_worker, "error: RuntimeError: ValueError: 7 is no class; nothing that was done is lost: run"),
+        (
+            in_python_worker,
+            "error: RuntimeError: ValueError: 7 is no class; nothing that was done is lost: run",
+        ),
         (noted, "error: KeyError: 'x' (micro-batch 3 of the stream score); nothing"),
         (panicked, "error: Panic: no words; nothing"),
     ],
@@ -131,7 +137,11 @@ run_job(main)
 @pytest.mark.slow
 def test_a_job_ends_at_once_with_its_code_and_what_it_wrote_without_tearing_python_down() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", NEVER_TORN_DOWN], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", NEVER_TORN_DOWN],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (7, "done ended\n", "")
 
@@ -156,7 +166,11 @@ def test_a_wrong_trigger_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_whole_way_by_spark_submit_ends_well_and_the_account_balances(tmp_path: Path) -> None:
-    submit = [str(Path(sys.executable).with_name("spark-submit")), "--properties-file", "conf/spark-local.properties"]
+    submit = [
+        str(Path(sys.executable).with_name("spark-submit")),
+        "--properties-file",
+        "conf/spark-local.properties",
+    ]
     environment = environment_of(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     landing = str(tmp_path / "landing")
     assert run("jobs/simulate.py", "--landing", landing, "--until", "2019-07-04").returncode == 0

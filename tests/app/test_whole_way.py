@@ -8,17 +8,25 @@ def test_running_again_without_new_input_writes_nothing(spark, plant):
     for lakehouse in (plant.at("newest"), parcel_depot(spark)):
         client = lakehouse.registry._client
         experiment = client.get_experiment_by_name(lakehouse.model.name).experiment_id
-        before = lakehouse.store.versions(*lakehouse.catalog.tables), len(client.search_runs([experiment]))
+        before = (
+            lakehouse.store.versions(*lakehouse.catalog.tables),
+            len(client.search_runs([experiment])),
+        )
         champion = lakehouse.registry.champion()
         run_pipeline(lakehouse)
-        assert (lakehouse.store.versions(*lakehouse.catalog.tables), len(client.search_runs([experiment]))) == before
+        assert (
+            lakehouse.store.versions(*lakehouse.catalog.tables),
+            len(client.search_runs([experiment])),
+        ) == before
         assert lakehouse.registry.champion() == champion
 
 
 def test_every_piece_has_one_prediction_after_all_nights(plant):
     lakehouse = plant.at("newest")
     store, catalog = lakehouse.store, lakehouse.catalog
-    predicted = Counter(row["pid"] for row in store.read(catalog.predictions).select("pid").collect())
+    predicted = Counter(
+        row["pid"] for row in store.read(catalog.predictions).select("pid").collect()
+    )
     readings = {row["pid"] for row in store.read(catalog.readings).select("pid").collect()}
     assert set(predicted) == readings
     assert set(predicted.values()) == {1}
@@ -28,7 +36,10 @@ def test_every_piece_has_one_prediction_after_all_nights(plant):
 def test_a_first_model_scores_at_once_what_has_waited_for_it(plant):
     lakehouse = plant.at("first")
     facts = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["quality"])
-    assert sum(row["quality"]["n_rows"] for row in facts) == lakehouse.store.read(lakehouse.catalog.readings).count()
+    assert (
+        sum(row["quality"]["n_rows"] for row in facts)
+        == lakehouse.store.read(lakehouse.catalog.readings).count()
+    )
 
 
 def test_the_new_model_is_better_where_the_old_one_had_become_worse(plant):

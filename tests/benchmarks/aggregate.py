@@ -1,23 +1,24 @@
 """What does it cost to aggregate one more day, on day 10 and on day 1,000?
 
-`days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and the labels of two
-days before are appended, a commit a day as scoring and ingest would, and aggregated by the job's own station: 25 days
-at once while it grows old, its logs a day older every day. Then the old one and one that is ten days old take turns, a
-day each. Limit: 1.10.
+`days`: a glassware lakehouse gets its first model by the pipeline; then 192 predictions a day and
+the labels of two days before are appended, a commit a day as scoring and ingest would, and
+aggregated by the job's own station: 25 days at once while it grows old, its logs a day older every
+day. Then the old one and one that is ten days old take turns, a day each. Limit: 1.10.
 
-`rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark gets settings for
-data of that size, as a cluster would.
+`rows`: a day has so many predictions, and as many labels of the day before; a week of them. Spark
+gets settings for data of that size, as a cluster would.
 
-    spark-submit --properties-file conf/spark-local.properties tests/benchmarks/aggregate.py days [DAYS]
-    spark-submit --properties-file conf/spark-local.properties --driver-memory 8g \\
+    spark-submit --properties-file conf/spark-local.properties tests/benchmarks/aggregate.py days
+    [DAYS] spark-submit --properties-file conf/spark-local.properties --driver-memory 8g \\
       --conf spark.sql.shuffle.partitions=48 --conf spark.sql.codegen.wholeStage=true \\
       --conf spark.sql.codegen.factoryMode=FALLBACK tests/benchmarks/aggregate.py rows [ROWS]
 
 Figures of 2026-11-21, 2 cores that others used too:
 
-    days 1000: 25 days at once 5 to 16 s; day 1000: 2.04 s, day 10 to 30: 1.97 s, median ratio of pairs 1.06
-    rows 10000000: 29 and 26 s on the first two days (no labels yet), then 64, 57, 63, 58 and 60 s: 167 thousand
-        predictions and as many late labels a second, the same on day 7 as on day 3
+    days 1000: 25 days at once 5 to 16 s; day 1000: 2.04 s, day 10 to 30: 1.97 s, median ratio of
+    pairs 1.06 rows 10000000: 29 and 26 s on the first two days (no labels yet), then 64, 57, 63, 58
+        and 60 s: 167 thousand predictions and as many late labels a second, the same on day 7 as on
+        day 3
 """
 
 import itertools
@@ -51,9 +52,13 @@ ROWS_A_FILE = 2_000_000
 
 
 def begun(folder: Path) -> tuple[Lakehouse, int]:
-    """A lakehouse of eight nights with its first champion, and the number of days that it has predictions of."""
+    """A lakehouse of eight nights with its first champion, and the number of days that it has
+    predictions of.
+    """
     lakehouse = open_lakehouse(
-        open_session(), load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=str(folder))
+        open_session(),
+        load_model_settings("conf/glassware.yaml"),
+        EnvironmentSettings(root=str(folder)),
     )
     for night in (8, 9):
         land_until(Stream("stable"), folder / "landing", START + night * DAY)
@@ -66,7 +71,9 @@ def append_day(lakehouse: Lakehouse, day: int, n_rows: int) -> None:
     catalog, store = lakehouse.catalog, lakehouse.store
     first = FIRST_PID + day * n_rows
     n_files = 1 + n_rows // ROWS_A_FILE
-    ids = lakehouse.spark.range(first, first + n_rows, numPartitions=n_files).withColumnRenamed("id", "pid")
+    ids = lakehouse.spark.range(first, first + n_rows, numPartitions=n_files).withColumnRenamed(
+        "id", "pid"
+    )
     store.append(_predictions(ids, day, n_rows), catalog.predictions, Transaction("benchmark", day))
     labels = ids.select(
         (F.col("pid") - LABEL_DELAY * n_rows).alias("pid"),
@@ -82,7 +89,9 @@ def _predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
     place = F.col("pid") % n_rows
     return ids.select(
         "pid",
-        (F.lit(START + day * DAY).cast("double") + place * (86_400 / n_rows)).cast("timestamp").alias("process_time"),
+        (F.lit(START + day * DAY).cast("double") + place * (86_400 / n_rows))
+        .cast("timestamp")
+        .alias("process_time"),
         (350 + 10 * F.rand(day + 2)).alias("temp"),
         (12 + 2 * F.randn(day + 3)).alias("pressure"),
         (28.5 + 4 * F.rand(day + 4)).alias("duration"),
@@ -99,7 +108,9 @@ def _predictions(ids: DataFrame, day: int, n_rows: int) -> DataFrame:
 
 
 def age_log(folder: Path) -> None:
-    """Makes every commit of Delta's logs one day older: those of more than a month are cleaned up as time goes by."""
+    """Makes every commit of Delta's logs one day older: those of more than a month are cleaned up
+    as time goes by.
+    """
     for file in folder.glob("*/*/_delta_log/*"):
         os.utime(file, (file.stat().st_mtime - 86_400,) * 2)
 
@@ -130,7 +141,10 @@ def days(folder: Path, n_days: int) -> None:
     pairs = [(next(old), next(young)) for _ in range(21)]
     medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
     ratio = statistics.median(a / b for a, b in pairs)
-    print(f"day {n_days}: {medians[0]:.2f} s, day 10 to 30: {medians[1]:.2f} s, median ratio of pairs {ratio:.2f}")
+    print(
+        f"day {n_days}: {medians[0]:.2f} s, day 10 to 30: {medians[1]:.2f} s, median ratio of "
+        f"pairs {ratio:.2f}"
+    )
 
 
 def rows(folder: Path, n_rows: int) -> None:
@@ -139,7 +153,11 @@ def rows(folder: Path, n_rows: int) -> None:
     for day in range(7):
         append_day(lakehouse, first + 5 + day, n_rows)  # from a Monday on
         took = timed(lakehouse)
-        print(f"day {day + 1}: {took:.0f} s, {n_rows / took / 1000:.0f} thousand predictions a second", flush=True)
+        print(
+            f"day {day + 1}: {took:.0f} s, {n_rows / took / 1000:.0f} thousand predictions a "
+            "second",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

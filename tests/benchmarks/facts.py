@@ -1,11 +1,12 @@
 """What do the facts of a million cells cost, and what does merging a week of hours?
 
-Peer: pandas, which computes the same figures once (describe, value_counts, nunique) and cannot merge them.
+Peer: pandas, which computes the same figures once (describe, value_counts, nunique) and cannot
+merge them.
 
     PYTHONPATH=. python tests/benchmarks/facts.py [CELLS]
 
-Figures of 2026-11-21, a million cells, processor seconds; in brackets before arrays were hashed at once, numbers sorted
-once, text counted once, and many profiles merged in one call:
+Figures of 2026-11-21, a million cells, processor seconds; in brackets before arrays were hashed at
+once, numbers sorted once, text counted once, and many profiles merged in one call:
 
     double                  0.034 (0.085)   pandas  0.159
     long, all distinct      0.030 (0.647)   pandas  0.115
@@ -42,8 +43,14 @@ def columns(n: int) -> dict[str, tuple[pa.Array, ColumnSpec]]:
         "long, 8 values": (pa.array(rng.integers(0, 8, n)), ColumnSpec("x", "long", "categorical")),
         "boolean": (pa.array(rng.random(n) < 0.3), ColumnSpec("x", "boolean", "categorical")),
         "timestamp": (instants, ColumnSpec("x", "timestamp", "numeric")),
-        "string, 4 values": (pa.array(rng.choice(["a", "bb", "c", "d"], n)), ColumnSpec("x", "string", "categorical")),
-        "string, all distinct": (pa.array([f"piece-{i}" for i in range(n)]), ColumnSpec("x", "string", "categorical")),
+        "string, 4 values": (
+            pa.array(rng.choice(["a", "bb", "c", "d"], n)),
+            ColumnSpec("x", "string", "categorical"),
+        ),
+        "string, all distinct": (
+            pa.array([f"piece-{i}" for i in range(n)]),
+            ColumnSpec("x", "string", "categorical"),
+        ),
     }
 
 
@@ -63,15 +70,23 @@ def described(values: pd.Series, spec: ColumnSpec) -> None:
     if spec.is_categorical:
         values.value_counts()
     if not spec.is_text:
-        values.astype("int64" if spec.data_type == "timestamp" else "float64").quantile(np.arange(1000) / 1000)
+        values.astype("int64" if spec.data_type == "timestamp" else "float64").quantile(
+            np.arange(1000) / 1000
+        )
         values.describe()
 
 
 def main(n: int) -> None:
     """Prints a line a column, then merging, then the quality of a classifier."""
     for name, (cells, spec) in columns(n).items():
-        edges = None if spec.is_categorical else quantile_edges(np.random.default_rng(1).normal(size=1000))
-        ours = seconds(lambda cells=cells, spec=spec, edges=edges: ColumnProfile.of(cells, spec, edges))
+        edges = (
+            None
+            if spec.is_categorical
+            else quantile_edges(np.random.default_rng(1).normal(size=1000))
+        )
+        ours = seconds(
+            lambda cells=cells, spec=spec, edges=edges: ColumnProfile.of(cells, spec, edges)
+        )
         values = cells.to_pandas()
         theirs = seconds(lambda values=values, spec=spec: described(values, spec), 1)
         print(f"    {name:22} {ours:6.3f}   pandas {theirs:6.3f}")
@@ -79,7 +94,8 @@ def main(n: int) -> None:
     hours = [ColumnProfile.of(pa.array(rng.normal(size=n // 24)), spec, (0.0,)) for _ in range(168)]
     pairs = seconds(lambda: reduce(ColumnProfile.merge, hours))
     print(
-        f"    {'merging 168 hours':22} {seconds(lambda: hours[0].merge(*hours[1:])):6.3f}   pair by pair {pairs:6.3f}"
+        f"    {'merging 168 hours':22} {seconds(lambda: hours[0].merge(*hours[1:])):6.3f}   pair "
+        f"by pair {pairs:6.3f}"
     )
     score = rng.random(n)
     scores, predictions = np.column_stack([1 - score, score]), pa.array((score > 0.5).astype(int))

@@ -1,11 +1,14 @@
 """On how many days does gold.decision state a shift, where nothing has changed?
 
-Limit: 1 % of the days, for each statement. Streams of independent rows: per stream a baseline, then days from the same
-distribution, profiled and compared as the pipeline does. Missing values, ties, rare categories, few and many columns.
+Limit: 1 % of the days, for each statement. Streams of independent rows: per stream a baseline, then
+days from the same
+distribution, profiled and compared as the pipeline does. Missing values, ties, rare categories, few
+and many columns.
 
     PYTHONPATH=. python tests/benchmarks/false_alarms.py [STREAMS]
 
-Figures of 2026-11-30, 60 streams of 30 days each: see docs/policy.md, "False alarms of each statement".
+Figures of 2026-11-30, 60 streams of 30 days each: see docs/policy.md, "False alarms of each
+statement".
 """
 
 import datetime as dt
@@ -33,7 +36,11 @@ STREAMS = {
     "young model": (60, 50, ["normal", "lognormal, 30 % missing", "four kinds", "many kinds"]),
     "rare kinds": (1150, 192, ["normal", "four kinds", "many kinds", "many kinds, 30 % missing"]),
     "large days": (5000, 5000, ["normal", "lognormal", "many kinds", "rounded, 30 % missing"]),
-    "40 columns": (1150, 192, ["normal", "lognormal, 30 % missing", "four kinds", "many kinds"] * 10),
+    "40 columns": (
+        1150,
+        192,
+        ["normal", "lognormal, 30 % missing", "four kinds", "many kinds"] * 10,
+    ),
 }
 Profiles = Mapping[str, ColumnProfile]
 
@@ -52,32 +59,57 @@ def drawn(rng: np.random.Generator, kind: str, n: int) -> pa.Array:
     return pa.array(values, mask=mask)
 
 
-def profiled(rng: np.random.Generator, kinds: list[str], n: int, edges: Mapping[str, Any] | None = None) -> Profiles:
+def profiled(
+    rng: np.random.Generator, kinds: list[str], n: int, edges: Mapping[str, Any] | None = None
+) -> Profiles:
     """The profiles of so many rows; in own bins, where no other ones are given."""
     found = {}
     for place, kind in enumerate(kinds):
         name, values, is_text = f"x{place}", drawn(rng, kind, n), "kinds" in kind
-        spec = ColumnSpec(name, TEXT if is_text else NUMBER, "categorical" if is_text else "numeric")
-        own = None if is_text else quantile_edges(values.drop_null().to_numpy(), 20) if edges is None else edges[name]
+        spec = ColumnSpec(
+            name, TEXT if is_text else NUMBER, "categorical" if is_text else "numeric"
+        )
+        own = (
+            None
+            if is_text
+            else quantile_edges(values.drop_null().to_numpy(), 20)
+            if edges is None
+            else edges[name]
+        )
         found[name] = ColumnProfile.of(values, spec, own, BASELINE_VALUES)
     return found
 
 
 def statements(rng: np.random.Generator, rows: int, a_day: int, kinds: list[str]) -> np.ndarray:
-    """Days on which each statement is made of any column: drifted, looks faulty, values of a new kind."""
+    """Days on which each statement is made of any column: drifted, looks faulty, values of a new
+    kind.
+    """
     baseline = profiled(rng, kinds, rows)
     edges = {name: profile.bin_edges for name, profile in baseline.items()}
-    trained = [{"column_name": name, **statistics_of(profile)} for name, profile in baseline.items()]
+    trained = [
+        {"column_name": name, **statistics_of(profile)} for name, profile in baseline.items()
+    ]
     found = np.zeros(3)
     for day in range(DAYS):
         window = {"window": {"start": START + dt.timedelta(days=day)}}
         profiles = profiled(rng, kinds, a_day, edges)
-        seen = [{"column_name": name, **window, **statistics_of(profile)} for name, profile in profiles.items()]
-        drifts = [{"column_name": name, **window, **drift_of(each, baseline[name])} for name, each in profiles.items()]
-        for row, pvalue in zip(drifts, adjusted_pvalues([main_pvalue(row) for row in drifts]), strict=True):
+        seen = [
+            {"column_name": name, **window, **statistics_of(profile)}
+            for name, profile in profiles.items()
+        ]
+        drifts = [
+            {"column_name": name, **window, **drift_of(each, baseline[name])}
+            for name, each in profiles.items()
+        ]
+        for row, pvalue in zip(
+            drifts, adjusted_pvalues([main_pvalue(row) for row in drifts]), strict=True
+        ):
             row["adjusted_pvalue"] = pvalue
         columns = column_drifts(drifts, trained, seen).values()
-        found += [any(getattr(each, name) for each in columns) for name in ("drifted", "suspect", "beyond")]
+        found += [
+            any(getattr(each, name) for each in columns)
+            for name in ("drifted", "suspect", "beyond")
+        ]
     return found
 
 
@@ -86,7 +118,9 @@ def main(streams: int) -> None:
     print("| stream | baseline | rows a day | columns | has drifted | looks faulty | new kind |")
     print("|---|---|---|---|---|---|---|")
     for name, (rows, a_day, kinds) in STREAMS.items():
-        days = sum(statements(np.random.default_rng(seed), rows, a_day, kinds) for seed in range(streams))
+        days = sum(
+            statements(np.random.default_rng(seed), rows, a_day, kinds) for seed in range(streams)
+        )
         shares = " | ".join(f"{share:.2%}" for share in days / streams / DAYS)
         print(f"| {name} | {rows:,} | {a_day:,} | {len(kinds)} | {shares} |", flush=True)
 

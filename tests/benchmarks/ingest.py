@@ -1,9 +1,13 @@
-"""What does ingest cost beside plain Spark, which keeps no raw line, checks no rule and looks for no key?
+"""What does ingest cost beside plain Spark, which keeps no raw line, checks no rule and looks for
+no key?
 
-Peer: `spark.read.json` with a schema, written to a Delta table, in the same Spark with code generation on, as it is by
-default. Both read the same files of the glass works; they take turns, each into empty tables, and the best counts.
+Peer: `spark.read.json` with a schema, written to a Delta table, in the same Spark with code
+generation on, as it is by
+default. Both read the same files of the glass works; they take turns, each into empty tables, and
+the best counts.
 
-    spark-submit --properties-file conf/spark-local.properties tests/benchmarks/ingest.py [LINES] [FILES] [SOURCE]
+    spark-submit --properties-file conf/spark-local.properties tests/benchmarks/ingest.py [LINES]
+    [FILES] [SOURCE]
 
 SOURCE is `plain` or `gzip`.
 
@@ -48,7 +52,9 @@ def write_files(folder: Path, lines: int, files: int, is_gzip: bool) -> int:
         path = folder / f"{number:06}.jsonl{'.gz' if is_gzip else ''}"
         with gzip.open(path, "wb", 1) if is_gzip else path.open("wb") as file:
             for start in range(first, last + 1, step):
-                text = "".join(json_lines(stream.readings(start, min(start + step - 1, last)))).encode()
+                text = "".join(
+                    json_lines(stream.readings(start, min(start + step - 1, last)))
+                ).encode()
                 size += len(text)
                 file.write(text)
     return size
@@ -86,7 +92,10 @@ def main(lines: int, files: int, is_gzip: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         landing = Path(folder) / "landing"
         size = write_files(landing / "sensor_reading", lines, files, is_gzip)
-        print(f"{lines:,} lines in {files:,} {'gzip' if is_gzip else 'plain'} files, {size / 2**20:,.0f} MiB")
+        print(
+            f"{lines:,} lines in {files:,} {'gzip' if is_gzip else 'plain'} files, "
+            f"{size / 2**20:,.0f} MiB"
+        )
         contenders = {"lakehouse": by_lakehouse, "plain Spark": by_spark}
         best = dict.fromkeys(contenders, float("inf"))
         for turn in range(3):

@@ -1,10 +1,12 @@
-"""How often do the tests from quantile summaries cry wolf, where both sides are of one distribution?
+"""How often do the tests from quantile summaries cry wolf, where both sides are of one
+distribution?
 
 Limit: 0.05, the level that is asked for. Each side is merged from 24 parts, as a day is from hours.
 
     PYTHONPATH=. python tests/benchmarks/p_values.py [PAIRS]
 
-Figures of 2026-11-30, 400 pairs (100 of three million rows): see docs/statistics.md, "P-values of many rows".
+Figures of 2026-11-30, 400 pairs (100 of three million rows): see docs/statistics.md, "P-values of
+many rows".
 """
 
 import sys
@@ -42,7 +44,10 @@ def main(pairs: int) -> None:
                 assert spread is not None
                 found.append((mann_whitney_test(a, b)["pvalue"] < 0.05, spread["pvalue"] < 0.05))
             shifted, wider = np.mean(found, axis=0)
-            print(f"| {rows:,} | {name} | {shifted:.3f} | {wider:.3f} |".replace("0.", "."), flush=True)
+            print(
+                f"| {rows:,} | {name} | {shifted:.3f} | {wider:.3f} |".replace("0.", "."),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Is our scoring faster than MLflow's own Spark UDF, with equal answers?
 
-Peer: `mlflow.pyfunc.spark_udf` on the same model, asked for probabilities, in the same session, over the same cached
-rows and with the same Arrow batches. Both write to no sink; the two take turns, and the best of three counts.
+Peer: `mlflow.pyfunc.spark_udf` on the same model, asked for probabilities, in the same session,
+over the same cached
+rows and with the same Arrow batches. Both write to no sink; the two take turns, and the best of
+three counts.
 
     spark-submit --properties-file conf/spark-local.properties tests/benchmarks/score.py [ROWS]
 
-Figures of 2026-11-21, 3 million rows, 2 cores (shared with other work), random forest of 50 trees, 3 features:
+Figures of 2026-11-21, 3 million rows, 2 cores (shared with other work), random forest of 50 trees,
+3 features:
 
     lakehouse: 400 thousand rows a second
     spark_udf: 262 thousand rows a second
@@ -42,7 +45,9 @@ def trained() -> tuple[object, pd.DataFrame]:
     codes = stream.labels(1, 1152).to_pandas()["quality"].to_numpy()
     everything = np.ones(len(rows), dtype=bool)
     data = TrainingSet(FEATURES, QUALITY, rows, codes, {"all": everything}, everything, 5, 0)
-    return fit(Trial("all", "random_forest", {"n_estimators": 50, "min_samples_leaf": 3}), data), rows
+    return fit(
+        Trial("all", "random_forest", {"n_estimators": 50, "min_samples_leaf": 3}), data
+    ), rows
 
 
 def seconds(frame: DataFrame) -> float:
@@ -73,10 +78,16 @@ def main(n_rows: int) -> None:
             pip_requirements=["scikit-learn", "skops"],
             pyfunc_predict_fn="predict_proba",
         )
-        peer = mlflow.pyfunc.spark_udf(spark, str(path), result_type="array<double>", env_manager="local")
+        peer = mlflow.pyfunc.spark_udf(
+            spark, str(path), result_type="array<double>", env_manager="local"
+        )
         content = dump(model)
         ours = ScoringModel(
-            "1", hashlib.sha256(content).hexdigest(), spark.sparkContext.broadcast(content), FEATURES, QUALITY
+            "1",
+            hashlib.sha256(content).hexdigest(),
+            spark.sparkContext.broadcast(content),
+            FEATURES,
+            QUALITY,
         )
         contenders: dict[str, Callable[[], DataFrame]] = {
             "lakehouse": lambda: with_prediction(rows, ours, "int"),
@@ -90,7 +101,10 @@ def main(n_rows: int) -> None:
         gap = both.agg(F.max(F.abs(F.col("score") - F.col("found")[1]))).collect()[0][0]
     for name, took in best.items():
         print(f"{name}: {n_rows / took / 1000:,.0f} thousand rows a second")
-    print(f"ratio {best['spark_udf'] / best['lakehouse']:.2f}, greatest difference of a probability {gap:g}")
+    print(
+        f"ratio {best['spark_udf'] / best['lakehouse']:.2f}, greatest difference of a probability "
+        f"{gap:g}"
+    )
 
 
 if __name__ == "__main__":

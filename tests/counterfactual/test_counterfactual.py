@@ -1,4 +1,6 @@
-"""What would have been right otherwise: the daily model sees no label of the future; the table is what its rows say."""
+"""What would have been right otherwise: the daily model sees no label of the future; the table is
+what its rows say.
+"""
 
 import datetime as dt
 import shutil
@@ -42,7 +44,9 @@ def places(rows: Rows, days: int = 7, least: int = 1, most: int = 1_000) -> list
 
 
 def test_a_training_takes_no_row_whose_label_comes_after_its_midnight() -> None:
-    assert places(hourly([0] * 10, delay=np.timedelta64(4, "h"))) == list(range(7))  # 7 hours: told at midnight sharp
+    assert places(hourly([0] * 10, delay=np.timedelta64(4, "h"))) == list(
+        range(7)
+    )  # 7 hours: told at midnight sharp
     assert places(hourly([0] * 10, delay=DAY)) == []
 
 
@@ -53,7 +57,9 @@ def test_a_row_that_is_told_before_it_is_made_is_not_taken_before_it_is_made() -
 
 def test_its_window_ends_with_the_newest_row_that_is_known() -> None:
     rows = hourly([0] * 72, delay=DAY)
-    assert places(rows, days=1) == list(range(25, 49))  # the day before the newest known, which is place 48
+    assert places(rows, days=1) == list(
+        range(25, 49)
+    )  # the day before the newest known, which is place 48
 
 
 def test_it_reaches_back_where_the_window_holds_fewer_than_a_first_training_takes() -> None:
@@ -82,7 +88,9 @@ def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
     def refuses(*_: Any) -> Any:
         raise ValueError("needs samples of at least 2 classes")
 
-    found = retrained_daily(rows, MIDNIGHT - 2 * DAY, known_at(rows, MIDNIGHT - 2 * DAY, 7 * DAY, 1, 99), refuses)
+    found = retrained_daily(
+        rows, MIDNIGHT - 2 * DAY, known_at(rows, MIDNIGHT - 2 * DAY, 7 * DAY, 1, 99), refuses
+    )
     assert (found.predictions.tolist(), found.trained_rows) == ([0] * 24, 49)
 
 
@@ -96,14 +104,25 @@ def without_clocks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def labelled(lakehouse) -> pd.DataFrame:
-    """Labelled predictions with naive times, whether their hour was trained on, what the first model calls them."""
-    labels = lakehouse.store.read(lakehouse.catalog.labels).select("pid", "quality", "qualitycheck_time")
-    rows = lakehouse.store.read(lakehouse.catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
+    """Labelled predictions with naive times, whether their hour was trained on, what the first
+    model calls them.
+    """
+    labels = lakehouse.store.read(lakehouse.catalog.labels).select(
+        "pid", "quality", "qualitycheck_time"
+    )
+    rows = (
+        lakehouse.store.read(lakehouse.catalog.predictions)
+        .join(labels, "pid")
+        .orderBy("pid")
+        .toPandas()
+    )
     rows["hour"] = rows["process_time"].dt.floor("h")
     rows["seen"] = False
     for version, span in PromotionLedger(lakehouse).trained_spans.items():
         start, end = (each.replace(tzinfo=None) for each in span)
-        rows["seen"] |= (rows["model_version"] == version) & rows["process_time"].between(start, end)
+        rows["seen"] |= (rows["model_version"] == version) & rows["process_time"].between(
+            start, end
+        )
     rows["seen"] = rows.groupby(["hour", "model_version"])["seen"].transform("any")
     version = lakehouse.registry.version("1")
     first = load(lakehouse.registry.model_file(version), version.sha256)
@@ -117,7 +136,9 @@ def daily_model(rows: pd.DataFrame, day: dt.date) -> DecisionTreeClassifier | No
     if len(known) < 1000:
         return None
     recent = recent if len(recent) >= 1000 else known.tail(1000)
-    return DecisionTreeClassifier(ccp_alpha=0.005, random_state=0).fit(recent[SENSORS], recent["quality"])
+    return DecisionTreeClassifier(ccp_alpha=0.005, random_state=0).fit(
+        recent[SENSORS], recent["quality"]
+    )
 
 
 def test_the_table_is_what_an_independent_computation_finds(newest) -> None:
@@ -127,15 +148,24 @@ def test_the_table_is_what_an_independent_computation_finds(newest) -> None:
         predictions = own["first"] if model is None else model.predict(own[SENSORS])
         right = (own["prediction"] == own["quality"]).sum()
         expected[day, "never"] = (len(own), right, (own["first"] == own["quality"]).sum(), 0)
-        expected[day, "daily"] = (len(own), right, (predictions == own["quality"]).sum(), int(model is not None))
+        expected[day, "daily"] = (
+            len(own),
+            right,
+            (predictions == own["quality"]).sum(),
+            int(model is not None),
+        )
     found = counterfactual(newest)
     columns = ["n_labelled", "n_right", "n_right_otherwise", "trainings"]
-    assert {key: tuple(row) for key, row in zip(found.index, found[columns].to_numpy(), strict=True)} == expected
+    assert {
+        key: tuple(row) for key, row in zip(found.index, found[columns].to_numpy(), strict=True)
+    } == expected
     assert len(expected) >= 2 * 8
     assert {row[3] for key, row in expected.items() if key[1] == "daily"} == {1}
     otherwise = found["n_right_otherwise"].unstack()
     assert (otherwise["never"] != otherwise["daily"]).any()
-    retrained = found.loc[dt.date(2019, 7, 16)]  # a week of labels is mostly of before the change of the 12th
+    retrained = found.loc[
+        dt.date(2019, 7, 16)
+    ]  # a week of labels is mostly of before the change of the 12th
     assert (retrained["n_right"] > retrained["n_right_otherwise"] + 30).all()
 
 
@@ -148,9 +178,13 @@ def test_an_empty_table_is_filled_from_the_facts_on_record(plant, tmp_path) -> N
     pd.testing.assert_frame_equal(without_clocks(counterfactual(lakehouse)), without_clocks(before))
 
 
-def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_all_there_is(plant, tmp_path) -> None:
+def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_all_there_is(
+    plant, tmp_path
+) -> None:
     lakehouse = plant.copy("newest", tmp_path)
-    training = lakehouse.model.training.model_copy(update={"first_after": 4_000})  # known at the midnight of the 16th
+    training = lakehouse.model.training.model_copy(
+        update={"first_after": 4_000}
+    )  # known at the midnight of the 16th
     later = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
     compare_with_alternatives(later, days_between(dt.date(2019, 7, 1), dt.date(2019, 7, 17)))
     found = without_clocks(counterfactual(later))
@@ -164,7 +198,9 @@ def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_a
 def test_without_the_daily_alternative_the_first_model_alone_is_compared(plant, tmp_path) -> None:
     lakehouse = plant.copy("newest", tmp_path)
     settings = lakehouse.model.counterfactual.model_copy(update={"daily": False})
-    alone = replace(lakehouse, model=lakehouse.model.model_copy(update={"counterfactual": settings}))
+    alone = replace(
+        lakehouse, model=lakehouse.model.model_copy(update={"counterfactual": settings})
+    )
     day = dt.date(2019, 7, 16)
     compare_with_alternatives(alone, [day])
     assert list(counterfactual(alone).loc[day].index) == ["never"]
@@ -186,23 +222,35 @@ def tell(lakehouse, transaction: int, count: int) -> None:
     """Labels of so many pieces of 17 July that have none yet."""
     catalog, store = lakehouse.catalog, lakehouse.store
     known = store.read(catalog.labels)
-    waiting = store.read(catalog.predictions).join(known, "pid", "left_anti").where("process_time >= '2019-07-17'")
+    waiting = (
+        store.read(catalog.predictions)
+        .join(known, "pid", "left_anti")
+        .where("process_time >= '2019-07-17'")
+    )
     new = waiting.orderBy("pid").limit(count).select("pid", F.col("prediction").alias("quality"))
     new = new.withColumn("qualitycheck_time", F.lit(moment("2019-07-17T12:00:00")))
     others = {"source_file": "a test's own", "line": 0, "landed_file_id": 0, "is_correction": None}
-    new = new.withColumns({name: F.lit(value).cast(known.schema[name].dataType) for name, value in others.items()})
+    new = new.withColumns(
+        {name: F.lit(value).cast(known.schema[name].dataType) for name, value in others.items()}
+    )
     store.append(new, catalog.labels, Transaction("a test's own", transaction))
     aggregate_kpis(lakehouse, AVAILABLE_NOW)
     compare_with_alternatives(lakehouse)
 
 
-def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_retraining(plant, tmp_path) -> None:
+def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_retraining(
+    plant, tmp_path
+) -> None:
     lakehouse = plant.copy("drifted", tmp_path)
     training = lakehouse.model.training.model_copy(update={"max_rows": 100})
     small = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
     compare_with_alternatives(small, [dt.date(2019, 7, 11)])
-    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days([dt.date(2019, 7, 11)]))
-    found = {row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows}
+    rows = lakehouse.store.rows(
+        lakehouse.catalog.counterfactual, partitions=on_days([dt.date(2019, 7, 11)])
+    )
+    found = {
+        row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows
+    }
     assert found == {"never": (False, 0), "daily": (True, 0)}
 
 
@@ -237,7 +285,9 @@ def replay(lakehouse) -> None:
     assert lakehouse.store.version(lakehouse.catalog.window_facts) > facts
 
 
-def test_a_run_that_was_cut_off_before_it_was_written_is_made_up_for_by_the_next(plant, tmp_path, monkeypatch) -> None:
+def test_a_run_that_was_cut_off_before_it_was_written_is_made_up_for_by_the_next(
+    plant, tmp_path, monkeypatch
+) -> None:
     lakehouse = plant.copy("newest", tmp_path)
     write = Store.replace_partitions
 
@@ -267,7 +317,9 @@ def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_wa
     shutil.copytree(depot.store.root, tmp_path / "depot")
     training = depot.model.training.model_copy(update={"first_after": 15})
     store = replace(depot.store, root=str(tmp_path / "depot"))
-    lakehouse = replace(depot, model=depot.model.model_copy(update={"training": training}), store=store)
+    lakehouse = replace(
+        depot, model=depot.model.model_copy(update={"training": training}), store=store
+    )
     days = [dt.date(2024, 3, 2), dt.date(2024, 3, 3)]
     compare_with_alternatives(lakehouse, days)
     found = counterfactual(lakehouse)
@@ -287,10 +339,14 @@ def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(spark
     assert never["n_right_otherwise"].notna().all()
 
 
-def test_of_a_regression_it_says_what_a_daily_model_gets_right_once_there_are_labels_enough(spark) -> None:
+def test_of_a_regression_it_says_what_a_daily_model_gets_right_once_there_are_labels_enough(
+    spark,
+) -> None:
     daily = counterfactual(repair_shop(spark).lakehouse).xs("daily", level="alternative")
     trained = daily[daily["trainings"] == 1]
     assert len(trained) == 1
     assert trained["trained_rows"].item() >= 100
     assert trained["n_labelled"].item() > 0
-    assert trained["n_right_otherwise"].item() == 0  # it learned the old prices, and every one of the day is dearer
+    assert (
+        trained["n_right_otherwise"].item() == 0
+    )  # it learned the old prices, and every one of the day is dearer

@@ -21,28 +21,49 @@ DRIFT = pd.Timestamp(regimes("demo")[1].starts)
 
 
 def story(noticed: list[str], promoted: list[str]) -> Story:
-    """A stream that is right until the first drift, wrong until it is mended, and right after; hourly, until 07-31."""
+    """A stream that is right until the first drift, wrong until it is mended, and right after;
+    hourly, until 07-31.
+    """
     times = pd.date_range("2019-07-01", "2019-07-31", freq="h", tz="UTC", inclusive="left")
     mended = pd.Timestamp(promoted[-1], tz="UTC") if promoted else times[-1] + pd.Timedelta(days=1)
     right = ((times < DRIFT) | (times >= mended)).astype(float)
     pieces = pd.DataFrame({"time": times, "right": right})
     moments = [pd.Timestamp(each, tz="UTC") for each in promoted]
     alarms = [pd.Timestamp(each, tz="UTC") for each in noticed]
-    return Story(pieces, alternatives(), [(each, str(n)) for n, each in enumerate(moments, 1)], alarms, regimes("demo"))
+    return Story(
+        pieces,
+        alternatives(),
+        [(each, str(n)) for n, each in enumerate(moments, 1)],
+        alarms,
+        regimes("demo"),
+    )
 
 
 def alternatives() -> pd.DataFrame:
-    """From the drift on the first model is right in half of the pieces, the one trained daily in three of four."""
+    """From the drift on the first model is right in half of the pieces, the one trained daily in
+    three of four.
+    """
     days = pd.date_range("2019-07-09", "2019-07-30", tz="UTC")
     rows = [
-        {"window_date": day, "alternative": name, "n_labelled": 24, "n_right": 20, "n_right_otherwise": right}
+        {
+            "window_date": day,
+            "alternative": name,
+            "n_labelled": 24,
+            "n_right": 20,
+            "n_right_otherwise": right,
+        }
         for day in days
-        for name, right in (("never", 24 if day < DRIFT else 12), ("daily", 24 if day < DRIFT else 18))
+        for name, right in (
+            ("never", 24 if day < DRIFT else 12),
+            ("daily", 24 if day < DRIFT else 18),
+        )
     ]
     return pd.DataFrame(rows).set_index(["window_date", "alternative"])
 
 
-def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> None:
+def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> (
+    None
+):
     (drift,) = drifts_of(story(noticed=["2019-07-21"], promoted=["2019-07-08", "2019-07-21"]))
     assert (drift.name, drift.began) == ("regime 2", DRIFT)
     assert drift.noticed == drift.promoted == pd.Timestamp("2019-07-21", tz="UTC")
@@ -79,7 +100,9 @@ def test_the_lines_of_the_alternatives_are_those_of_the_counterfactual(
 
 
 def test_the_last_line_compares_all_on_the_same_pieces() -> None:
-    assert in_words(story([], [])) == "accuracy 0.833, without retraining 0.727, retrained daily 0.864"
+    assert (
+        in_words(story([], [])) == "accuracy 0.833, without retraining 0.727, retrained daily 0.864"
+    )
 
 
 def test_another_simulation_begins_anew_and_the_same_one_does_not(tmp_path: Path) -> None:
@@ -99,7 +122,9 @@ def test_a_run_that_was_cut_off_after_landing_goes_on_to_the_same_end(
         spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=str(tmp_path))
     )
     run_nights(lakehouse, stream, days=1)
-    land_until(stream, tmp_path / "landing", START + dt.timedelta(days=2))  # cut off here, before the pipeline
+    land_until(
+        stream, tmp_path / "landing", START + dt.timedelta(days=2)
+    )  # cut off here, before the pipeline
     run_nights(lakehouse, stream, days=None)
     readings, labels = account(lakehouse)
     assert next_midnight(stream, tmp_path / "landing") is None

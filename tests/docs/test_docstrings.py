@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 WITH_EXAMPLES = [
-    path for path in sorted(Path("lakehouse").rglob("*.py")) if " >>> " in path.read_text(encoding="utf-8")
+    path
+    for path in sorted(Path("lakehouse").rglob("*.py"))
+    if " >>> " in path.read_text(encoding="utf-8")
 ]
 
 

@@ -30,7 +30,9 @@ def test_every_file_that_the_readme_links_to_is_there() -> None:
 
 
 def test_the_init_sql_names_every_table_and_its_place() -> None:
-    sql = as_spark_sql(CATALOG, (), "/lakehouse", lambda table: f"/lakehouse/{table.layer}/{table.name}")
+    sql = as_spark_sql(
+        CATALOG, (), "/lakehouse", lambda table: f"/lakehouse/{table.layer}/{table.name}"
+    )
     for table in CATALOG.tables:
         (statement,) = [line for line in sql.splitlines() if f" {table.full_name} " in line]
         assert statement.startswith("CREATE TABLE IF NOT EXISTS")
@@ -38,12 +40,21 @@ def test_the_init_sql_names_every_table_and_its_place() -> None:
 
 
 def test_every_job_is_at_most_about_sixty_lines() -> None:
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in Path("jobs").glob("*.py")}
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in Path("jobs").glob("*.py")
+    }
     assert {name: length for name, length in lengths.items() if length > 60} == {}
 
 
 def test_the_readmes_metrics_are_settings_that_are_accepted() -> None:
-    shown = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if block.startswith("metrics:"))
+    shown = next(
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+        if block.startswith("metrics:")
+    )
     glassware = load_model_settings("conf/glassware.yaml")
     metrics = glassware.metrics.model_validate(yaml.safe_load(shown)["metrics"])
-    assert set(metrics.model_fields_set) == set(type(metrics).model_fields)  # every setting is shown
+    assert set(metrics.model_fields_set) == set(
+        type(metrics).model_fields
+    )  # every setting is shown

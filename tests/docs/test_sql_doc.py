@@ -15,7 +15,9 @@ from tools.sql_doc import DOCUMENT, programs, queries, shown
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 QUERIES = queries(TEXT)
-PROGRAMS = [each for each in programs(TEXT) if "impala" not in each]  # that one is run beside its server
+PROGRAMS = [
+    each for each in programs(TEXT) if "impala" not in each
+]  # that one is run beside its server
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,12 @@ def plant(spark: SparkSession) -> Iterator[Plant]:
         yield Plant(root, spark, duckdb_of(root))
 
 
-@pytest.mark.parametrize(("query", "answer"), QUERIES, ids=[str(place) for place in range(len(QUERIES))])
-def test_both_engines_answer_a_query_of_the_document_as_it_shows(query: str, answer: str, plant: Plant) -> None:
+@pytest.mark.parametrize(
+    ("query", "answer"), QUERIES, ids=[str(place) for place in range(len(QUERIES))]
+)
+def test_both_engines_answer_a_query_of_the_document_as_it_shows(
+    query: str, answer: str, plant: Plant
+) -> None:
     by_spark = spark_rows(plant.spark, query)
     assert alike(by_spark) == alike(duckdb_rows(plant.duckdb, query))
     assert shown(by_spark) == answer, "ask anew: python -m tools.sql_doc"

@@ -19,7 +19,12 @@ PROFILE = ColumnProfile.of(pd.Series([1.0]), ColumnSpec("x", "double", "numeric"
 
 def test_every_statistic_is_documented_once_and_none_that_there_is_not():
     documented = re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)
-    computed = {*statistics_of(PROFILE), *drift_of(PROFILE, PROFILE), *classification.METRICS, *regression.METRICS}
+    computed = {
+        *statistics_of(PROFILE),
+        *drift_of(PROFILE, PROFILE),
+        *classification.METRICS,
+        *regression.METRICS,
+    }
     assert sorted(documented) == sorted({*computed, "adjusted_pvalue"})
 
 

@@ -35,7 +35,10 @@ def _pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "one row": (np.array([351.0]), normal),
         "heavy tails": (rng.standard_cauchy(500), rng.standard_cauchy(1500)),
         "constants": (np.full(30, 2.0), np.full(50, 1.0)),
-        "few values": (rng.integers(0, 3, 200).astype(float), rng.integers(0, 5, 400).astype(float)),
+        "few values": (
+            rng.integers(0, 3, 200).astype(float),
+            rng.integers(0, 5, 400).astype(float),
+        ),
         "identical": (normal, normal),
     }
 
@@ -46,11 +49,15 @@ each_pair = pytest.mark.parametrize("name", PAIRS)
 
 def _numeric_drift(current: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
     edges = quantile_edges(reference)
-    return drift_of(*(ColumnProfile.of(pd.Series(side), TEMP, edges) for side in (current, reference)))
+    return drift_of(
+        *(ColumnProfile.of(pd.Series(side), TEMP, edges) for side in (current, reference))
+    )
 
 
 def _grades(counts: dict[str, int]) -> ColumnProfile:
-    return ColumnProfile.of(pd.Series([grade for grade, n in counts.items() for _ in range(n)], dtype=object), GRADE)
+    return ColumnProfile.of(
+        pd.Series([grade for grade, n in counts.items() for _ in range(n)], dtype=object), GRADE
+    )
 
 
 def _binned(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
@@ -80,7 +87,10 @@ def test_ks_is_under_that_of_the_raw_values_by_at_most_the_largest_bin(name: str
 
 
 def test_the_smallest_samples_have_a_p_value():
-    assert _numeric_drift(np.array([5.0]), np.array([1.0]))["ks_test"] == {"statistic": 1.0, "pvalue": 1.0}
+    assert _numeric_drift(np.array([5.0]), np.array([1.0]))["ks_test"] == {
+        "statistic": 1.0,
+        "pvalue": 1.0,
+    }
 
 
 @each_pair
@@ -88,7 +98,9 @@ def test_wasserstein_is_scipys_on_the_raw_values(name: str):
     current, reference = PAIRS[name]
     expected = scipy_wasserstein(current, reference)
     scale = np.ptp(np.concatenate([current, reference]))
-    assert _numeric_drift(current, reference)["wasserstein_distance"] == pytest.approx(expected, abs=1e-12 * scale)
+    assert _numeric_drift(current, reference)["wasserstein_distance"] == pytest.approx(
+        expected, abs=1e-12 * scale
+    )
 
 
 @each_pair
@@ -96,7 +108,9 @@ def test_psi_is_the_sum_over_floored_shares_of_the_raw_values(name: str):
     current, reference = PAIRS[name]
     index, lower = 0.0, -np.inf
     for upper in [*quantile_edges(reference), np.inf]:
-        p, q = (max(np.mean((side > lower) & (side <= upper)), 1e-4) for side in (current, reference))
+        p, q = (
+            max(np.mean((side > lower) & (side <= upper)), 1e-4) for side in (current, reference)
+        )
         index += (p - q) * np.log(p / q)
         lower = upper
     assert _numeric_drift(current, reference)["population_stability_index"] == pytest.approx(
@@ -130,7 +144,11 @@ def test_categorical_distances_are_scipys_on_the_contingency_table(seed: int):
 def test_categories_without_overlap_are_as_far_as_distances_go():
     drift = drift_of(_grades({"a": 5}), _grades({"b": 9}))
     assert drift["js_distance"] == pytest.approx(np.sqrt(np.log(2)))
-    assert (drift["tv_distance"], drift["l_infinity_distance"], drift["hellinger_distance"]) == (1.0, 1.0, 1.0)
+    assert (drift["tv_distance"], drift["l_infinity_distance"], drift["hellinger_distance"]) == (
+        1.0,
+        1.0,
+        1.0,
+    )
     assert 9 < drift["kl_divergence"] < np.log(1e4)
 
 
@@ -141,13 +159,17 @@ def test_hellinger_and_kl_are_over_the_shares_of_bins_or_categories(seed: int):
     edges = (*quantile_edges(reference),)
     binned = [_binned(side, edges) for side in (current, reference)]
     drift = _numeric_drift(current, reference)
-    same = drift_of(*(_grades({str(k): n for k, n in enumerate(np.bincount(side).tolist())}) for side in binned))
+    same = drift_of(
+        *(_grades({str(k): n for k, n in enumerate(np.bincount(side).tolist())}) for side in binned)
+    )
     p, q = (np.bincount(side, minlength=len(edges) + 1) / len(side) for side in binned)
     assert drift["hellinger_distance"] == pytest.approx(np.sqrt(1 - np.sqrt(p * q).sum()), rel=1e-9)
     p, q = (np.maximum(side, 1e-4) / np.maximum(side, 1e-4).sum() for side in (p, q))
     assert drift["kl_divergence"] == pytest.approx(entropy(p, q), rel=1e-9)
     assert same["hellinger_distance"] == pytest.approx(drift["hellinger_distance"], rel=1e-9)
-    assert same["kl_divergence"] == pytest.approx(drift["kl_divergence"], rel=1e-3), "a bin that both lack is floored"
+    assert same["kl_divergence"] == pytest.approx(drift["kl_divergence"], rel=1e-3), (
+        "a bin that both lack is floored"
+    )
 
 
 def test_one_category_on_both_sides_cannot_differ():
@@ -158,23 +180,35 @@ def test_one_category_on_both_sides_cannot_differ():
 
 
 def test_each_kind_fills_its_own_distances_and_leaves_the_others_empty():
-    numeric, categorical = _numeric_drift(*PAIRS["shifted"]), drift_of(_grades({"a": 5}), _grades({"b": 9}))
+    numeric, categorical = (
+        _numeric_drift(*PAIRS["shifted"]),
+        drift_of(_grades({"a": 5}), _grades({"b": 9})),
+    )
     assert list(numeric) == list(categorical)
     assert all(numeric[name] is not None for name in NUMERIC_DISTANCES)
     assert all(numeric[name] is None for name in CATEGORICAL_DISTANCES)
     assert all(categorical[name] is not None for name in CATEGORICAL_DISTANCES)
     assert all(categorical[name] is None for name in NUMERIC_DISTANCES)
-    assert all(drift[name] is not None for drift in (numeric, categorical) for name in COMMON_DISTANCES)
+    assert all(
+        drift[name] is not None for drift in (numeric, categorical) for name in COMMON_DISTANCES
+    )
 
 
 def test_deltas_are_current_minus_reference():
-    current, reference = pd.Series([0.0, 1.0, 2.0, None], dtype="Float64"), pd.Series([0.0, 5.0], dtype="Float64")
+    current, reference = (
+        pd.Series([0.0, 1.0, 2.0, None], dtype="Float64"),
+        pd.Series([0.0, 5.0], dtype="Float64"),
+    )
     profiles = [ColumnProfile.of(side, TEMP) for side in (current, reference)]
     drift, (now, before) = drift_of(*profiles), map(statistics_of, profiles)
     assert (drift["count_delta"], drift["avg_delta"]) == (1, -1.5)
     for name in ("percent_null", "percent_zeros", "percent_distinct"):
         assert drift[f"{name}_delta"] == now[name] - before[name]
-    assert (drift["percent_null_delta"], drift["percent_zeros_delta"], drift["percent_distinct_delta"]) == (
+    assert (
+        drift["percent_null_delta"],
+        drift["percent_zeros_delta"],
+        drift["percent_distinct_delta"],
+    ) == (
         25,
         -25,
         -25,
@@ -183,7 +217,11 @@ def test_deltas_are_current_minus_reference():
 
 def test_text_has_no_average_and_no_zeros_to_compare():
     drift = drift_of(_grades({"a": 5}), _grades({"a": 9}))
-    assert (drift["avg_delta"], drift["percent_zeros_delta"], drift["percent_null_delta"]) == (None, None, 0.0)
+    assert (drift["avg_delta"], drift["percent_zeros_delta"], drift["percent_null_delta"]) == (
+        None,
+        None,
+        0.0,
+    )
 
 
 @pytest.mark.parametrize("empty_side", [0, 1])
@@ -202,7 +240,11 @@ def test_a_side_without_values_has_no_distance(empty_side: int):
 def test_profiles_without_bins_still_have_what_sketches_tell():
     profile = ColumnProfile.of(pd.Series([1.0, 2.0, 4.0]), TEMP)
     drift = drift_of(profile, profile)
-    assert (drift["wasserstein_distance"], drift["levene_test"]["pvalue"], drift["mann_whitney_test"]["pvalue"]) == (
+    assert (
+        drift["wasserstein_distance"],
+        drift["levene_test"]["pvalue"],
+        drift["mann_whitney_test"]["pvalue"],
+    ) == (
         0.0,
         1.0,
         1.0,
@@ -212,7 +254,10 @@ def test_profiles_without_bins_still_have_what_sketches_tell():
 
 
 def test_the_main_p_value_is_that_of_ks_or_of_chi_squared():
-    numeric, categorical = _numeric_drift(*PAIRS["shifted"]), drift_of(_grades({"a": 5, "b": 1}), _grades({"b": 9}))
+    numeric, categorical = (
+        _numeric_drift(*PAIRS["shifted"]),
+        drift_of(_grades({"a": 5, "b": 1}), _grades({"b": 9})),
+    )
     assert main_pvalue(numeric) == numeric["ks_test"]["pvalue"]
     assert main_pvalue(categorical) == categorical["chi_squared_test"]["pvalue"] < 0.01
     assert main_pvalue(drift_of(_grades({}), _grades({"b": 9}))) is None

@@ -51,20 +51,29 @@ each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 def _sample(values: np.ndarray, parts: int = 1) -> Sample:
-    sketches = map(quantile_sketch, np.array_split(np.random.default_rng(1).permutation(values), parts))
+    sketches = map(
+        quantile_sketch, np.array_split(np.random.default_rng(1).permutation(values), parts)
+    )
     return Sample.of(reduce(merged_quantiles, sketches), Moments.of(values))
 
 
-@pytest.mark.parametrize(("n", "z"), list(product([1001, 2000, 20_000], [0.3, 0.6, 0.8, 1.0, 1.36, 1.6, 2.5])))
+@pytest.mark.parametrize(
+    ("n", "z"), list(product([1001, 2000, 20_000], [0.3, 0.6, 0.8, 1.0, 1.36, 1.6, 2.5]))
+)
 def test_the_ks_p_value_of_large_samples_stays_within_2e_5_of_scipys(n: int, z: float):
     assert n > EXACT_KS_SIZE
-    assert asymptotic_ks_pvalue(z / n**0.5, 2 * n, 2 * n) == pytest.approx(kstwo.sf(z / n**0.5, n), abs=2e-5)
+    assert asymptotic_ks_pvalue(z / n**0.5, 2 * n, 2 * n) == pytest.approx(
+        kstwo.sf(z / n**0.5, n), abs=2e-5
+    )
     assert asymptotic_ks_pvalue(0.0, 500, 500) == 1.0
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 1.0), (2, 1 / 3), (3, 0.1), (4, 2 / 70)])
 def test_a_handful_of_rows_is_never_certain_drift_however_far_apart(n: int, expected: float):
-    assert ks_test(np.array([n, 0]), np.array([0, n])) == {"statistic": 1.0, "pvalue": pytest.approx(expected)}
+    assert ks_test(np.array([n, 0]), np.array([0, n])) == {
+        "statistic": 1.0,
+        "pvalue": pytest.approx(expected),
+    }
 
 
 @pytest.mark.parametrize("sizes", [(30, 30), (7, 1152), (999, 1001), (1000, 1001), (3000, 2000)])
@@ -75,20 +84,28 @@ def test_ks_p_values_are_scipys_exact_ones_or_near_them(sizes: tuple[int, int], 
     test = ks_test(np.array([n - moved, moved]), np.array([m, 0]))
     assert test["statistic"] == pytest.approx(moved / n)
     exact = n * m <= EXACT_KS_PAIRS
-    # Two samples of other sizes in proportion would have other exact p-values: the very sizes are compared.
-    scipys = ks_2samp(np.repeat([0, 1], [n - moved, moved]), np.zeros(m), method="exact" if exact else "asymp")
+    # Two samples of other sizes in proportion would have other exact p-values: the very sizes are
+    # compared.
+    scipys = ks_2samp(
+        np.repeat([0, 1], [n - moved, moved]), np.zeros(m), method="exact" if exact else "asymp"
+    )
     assert test["pvalue"] == pytest.approx(scipys.pvalue, abs=1e-12 if exact else 2e-5)
 
 
 def test_the_limit_takes_over_where_it_is_near_the_exact_p_value():
     for moved in range(0, 120, 5):
-        one, other = (ks_test(np.array([n - moved, moved]), np.array([1000, 0]))["pvalue"] for n in (1000, 1001))
+        one, other = (
+            ks_test(np.array([n - moved, moved]), np.array([1000, 0]))["pvalue"]
+            for n in (1000, 1001)
+        )
         assert one == pytest.approx(other, abs=0.015)
 
 
 @pytest.mark.parametrize("parts", [1, 9])
 @each_pair
-def test_mann_whitney_is_scipys_on_the_raw_values_of_samples_that_a_sketch_keeps_whole(name: str, parts: int):
+def test_mann_whitney_is_scipys_on_the_raw_values_of_samples_that_a_sketch_keeps_whole(
+    name: str, parts: int
+):
     current, reference = PAIRS[name]
     expected = mannwhitneyu(current, reference, method="asymptotic")
     test = mann_whitney_test(_sample(current, parts), _sample(reference, parts))
@@ -99,7 +116,9 @@ def test_mann_whitney_is_scipys_on_the_raw_values_of_samples_that_a_sketch_keeps
 @pytest.mark.filterwarnings("ignore:divide by zero")  # scipy's own, where no distance varies
 @pytest.mark.parametrize("parts", [1, 9])
 @each_pair
-def test_levene_is_scipys_on_the_raw_values_of_samples_that_a_sketch_keeps_whole(name: str, parts: int):
+def test_levene_is_scipys_on_the_raw_values_of_samples_that_a_sketch_keeps_whole(
+    name: str, parts: int
+):
     current, reference = PAIRS[name]
     expected = levene(current, reference, center="median")
     test = levene_test(_sample(current, parts), _sample(reference, parts))
@@ -119,7 +138,9 @@ def test_constants_neither_shift_nor_spread_unless_they_differ(n: int):
 
 def test_ties_of_all_values_leave_no_shift_whatever_rounding_makes_of_their_variance():
     for n in range(1, 250):
-        assert mann_whitney_test(_sample(np.full(n, 7.0)), _sample(np.full(251, 7.0)))["pvalue"] == 1
+        assert (
+            mann_whitney_test(_sample(np.full(n, 7.0)), _sample(np.full(251, 7.0)))["pvalue"] == 1
+        )
 
 
 @pytest.mark.parametrize("n", [10, 5000])
@@ -152,7 +173,10 @@ def test_mann_whitney_of_many_values_keeps_the_sketches_rank_error(shape: str, p
     pairs = len(current) * len(reference)
     assert test["statistic"] / pairs == pytest.approx(expected.statistic / pairs, abs=RANK_ERROR)
     # Six standard errors of the sketches, in those of the test.
-    z, error = _z(expected.pvalue), 6 * MEAN_ERROR * np.sqrt(2) / np.sqrt((1 / 30_000 + 1 / 20_000) / 12)
+    z, error = (
+        _z(expected.pvalue),
+        6 * MEAN_ERROR * np.sqrt(2) / np.sqrt((1 / 30_000 + 1 / 20_000) / 12),
+    )
     assert _z(test["pvalue"]) == pytest.approx(z, abs=error + 0.05 * z)
 
 
@@ -166,8 +190,12 @@ def test_levene_of_many_values_keeps_the_sketches_error(shape: str, parts: int):
     spread = np.std(np.abs(current - np.median(current)))
     reach = max(np.ptp(np.sort(side)[2:-2]) for side in (current, reference))
     error = 6 * MEAN_ERROR * reach / (spread * np.sqrt(1 / 30_000 + 1 / 20_000))
-    assert np.sqrt(test["statistic"]) == pytest.approx(np.sqrt(expected.statistic), abs=error, rel=0.03)
-    assert _z(test["pvalue"]) == pytest.approx(_z(expected.pvalue), abs=error + 0.05 * _z(expected.pvalue))
+    assert np.sqrt(test["statistic"]) == pytest.approx(
+        np.sqrt(expected.statistic), abs=error, rel=0.03
+    )
+    assert _z(test["pvalue"]) == pytest.approx(
+        _z(expected.pvalue), abs=error + 0.05 * _z(expected.pvalue)
+    )
 
 
 def _z(pvalue: float) -> float:
@@ -178,9 +206,13 @@ def _z(pvalue: float) -> float:
 def test_noise_of_the_sketches_is_never_significant_however_many_rows_they_stand_for(shape: str):
     values = SHAPES[shape](30_000)
     samples = [_sample(values, parts) for parts in (1, 2, 5) for _ in range(3)]
-    # The same values on both sides: all that differs is noise. A hundred million rows would take it for a shift.
+    # The same values on both sides: all that differs is noise. A hundred million rows would take it
+    # for a shift.
     times = 10**8 / len(values)
-    many = [each._replace(moments=replace(each.moments, n=10**8, m2=each.moments.m2 * times)) for each in samples]
+    many = [
+        each._replace(moments=replace(each.moments, n=10**8, m2=each.moments.m2 * times))
+        for each in samples
+    ]
     for a, b in pairwise(many):
         spread = levene_test(a, b)
         assert spread is not None

@@ -10,8 +10,20 @@ import pytest
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.glassware.pieces import START, Stream
-from lakehouse.glassware.posterior import base_rate, noise_ceiling, posterior, posterior_along, regimes
-from lakehouse.glassware.scenarios import FIRST_DRIFT_ID, SCENARIOS, SECOND_DRIFT_ID, Regime, scenario_named
+from lakehouse.glassware.posterior import (
+    base_rate,
+    noise_ceiling,
+    posterior,
+    posterior_along,
+    regimes,
+)
+from lakehouse.glassware.scenarios import (
+    FIRST_DRIFT_ID,
+    SCENARIOS,
+    SECOND_DRIFT_ID,
+    Regime,
+    scenario_named,
+)
 
 MANY = 400_000
 KINDS = ("readings", "labels", "truth")
@@ -57,7 +69,9 @@ def test_a_published_run_keeps_its_values() -> None:
     row = frame(Stream(seed=0), "readings", 3401, 3401).iloc[0]
     assert row["pid"] == 103401
     assert row["process_time"] == pd.Timestamp("2019-07-18T17:14:11.361199Z")
-    assert row[["temp", "pressure", "duration"]].tolist() == pytest.approx([357.832123166, 16.470070692, 30.828153883])
+    assert row[["temp", "pressure", "duration"]].tolist() == pytest.approx(
+        [357.832123166, 16.470070692, 30.828153883]
+    )
 
 
 def test_the_piece_number_counts_from_100001() -> None:
@@ -89,7 +103,10 @@ def test_the_regimes_begin_at_the_published_pieces_and_moments() -> None:
 
 def test_a_label_comes_at_midnight_two_days_after_the_day_of_the_piece() -> None:
     stream = Stream()
-    made, known = frame(stream, "readings")["process_time"], frame(stream, "labels")["qualitycheck_time"]
+    made, known = (
+        frame(stream, "readings")["process_time"],
+        frame(stream, "labels")["qualitycheck_time"],
+    )
     assert known[0] == pd.Timestamp("2019-07-03T00:00:00Z")
     assert ((known - made.dt.floor("D")) == timedelta(days=2)).all()
 
@@ -99,13 +116,16 @@ def test_quality_is_whether_the_real_values_lie_in_the_published_boxes() -> None
     piece = truth["pid"] - 100_000
     warm = truth["temp"].between(np.where(piece < FIRST_DRIFT_ID, 351, 354), 359)
     dense = truth["pressure"].between(np.where(piece < SECOND_DRIFT_ID, 8, 12), 15)
-    assert truth["quality"].equals((warm & dense & truth["duration"].between(28, 32)).astype("int32"))
+    assert truth["quality"].equals(
+        (warm & dense & truth["duration"].between(28, 32)).astype("int32")
+    )
 
 
 @pytest.mark.parametrize(
     ("scenario", "first_id", "expected"),
     [
-        # P(temp in box) x P(pressure in box) x P(duration in box), from the published distributions.
+        # P(temp in box) x P(pressure in box) x P(duration in box), from the published
+        # distributions.
         ("stable", 1, 0.8 * 0.91044 * 0.875),
         ("gradual", 6501, 0.5 * 0.91044 * 0.875),
         ("demo", 6501, 0.5 * 0.43319 * 0.875),
@@ -113,7 +133,9 @@ def test_quality_is_whether_the_real_values_lie_in_the_published_boxes() -> None
         ("label_shift", 3401, 0.4),
     ],
 )
-def test_the_share_of_good_pieces_is_the_closed_form(scenario: str, first_id: int, expected: float) -> None:
+def test_the_share_of_good_pieces_is_the_closed_form(
+    scenario: str, first_id: int, expected: float
+) -> None:
     quality = frame(Stream(scenario, seed=5, pieces=MANY), "labels", first_id)["quality"]
     assert quality.mean() == pytest.approx(expected, abs=binomial_tolerance(expected, len(quality)))
     assert base_rate(scenario_named(scenario).regimes[-1]) == pytest.approx(expected, abs=1e-4)
@@ -128,7 +150,9 @@ def test_a_reading_is_the_real_value_with_the_noise_of_the_sensor(scenario: str)
     for sensor in ("temp", "pressure", "duration"):
         assert noise[sensor].mean() == pytest.approx(0, abs=0.002)
         assert noise[sensor].std() == pytest.approx(0.2, rel=0.01)
-    assert np.abs(noise[["temp", "pressure", "duration"]].corr().to_numpy() - np.eye(3)).max() < 0.01
+    assert (
+        np.abs(noise[["temp", "pressure", "duration"]].corr().to_numpy() - np.eye(3)).max() < 0.01
+    )
 
 
 # Found by a separate simulation, before this generator was written.
@@ -139,7 +163,10 @@ CEILINGS = {"regime 1": 0.937, "regime 2": 0.951, "regime 3": 0.963}
 def test_the_best_possible_grader_reaches_the_published_accuracy(regime: Regime) -> None:
     """By simulation from the exact posterior, by the grader's own hits, and by integration."""
     scenario = {"regime 1": "stable", "regime 2": "gradual", "regime 3": "demo"}[regime.name]
-    stream, first = Stream(scenario, seed=2, pieces=MANY), 1 if scenario == "stable" else SECOND_DRIFT_ID
+    stream, first = (
+        Stream(scenario, seed=2, pieces=MANY),
+        1 if scenario == "stable" else SECOND_DRIFT_ID,
+    )
     chance = posterior_along(stream, first, MANY)
     hits = (chance > 0.5) == frame(stream, "labels", first)["quality"]
     expected = CEILINGS[regime.name]
@@ -160,10 +187,15 @@ def test_an_outdated_grader_falls_as_far_as_published() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_posterior_is_calibrated(scenario: str) -> None:
-    """Of the pieces that it gives a chance of about p, a share of about p is good; missing readings included."""
+    """Of the pieces that it gives a chance of about p, a share of about p is good; missing readings
+    included.
+    """
     stream = Stream(scenario, seed=4, pieces=MANY)
     graded = pd.DataFrame(
-        {"chance": posterior_along(stream, 3401, MANY), "quality": frame(stream, "labels", 3401)["quality"]}
+        {
+            "chance": posterior_along(stream, 3401, MANY),
+            "quality": frame(stream, "labels", 3401)["quality"],
+        }
     )
     if scenario == "sensor_fault":
         graded["missing"] = frame(stream, "readings", 3401)["pressure"].isna()
@@ -172,7 +204,9 @@ def test_the_posterior_is_calibrated(scenario: str) -> None:
     deciles = pd.cut(graded["chance"], np.linspace(0, 1, 11), include_lowest=True)
     for _, group in graded.groupby([deciles, "missing"], observed=True):
         expected = group["chance"].mean()
-        assert group["quality"].mean() == pytest.approx(expected, abs=binomial_tolerance(expected, len(group)) + 1e-3)
+        assert group["quality"].mean() == pytest.approx(
+            expected, abs=binomial_tolerance(expected, len(group)) + 1e-3
+        )
 
 
 @pytest.mark.parametrize("scenario", ["covariate", "label_shift", "sensor_fault"])
@@ -201,7 +235,9 @@ def test_gradual_creeps_piece_by_piece_from_one_limit_to_the_other() -> None:
 
 
 def test_recurring_returns_to_the_first_rule_and_leaves_it_again() -> None:
-    labels = {name: frame(Stream(name), "labels")["quality"] for name in ("recurring", "stable", "demo")}
+    labels = {
+        name: frame(Stream(name), "labels")["quality"] for name in ("recurring", "stable", "demo")
+    }
     back, again = slice(5000, 6500), slice(6500, None)
     assert labels["recurring"][:5000].equals(labels["demo"][:5000])
     assert labels["recurring"][back].equals(labels["stable"][back])
@@ -210,24 +246,36 @@ def test_recurring_returns_to_the_first_rule_and_leaves_it_again() -> None:
 
 
 def test_covariate_moves_the_temperature_and_not_what_makes_a_good_piece() -> None:
-    stable, moved = frame(Stream("stable"), "truth", 3401), frame(Stream("covariate"), "truth", 3401)
+    stable, moved = (
+        frame(Stream("stable"), "truth", 3401),
+        frame(Stream("covariate"), "truth", 3401),
+    )
     readings = {name: frame(Stream(name), "readings", 3401) for name in ("stable", "covariate")}
     np.testing.assert_allclose(moved["temp"], stable["temp"] + 2)
     np.testing.assert_allclose(readings["covariate"]["temp"], readings["stable"]["temp"] + 2)
     assert moved[["pressure", "duration"]].equals(stable[["pressure", "duration"]])
-    in_box = moved["temp"].between(351, 359) & moved["pressure"].between(8, 15) & moved["duration"].between(28, 32)
+    in_box = (
+        moved["temp"].between(351, 359)
+        & moved["pressure"].between(8, 15)
+        & moved["duration"].between(28, 32)
+    )
     assert moved["quality"].equals(in_box.astype("int32"))
 
 
 def test_label_shift_makes_good_pieces_rarer_and_leaves_each_kind_as_it_was() -> None:
-    stable, shifted = (frame(Stream(name, seed=1, pieces=MANY), "truth", 3401) for name in ("stable", "label_shift"))
+    stable, shifted = (
+        frame(Stream(name, seed=1, pieces=MANY), "truth", 3401)
+        for name in ("stable", "label_shift")
+    )
     assert stable["quality"].mean() == pytest.approx(0.637, abs=0.005)
     assert shifted["quality"].mean() == pytest.approx(0.4, abs=0.005)
     for quality in (0, 1):
         before, after = stable[stable["quality"] == quality], shifted[shifted["quality"] == quality]
         for sensor in ("temp", "pressure", "duration"):
             grid = np.quantile(before[sensor], np.linspace(0.02, 0.98, 49))
-            largest_gap = np.abs([(before[sensor] < g).mean() - (after[sensor] < g).mean() for g in grid]).max()
+            largest_gap = np.abs(
+                [(before[sensor] < g).mean() - (after[sensor] < g).mean() for g in grid]
+            ).max()
             assert largest_gap < 0.006
         both = [(part["temp"] < 351.0) & (part["pressure"] > 15.0) for part in (before, after)]
         assert both[0].mean() == pytest.approx(both[1].mean(), abs=0.002)
@@ -237,7 +285,9 @@ def test_sensor_fault_falsifies_the_readings_and_not_the_truth() -> None:
     sound, faulty = Stream("stable"), Stream("sensor_fault")
     assert faulty.labels(1, 7999).equals(sound.labels(1, 7999))
     before, after = frame(sound, "readings"), frame(faulty, "readings")
-    np.testing.assert_allclose(after["temp"] - before["temp"], np.where(after["pid"] < 103_401, 0, 3), atol=1e-9)
+    np.testing.assert_allclose(
+        after["temp"] - before["temp"], np.where(after["pid"] < 103_401, 0, 3), atol=1e-9
+    )
     missing = after.loc[after["pressure"].isna(), "pid"]
     assert missing.tolist() == list(range(103_450, 108_000, 50))
     assert faulty.readings(3401, 7999)["pressure"].null_count == len(missing)
@@ -247,18 +297,27 @@ def test_sensor_fault_falsifies_the_readings_and_not_the_truth() -> None:
 @pytest.mark.parametrize("period", [450.0, 0.37, 100_000.0])
 def test_the_last_piece_by_a_moment_is_exact(period: float) -> None:
     stream = Stream(seed=3, pieces=2000, period=period)
-    made, known = frame(stream, "readings")["process_time"], frame(stream, "labels")["qualitycheck_time"]
+    made, known = (
+        frame(stream, "readings")["process_time"],
+        frame(stream, "labels")["qualitycheck_time"],
+    )
     microsecond = timedelta(microseconds=1)
     moments = [START, START - timedelta(days=3), stream.end, stream.end + timedelta(days=9)]
     for piece in range(0, 2000, 23):
         for moment in (made[piece].to_pydatetime(), known[piece].to_pydatetime()):
             moments += [moment - microsecond, moment, moment + microsecond]
-    assert [stream.last_reading_by(moment) for moment in moments] == [int((made <= m).sum()) for m in moments]
-    assert [stream.last_label_by(moment) for moment in moments] == [int((known <= m).sum()) for m in moments]
+    assert [stream.last_reading_by(moment) for moment in moments] == [
+        int((made <= m).sum()) for m in moments
+    ]
+    assert [stream.last_label_by(moment) for moment in moments] == [
+        int((known <= m).sum()) for m in moments
+    ]
 
 
 def test_a_piece_at_the_stroke_of_midnight_belongs_to_the_new_day() -> None:
-    """With a piece a microsecond there is no jitter; the count also shows that no look-up scans the run."""
+    """With a piece a microsecond there is no jitter; the count also shows that no look-up scans the
+    run.
+    """
     stream = Stream(pieces=10**12, period=1e-6)
     of_july_1 = 24 * 3600 * 10**6 - 1
     assert stream.reading_time(of_july_1 + 1) == datetime(2019, 7, 2, tzinfo=UTC)
@@ -269,13 +328,18 @@ def test_a_piece_at_the_stroke_of_midnight_belongs_to_the_new_day() -> None:
 def test_a_moment_in_another_zone_is_the_same_moment() -> None:
     noon = datetime.fromisoformat("2019-07-10T02:00:00+14:00")
     assert Stream().last_label_by(noon) == Stream().last_label_by(datetime(2019, 7, 9, 12))
-    assert Stream().last_reading_by(noon) == Stream().last_reading_by(datetime(2019, 7, 9, 12, tzinfo=UTC))
+    assert Stream().last_reading_by(noon) == Stream().last_reading_by(
+        datetime(2019, 7, 9, 12, tzinfo=UTC)
+    )
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scenario": "drift"}, "scenario: 'drift' is not known; write one of demo, stable, gradual, recurring"),
+        (
+            {"scenario": "drift"},
+            "scenario: 'drift' is not known; write one of demo, stable, gradual, recurring",
+        ),
         ({"seed": -1}, "seed: -1"),
         ({"pieces": 0}, "pieces: 0"),
         ({"period": 0.0}, "period: 0.0"),

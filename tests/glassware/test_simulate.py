@@ -28,11 +28,19 @@ def day(number: int, hour: int = 0) -> datetime:
 
 def lines(landing: Path, topic: str) -> list[str]:
     """All lines in the order of the files' names."""
-    return [line for path in sorted((landing / topic).glob("[!.]*")) for line in path.read_text().splitlines()]
+    return [
+        line
+        for path in sorted((landing / topic).glob("[!.]*"))
+        for line in path.read_text().splitlines()
+    ]
 
 
 def snapshot(landing: Path) -> dict[Path, tuple[int, bytes]]:
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in landing.rglob("*") if path.is_file()}
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in landing.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_files_hold_exactly_what_has_happened_by_then(tmp_path: Path) -> None:
@@ -71,7 +79,10 @@ def test_a_missing_reading_lands_as_null(tmp_path: Path) -> None:
 
 def test_nothing_of_the_truth_is_in_the_files(tmp_path: Path) -> None:
     land_until(STREAM, tmp_path, STREAM.end)
-    keys = {topic: {key for line in lines(tmp_path, topic) for key in json.loads(line)} for topic in (READINGS, LABELS)}
+    keys = {
+        topic: {key for line in lines(tmp_path, topic) for key in json.loads(line)}
+        for topic in (READINGS, LABELS)
+    }
     assert keys[READINGS] == {"pid", "process_time", "temp", "pressure", "duration"}
     assert keys[LABELS] == {"pid", "qualitycheck_time", "quality"}
     assert {path.name for path in tmp_path.iterdir()} == {READINGS, LABELS, ".simulation.json"}
@@ -152,7 +163,10 @@ def test_a_run_killed_between_two_files_goes_on_where_it_stopped(
 @pytest.mark.slow
 def test_two_runs_at_the_same_time_land_every_line_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    runs = [context.Process(target=land_until, args=(STREAM, tmp_path, day(8), count)) for count in (13, 14)]
+    runs = [
+        context.Process(target=land_until, args=(STREAM, tmp_path, day(8), count))
+        for count in (13, 14)
+    ]
     for run in runs:
         run.start()
     for run in runs:
@@ -175,7 +189,9 @@ def test_two_runs_at_the_same_time_land_every_line_once(tmp_path: Path) -> None:
 def test_two_simulations_never_mix_in_one_folder(tmp_path: Path, other: Stream) -> None:
     land_until(STREAM, tmp_path, day(2))
     before = snapshot(tmp_path)
-    with pytest.raises(ConfigurationError, match="holds the simulation scenario sensor_fault, seed 2, pieces 3600"):
+    with pytest.raises(
+        ConfigurationError, match="holds the simulation scenario sensor_fault, seed 2, pieces 3600"
+    ):
         land_until(other, tmp_path, day(3))
     with pytest.raises(ConfigurationError, match="name another folder"):
         next_midnight(other, tmp_path)
@@ -203,19 +219,25 @@ def test_from_midnight_to_midnight_everything_lands_and_then_nothing_is_due(
         moments.append(moment)
         assert len(moments) < 200, "it never ends"
     assert moments == sorted(set(moments))
-    assert all(moment == moment.replace(hour=0, minute=0, second=0, microsecond=0) for moment in moments)
+    assert all(
+        moment == moment.replace(hour=0, minute=0, second=0, microsecond=0) for moment in moments
+    )
     assert moments[-1] == stream.end
     assert len(lines(tmp_path, READINGS)) == len(lines(tmp_path, LABELS)) == pieces
 
 
 def run_job(*words: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(JOB.parent.parent)}
-    return subprocess.run([sys.executable, JOB, *words], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [sys.executable, JOB, *words], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 @pytest.mark.slow
 def test_the_job_lands_everything_in_the_folder_that_it_is_given(tmp_path: Path) -> None:
-    done = run_job("--landing", str(tmp_path / "new"), "--pieces", "500", "--scenario", "stable", "--seed", "7")
+    done = run_job(
+        "--landing", str(tmp_path / "new"), "--pieces", "500", "--scenario", "stable", "--seed", "7"
+    )
     assert done.returncode == 0, done.stderr
     assert "landed 1000 lines in 2 files" in done.stdout
     expected = [row["pid"] for row in Stream("stable", 7, 500).readings(1, 500).to_pylist()]
@@ -251,7 +273,12 @@ def test_with_an_interval_the_job_lands_a_day_at_a_time_until_the_moment(
     words = ["--landing", str(tmp_path), "--until", "2019-07-04T09:00", "--trigger", "10 seconds"]
     main(words)
     landed_at = sorted({path.stat().st_mtime for path in (tmp_path / READINGS).iterdir()})
-    assert [datetime.fromtimestamp(t, UTC) for t in landed_at] == [day(2), day(3), day(4), day(4, 9)]
+    assert [datetime.fromtimestamp(t, UTC) for t in landed_at] == [
+        day(2),
+        day(3),
+        day(4),
+        day(4, 9),
+    ]
     assert pauses == [10.0, 10.0, 10.0]
     before = snapshot(tmp_path)
     main(words)

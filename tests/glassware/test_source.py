@@ -34,46 +34,66 @@ def expected(kind: str) -> list[dict]:
     """The stream's rows as Spark collects them: moments in UTC, without a zone."""
     rows = getattr(STREAM, kind)(1, STREAM.pieces).to_pandas()
     return as_values(
-        rows.apply(lambda column: column.dt.tz_localize(None) if column.name.endswith("_time") else column)
+        rows.apply(
+            lambda column: column.dt.tz_localize(None) if column.name.endswith("_time") else column
+        )
     )
 
 
 def as_values(frame: pd.DataFrame) -> list[dict]:
     frame = frame.sort_values("pid", kind="stable")
-    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in frame.to_dict("records")]
+    return [
+        {k: None if pd.isna(v) else v for k, v in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["readings", "labels"])
 @pytest.mark.parametrize("rows_per_partition", ["1000", "100000"])
-def test_a_batch_read_gives_the_rows_of_the_stream(glassware: SparkSession, kind: str, rows_per_partition: str) -> None:
-    reader = glassware.read.format("glassware").options(**OPTIONS, kind=kind, rows_per_partition=rows_per_partition)
+def test_a_batch_read_gives_the_rows_of_the_stream(
+    glassware: SparkSession, kind: str, rows_per_partition: str
+) -> None:
+    reader = glassware.read.format("glassware").options(
+        **OPTIONS, kind=kind, rows_per_partition=rows_per_partition
+    )
     frame = reader.load()
     assert frame.rdd.getNumPartitions() == (4 if rows_per_partition == "1000" else 1)
     assert as_values(frame.toPandas()) == expected(kind)
 
 
 def run(spark: SparkSession, folder: Path, rows_per_batch: int, pieces: int = 3600) -> list[int]:
-    """Reads all that is available into Parquet; gives the sizes of the micro-batches of this run."""
+    """Reads all that is available into Parquet; gives the sizes of the micro-batches of this
+    run.
+    """
     source = spark.readStream.format("glassware").options(**OPTIONS | {"pieces": str(pieces)})
     frame = source.options(rows_per_batch=rows_per_batch, rows_per_partition=300).load()
-    sink = frame.writeStream.format("parquet").option("checkpointLocation", str(folder / "checkpoint"))
+    sink = frame.writeStream.format("parquet").option(
+        "checkpointLocation", str(folder / "checkpoint")
+    )
     query: StreamingQuery = sink.trigger(availableNow=True).start(str(folder / "rows"))
     assert query.awaitTermination(120)
-    return [progress["numInputRows"] for progress in query.recentProgress if progress["numInputRows"]]
+    return [
+        progress["numInputRows"] for progress in query.recentProgress if progress["numInputRows"]
+    ]
 
 
 def test_a_stream_gives_every_row_once_in_micro_batches_of_the_asked_size(
     glassware: SparkSession, tmp_path: Path
 ) -> None:
     assert run(glassware, tmp_path, rows_per_batch=1000) == [1000, 1000, 1000, 600]
-    assert as_values(glassware.read.parquet(str(tmp_path / "rows")).toPandas()) == expected("readings")
+    assert as_values(glassware.read.parquet(str(tmp_path / "rows")).toPandas()) == expected(
+        "readings"
+    )
 
 
-def test_a_restart_goes_on_exactly_and_finds_nothing_when_all_is_read(glassware: SparkSession, tmp_path: Path) -> None:
+def test_a_restart_goes_on_exactly_and_finds_nothing_when_all_is_read(
+    glassware: SparkSession, tmp_path: Path
+) -> None:
     assert run(glassware, tmp_path, rows_per_batch=900, pieces=1500) == [900, 600]
     assert run(glassware, tmp_path, rows_per_batch=1200) == [1200, 900]
     assert run(glassware, tmp_path, rows_per_batch=1200) == []
-    assert as_values(glassware.read.parquet(str(tmp_path / "rows")).toPandas()) == expected("readings")
+    assert as_values(glassware.read.parquet(str(tmp_path / "rows")).toPandas()) == expected(
+        "readings"
+    )
 
 
 def test_a_micro_batch_that_was_not_committed_is_read_again_with_the_same_rows(
@@ -87,8 +107,14 @@ def test_a_micro_batch_that_was_not_committed_is_read_again_with_the_same_rows(
             raise RuntimeError("killed")
 
     def start(rows_per_batch: int) -> StreamingQuery:
-        frame = glassware.readStream.format("glassware").options(**OPTIONS, rows_per_batch=rows_per_batch).load()
-        sink = frame.writeStream.foreachBatch(dies_in_the_second).option("checkpointLocation", str(tmp_path))
+        frame = (
+            glassware.readStream.format("glassware")
+            .options(**OPTIONS, rows_per_batch=rows_per_batch)
+            .load()
+        )
+        sink = frame.writeStream.foreachBatch(dies_in_the_second).option(
+            "checkpointLocation", str(tmp_path)
+        )
         return sink.trigger(availableNow=True).start()
 
     with pytest.raises(Exception, match="killed"):
@@ -100,7 +126,9 @@ def test_a_micro_batch_that_was_not_committed_is_read_again_with_the_same_rows(
 
 
 def test_an_unknown_option_is_named_in_the_error(glassware: SparkSession) -> None:
-    with pytest.raises(Exception, match="szenario: no such option; the glassware source knows scenario, seed"):
+    with pytest.raises(
+        Exception, match="szenario: no such option; the glassware source knows scenario, seed"
+    ):
         glassware.read.format("glassware").option("szenario", "demo").load()
 
 
@@ -128,7 +156,9 @@ def test_without_options_it_is_the_demonstration() -> None:
 def test_the_read_limit_of_the_engine_wins_over_the_option() -> None:
     reader = GlasswareStreamReader(SourceOptions(Stream(pieces=100), rows_per_batch=30))
     assert reader.getDefaultReadLimit() == ReadMaxRows(30)
-    assert GlasswareStreamReader(SourceOptions(Stream())).getDefaultReadLimit() == ReadAllAvailable()
+    assert (
+        GlasswareStreamReader(SourceOptions(Stream())).getDefaultReadLimit() == ReadAllAvailable()
+    )
     assert reader.latestOffset({"last_id": 0}, ReadAllAvailable()) == {"last_id": 100}
     assert reader.latestOffset({"last_id": 50}, ReadMaxRows(7)) == {"last_id": 57}
     assert reader.latestOffset({"last_id": 90}, ReadMaxRows(30)) == {"last_id": 100}
@@ -137,7 +167,10 @@ def test_the_read_limit_of_the_engine_wins_over_the_option() -> None:
 
 
 def test_a_large_partition_comes_in_arrow_batches_of_bounded_size() -> None:
-    sizes = [batch.num_rows for batch in record_batches(SourceOptions(Stream(pieces=120_000)), IdRange(1, 120_000))]
+    sizes = [
+        batch.num_rows
+        for batch in record_batches(SourceOptions(Stream(pieces=120_000)), IdRange(1, 120_000))
+    ]
     assert sizes == [50_000, 50_000, 20_000]
 
 

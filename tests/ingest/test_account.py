@@ -18,14 +18,18 @@ LINE = "source_file string, line bigint, landed_file_id bigint"
 
 
 def lines(spark: SparkSession, *numbers: int, file: str = "a") -> DataFrame:
-    return spark.createDataFrame([(file, number, None) for number in numbers], LINE)  # by a release without ids
+    return spark.createDataFrame(
+        [(file, number, None) for number in numbers], LINE
+    )  # by a release without ids
 
 
 def test_a_line_is_found_wherever_it_is(spark: SparkSession) -> None:
     bronze = lines(spark, 0, 1, 2, 3, 4, 5, 5)  # line 5 was read twice, from a new checkpoint
     silver = lines(spark, 0, 1, 4).union(lines(spark, 3, file="b"))  # line 3 of another file
     quarantined = lines(spark, 2, 4, 5, 5)
-    found = whereabouts(bronze, [("silver", silver), ("quarantined", quarantined), ("duplicate", lines(spark, 99))])
+    found = whereabouts(
+        bronze, [("silver", silver), ("quarantined", quarantined), ("duplicate", lines(spark, 99))]
+    )
     expected = spark.createDataFrame(
         [
             (["silver"], 2),  # 0, 1
@@ -41,12 +45,19 @@ def test_a_line_is_found_wherever_it_is(spark: SparkSession) -> None:
 @pytest.mark.parametrize(
     ("unaccounted", "in_two_places", "says"),
     [
-        (0, 0, "things: 6 lines = 3 silver + 2 quarantined + 1 duplicate (silver: 1 scored, 2 waiting)"),
+        (
+            0,
+            0,
+            "things: 6 lines = 3 silver + 2 quarantined + 1 duplicate (silver: 1 scored, 2 "
+            "waiting)",
+        ),
         (1, 0, "(silver: 1 scored, 2 waiting); 1 unaccounted for, 0 in two places"),
         (0, 2, "(silver: 1 scored, 2 waiting); 0 unaccounted for, 2 in two places"),
     ],
 )
-def test_an_account_says_whether_it_balances(unaccounted: int, in_two_places: int, says: str) -> None:
+def test_an_account_says_whether_it_balances(
+    unaccounted: int, in_two_places: int, says: str
+) -> None:
     places = {"silver": 3, "quarantined": 2, "duplicate": 1}
     found = Account("things", 6, places, unaccounted, in_two_places, {"scored": 1, "waiting": 2})
     assert str(found).endswith(says)
@@ -55,9 +66,13 @@ def test_an_account_says_whether_it_balances(unaccounted: int, in_two_places: in
 
 @pytest.fixture
 def lakehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
-    """Six readings and three labels, each in its place; three readings in silver, of which two are scored."""
+    """Six readings and three labels, each in its place; three readings in silver, of which two are
+    scored.
+    """
     root = str(tmp_path_factory.mktemp("account"))
-    lakehouse = open_lakehouse(spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=root))
+    lakehouse = open_lakehouse(
+        spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=root)
+    )
     catalog, append = lakehouse.catalog, lakehouse.store.append_rows
 
     def line(number: int, **values: Any) -> dict[str, Any]:
@@ -78,7 +93,11 @@ def test_a_lost_line_and_one_in_two_places_are_noticed(lakehouse: Lakehouse) -> 
     silver = DeltaTable(lakehouse.store.path(lakehouse.catalog.readings))
     silver.alter.set_table_properties({"delta.appendOnly": "false"})
     silver.delete("line = 2")  # a reading is lost
-    again = {"source": "quality_check", "source_file": "f", "line": 0}  # a label is in silver and a duplicate
+    again = {
+        "source": "quality_check",
+        "source_file": "f",
+        "line": 0,
+    }  # a label is in silver and a duplicate
     lakehouse.store.append_rows([again], lakehouse.catalog.duplicate)
     readings, labels = account(lakehouse)
     assert readings == Account(

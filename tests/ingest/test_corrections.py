@@ -1,4 +1,6 @@
-"""Labels that are told again with another value: rejected, or taken, with the metrics of the right labels."""
+"""Labels that are told again with another value: rejected, or taken, with the metrics of the right
+labels.
+"""
 
 import datetime as dt
 from pathlib import Path
@@ -46,9 +48,12 @@ def wrong(number: int) -> str:
 
 
 def metrics(lakehouse: Lakehouse, table: Table) -> list[dict[str, Any]]:
-    """The rows of a metric table but for what names the Delta versions that they were computed from."""
+    """The rows of a metric table but for what names the Delta versions that they were computed
+    from.
+    """
     rows = [
-        {name: value for name, value in row.items() if name not in COMPUTED_FROM} for row in lakehouse.store.rows(table)
+        {name: value for name, value in row.items() if name not in COMPUTED_FROM}
+        for row in lakehouse.store.rows(table)
     ]
     return sorted(rows, key=lambda row: repr([row.get(key) for key in table.keys]))
 
@@ -59,7 +64,9 @@ def in_force(lakehouse: Lakehouse) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def corrected(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
-    """Wrong labels for a quarter of the rows, then one correction; for a few two, the second one back to the first."""
+    """Wrong labels for a quarter of the rows, then one correction; for a few two, the second one
+    back to the first.
+    """
     lakehouse = small_lakehouse(spark, tmp_path_factory.mktemp("corrected") / "lake", take)
     land_days(lakehouse, "0", FIRST)
     run_pipeline(lakehouse)
@@ -94,18 +101,26 @@ def test_metrics_after_corrections_are_those_of_a_lakehouse_that_only_saw_the_ri
     assert labelled_readings(corrected) == labelled_readings(right) == len(FIRST) + len(LATER)
 
 
-def test_every_label_that_was_told_stays_on_record_and_a_repetition_is_a_duplicate(corrected: Lakehouse) -> None:
+def test_every_label_that_was_told_stays_on_record_and_a_repetition_is_a_duplicate(
+    corrected: Lakehouse,
+) -> None:
     rows = corrected.store.rows(corrected.catalog.labels, columns=["id", "y", "is_correction"])
     assert sum(row["is_correction"] == 1 for row in rows) == 30 + 5 + 5
     assert sum(row["is_correction"] is None for row in rows) == len(FIRST) + len(LATER)
     twice = [row["y"] for row in rows if row["id"] == 145]
     assert sorted(twice) == sorted([is_ok(145), wrong(145), is_ok(145)])
     [labels] = [each for each in account(corrected) if each.source == "truth"]
-    assert labels.places == {"silver": len(FIRST) + len(LATER) + 40, "duplicate": 30, "quarantined": 0}
+    assert labels.places == {
+        "silver": len(FIRST) + len(LATER) + 40,
+        "duplicate": 30,
+        "quarantined": 0,
+    }
     assert (labels.unaccounted, labels.in_two_places) == (0, 0)
 
 
-def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake")
     land_days(lakehouse, "0", FIRST)
     ingest(lakehouse, AVAILABLE_NOW)
@@ -118,23 +133,31 @@ def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(spark: Spa
     assert reasons == 10 * [[f"id: {CONFLICT}"]]
 
 
-def test_the_label_told_last_counts_whichever_landed_first(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_label_told_last_counts_whichever_landed_first(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake", take)
     land_lines(lakehouse, "0", readings(range(3)), truths(range(3), wrong, LATE))
     ingest(lakehouse, AVAILABLE_NOW)
     land_lines(lakehouse, "1", [], truths(range(3), is_ok, SOON))
     ingest(lakehouse, AVAILABLE_NOW)
     assert in_force(lakehouse) == {number: wrong(number) for number in range(3)}
-    land_lines(lakehouse, "2", [], truths(range(1), is_ok, LATE))  # told at the same moment: what landed last
+    land_lines(
+        lakehouse, "2", [], truths(range(1), is_ok, LATE)
+    )  # told at the same moment: what landed last
     ingest(lakehouse, AVAILABLE_NOW)
     assert in_force(lakehouse)[0] == is_ok(0)
 
 
-TOLD = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=12)
+TOLD = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=12
+)
 
 
 @given(told=TOLD, cut=st.integers(0, 12))
-def test_what_counts_does_not_depend_on_where_the_batches_are_cut(told: list[tuple[int, int, str]], cut: int) -> None:
+def test_what_counts_does_not_depend_on_where_the_batches_are_cut(
+    told: list[tuple[int, int, str]], cut: int
+) -> None:
     """Every line is accepted, a correction, or says what an earlier line of its key said."""
     rows = pa.table(
         {

@@ -1,4 +1,6 @@
-"""Ingest: one lakehouse lives through a dirty night, a late file, a crash, a replay and a lost checkpoint."""
+"""Ingest: one lakehouse lives through a dirty night, a late file, a crash, a replay and a lost
+checkpoint.
+"""
 
 import datetime as dt
 import json
@@ -31,16 +33,26 @@ CONFLICT = ["pid: differs from the value that silver holds for this key"]
 READING_FIELDS = ("pid", "process_time", "temp", "pressure", "duration")
 BOM = b"\xef\xbb\xbf"
 
-Line = tuple[bytes, str | list[str]]  # what landed, and where it belongs: silver, duplicate, or the reasons against it
+Line = tuple[
+    bytes, str | list[str]
+]  # what landed, and where it belongs: silver, duplicate, or the reasons against it
 
 
 def reading(pid: Any, **changes: Any) -> bytes:
-    line = {"pid": pid, "process_time": "2019-07-01T10:00:00Z", "temp": 355.0, "pressure": 12.5, "duration": 28.0}
+    line = {
+        "pid": pid,
+        "process_time": "2019-07-01T10:00:00Z",
+        "temp": 355.0,
+        "pressure": 12.5,
+        "duration": 28.0,
+    }
     return json.dumps(line | changes).encode()
 
 
 def label(pid: int, quality: Any) -> bytes:
-    return json.dumps({"pid": pid, "qualitycheck_time": "2019-07-03T00:00:00Z", "quality": quality}).encode()
+    return json.dumps(
+        {"pid": pid, "qualitycheck_time": "2019-07-03T00:00:00Z", "quality": quality}
+    ).encode()
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class File:
         path = Path(lakehouse.landing) / self.source / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting = path.with_name(f".{self.name}")
-        waiting.write_bytes(b"\n".join(line for line, _ in self.lines) + (self.end if self.lines else b""))
+        waiting.write_bytes(
+            b"\n".join(line for line, _ in self.lines) + (self.end if self.lines else b"")
+        )
         os.utime(waiting, (self.landed_at.timestamp(), self.landed_at.timestamp()))
         waiting.rename(path)
 
@@ -91,13 +105,22 @@ FIRST = [
             ),
             (reading(3)[:-1] + b', "pid": 3}', ["pid: field given twice"]),
             (reading(3)[:-1] + rb', "\ud800": 3, "\ud800": 3}', [r"\ud800: field given twice"]),
-            (reading(3, temp=1000.5, pressure=True), ["temp: out of range", "pressure: wrong type, double expected"]),
+            (
+                reading(3, temp=1000.5, pressure=True),
+                ["temp: out of range", "pressure: wrong type, double expected"],
+            ),
             # "now" is when the file landed, and clocks may differ by five minutes
             (reading(3, process_time="2019-07-10T12:05:00.001Z"), ["process_time: in the future"]),
             (reading(4, process_time="2019-07-10T12:05:00Z"), SILVER),
-            (reading(3, process_time="2019-06-30T23:59:59Z"), ["process_time: before the stream began"]),
+            (
+                reading(3, process_time="2019-06-30T23:59:59Z"),
+                ["process_time: before the stream began"],
+            ),
             # a second line of a key: the same values, however they are written, or others
-            (b'{"temp":355,"pid":1,"process_time":"2019-07-01T12:00+02:00","duration":28,"pressure":12.5}', DUPLICATE),
+            (
+                b'{"temp":355,"pid":1,"process_time":"2019-07-01T12:00+02:00","duration":28,"pressure":12.5}',
+                DUPLICATE,
+            ),
             (reading(1, temp=355.1), CONFLICT),
             (reading(1), DUPLICATE),
             # a line that breaks a rule does not take the key from a later one that breaks none
@@ -107,7 +130,12 @@ FIRST = [
         end=b"",
     ),
     # the first name, but the last to land: the second value loses
-    File("sensor_reading", "a.jsonl", LANDED + dt.timedelta(minutes=1), [(reading(4), CONFLICT), (reading(6), SILVER)]),
+    File(
+        "sensor_reading",
+        "a.jsonl",
+        LANDED + dt.timedelta(minutes=1),
+        [(reading(4), CONFLICT), (reading(6), SILVER)],
+    ),
     File("sensor_reading", "bom.jsonl", LANDED, [(BOM + reading(7), SILVER), (reading(8), SILVER)]),
     File("sensor_reading", "empty.jsonl", LANDED, []),
     File("sensor_reading", "blank.jsonl", LANDED, [(b"", MALFORMED), (b"", MALFORMED)]),
@@ -137,9 +165,14 @@ LATE = File(
     ],
 )
 CRASHING = File(
-    "sensor_reading", "crashing.jsonl", LANDED, [(reading(20), SILVER), (b"?", MALFORMED), (reading(10), DUPLICATE)]
+    "sensor_reading",
+    "crashing.jsonl",
+    LANDED,
+    [(reading(20), SILVER), (b"?", MALFORMED), (reading(10), DUPLICATE)],
 )
-CLEAN = File("sensor_reading", "clean.jsonl", LANDED, [(reading(pid), SILVER) for pid in range(30, 33)])
+CLEAN = File(
+    "sensor_reading", "clean.jsonl", LANDED, [(reading(pid), SILVER) for pid in range(30, 33)]
+)
 ALL = [*FIRST, LATE, CRASHING, CLEAN]
 
 
@@ -177,9 +210,13 @@ def observed(lakehouse: Lakehouse) -> Moment:
 
 
 def forget_newest_commit(lakehouse: Lakehouse, query: str) -> None:
-    """As if the process had been killed after its writes, before Spark noted that the batch was done."""
+    """As if the process had been killed after its writes, before Spark noted that the batch was
+    done.
+    """
     commits = Path(lakehouse.store.checkpoint(query)) / "commits"
-    newest = max((path for path in commits.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    newest = max(
+        (path for path in commits.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+    )
     newest.unlink()
     (commits / f".{newest.name}.crc").unlink(missing_ok=True)
 
@@ -187,7 +224,9 @@ def forget_newest_commit(lakehouse: Lakehouse, query: str) -> None:
 @pytest.fixture(scope="module")
 def history(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> History:
     root = str(tmp_path_factory.mktemp("ingest"))
-    lakehouse = open_lakehouse(spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=root))
+    lakehouse = open_lakehouse(
+        spark, load_model_settings("conf/glassware.yaml"), EnvironmentSettings(root=root)
+    )
     after: dict[str, Moment] = {}
 
     def run(name: str, *files: File) -> None:
@@ -223,8 +262,16 @@ def places_of(history: History, name: str, source: str) -> dict[tuple[str, int],
     """File and line to each place that it is in: silver, duplicate, or its reasons."""
     found: dict[tuple[str, int], list[Any]] = {}
     places = [(SILVER, row) for row in history.rows(name, f"silver.{source}")]
-    places += [(DUPLICATE, row) for row in history.rows(name, "silver.duplicate") if row["source"] == source]
-    places += [(row["reasons"], row) for row in history.rows(name, "silver.quarantine") if row["source"] == source]
+    places += [
+        (DUPLICATE, row)
+        for row in history.rows(name, "silver.duplicate")
+        if row["source"] == source
+    ]
+    places += [
+        (row["reasons"], row)
+        for row in history.rows(name, "silver.quarantine")
+        if row["source"] == source
+    ]
     for place, row in places:
         found.setdefault((Path(row["source_file"]).name, row["line"]), []).append(place)
     return found
@@ -267,12 +314,21 @@ def test_bronze_knows_where_and_when_each_line_came_from(history: History) -> No
         **{"a.jsonl": 0, "b.jsonl": 0, "bom.jsonl": 0, "blank.jsonl": 0},
         **{"late.jsonl": 1, "crashing.jsonl": 2, "clean.jsonl": 3},
     }
-    assert all(dt.timedelta() < dt.datetime.now(dt.UTC) - row["ingested_at"] < dt.timedelta(hours=1) for row in rows)
+    assert all(
+        dt.timedelta() < dt.datetime.now(dt.UTC) - row["ingested_at"] < dt.timedelta(hours=1)
+        for row in rows
+    )
 
 
 @pytest.mark.parametrize("source", ["sensor_reading", "quality_check"])
 @pytest.mark.parametrize(
-    ("name", "files"), [("first", FIRST), ("late", [*FIRST, LATE]), ("retry", [*FIRST, LATE, CRASHING]), ("clean", ALL)]
+    ("name", "files"),
+    [
+        ("first", FIRST),
+        ("late", [*FIRST, LATE]),
+        ("retry", [*FIRST, LATE, CRASHING]),
+        ("clean", ALL),
+    ],
 )
 def test_each_line_is_in_exactly_one_place_with_every_reason(
     source: str, name: str, files: list[File], history: History
@@ -306,7 +362,9 @@ def test_what_is_set_aside_can_be_read_again_as_it_came(history: History) -> Non
     lineage = ("landed_at", "ingest_batch")
     for row in history.rows("clean", "silver.quarantine"):
         line = bronze[row["source_file"], row["line"]]
-        assert {name: row[name] for name in ("raw", *lineage)} == {name: line[name] for name in ("raw", *lineage)}
+        assert {name: row[name] for name in ("raw", *lineage)} == {
+            name: line[name] for name in ("raw", *lineage)
+        }
     for row in history.rows("clean", "silver.duplicate"):
         assert row["ingest_batch"] == bronze[row["source_file"], row["line"]]["ingest_batch"]
         assert json.loads(bronze[row["source_file"], row["line"]]["raw"])["pid"] == int(row["key"])
@@ -359,9 +417,12 @@ def test_the_account_of_all_this_balances(history: History) -> None:
     readings, labels = history.accounts
     for source, found in (("sensor_reading", readings), ("quality_check", labels)):
         expected = Counter(
-            place[0] if isinstance(place[0], str) else "quarantined" for place in expected_places(ALL, source).values()
+            place[0] if isinstance(place[0], str) else "quarantined"
+            for place in expected_places(ALL, source).values()
         )
         assert found.balances
-        assert found.places == {name: expected[name] for name in ("silver", "quarantined", "duplicate")}
+        assert found.places == {
+            name: expected[name] for name in ("silver", "quarantined", "duplicate")
+        }
         assert found.lines == expected.total()
     assert readings.followed == {"scored": 0, "waiting for a model": readings.places["silver"]}

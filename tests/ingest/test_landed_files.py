@@ -1,4 +1,6 @@
-"""What becomes of landed files: each is read once, or on record with the reason, and none stops another."""
+"""What becomes of landed files: each is read once, or on record with the reason, and none stops
+another.
+"""
 
 import datetime as dt
 import gzip
@@ -27,7 +29,14 @@ from tests.support.small_model import model_of, readings, small_lakehouse
 
 LANDED = moment("2024-03-05T00:00:00")
 ODD_NAMES = [
-    *["2024-03-01T10:00:00.jsonl", "a[1].jsonl", "what?.jsonl", "a{b,c}*.jsonl", "a%20b c#d.jsonl", "é日本.jsonl"],
+    *[
+        "2024-03-01T10:00:00.jsonl",
+        "a[1].jsonl",
+        "what?.jsonl",
+        "a{b,c}*.jsonl",
+        "a%20b c#d.jsonl",
+        "é日本.jsonl",
+    ],
     *["day=2024-03-01/a.jsonl", "x/y/a.jsonl", "a.json", "a.NDJSON", "b.JSONL.GZ"],
 ]
 
@@ -45,7 +54,9 @@ def put(lakehouse: Lakehouse, name: str, data: bytes, landed_at: dt.datetime = L
 
 
 def ids(lakehouse: Lakehouse) -> list[int]:
-    return sorted(row["id"] for row in lakehouse.store.rows(lakehouse.catalog.readings, columns=["id"]))
+    return sorted(
+        row["id"] for row in lakehouse.store.rows(lakehouse.catalog.readings, columns=["id"])
+    )
 
 
 def file_account(lakehouse: Lakehouse) -> FileAccount:
@@ -79,7 +90,9 @@ def test_every_name_and_every_sub_folder_is_read(lakehouse: Lakehouse) -> None:
     assert account(lakehouse)[0].lines == len(ODD_NAMES)
 
 
-def test_unreadable_files_stop_no_other_and_are_read_once_they_are_mended(lakehouse: Lakehouse) -> None:
+def test_unreadable_files_stop_no_other_and_are_read_once_they_are_mended(
+    lakehouse: Lakehouse,
+) -> None:
     whole = content(*range(3))
     put(lakehouse, "a.jsonl.gz", whole).write_bytes(gzip.compress(whole)[:-9])
     put(lakehouse, "empty.jsonl", b"")
@@ -114,14 +127,20 @@ def test_unreadable_files_stop_no_other_and_are_read_once_they_are_mended(lakeho
     assert file_account(lakehouse).unreadable == {}
 
 
-def test_a_name_that_is_used_again_is_read_again_and_its_lines_lead_to_their_own_coming(lakehouse: Lakehouse) -> None:
+def test_a_name_that_is_used_again_is_read_again_and_its_lines_lead_to_their_own_coming(
+    lakehouse: Lakehouse,
+) -> None:
     put(lakehouse, "latest.jsonl", content(0, 1))
     ingest(lakehouse, AVAILABLE_NOW)
     put(lakehouse, "latest.jsonl", content(1, 2), LANDED + dt.timedelta(minutes=1))
     ingest(lakehouse, AVAILABLE_NOW)
-    put(lakehouse, "latest.jsonl", content(3, 4), LANDED + dt.timedelta(minutes=1))  # the time and size of before
+    put(
+        lakehouse, "latest.jsonl", content(3, 4), LANDED + dt.timedelta(minutes=1)
+    )  # the time and size of before
     ingest(lakehouse, AVAILABLE_NOW)
-    rows = lakehouse.store.rows(lakehouse.catalog.readings, columns=["id", "source_file", "line", "landed_file_id"])
+    rows = lakehouse.store.rows(
+        lakehouse.catalog.readings, columns=["id", "source_file", "line", "landed_file_id"]
+    )
     assert {(row["id"], row["line"], row["landed_file_id"]) for row in rows} == {
         *[(0, 0, 1), (1, 1, 1)],
         (2, 1, 2),  # its line 0 says again what the first coming said
@@ -144,7 +163,8 @@ def test_a_file_that_was_touched_is_not_read_again(lakehouse: Lakehouse) -> None
 
 
 @pytest.mark.parametrize(
-    "modified_at", [dt.datetime(1970, 1, 1, tzinfo=dt.UTC), moment("1980-01-01"), moment("2150-01-01")]
+    "modified_at",
+    [dt.datetime(1970, 1, 1, tzinfo=dt.UTC), moment("1980-01-01"), moment("2150-01-01")],
 )
 def test_a_modification_time_that_cannot_be_costs_no_line_and_is_named(
     lakehouse: Lakehouse, modified_at: dt.datetime
@@ -153,7 +173,9 @@ def test_a_modification_time_that_cannot_be_costs_no_line_and_is_named(
     ingest(lakehouse, AVAILABLE_NOW)
     assert ids(lakehouse) == [0, 1]
     [reason] = file_account(lakehouse).odd.values()
-    assert f"its modification time cannot be ({modified_at:%Y-%m-%d})" in reason.replace(" 00:00", "")
+    assert f"its modification time cannot be ({modified_at:%Y-%m-%d})" in reason.replace(
+        " 00:00", ""
+    )
 
 
 def test_files_that_are_lost_before_they_are_read_are_left_out_and_on_record(
@@ -193,10 +215,14 @@ class Places:
 
     def open(self, spark: SparkSession) -> Lakehouse:
         landing = None if self.landing is None else str(self.landing)
-        return open_lakehouse(spark, model_of(), EnvironmentSettings(root=str(self.root), landing=landing))
+        return open_lakehouse(
+            spark, model_of(), EnvironmentSettings(root=str(self.root), landing=landing)
+        )
 
 
-@pytest.mark.parametrize(("how", "landing_moves_too"), [("moved", True), ("moved", False), ("copied", True)])
+@pytest.mark.parametrize(
+    ("how", "landing_moves_too"), [("moved", True), ("moved", False), ("copied", True)]
+)
 def test_a_moved_lakehouse_reads_no_line_twice_and_goes_on(
     spark: SparkSession, tmp_path: Path, how: str, landing_moves_too: bool
 ) -> None:
@@ -213,7 +239,10 @@ def test_a_moved_lakehouse_reads_no_line_twice_and_goes_on(
     lakehouse = new.open(spark)
     before = lakehouse.store.versions(lakehouse.catalog.bronze_readings, lakehouse.catalog.readings)
     ingest(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.store.versions(lakehouse.catalog.bronze_readings, lakehouse.catalog.readings) == before
+    assert (
+        lakehouse.store.versions(lakehouse.catalog.bronze_readings, lakehouse.catalog.readings)
+        == before
+    )
     put(lakehouse, "c.jsonl", content(2))
     ingest(lakehouse, AVAILABLE_NOW)
     assert ids(lakehouse) == [0, 1, 2]
@@ -221,7 +250,9 @@ def test_a_moved_lakehouse_reads_no_line_twice_and_goes_on(
     assert list(file_account(lakehouse).unreadable) == ["reading/broken.jsonl.gz"]
 
 
-def test_a_file_of_many_parts_is_read_as_one_of_one_part(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_many_parts_is_read_as_one_of_one_part(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lakehouse.ingest.landing import inspection
     from lakehouse.ingest.landing import runs as files
 
@@ -229,7 +260,8 @@ def test_a_file_of_many_parts_is_read_as_one_of_one_part(lakehouse: Lakehouse, m
     put(lakehouse, "a.jsonl", content(*numbers))
     inspect = inspection.inspect
     monkeypatch.setattr(
-        "lakehouse.ingest.landing.landed_files.inspect", lambda folder, name: inspect(folder, name, 1_000)
+        "lakehouse.ingest.landing.landed_files.inspect",
+        lambda folder, name: inspect(folder, name, 1_000),
     )
     monkeypatch.setattr(files.in_runs, "__defaults__", (5_000,))
     monkeypatch.setattr(station, "_TASK_BYTES", 2_000)  # several tasks on the workers for a run
@@ -239,14 +271,18 @@ def test_a_file_of_many_parts_is_read_as_one_of_one_part(lakehouse: Lakehouse, m
         210 + number: 200 + number for number in range(10)
     }
     raw = lakehouse.store.rows(lakehouse.catalog.bronze_readings, columns=["line", "raw"])
-    assert [json.loads(row["raw"])["id"] for row in sorted(raw, key=lambda row: row["line"])] == numbers
+    assert [
+        json.loads(row["raw"])["id"] for row in sorted(raw, key=lambda row: row["line"])
+    ] == numbers
     [found, _] = account(lakehouse)
     assert found.balances
     assert found.places == {"silver": 210, "quarantined": 0, "duplicate": 11}
 
 
 @pytest.fixture
-def many_small_commits(lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lakehouse]:
+def many_small_commits(
+    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Lakehouse]:
     """Ten batches, with a compaction of bronze and silver after each third."""
     monkeypatch.setattr("lakehouse.storage.store._MOST_SMALL_FILES", 3)
     for number in range(10):
@@ -260,13 +296,18 @@ def test_small_files_of_tables_are_made_one_and_who_reads_the_stream_sees_each_r
 ) -> None:
     lakehouse = many_small_commits
     table = lakehouse.catalog.readings
-    assert len(lakehouse.spark.read.format("delta").load(lakehouse.store.path(table)).inputFiles()) < 10
+    assert (
+        len(lakehouse.spark.read.format("delta").load(lakehouse.store.path(table)).inputFiles())
+        < 10
+    )
     seen: list[int] = []
 
     def note(rows: Any, _: int) -> None:
         seen.extend(row["id"] for row in rows.select("id").collect())
 
-    stream = lakehouse.store.read_stream(table).writeStream.foreachBatch(note).trigger(availableNow=True)
+    stream = (
+        lakehouse.store.read_stream(table).writeStream.foreachBatch(note).trigger(availableNow=True)
+    )
     stream.option("checkpointLocation", f"{lakehouse.store.root}/check").start().awaitTermination()
     put(lakehouse, "more.jsonl", content(50))
     ingest(lakehouse, AVAILABLE_NOW)

@@ -1,4 +1,6 @@
-"""Landed files: every name is a name, every damage has its words, and every cut gives the same lines."""
+"""Landed files: every name is a name, every damage has its words, and every cut gives the same
+lines.
+"""
 
 import gzip
 import os
@@ -54,7 +56,9 @@ def folder(tmp_path: Path) -> Folder:
         ("a.jsonl.gz", gzip.compress(b"") + PACKED, 3),
     ],
 )
-def test_a_file_has_its_lines(folder: Folder, tmp_path: Path, name: str, content: bytes, lines: int) -> None:
+def test_a_file_has_its_lines(
+    folder: Folder, tmp_path: Path, name: str, content: bytes, lines: int
+) -> None:
     (tmp_path / name).write_bytes(content)
     if not lines:
         with pytest.raises(UnreadableError, match="holds no line"):
@@ -74,20 +78,28 @@ def test_a_file_has_its_lines(folder: Folder, tmp_path: Path, name: str, content
         ("a.jsonl.gz", PACKED[:3], "ends before its end"),
         ("a.jsonl.gz", PACKED + PACKED[:-1], "ends before its end"),  # the second member
         ("a.jsonl.gz", PACKED + b"garbage", "damaged"),
-        ("a.jsonl.gz", PACKED[:12] + bytes([PACKED[12] ^ 0xFF]) + PACKED[13:], "damaged"),  # a byte of the data
+        (
+            "a.jsonl.gz",
+            PACKED[:12] + bytes([PACKED[12] ^ 0xFF]) + PACKED[13:],
+            "damaged",
+        ),  # a byte of the data
         ("a.jsonl.gz", PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], "damaged"),  # the checksum
         ("a.jsonl.gz", LINE, "not gzip, though its name says so"),
         ("a.jsonl.gz", b"\x1f", "not gzip, though its name says so"),
         ("a.jsonl", PACKED, "gzip, though its name does not say so"),
     ],
 )
-def test_a_damaged_file_has_a_reason(folder: Folder, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_a_damaged_file_has_a_reason(
+    folder: Folder, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableError, match=words):
         inspect(folder, name)
 
 
-def test_zeros_behind_a_compressed_file_are_padding_and_a_remark(folder: Folder, tmp_path: Path) -> None:
+def test_zeros_behind_a_compressed_file_are_padding_and_a_remark(
+    folder: Folder, tmp_path: Path
+) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(PACKED + bytes(512))
     assert len(lines_of(folder, "a.jsonl.gz")) == 3
     assert inspect(folder, "a.jsonl.gz").remark == "gzip: zeros behind its end were left out"
@@ -95,7 +107,8 @@ def test_zeros_behind_a_compressed_file_are_padding_and_a_remark(folder: Folder,
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.sampled_from([b"\n", b"\n\n", b"x", b"ab", b"\r", b"\xff" * 3, LINE]), max_size=40), st.integers(1, 30)
+    st.lists(st.sampled_from([b"\n", b"\n\n", b"x", b"ab", b"\r", b"\xff" * 3, LINE]), max_size=40),
+    st.integers(1, 30),
 )
 def test_however_a_file_is_cut_its_lines_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], part_bytes: int
@@ -111,7 +124,9 @@ def test_however_a_file_is_cut_its_lines_are_the_same(
     assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
 
 
-def test_a_line_beyond_all_bounds_is_cut_and_the_ones_around_it_are_not(folder: Folder, tmp_path: Path) -> None:
+def test_a_line_beyond_all_bounds_is_cut_and_the_ones_around_it_are_not(
+    folder: Folder, tmp_path: Path
+) -> None:
     long = b"x" * (LONGEST_LINE * 2)
     (tmp_path / "a.jsonl").write_bytes(b"a\n" + long + b"\nb\n" + long)
     found = lines_of(folder, "a.jsonl")
@@ -133,20 +148,46 @@ def test_a_file_that_changed_since_it_was_inspected_is_not_taken_for_what_it_was
 
 
 NAMES = [
-    *["a[1].jsonl", "a{b,c}.jsonl", "what?.jsonl", "star*.jsonl", "2024-03-01T10:00:00.jsonl", "a b.jsonl"],
-    *["a%20b.jsonl", "a#b.jsonl", "é.jsonl", "日本.jsonl", "a\\b.jsonl", "a'b\".jsonl", "$(x).jsonl"],
+    *[
+        "a[1].jsonl",
+        "a{b,c}.jsonl",
+        "what?.jsonl",
+        "star*.jsonl",
+        "2024-03-01T10:00:00.jsonl",
+        "a b.jsonl",
+    ],
+    *[
+        "a%20b.jsonl",
+        "a#b.jsonl",
+        "é.jsonl",
+        "日本.jsonl",
+        "a\\b.jsonl",
+        "a'b\".jsonl",
+        "$(x).jsonl",
+    ],
     *["a\nb.jsonl", "-a.jsonl", "~.jsonl", "a.json", "a.ndjson", "b.JSONL", "c.Json", "a.jsonl.gz"],
     *["a.ndjson.GZ", "day=2024-03-01/a.jsonl", "x/y/z/a.jsonl", "a.jsonl/b.jsonl", "x,y;z.jsonl"],
     *["\x7f.jsonl", "a" * 240 + ".jsonl"],
 ]
 LEFT_ALONE = [
-    *["a.csv", "a.jsonl.tmp", "a.jsonl.bz2", ".a.jsonl", "_a.jsonl", ".x/a.jsonl", "_tmp/a.jsonl", ".jsonl"],
+    *[
+        "a.csv",
+        "a.jsonl.tmp",
+        "a.jsonl.bz2",
+        ".a.jsonl",
+        "_a.jsonl",
+        ".x/a.jsonl",
+        "_tmp/a.jsonl",
+        ".jsonl",
+    ],
     *["jsonl"],
 ]
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(tmp_path: Path, scheme: str) -> None:
+def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(
+    tmp_path: Path, scheme: str
+) -> None:
     """By the operating system, and by pyarrow's file systems, which reach object stores."""
     for name in {*NAMES, *LEFT_ALONE}:
         path = tmp_path / name
@@ -164,7 +205,11 @@ def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(tmp_path: Path, 
 
 
 @settings(max_examples=200)
-@given(st.binary(min_size=1, max_size=40).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b"..")))
+@given(
+    st.binary(min_size=1, max_size=40).filter(
+        lambda name: not {0, 47} & set(name) and name not in (b".", b"..")
+    )
+)
 def test_any_name_of_the_operating_system_is_read_or_told_of(
     tmp_path_factory: pytest.TempPathFactory, name: bytes
 ) -> None:

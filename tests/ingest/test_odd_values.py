@@ -1,4 +1,6 @@
-"""Values that a model cannot take, or has never seen: they cost their own row at most, in each job."""
+"""Values that a model cannot take, or has never seen: they cost their own row at most, in
+each job.
+"""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +18,14 @@ from lakehouse.scoring.scorer import score
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.small_model import Settings, land_lines, measured, readings, small_lakehouse, truths
+from tests.support.small_model import (
+    Settings,
+    land_lines,
+    measured,
+    readings,
+    small_lakehouse,
+    truths,
+)
 
 MANY = [f"w{place:02}" for place in range(36)]
 LONG_TEXT = 10_000 * "ü"
@@ -27,7 +36,10 @@ GREATEST_FLOAT32 = 3.4028234e38
 def of_all_kinds(settings: Settings) -> None:
     """Forty features, of every type; the key is text, and stands behind them in the tables."""
     columns: Settings = {name: {"type": "double", "nullable": True} for name in MANY}
-    columns |= {"flag": {"type": "boolean", "nullable": True}, "kind": {"type": "string", "nullable": True}}
+    columns |= {
+        "flag": {"type": "boolean", "nullable": True},
+        "kind": {"type": "string", "nullable": True},
+    }
     columns |= {"count": {"type": "long", "nullable": True}}
     own = settings["readings"]["columns"]
     settings["readings"]["columns"] = columns | own | {"id": {"type": "string"}}
@@ -49,7 +61,9 @@ def with_text_keys(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def lakehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
-    """Its model has seen neither a truth value nor a category nor the most of a column; then come all of them."""
+    """Its model has seen neither a truth value nor a category nor the most of a column; then come
+    all of them.
+    """
     lakehouse = small_lakehouse(spark, tmp_path_factory.mktemp("odd") / "lake", of_all_kinds)
     first = readings(range(130), w00=0.5, count=lambda number: number % 7)
     land_lines(lakehouse, "0", with_text_keys(first), with_text_keys(truths(range(130))))
@@ -94,7 +108,11 @@ def test_whole_numbers_and_text_are_kept_to_the_last_digit_and_letter(lakehouse:
 def test_the_metrics_of_such_a_day_are_there(lakehouse: Lakehouse) -> None:
     rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics)
     newest = max(row["window"]["start"] for row in rows if row["window"])
-    of_day = {row["column_name"]: row for row in rows if row["window"] and row["window"]["start"] == newest}
+    of_day = {
+        row["column_name"]: row
+        for row in rows
+        if row["window"] and row["window"]["start"] == newest
+    }
     assert {"x", "flag", "kind", "count", *MANY} <= set(of_day)
     assert of_day["x"]["max"] == GREATEST_FLOAT32
     assert of_day[":table"]["n_labelled"] == 6
@@ -104,10 +122,14 @@ def test_a_reading_without_a_finite_prediction_is_set_aside_and_the_others_are_s
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake", of_a_number)
-    land_lines(lakehouse, "0", readings(range(130)), truths(range(130), lambda number: measured(number)[0]))
+    land_lines(
+        lakehouse, "0", readings(range(130)), truths(range(130), lambda number: measured(number)[0])
+    )
     run_pipeline(lakehouse)
     model = PromotionLedger(lakehouse).load("1")
-    model[-1].coef_ = np.array([1e300])  # a linear model's sum leaves the doubles where its input is great enough
+    model[-1].coef_ = np.array(
+        [1e300]
+    )  # a linear model's sum leaves the doubles where its input is great enough
     content = dump(model)
     monkeypatch.setattr(PromotionLedger, "model_file", lambda *_: content)
     monkeypatch.setattr(PromotionLedger, "sha256", lambda *_: hashlib.sha256(content).hexdigest())
@@ -118,7 +140,15 @@ def test_a_reading_without_a_finite_prediction_is_set_aside_and_the_others_are_s
     predicted = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id"])
     assert sorted(row["id"] for row in predicted) == [*range(130), 144, 145, 147]
     [row] = lakehouse.store.rows(lakehouse.catalog.unscorable)
-    assert (row["key"], row["source_file"], row["line"], row["model_version"]) == ("146", "reading/1.jsonl", 2, "1")
+    assert (row["key"], row["source_file"], row["line"], row["model_version"]) == (
+        "146",
+        "reading/1.jsonl",
+        2,
+        "1",
+    )
     before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.unscorable)
     score(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.unscorable) == before
+    assert (
+        lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.unscorable)
+        == before
+    )

@@ -49,9 +49,13 @@ def rules(time_zone: str = "UTC") -> LineRules:
 
 
 def assert_same(lines: list[bytes], time_zone: str = "UTC") -> list[list[str]]:
-    """Reads the lines by both ways, asserts that they agree in values, types and reasons, and returns the reasons."""
+    """Reads the lines by both ways, asserts that they agree in values, types and reasons, and
+    returns the reasons.
+    """
     exact = [rules(time_zone).read(line, LANDED) for line in lines]
-    parsed = BlockParser(rules(time_zone)).parse(lines, pa.array([LANDED] * len(lines), pa.timestamp("us", "UTC")))
+    parsed = BlockParser(rules(time_zone)).parse(
+        lines, pa.array([LANDED] * len(lines), pa.timestamp("us", "UTC"))
+    )
     assert parsed.reasons.to_pylist() == [row.reasons for row in exact]
     for name, column in parsed.columns.items():
         expected = [row.values[name] for row in exact]
@@ -68,16 +72,57 @@ def sign(value: Any) -> float:
 
 NUMBERS = [
     *["0", "-0", "1.0", "-0.0", "1e0", "7.000", "1e3", "1E400", "-1e400", "NaN", "Infinity", "1.5"],
-    *["3.4028235e38", "3.4028236e38", "1e39", "1e-400", "4.9e-324", "9007199254740993", "9007199254740993.0"],
-    *["9007199254740992.5", "2147483647", "2147483648", "-2147483648", "-2147483649", "9223372036854775807"],
-    *["9223372036854775808", "-9223372036854775808", "-9223372036854775809", "18446744073709551615"],
-    *["18446744073709551616", "1" + "0" * 400, "9223372036854775807.0", "9223372036854775808.0", "01", "+1"],
-    *["1.", ".5", "0x1", "7.000000000000000000000001", "1e-99999999999999999999", "1_000", "123456789012345678901234"],
+    *[
+        "3.4028235e38",
+        "3.4028236e38",
+        "1e39",
+        "1e-400",
+        "4.9e-324",
+        "9007199254740993",
+        "9007199254740993.0",
+    ],
+    *[
+        "9007199254740992.5",
+        "2147483647",
+        "2147483648",
+        "-2147483648",
+        "-2147483649",
+        "9223372036854775807",
+    ],
+    *[
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551615",
+    ],
+    *[
+        "18446744073709551616",
+        "1" + "0" * 400,
+        "9223372036854775807.0",
+        "9223372036854775808.0",
+        "01",
+        "+1",
+    ],
+    *[
+        "1.",
+        ".5",
+        "0x1",
+        "7.000000000000000000000001",
+        "1e-99999999999999999999",
+        "1_000",
+        "123456789012345678901234",
+    ],
 ]
 TIMES = [
     *["2019-07-10T11:00:00Z", "2019-07-10t11:00:00z", "2019-07-10 11:00:00.123456789+02:00"],
     *["2019-07-10T11:00:00+02", "2019-07-10T11:00", "2019-07-10T11:00:00", "2019-07-10T11:00:00.5"],
-    *["20190710T110000Z", "2019-07-10", "2019-W28-3T11", "2019-02-29T00:00:00Z", "2020-02-29T00:00:00Z"],
+    *[
+        "20190710T110000Z",
+        "2019-07-10",
+        "2019-W28-3T11",
+        "2019-02-29T00:00:00Z",
+        "2020-02-29T00:00:00Z",
+    ],
     *["2019-04-31T00:00:00Z", "2019-07-31T00:00:00Z", "9999-12-31T24:00Z", "2019-06-30T23:59:60Z"],
     *["2019-07-10T23:59:60Z", "2019-07-10T11:00:00-00:00", "2019-07-10T11:00:00+24:00"],
     *["0001-01-01T00:00:00+01:00", "2019-07-10T12:05:00.000001Z", "2019-07-10T12:05:00Z"],
@@ -86,18 +131,44 @@ TIMES = [
     *["2019-07-10T11:00:00 Z", ""],
 ]
 TEXTS = [
-    *["", "a", "é", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\n", '\\"', "\\\\", "\\/", "\x01", "\x7f"],
+    *[
+        "",
+        "a",
+        "é",
+        "\\u00e9",
+        "\\ud83d\\ude00",
+        "\\ud800",
+        "\\n",
+        '\\"',
+        "\\\\",
+        "\\/",
+        "\x01",
+        "\x7f",
+    ],
     *["NaN", " inf "],
 ]
 VALUES = [
-    *["null", "true", "false", "[]", "{}", "[7]", '{"temp": 1}', '{"temp": "x"}', '{"temp": null}', '{"t": 1, "t": 2}'],
+    *[
+        "null",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        "[7]",
+        '{"temp": 1}',
+        '{"temp": "x"}',
+        '{"temp": null}',
+        '{"t": 1, "t": 2}',
+    ],
     *NUMBERS,
     *(f'"{text}"' for text in (*TIMES, *TEXTS)),
 ]
 NAMES = [*GOOD, "extra", "ID", "\\u0069d", "", "sensor.temp", "\\ud800"]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 fields = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES) | json_values.map(json.dumps))
@@ -105,10 +176,16 @@ fields = st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES) | json_values
 
 @st.composite
 def written(draw: st.DrawFn) -> bytes:
-    """A good line with some of its fields written otherwise, others added, left out, repeated or moved."""
+    """A good line with some of its fields written otherwise, others added, left out, repeated or
+    moved.
+    """
     parts = {name: json.dumps(value, ensure_ascii=False) for name, value in GOOD.items()}
     changed = draw(st.lists(fields, max_size=3))
-    pairs = [(name, text) for name, text in parts.items() if name not in dict(changed) or draw(st.booleans())]
+    pairs = [
+        (name, text)
+        for name, text in parts.items()
+        if name not in dict(changed) or draw(st.booleans())
+    ]
     pairs = draw(st.permutations([*pairs, *changed])) if draw(st.booleans()) else [*pairs, *changed]
     pairs = pairs[: draw(st.integers(0, len(pairs)))] if draw(st.booleans()) else pairs
     space = draw(st.sampled_from(["", " ", "\t", "\r"]))
@@ -118,12 +195,25 @@ def written(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """Such a line after an accident to its bytes: cut, doubled, overwritten, or with something put in."""
+    """Such a line after an accident to its bytes: cut, doubled, overwritten, or with something put
+    in.
+    """
     line = draw(written())
     place, end = sorted(draw(st.tuples(st.integers(0, len(line)), st.integers(0, len(line)))))
-    put_in = draw(st.sampled_from([b"", b"\xff", b"\x00", b'"', b"\\", b",", b"}", b"{}", b"1", b"\xed\xa0\x80"]))
+    put_in = draw(
+        st.sampled_from(
+            [b"", b"\xff", b"\x00", b'"', b"\\", b",", b"}", b"{}", b"1", b"\xed\xa0\x80"]
+        )
+    )
     return draw(
-        st.sampled_from([line[:place], line[:end] + line[place:], line[:place] + put_in + line[end:], line + put_in])
+        st.sampled_from(
+            [
+                line[:place],
+                line[:end] + line[place:],
+                line[:place] + put_in + line[end:],
+                line + put_in,
+            ]
+        )
     )
 
 
@@ -140,7 +230,9 @@ def test_each_value_in_each_column_comes_to_what_the_exact_rules_say(time_zone: 
     lines = []
     for name in GOOD:
         for value in VALUES:
-            text = ",".join(f'"{each}":{value if each == name else part}' for each, part in parts.items())
+            text = ",".join(
+                f'"{each}":{value if each == name else part}' for each, part in parts.items()
+            )
             lines += [f"{{{text}}}".encode(), json.dumps(GOOD, ensure_ascii=False).encode()]
     reasons = assert_same(lines, time_zone)
     assert not any(reasons[1::2])  # the good lines

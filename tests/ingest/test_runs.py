@@ -66,7 +66,10 @@ def test_a_file_is_looked_into_when_it_is_new_or_may_have_changed() -> None:
     [read] = stock().records(listing(LISTED), {"a.jsonl": inspected()}, first_id=1)
     known = newest([read])
     assert to_inspect(listing(LISTED), known, "reading") == []
-    for other in (Listed("a.jsonl", 8, LISTED.modified_at, "one"), Listed("a.jsonl", 7, LISTED.modified_at, "two")):
+    for other in (
+        Listed("a.jsonl", 8, LISTED.modified_at, "one"),
+        Listed("a.jsonl", 7, LISTED.modified_at, "two"),
+    ):
         assert to_inspect(listing(other), known, "reading") == [other]
     assert to_inspect(listing(LISTED), known, "truth") == [LISTED]
 
@@ -81,23 +84,37 @@ def test_content_that_is_known_is_not_read_again_and_other_content_is_another_co
 
 def test_a_file_that_could_not_be_read_meanwhile_is_still_known_by_its_content() -> None:
     [read] = stock().records(listing(LISTED), {"a.jsonl": inspected()}, first_id=1)
-    [barred] = stock(read).records(listing(LISTED), {"a.jsonl": Unread("no permission", False)}, first_id=2)
+    [barred] = stock(read).records(
+        listing(LISTED), {"a.jsonl": Unread("no permission", False)}, first_id=2
+    )
     assert (barred.status, barred.signature) == (UNREADABLE, None)  # it is tried each time
     [same] = stock(read, barred).records(listing(LISTED), {"a.jsonl": inspected()}, first_id=2)
     assert same.status == SAME
 
 
 def test_what_was_said_of_a_file_is_not_said_again_and_its_end_is() -> None:
-    [damaged] = stock().records(listing(LISTED), {"a.jsonl": Unread("it is empty", True)}, first_id=1)
-    assert stock(damaged).records(listing(LISTED), {"a.jsonl": Unread("it is empty", True)}, first_id=1) == []
+    [damaged] = stock().records(
+        listing(LISTED), {"a.jsonl": Unread("it is empty", True)}, first_id=1
+    )
+    assert (
+        stock(damaged).records(
+            listing(LISTED), {"a.jsonl": Unread("it is empty", True)}, first_id=1
+        )
+        == []
+    )
     [gone] = stock(damaged).records(listing(), {}, first_id=1)
     assert (gone.status, gone.source_file) == (GONE, "reading/a.jsonl")
     assert stock(damaged, gone).records(listing(), {}, first_id=1) == []
 
 
 def test_files_are_numbered_in_the_order_of_their_landing() -> None:
-    files = [Listed(name, 7, moment(f"2024-03-0{day}T00:00:00"), "one") for name, day in (("a", 3), ("b", 2), ("c", 3))]
-    found = stock().records(listing(*files), {each.name: inspected(each.name) for each in files}, first_id=5)
+    files = [
+        Listed(name, 7, moment(f"2024-03-0{day}T00:00:00"), "one")
+        for name, day in (("a", 3), ("b", 2), ("c", 3))
+    ]
+    found = stock().records(
+        listing(*files), {each.name: inspected(each.name) for each in files}, first_id=5
+    )
     assert [(each.source_file, each.landed_file_id) for each in found] == [
         ("reading/b", 5),
         ("reading/a", 6),
@@ -109,11 +126,16 @@ SIZES = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5), min_size=
 
 
 @given(sizes=SIZES, bound=st.integers(1, 60), tasks=st.integers(1, 4))
-def test_runs_and_tasks_hold_each_part_once_in_order(sizes: list[list[int]], bound: int, tasks: int) -> None:
+def test_runs_and_tasks_hold_each_part_once_in_order(
+    sizes: list[list[int]], bound: int, tasks: int
+) -> None:
     records = []
     for number, own in enumerate(sizes, start=1):
         ends = [sum(own[: place + 1]) for place in range(len(own))]
-        parts = tuple(Part(end - size, end, place, 1) for place, (size, end) in enumerate(zip(own, ends, strict=True)))
+        parts = tuple(
+            Part(end - size, end, place, 1)
+            for place, (size, end) in enumerate(zip(own, ends, strict=True))
+        )
         records.append(FileRecord("reading", f"{number}", LANDED, SEEN, number, parts=parts))
     expected = [(record, part) for record in records for part in record.parts]
     runs = in_runs(records, bound)
@@ -126,7 +148,9 @@ def test_runs_and_tasks_hold_each_part_once_in_order(sizes: list[list[int]], bou
     batches = list(in_batches(records, bound))
     assert [record for batch in batches for record in batch] == records
     for batch in batches:
-        assert len(batch) == 1 or sum(part.size for record in batch for part in record.parts) <= bound
+        assert (
+            len(batch) == 1 or sum(part.size for record in batch for part in record.parts) <= bound
+        )
 
 
 @given(changes=st.lists(st.sampled_from(["read", "touch", "bar", "remove", "nothing"]), max_size=8))
@@ -141,7 +165,9 @@ def test_whatever_happens_to_a_file_each_content_is_read_once(changes: list[str]
             found = Stock("reading", newest(known), STREAM, seen_at).records(listing(), {}, 1)
         else:
             result = Unread("no permission", False) if change == "bar" else inspected(f"{contents}")
-            found = Stock("reading", newest(known), STREAM, seen_at).records(listing(here), {"a.jsonl": result}, 1)
+            found = Stock("reading", newest(known), STREAM, seen_at).records(
+                listing(here), {"a.jsonl": result}, 1
+            )
         reads += sum(record.status == LANDED for record in found)
         known += found
     assert reads == contents

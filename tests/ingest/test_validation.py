@@ -57,8 +57,11 @@ def test_a_good_line_is_typed() -> None:
     row = read(GOOD)
     assert row.reasons == []
     assert row.values == GOOD | {"at": dt.datetime(2019, 7, 10, 11, tzinfo=dt.UTC)}
-    # white space around, a carriage return of CRLF, a field that nobody declared, no nullable field: all as good
-    line = {name: value for name, value in GOOD.items() if name != "note"} | {"extra": [1, {"a": 2}]}
+    # white space around, a carriage return of CRLF, a field that nobody declared, no nullable
+    # field: all as good
+    line = {name: value for name, value in GOOD.items() if name != "note"} | {
+        "extra": [1, {"a": 2}]
+    }
     assert read(f" {json.dumps(line)} \r") == row
     assert read("\ufeff" + json.dumps(line)) == row  # a byte order mark
 
@@ -107,7 +110,11 @@ WRONG_DOUBLE, NOT_FINITE = "size: wrong type, double expected", "size: NaN or in
         ("id", '"7"', WRONG_LONG),  # a number in quotes
         ("id", "true", WRONG_LONG),  # a bool is an int to Python
         ("id", "1.5", WRONG_LONG),
-        ("id", "9007199254740992.5", WRONG_LONG),  # beyond 2^53, where a double would round the half away
+        (
+            "id",
+            "9007199254740992.5",
+            WRONG_LONG,
+        ),  # beyond 2^53, where a double would round the half away
         ("id", "7.000000000000000000000000001", WRONG_LONG),
         ("id", "7e-99999999999999999999999", WRONG_LONG),
         ("id", "9223372036854775808.0", WRONG_LONG),
@@ -145,7 +152,11 @@ WRONG_DOUBLE, NOT_FINITE = "size: wrong type, double expected", "size: NaN or in
         ("at", '"2019-02-30T00:00:00Z"', WRONG_TIME),
         ("at", '"2019-07-10T25:00:00Z"', WRONG_TIME),
         ("at", '"２０１９-07-10T11:00:00Z"', WRONG_TIME),  # digits of another script
-        ("at", '"0001-01-01T00:00:00+14:00"', WRONG_TIME),  # before the first moment that a computer knows
+        (
+            "at",
+            '"0001-01-01T00:00:00+14:00"',
+            WRONG_TIME,
+        ),  # before the first moment that a computer knows
         ("at", '"2019-07-10T11:00:00Z; drop"', WRONG_TIME),
         ("at", '"2019-06-30T23:59:59.999999Z"', "at: before the stream began"),
         ("at", '"2019-07-10T12:05:00.000001Z"', "at: in the future"),
@@ -174,7 +185,9 @@ def test_a_wrong_value_has_its_reason_and_no_other(name: str, text: str, reason:
         ("size", "9007199254740993e-15", 9.007199254740993),
     ],
 )
-def test_a_whole_number_and_a_truth_value_are_taken_however_they_are_written(name: str, text: str, value: Any) -> None:
+def test_a_whole_number_and_a_truth_value_are_taken_however_they_are_written(
+    name: str, text: str, value: Any
+) -> None:
     row = read(with_text(name, text))
     assert (row.values[name], type(row.values[name]), row.reasons) == (value, type(value), [])
 
@@ -184,7 +197,10 @@ def test_a_whole_number_and_a_truth_value_are_taken_however_they_are_written(nam
     [
         ("2019-07-01T00:00:00Z", BEGAN),  # the first moment of the stream
         ("2019-07-10T12:05:00Z", LANDED + dt.timedelta(minutes=5)),  # the last that landing allows
-        ("2019-07-10 11:00:00.5", dt.datetime(2019, 7, 10, 11, 0, 0, 500_000, dt.UTC)),  # no zone: UTC
+        (
+            "2019-07-10 11:00:00.5",
+            dt.datetime(2019, 7, 10, 11, 0, 0, 500_000, dt.UTC),
+        ),  # no zone: UTC
         ("2019-07-10T13:00:00+02:00", dt.datetime(2019, 7, 10, 11, tzinfo=dt.UTC)),
         ("2019-07-10T11:00Z", dt.datetime(2019, 7, 10, 11, tzinfo=dt.UTC)),
         ("2019-07-10T11:00:00.123456789Z", dt.datetime(2019, 7, 10, 11, 0, 0, 123_456, dt.UTC)),
@@ -195,7 +211,9 @@ def test_a_moment_is_read_to_utc(text: str, moment: dt.datetime) -> None:
     assert (row.values["at"], row.reasons) == (moment, [])
 
 
-@pytest.mark.parametrize(("name", "value"), [("size", 0), ("size", 10), ("id", 1), ("id", 2**63 - 1), ("few", 4)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("size", 0), ("size", 10), ("id", 1), ("id", 2**63 - 1), ("few", 4)]
+)
 def test_the_ends_of_a_range_belong_to_it(name: str, value: float) -> None:
     row = read(GOOD | {name: value})
     assert (row.values[name], row.reasons) == (value, [])
@@ -240,10 +258,21 @@ def test_a_column_is_read_from_the_field_that_its_settings_name() -> None:
         "deep": ColumnSettings(type="long", nullable=True, field=["a", "b c", "Ä"]),
     }
     rules = LineRules(SourceSettings(table="thing", columns=columns), RULES.stream)
-    line = {"my-field": "k", "sensor": {"temp": 1.5}, "line": 3, "sensor.temp": 4, "a": {"b c": {"Ä": 5}}}
+    line = {
+        "my-field": "k",
+        "sensor": {"temp": 1.5},
+        "line": 3,
+        "sensor.temp": 4,
+        "a": {"b c": {"Ä": 5}},
+    }
     values = {"key": "k", "temp": 1.5, "line_no": 3, "dotted": 4, "deep": 5}
     assert rules.read(json.dumps(line).encode(), LANDED) == Row(values, [])
-    line = {"my-field": "k", "sensor": 7, "line": None, "a": {"b c": None}}  # on the way, what is no object
+    line = {
+        "my-field": "k",
+        "sensor": 7,
+        "line": None,
+        "a": {"b c": None},
+    }  # on the way, what is no object
     assert rules.read(json.dumps(line).encode(), LANDED) == Row(
         dict.fromkeys(columns) | {"key": "k"}, ["temp: missing", "line_no: null", "dotted: missing"]
     )
@@ -266,9 +295,17 @@ def test_a_case_counts() -> None:
 
 def test_the_rules_come_from_the_yaml() -> None:
     model = load_model_settings("conf/glassware.yaml")
-    line = {"pid": 0, "process_time": "2019-06-30T23:00:00Z", "temp": 1000.1, "pressure": -20.1, "duration": 121}
+    line = {
+        "pid": 0,
+        "process_time": "2019-06-30T23:00:00Z",
+        "temp": 1000.1,
+        "pressure": -20.1,
+        "duration": 121,
+    }
     landed = BEGAN + dt.timedelta(days=1)
-    assert LineRules(model.readings, model.stream).read(json.dumps(line).encode(), landed).reasons == [
+    assert LineRules(model.readings, model.stream).read(
+        json.dumps(line).encode(), landed
+    ).reasons == [
         "pid: out of range",
         "process_time: before the stream began",
         "temp: out of range",
@@ -276,7 +313,9 @@ def test_the_rules_come_from_the_yaml() -> None:
         "duration: out of range",
     ]
     label = {"pid": 1, "qualitycheck_time": "2019-07-02T00:05:01Z", "quality": 2}
-    assert LineRules(model.labels, model.stream).read(json.dumps(label).encode(), landed).reasons == [
+    assert LineRules(model.labels, model.stream).read(
+        json.dumps(label).encode(), landed
+    ).reasons == [
         "qualitycheck_time: in the future",
         "quality: not one of 0, 1",
     ]

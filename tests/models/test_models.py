@@ -7,7 +7,13 @@ import pytest
 import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -48,7 +54,9 @@ PARAMETERS = {
     "ridge_regression": {"alpha": 1.0},
 }
 NUMBER = Regression(tolerance=0.5)
-UNSEEN = pd.DataFrame({"x": [0.1, np.nan], "y": [np.nan, 1.0], "lane": ["never seen", None], "fragile": [None, True]})
+UNSEEN = pd.DataFrame(
+    {"x": [0.1, np.nan], "y": [np.nan, 1.0], "lane": ["never seen", None], "fragile": [None, True]}
+)
 
 
 def feature_rows(n: int) -> pd.DataFrame:
@@ -65,7 +73,9 @@ def feature_rows(n: int) -> pd.DataFrame:
 
 def training_set(n_classes: int = 3, n: int = 120) -> TrainingSet:
     rows = feature_rows(n)
-    codes = (rows["x"] > 0).astype(int).to_numpy() + (n_classes - 2) * (rows["lane"] == "b").to_numpy()
+    codes = (rows["x"] > 0).astype(int).to_numpy() + (n_classes - 2) * (
+        rows["lane"] == "b"
+    ).to_numpy()
     newest = np.arange(n) >= n // 2
     return TrainingSet(FEATURES, classes(n_classes), rows, codes.astype(np.int64), newest, seed=1)
 
@@ -88,7 +98,9 @@ def fit(trial: Trial, data: TrainingSet, left_out: np.ndarray | None = None) -> 
 def weighting(rows: int, folds: int = 4) -> Weighting:
     """All rows, in folds that go round."""
     fold = np.arange(rows) % folds
-    return Weighting(np.ones(rows), tuple((fold != out).astype(float) for out in range(folds)), fold)
+    return Weighting(
+        np.ones(rows), tuple((fold != out).astype(float) for out in range(folds)), fold
+    )
 
 
 def cross_fit(trial: Trial, data: TrainingSet) -> CrossFit | Failed:
@@ -174,7 +186,10 @@ class _Foreign(BaseEstimator):
 
 
 def test_the_cache_loads_each_model_once_and_asks_for_its_file_only_then():
-    contents = [dump(fit(Trial("everything", "decision_tree", {"max_depth": d}), training_set())) for d in (1, 2)]
+    contents = [
+        dump(fit(Trial("everything", "decision_tree", {"max_depth": d}), training_set()))
+        for d in (1, 2)
+    ]
     asked = []
     cache = ModelCache()
     for content in [*contents, *contents]:
@@ -191,7 +206,10 @@ def test_the_cache_keeps_nothing_of_a_refused_file():
 
 
 def test_the_grid_has_every_point_of_every_family_on_every_window():
-    trials = grid(["a", "b"], {"decision_tree": {"max_depth": [1, 2], "ccp_alpha": [0.1]}, "random_forest": {}})
+    trials = grid(
+        ["a", "b"],
+        {"decision_tree": {"max_depth": [1, 2], "ccp_alpha": [0.1]}, "random_forest": {}},
+    )
     assert [(t.window, t.family, dict(t.parameters)) for t in trials] == [
         ("a", "decision_tree", {"max_depth": 1, "ccp_alpha": 0.1}),
         ("a", "decision_tree", {"max_depth": 2, "ccp_alpha": 0.1}),
@@ -210,7 +228,9 @@ def test_an_unknown_parameter_is_named_with_what_is_known():
 
 
 def test_a_row_is_never_predicted_by_a_model_that_was_fitted_on_it():
-    """A tree to the last row knows the label of each row that it was fitted on, and nothing of the others."""
+    """A tree to the last row knows the label of each row that it was fitted on, and nothing of the
+    others.
+    """
     random = np.random.default_rng(5)
     rows, codes = pd.DataFrame({"x": np.arange(600.0)}), random.integers(0, 2, 600)
     data = TrainingSet(Features(("x",)), classes(2), rows, codes, np.ones(600, dtype=bool), seed=0)
@@ -226,7 +246,9 @@ def test_a_row_is_never_predicted_by_a_model_that_was_fitted_on_it():
 def test_rows_that_are_neither_taken_nor_judged_get_no_output():
     data, taken = training_set(), np.arange(120) < 30
     given = weighting(120)
-    some = Weighting(taken.astype(float), tuple(np.where(taken, each, 0.0) for each in given.by_fold), given.fold)
+    some = Weighting(
+        taken.astype(float), tuple(np.where(taken, each, 0.0) for each in given.by_fold), given.fold
+    )
     found = cross_fit_weighted(Trial("", "decision_tree", {}), data, some)
     np.testing.assert_array_equal(np.isnan(found.outputs).all(axis=1), ~(taken | data.judged))
 
@@ -272,7 +294,10 @@ def test_cross_fitted_numbers_are_in_the_order_of_the_rows(family):
 
 def test_the_figures_of_a_regression_are_scikit_learns():
     data = numbers()
-    found, targets = cross_fit(Trial("everything", "decision_tree", {"max_depth": 3}), data), data.targets[data.judged]
+    found, targets = (
+        cross_fit(Trial("everything", "decision_tree", {"max_depth": 3}), data),
+        data.targets[data.judged],
+    )
     outputs = found.outputs[data.judged]
     assert found.metrics == {
         "mean_squared_error": pytest.approx(mean_squared_error(targets, outputs), rel=1e-12),
@@ -290,7 +315,9 @@ def test_a_number_is_right_up_to_the_tolerance_and_its_loss_is_its_distance():
 
 
 def test_what_the_loop_asks_of_a_problem_says_the_same_of_classes_and_of_numbers():
-    """Of both: predictions, labels; which are wrong, which cannot both be right, and what is unknown."""
+    """Of both: predictions, labels; which are wrong, which cannot both be right, and what is
+    unknown.
+    """
     two = classes(2)
     codes, calls = np.array([0, 1, 1]), np.array([0, 0, 1])
     assert two.kind_of(calls).tolist() == [0, 0, 1]
@@ -298,7 +325,11 @@ def test_what_the_loop_asks_of_a_problem_says_the_same_of_classes_and_of_numbers
     assert two.events(calls, codes).tolist() == [0, 1, 1]  # the labels
     found, targets = np.array([1.0, 2.25, 3.0]), np.array([1.25, 1.0, 3.5])
     assert NUMBER.kind_of(found).tolist() == [0, 0, 0]
-    assert NUMBER.differ(found, targets).tolist() == [False, True, False]  # 1.25 is more than two tolerances
+    assert NUMBER.differ(found, targets).tolist() == [
+        False,
+        True,
+        False,
+    ]  # 1.25 is more than two tolerances
     assert NUMBER.events(found, targets).tolist() == [0, 1, 0]  # whether it is wrong
     for problem in (two, NUMBER):
         assert not problem.is_known(problem.unknown(3)).any()
@@ -308,7 +339,9 @@ def test_what_the_loop_asks_of_a_problem_says_the_same_of_classes_and_of_numbers
 
 def test_a_class_that_a_model_never_saw_has_probability_zero():
     data = training_set()
-    model = fit(Trial("everything", "decision_tree", {}), data, left_out=np.flatnonzero(data.targets == 1))
+    model = fit(
+        Trial("everything", "decision_tree", {}), data, left_out=np.flatnonzero(data.targets == 1)
+    )
     found = probabilities(model, data.rows, 3)
     np.testing.assert_array_equal(found[:, 1], 0)
     np.testing.assert_allclose(found.sum(axis=1), 1)
@@ -317,8 +350,16 @@ def test_a_class_that_a_model_never_saw_has_probability_zero():
 @pytest.mark.parametrize(
     ("data", "trial", "reason"),
     [
-        (training_set(), Trial("everything", "logistic_regression", {"l1_ratio": 1.0}), "Solver lbfgs supports only"),
-        (numbers(), Trial("everything", "hist_gradient_boosting", {"loss": "gamma"}), "loss='gamma' requires strictly"),
+        (
+            training_set(),
+            Trial("everything", "logistic_regression", {"l1_ratio": 1.0}),
+            "Solver lbfgs supports only",
+        ),
+        (
+            numbers(),
+            Trial("everything", "hist_gradient_boosting", {"loss": "gamma"}),
+            "loss='gamma' requires strictly",
+        ),
     ],
 )
 def test_what_scikit_learn_refuses_is_a_failed_trial_with_its_reason(data, trial, reason):
@@ -331,7 +372,9 @@ def test_what_scikit_learn_refuses_is_a_failed_trial_with_its_reason(data, trial
 def test_a_grid_is_checked_by_the_family_of_its_problem():
     families = {"decision_tree": {"criterion": ["squared_error"]}}
     check_families(families, NUMBER)
-    with pytest.raises(ConfigurationError, match=r"training\.families\.decision_tree: The 'criterion' parameter"):
+    with pytest.raises(
+        ConfigurationError, match=r"training\.families\.decision_tree: The 'criterion' parameter"
+    ):
         check_families(families, classes(2))
 
 
@@ -376,7 +419,10 @@ def test_another_schema_is_a_difference_in_words():
     says = "it reads x, y, lane, fragile, not x, y, lane"
     assert difference_of(two, fewer, classes(2)) == says
     assert difference_of(two, FEATURES, classes(3)) is None  # a class that it never saw
-    assert difference_of(three, FEATURES, classes(2)) == "it knows more classes than the 2 of the settings"
+    assert (
+        difference_of(three, FEATURES, classes(2))
+        == "it knows more classes than the 2 of the settings"
+    )
     assert difference_of(number, FEATURES, classes(2)) == "it gives no probabilities of classes"
     assert difference_of(two, FEATURES, NUMBER) == "it does not predict a number"
 
@@ -418,7 +464,12 @@ def test_features_are_split_by_kind_and_labels_coded_in_the_order_of_classes(tmp
     assert features_of(parcel).numeric == ("grams", "fragile", "found")
     assert features_of(parcel).categorical == ("lane",)
     assert parcel.classes == ("broken", "lost", "ok")
-    assert problem_of(parcel).targets(pd.Series(["ok", "broken", "lost", "ok"])).tolist() == [2, 0, 1, 2]
+    assert problem_of(parcel).targets(pd.Series(["ok", "broken", "lost", "ok"])).tolist() == [
+        2,
+        0,
+        1,
+        2,
+    ]
 
 
 def test_examples_show_a_value_and_a_missing_one_of_each_column_that_has_them():

@@ -3,7 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from lakehouse.models.expected_error.spline_logistic import BIN_EDGES, N_BINS, SplineLogistic, fit_spline_logistic
+from lakehouse.models.expected_error.spline_logistic import (
+    BIN_EDGES,
+    N_BINS,
+    SplineLogistic,
+    fit_spline_logistic,
+)
 
 RNG = np.random.default_rng(0)
 FEATURES = np.column_stack([RNG.uniform(0, 10, 4_000), RNG.normal(0, 1, 4_000)])
@@ -24,7 +29,9 @@ def test_difficulties_are_the_shares_of_wrong_calls():
 
 def test_a_row_far_from_the_boundary_is_easy_and_one_at_it_is_hard():
     expected_error = fit_spline_logistic(FEATURES, CODES, 2)
-    easy, hard = expected_error.bins_of_predictions(np.array([[0.5, 0.0], [5.0, 0.0]]), np.array([0, 0]))
+    easy, hard = expected_error.bins_of_predictions(
+        np.array([[0.5, 0.0], [5.0, 0.0]]), np.array([0, 0])
+    )
     assert easy == 0
     assert hard >= N_BINS - 2
 
@@ -35,7 +42,12 @@ def test_bins_begin_at_their_edges():
             return features[:, 0]
 
     values = np.array([[0.0], [BIN_EDGES[0]], [BIN_EDGES[-1]], [1.0]])
-    assert list(Fixed((), (), (), ()).bins_of_predictions(values, np.zeros(4, int))) == [0, 1, N_BINS - 1, N_BINS - 1]
+    assert list(Fixed((), (), (), ()).bins_of_predictions(values, np.zeros(4, int))) == [
+        0,
+        1,
+        N_BINS - 1,
+        N_BINS - 1,
+    ]
 
 
 def test_it_survives_json():
@@ -56,7 +68,9 @@ def test_a_missing_value_has_a_difficulty_of_its_own():
 
 def test_three_classes_share_one():
     labels = np.digitize(FEATURES[:, 0], [3.0, 7.0])
-    chances = fit_spline_logistic(FEATURES, labels, 3).chances(np.array([[1.0, 0.0], [5.0, 0.0], [9.0, 0.0]]))
+    chances = fit_spline_logistic(FEATURES, labels, 3).chances(
+        np.array([[1.0, 0.0], [5.0, 0.0], [9.0, 0.0]])
+    )
     assert chances.sum(axis=1) == pytest.approx(np.ones(3))
     assert list(chances.argmax(axis=1)) == [0, 1, 2]
 

@@ -16,7 +16,9 @@ def contents(lakehouse, table_name: str, without: set[str]) -> dict:
     """A table's rows by key, without the columns that depend on when a row was computed."""
     table = getattr(lakehouse.catalog, table_name)
     return {
-        tuple(str(row[name]) for name in table.keys): {k: v for k, v in row.items() if k not in without}
+        tuple(str(row[name]) for name in table.keys): {
+            k: v for k, v in row.items() if k not in without
+        }
         for row in lakehouse.store.rows(table)
     }
 
@@ -61,8 +63,13 @@ def test_a_late_label_changes_the_facts_of_its_hour_alone(plant, late):
 
 def test_a_late_label_changes_the_quality_of_the_windows_that_hold_it_alone(plant, late):
     catalog = late.catalog
-    found = changed(plant, late, "profile_metrics", FRESHNESS | {"is_final", "n_labelled", "label_coverage"})
-    place = [catalog.profile_metrics.keys.index(name) for name in ("granularity", "model_version", "column_name")]
+    found = changed(
+        plant, late, "profile_metrics", FRESHNESS | {"is_final", "n_labelled", "label_coverage"}
+    )
+    place = [
+        catalog.profile_metrics.keys.index(name)
+        for name in ("granularity", "model_version", "column_name")
+    ]
     windows = {"1 day": "2019, 7, 1, 0, 0", "1 week": "2019, 7, 1, 0, 0"}
     assert all(windows[key[place[0]]] in key[0] for key in found)
     assert {tuple(key[each] for each in place) for key in found} == {
@@ -104,7 +111,11 @@ def test_many_small_batches_give_the_same_tables_as_one(late, tmp_path):
     aggregate_kpis(anew, AVAILABLE_NOW)
     for name in TABLES:
         sketches = {"columns"} if name == "window_facts" else set()
-        assert_same(contents(late, name, FRESHNESS | sketches), contents(anew, name, FRESHNESS | sketches), name)
+        assert_same(
+            contents(late, name, FRESHNESS | sketches),
+            contents(anew, name, FRESHNESS | sketches),
+            name,
+        )
 
 
 def _opened_like(lakehouse, root: Path):

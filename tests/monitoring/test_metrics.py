@@ -14,7 +14,13 @@ from lakehouse.monitoring.measured import AsOf
 from lakehouse.monitoring.transforms import specs_of
 from lakehouse.monitoring.windows import WindowFacts
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.reference import classification_of, differences, drift_of, profile_of, regression_of
+from tests.support.reference import (
+    classification_of,
+    differences,
+    drift_of,
+    profile_of,
+    regression_of,
+)
 from tests.support.rows import glassware_plant, moment, parcel_depot, repair_shop
 
 PLACES = [
@@ -36,7 +42,9 @@ def opened(spark, place: str):
 
 
 def raw_rows(lakehouse) -> Part:
-    """Predictions with their labels, straight from silver, with what the first model would have predicted."""
+    """Predictions with their labels, straight from silver, with what the first model would have
+    predicted.
+    """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     labels = store.read(catalog.labels).select(model.key, model.labels.label)
     others = store.read(catalog.readings).select(model.key, *model.metrics.columns)
@@ -54,7 +62,9 @@ def slices_of(lakehouse, row: dict[str, Any]) -> list[tuple[str | None, str | No
     """The slices that a row is in, by plain Python."""
     values = {
         "lane": lambda each: each["lane"],
-        "grams > 50": lambda each: None if each["grams"] is None else str(each["grams"] > 50).lower(),
+        "grams > 50": lambda each: (
+            None if each["grams"] is None else str(each["grams"] > 50).lower()
+        ),
     }
     return [(None, None), *((key, values[key](row)) for key in lakehouse.model.metrics.slices)]
 
@@ -63,7 +73,11 @@ def start_of(at: dt.datetime, granularity: str) -> dt.datetime:
     """The start of the window, by pandas."""
     freq = {"1 day": "D", "1 week": "W-SUN", "1 month": "M"}.get(granularity)
     naive = pd.Timestamp(at).tz_localize(None)
-    start = naive.to_period(freq).start_time if freq else naive.floor(granularity.replace(" minutes", "min"))
+    start = (
+        naive.to_period(freq).start_time
+        if freq
+        else naive.floor(granularity.replace(" minutes", "min"))
+    )
     return start.to_pydatetime().replace(tzinfo=dt.UTC)
 
 
@@ -81,7 +95,9 @@ def parts_of(lakehouse, granularity: str) -> dict[Place, Part]:
 def with_mappings(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its maps as dictionaries: Arrow gives them as pairs."""
     by_class = {name: row[name] for name in ("precision", "recall", "f1_score") if row.get(name)}
-    return row | {name: each | {"one_vs_all": dict(each["one_vs_all"])} for name, each in by_class.items()}
+    return row | {
+        name: each | {"one_vs_all": dict(each["one_vs_all"])} for name, each in by_class.items()
+    }
 
 
 def table_rows(lakehouse, table, granularity: str) -> dict:
@@ -144,11 +160,15 @@ def test_quality_is_scikit_learns(computed):
 
 
 def quality_of(part: Part, model) -> dict[str, Any]:
-    """The columns that judge the model; raw probabilities are those that the predictions table holds."""
+    """The columns that judge the model; raw probabilities are those that the predictions table
+    holds.
+    """
     outcome, label = cells(part, "prediction"), cells(part, model.labels.label)
     if model.is_regression:
         return regression_of(outcome, label, model.predictions.tolerance, cells(part, "_first"))
-    scores = np.array([[dict(row["probability"])[str(each)] for each in model.classes] for row in part])
+    scores = np.array(
+        [[dict(row["probability"])[str(each)] for each in model.classes] for row in part]
+    )
     positive = model.positive if len(model.classes) == 2 else None
     return classification_of(outcome, label, scores, model.classes, positive, cells(part, "_first"))
 
@@ -167,7 +187,9 @@ def test_drift_from_the_window_before_is_scipys(computed):
     lakehouse, parts, _, drift = computed
     granularity = next(row["granularity"] for row in drift.values())
     edges = {column["name"]: column["bin_edges"] for column in baseline_of(lakehouse, "1")}
-    before = {place: parts.get((start_before(place[0], granularity), *place[1:])) for place in parts}
+    before = {
+        place: parts.get((start_before(place[0], granularity), *place[1:])) for place in parts
+    }
     for spec in specs_of(lakehouse.model):
         for place, part in parts.items():
             row = drift.get((place, spec.name, "CONSECUTIVE"))
@@ -177,10 +199,14 @@ def test_drift_from_the_window_before_is_scipys(computed):
                 expected = drift_of(*sides, spec.data_type, spec.kind, edges.get(spec.name))
                 assert differences(row, expected) == [], (place, spec.name)
     consecutive = [
-        (place, row) for (place, name, kind), row in drift.items() if (name, kind) == (":table", "CONSECUTIVE")
+        (place, row)
+        for (place, name, kind), row in drift.items()
+        if (name, kind) == (":table", "CONSECUTIVE")
     ]
     assert consecutive or granularity == "1 month"
-    assert all(row["count_delta"] == len(parts[place]) - len(before[place]) for place, row in consecutive)
+    assert all(
+        row["count_delta"] == len(parts[place]) - len(before[place]) for place, row in consecutive
+    )
 
 
 def start_before(start: dt.datetime, granularity: str) -> dt.datetime:
@@ -236,7 +262,9 @@ def test_pvalues_are_adjusted_for_the_columns_tested_at_once(computed):
             tests[place, kind][name] = test["pvalue"]
     for (place, kind), pvalues in tests.items():
         found = [drift[place, name, kind]["adjusted_pvalue"] for name in pvalues]
-        assert found == pytest.approx(list(false_discovery_control(list(pvalues.values()))), rel=1e-9)
+        assert found == pytest.approx(
+            list(false_discovery_control(list(pvalues.values()))), rel=1e-9
+        )
     assert max(map(len, tests.values())) >= 3
 
 
@@ -252,10 +280,14 @@ def test_custom_metrics_are_columns_computed_as_by_pandas(spark):
         if (row["granularity"], row["model_version"], row["slice_key"]) != ("1 day", "*", None):
             continue
         day, column = daily[row["window"]["start"]], row["column_name"]
-        wrong = day[day["outcome"].notna() & (day["prediction"] != day["outcome"])]["grams"].dropna()
+        wrong = day[day["outcome"].notna() & (day["prediction"] != day["outcome"])][
+            "grams"
+        ].dropna()
         labelled = day["outcome"].notna().sum()
         weighted = wrong.sum() / labelled if len(wrong) and labelled else None
-        assert row["wrong_grams"] == (weighted and pytest.approx(weighted) if column == ":table" else None)
+        assert row["wrong_grams"] == (
+            weighted and pytest.approx(weighted) if column == ":table" else None
+        )
         square = (day[column].astype(float) ** 2).mean() if column in ("grams", "found") else None
         assert row["mean_square"] == (square and pytest.approx(square))
         assert row["root_mean_square"] == (square and pytest.approx(np.sqrt(square)))
@@ -265,7 +297,11 @@ def test_custom_metrics_are_columns_computed_as_by_pandas(spark):
 
 def test_custom_drift_is_between_the_windows_compared(spark):
     lakehouse = opened(spark, "depot")
-    whole = [row for row in lakehouse.store.rows(lakehouse.catalog.profile_metrics) if row["slice_key"] is None]
+    whole = [
+        row
+        for row in lakehouse.store.rows(lakehouse.catalog.profile_metrics)
+        if row["slice_key"] is None
+    ]
     profile = {
         (row["window"]["start"], row["granularity"], row["model_version"]): row["root_mean_square"]
         for row in whole
@@ -289,14 +325,18 @@ def test_custom_drift_is_between_the_windows_compared(spark):
 def test_a_window_is_final_when_no_label_can_come_any_more(computed):
     lakehouse, parts, profile, _ = computed
     model = lakehouse.model
-    newest = lakehouse.store.read(lakehouse.catalog.labels).agg({model.labels.time: "max"}).first()[0]
+    newest = (
+        lakehouse.store.read(lakehouse.catalog.labels).agg({model.labels.time: "max"}).first()[0]
+    )
     as_of = newest.replace(tzinfo=dt.UTC)
     states = set()
     for (place, name, _), row in profile.items():
         if name == ":table":
             complete = all(label is not None for label in cells(parts[place], model.labels.label))
             end = row["window"]["end"]
-            assert row["is_final"] == ((complete and end <= as_of) or end + model.labels.horizon <= as_of)
+            assert row["is_final"] == (
+                (complete and end <= as_of) or end + model.labels.horizon <= as_of
+            )
             states.add(row["is_final"])
     assert False in states
 
@@ -306,8 +346,13 @@ def test_windows_that_a_version_was_trained_on_are_marked(computed):
     versions = {row["model_version"] for part in parts.values() for row in part}
     until = {version: lakehouse.registry.version(version).record.trained_to for version in versions}
     for place, part in parts.items():
-        times = [(row[lakehouse.model.event_time].replace(tzinfo=dt.UTC), until[row["model_version"]]) for row in part]
-        assert profile[place, ":table", None]["in_training_window"] == any(at <= last for at, last in times)
+        times = [
+            (row[lakehouse.model.event_time].replace(tzinfo=dt.UTC), until[row["model_version"]])
+            for row in part
+        ]
+        assert profile[place, ":table", None]["in_training_window"] == any(
+            at <= last for at, last in times
+        )
 
 
 def test_each_version_has_the_baseline_rows_of_its_training_data(spark):
@@ -316,13 +361,17 @@ def test_each_version_has_the_baseline_rows_of_its_training_data(spark):
         rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics)
         found = [row for row in rows if row["log_type"] == "BASELINE"]
         names = [":table", *(spec.name for spec in specs_of(lakehouse.model))]
-        versions = {row["model_version"] for row in lakehouse.store.rows(lakehouse.catalog.scoring_ledger)}
+        versions = {
+            row["model_version"] for row in lakehouse.store.rows(lakehouse.catalog.scoring_ledger)
+        }
         assert sorted((row["model_version"], row["column_name"]) for row in found) == sorted(
             (version, name) for version in versions for name in names
         )
         assert all(row["window"] is None and row["granularity"] is None for row in found)
         trained = {version: lakehouse.registry.version(version).record for version in versions}
-        counts = {row["model_version"]: row["count"] for row in found if row["column_name"] == ":table"}
+        counts = {
+            row["model_version"]: row["count"] for row in found if row["column_name"] == ":table"
+        }
         for version, record in trained.items():
             if record.changed_at is None:
                 assert counts[version] == record.trained_rows
@@ -362,7 +411,9 @@ def test_every_published_column_is_there_with_its_type(spark, name):
     lakehouse = opened(spark, "newest")
     found = lakehouse.store.read(getattr(lakehouse.catalog, name)).schema
     kinds = {field.name: field.dataType.simpleString() for field in found}
-    published = dict(re.split(r"\s+", column.strip(), maxsplit=1) for column in PUBLISHED[name].split("|"))
+    published = dict(
+        re.split(r"\s+", column.strip(), maxsplit=1) for column in PUBLISHED[name].split("|")
+    )
     assert {column: kinds.get(column) for column in published} == published
 
 
@@ -380,7 +431,9 @@ def test_the_state_of_a_window_is_decided_by_the_newest_label_time():
     window = Window(moment("2024-03-01T00:00:00"), moment("2024-03-02T00:00:00"))
 
     def as_of(newest):
-        return AsOf(newest, dt.timedelta(days=2), {}, "silver.predicted_quality", 1, "model_version")
+        return AsOf(
+            newest, dt.timedelta(days=2), {}, "silver.predicted_quality", 1, "model_version"
+        )
 
     assert not as_of(None).is_past_horizon(window)
     assert not as_of(moment("2024-03-03T23:59:59")).is_past_horizon(window)
@@ -389,10 +442,13 @@ def test_the_state_of_a_window_is_decided_by_the_newest_label_time():
 
 def test_hours_in_gold_sum_to_what_silver_holds(spark):
     lakehouse = opened(spark, "newest")
-    hours = [WindowFacts.from_row(row) for row in lakehouse.store.rows(lakehouse.catalog.window_facts)]
+    hours = [
+        WindowFacts.from_row(row) for row in lakehouse.store.rows(lakehouse.catalog.window_facts)
+    ]
     counted: dict[Any, int] = defaultdict(int)
     for row in raw_rows(lakehouse):
         counted[
-            row["process_time"].replace(minute=0, second=0, microsecond=0, tzinfo=dt.UTC), row["model_version"]
+            row["process_time"].replace(minute=0, second=0, microsecond=0, tzinfo=dt.UTC),
+            row["model_version"],
         ] += 1
     assert {(hour.start, hour.segment.version): hour.quality.n_rows for hour in hours} == counted

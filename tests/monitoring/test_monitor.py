@@ -1,4 +1,6 @@
-"""Another configuration of the metrics is another version; what was computed under an old one never mixes with it."""
+"""Another configuration of the metrics is another version; what was computed under an old one never
+mixes with it.
+"""
 
 import dataclasses
 import datetime as dt
@@ -24,14 +26,18 @@ SLICES = {"slices": ("temp > 355",)}
 
 def with_metrics(lakehouse, **changes: Any):
     metrics = lakehouse.model.metrics.model_copy(update=changes)
-    return dataclasses.replace(lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics}))
+    return dataclasses.replace(
+        lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics})
+    )
 
 
 def touch(lakehouse, day: dt.date) -> None:
     Aggregator(lakehouse).compute(Touched(days=frozenset([day])), "a test's own")
 
 
-def versions_by_day(lakehouse, table_name: str, granularity: str | None = None) -> dict[dt.date, set[int]]:
+def versions_by_day(
+    lakehouse, table_name: str, granularity: str | None = None
+) -> dict[dt.date, set[int]]:
     found: dict[dt.date, set[int]] = {}
     for row in lakehouse.store.rows(getattr(lakehouse.catalog, table_name)):
         if row["window_date"] and (granularity is None or row["granularity"] == granularity):
@@ -57,23 +63,36 @@ def test_the_same_configuration_stays_the_same_version(plant):
 
 def test_another_configuration_is_on_record_as_the_next_version(sliced):
     recorded = {row["monitor_version"]: row for row in sliced.store.rows(sliced.catalog.monitor)}
-    configurations = {version: json.loads(row["configuration"]) for version, row in recorded.items()}
-    assert {version: each["slices"] for version, each in configurations.items()} == {1: [], 2: ["temp > 355"]}
+    configurations = {
+        version: json.loads(row["configuration"]) for version, row in recorded.items()
+    }
+    assert {version: each["slices"] for version, each in configurations.items()} == {
+        1: [],
+        2: ["temp > 355"],
+    }
     assert configurations[1]["edges"] == configurations[2]["edges"]
 
 
 def test_what_a_touched_window_needs_is_computed_anew_and_history_stays(sliced):
-    # The touched day lies in the second week: its window needs the days of that week and of the one before it.
+    # The touched day lies in the second week: its window needs the days of that week and of the one
+    # before it.
     assert set(map(frozenset, versions_by_day(sliced, "window_facts").values())) == {frozenset({2})}
     days = versions_by_day(sliced, "profile_metrics", "1 day")
     assert days[LAST] == {2}
     assert days[FIRST] == {1}
-    assert versions_by_day(sliced, "profile_metrics", "1 week") == {dt.date(2019, 7, 8): {2}, FIRST: {1}}
+    assert versions_by_day(sliced, "profile_metrics", "1 week") == {
+        dt.date(2019, 7, 8): {2},
+        FIRST: {1},
+    }
 
 
 def test_a_window_after_the_change_sums_nothing_of_the_old_configuration(sliced):
     rows = sliced.store.rows(sliced.catalog.profile_metrics, pc.field("window_date") == LAST)
-    tables = {(row["granularity"], row["slice_value"]): row for row in rows if row["column_name"] == ":table"}
+    tables = {
+        (row["granularity"], row["slice_value"]): row
+        for row in rows
+        if row["column_name"] == ":table"
+    }
     for granularity in ("1 day",):
         parts = [tables[granularity, value]["count"] for value in ("true", "false")]
         assert sum(parts) == tables[granularity, None]["count"]
@@ -85,7 +104,11 @@ def test_a_backfill_brings_all_of_history_under_the_configuration(sliced, plant,
     for name in ("window_facts", "profile_metrics", "drift_metrics"):
         assert set(map(frozenset, versions_by_day(sliced, name).values())) == {frozenset({2})}
     anew = with_metrics(plant.copy("first", tmp_path), **SLICES)
-    for table in (anew.catalog.window_facts, anew.catalog.profile_metrics, anew.catalog.drift_metrics):
+    for table in (
+        anew.catalog.window_facts,
+        anew.catalog.profile_metrics,
+        anew.catalog.drift_metrics,
+    ):
         DeltaTable(anew.store.path(table)).delete()
     backfill(anew, FIRST, LAST)
     for name in ("profile_metrics", "drift_metrics"):
@@ -99,7 +122,11 @@ def test_a_backfill_brings_all_of_history_under_the_configuration(sliced, plant,
 
 def test_a_backfill_tells_why_in_the_history_of_the_tables(sliced):
     touch(sliced, FIRST)
-    for table in (sliced.catalog.window_facts, sliced.catalog.profile_metrics, sliced.catalog.drift_metrics):
+    for table in (
+        sliced.catalog.window_facts,
+        sliced.catalog.profile_metrics,
+        sliced.catalog.drift_metrics,
+    ):
         history = sliced.spark.sql(f"DESCRIBE HISTORY delta.`{sliced.store.path(table)}`")
         assert "a test's own" in {row["userMetadata"] for row in history.collect()}
 
@@ -107,24 +134,37 @@ def test_a_backfill_tells_why_in_the_history_of_the_tables(sliced):
 def test_other_bins_are_made_of_the_baseline_and_its_values_counted_in_them(plant, tmp_path):
     lakehouse = with_metrics(plant.copy("first", tmp_path), bins=8)
     touch(lakehouse, LAST)
-    row = max(lakehouse.store.rows(lakehouse.catalog.monitor), key=lambda each: each["monitor_version"])
+    row = max(
+        lakehouse.store.rows(lakehouse.catalog.monitor), key=lambda each: each["monitor_version"]
+    )
     edges = json.loads(row["configuration"])["edges"]["temp"]
     assert (row["monitor_version"], len(edges)) == (2, 7)
     model, store = lakehouse.model, lakehouse.store
     known = store.read(lakehouse.catalog.labels).select("pid")
-    readings = store.read(lakehouse.catalog.readings).join(known, "pid").orderBy("process_time").toPandas()
+    readings = (
+        store.read(lakehouse.catalog.readings).join(known, "pid").orderBy("process_time").toPandas()
+    )
     trained = readings[readings["process_time"] <= trained_to(lakehouse)]
     scored = store.read(lakehouse.catalog.predictions).toPandas()
     day = scored[scored["process_time"].dt.date == LAST]
-    expected = ks_2samp(*(np.searchsorted(edges, part[["temp"]].to_numpy()[:, 0]) for part in (day, trained)))
+    expected = ks_2samp(
+        *(np.searchsorted(edges, part[["temp"]].to_numpy()[:, 0]) for part in (day, trained))
+    )
     drift = store.rows(lakehouse.catalog.drift_metrics, pc.field("window_date") == LAST)
     found = next(
         each["ks_test"]
         for each in drift
-        if (each["drift_type"], each["column_name"], each["granularity"], each[model.metrics.model_id_column])
+        if (
+            each["drift_type"],
+            each["column_name"],
+            each["granularity"],
+            each[model.metrics.model_id_column],
+        )
         == ("BASELINE", "temp", "1 day", "*")
     )
-    sketched = 0.0015  # of the ranks: the sketch of more than 2048 trained rows is random within that
+    sketched = (
+        0.0015  # of the ranks: the sketch of more than 2048 trained rows is random within that
+    )
     assert found["statistic"] == pytest.approx(expected.statistic, abs=sketched)
 
 
@@ -139,7 +179,11 @@ def test_a_fixed_baseline_table_is_a_third_reference(plant, tmp_path):
     lakehouse = with_metrics(plant.copy("first", tmp_path), baseline_table=str(tmp_path / "fixed"))
     touch(lakehouse, LAST)
     rows = lakehouse.store.rows(lakehouse.catalog.drift_metrics, pc.field("window_date") == LAST)
-    found = [row for row in rows if row["drift_type"] == "BASELINE_TABLE" and row["granularity"] == "1 day"]
+    found = [
+        row
+        for row in rows
+        if row["drift_type"] == "BASELINE_TABLE" and row["granularity"] == "1 day"
+    ]
     assert {row["column_name"] for row in found} == {":table", "temp"}
     day = lakehouse.store.read(lakehouse.catalog.predictions).toPandas()
     day = day[day["process_time"].dt.date == LAST]
@@ -148,10 +192,16 @@ def test_a_fixed_baseline_table_is_a_third_reference(plant, tmp_path):
         if row["column_name"] == "temp":
             assert row["count_delta"] == len(day) - 500
             assert row["avg_delta"] == pytest.approx(day["temp"].mean() - 355)
-            edges = json.loads(lakehouse.store.rows(lakehouse.catalog.monitor)[-1]["configuration"])["edges"]["temp"]
-            expected = ks_2samp(*(np.searchsorted(edges, part["temp"].to_numpy()) for part in (day, fixed)))
+            edges = json.loads(
+                lakehouse.store.rows(lakehouse.catalog.monitor)[-1]["configuration"]
+            )["edges"]["temp"]
+            expected = ks_2samp(
+                *(np.searchsorted(edges, part["temp"].to_numpy()) for part in (day, fixed))
+            )
             assert row["ks_test"]["statistic"] == pytest.approx(expected.statistic, abs=1e-12)
-    profile = lakehouse.store.rows(lakehouse.catalog.profile_metrics, pc.field("log_type") == "BASELINE_TABLE")
+    profile = lakehouse.store.rows(
+        lakehouse.catalog.profile_metrics, pc.field("log_type") == "BASELINE_TABLE"
+    )
     assert {row["column_name"]: row["count"] for row in profile} == {":table": 500, "temp": 500}
 
 
@@ -160,12 +210,16 @@ def test_a_baseline_table_that_cannot_be_one_is_one_sentence(plant, tmp_path):
         (str(tmp_path / "nowhere"), "is not a Delta table"),
         ("gold.decision", "has none of the monitored columns; name another table"),
     ):
-        lakehouse = with_metrics(plant.copy("first", tmp_path / name.replace("/", "_")), baseline_table=name)
+        lakehouse = with_metrics(
+            plant.copy("first", tmp_path / name.replace("/", "_")), baseline_table=name
+        )
         with pytest.raises(ConfigurationError, match=rf"metrics\.baseline_table: .* {says}"):
             touch(lakehouse, LAST)
 
 
-def test_without_the_first_models_file_one_figure_is_empty_and_the_others_stand(plant, tmp_path, monkeypatch):
+def test_without_the_first_models_file_one_figure_is_empty_and_the_others_stand(
+    plant, tmp_path, monkeypatch
+):
     lakehouse = plant.copy("newest", tmp_path)  # three versions were promoted
     files = lakehouse.registry.model_file
     gone = RegistryError("model/model.skops is not in the artifact store")
@@ -178,7 +232,9 @@ def test_without_the_first_models_file_one_figure_is_empty_and_the_others_stand(
     monkeypatch.setattr(lakehouse.registry, "model_file", model_file)
     touch(lakehouse, LAST)
     rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, pc.field("window_date") == LAST)
-    table = next(row for row in rows if (row["column_name"], row["granularity"]) == (":table", "1 day"))
+    table = next(
+        row for row in rows if (row["column_name"], row["granularity"]) == (":table", "1 day")
+    )
     assert table["accuracy_without_retraining"] is None
     assert table["accuracy_score"] > 0.8
 
@@ -190,8 +246,13 @@ def test_finer_windows_begin_with_the_days_that_are_touched(plant, tmp_path):
     where = pc.field("window_date") == LAST
     facts = lakehouse.store.rows(lakehouse.catalog.window_facts, where, ["window_start"])
     assert {row["window_start"].minute for row in facts} == {0, 30}
-    rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics, where & (pc.field("column_name") == ":table"))
-    counts = {name: [row["count"] for row in rows if row["granularity"] == name] for name in ("30 minutes", "1 day")}
+    rows = lakehouse.store.rows(
+        lakehouse.catalog.profile_metrics, where & (pc.field("column_name") == ":table")
+    )
+    counts = {
+        name: [row["count"] for row in rows if row["granularity"] == name]
+        for name in ("30 minutes", "1 day")
+    }
     assert len(counts["30 minutes"]) == 2 * 48  # of the one version and of all together
     assert sum(counts["30 minutes"]) == sum(counts["1 day"])
 
@@ -199,9 +260,15 @@ def test_finer_windows_begin_with_the_days_that_are_touched(plant, tmp_path):
 def test_another_tolerance_is_another_configuration_and_mixes_with_none(spark, tmp_path):
     lakehouse = repair_shop(spark).copy(tmp_path)
     predictions = lakehouse.model.predictions.model_copy(update={"tolerance": 100.0})
-    lakehouse = dataclasses.replace(lakehouse, model=lakehouse.model.model_copy(update={"predictions": predictions}))
-    Aggregator(lakehouse).compute(Touched(windows=frozenset([moment("2024-05-02T05:00:00")])), "a test's own")
-    facts = lakehouse.store.rows(lakehouse.catalog.window_facts, pc.field("window_date") == dt.date(2024, 5, 2))
+    lakehouse = dataclasses.replace(
+        lakehouse, model=lakehouse.model.model_copy(update={"predictions": predictions})
+    )
+    Aggregator(lakehouse).compute(
+        Touched(windows=frozenset([moment("2024-05-02T05:00:00")])), "a test's own"
+    )
+    facts = lakehouse.store.rows(
+        lakehouse.catalog.window_facts, pc.field("window_date") == dt.date(2024, 5, 2)
+    )
     assert {(row["monitor_version"], row["quality"]["tolerance"]) for row in facts} == {(2, 100.0)}
 
 

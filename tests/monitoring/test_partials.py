@@ -1,4 +1,6 @@
-"""Partials of custom metrics: merged as SQL aggregates, and unknown where one side does not know them."""
+"""Partials of custom metrics: merged as SQL aggregates, and unknown where one side does not know
+them.
+"""
 
 import math
 from typing import Any
@@ -27,15 +29,21 @@ NAN = math.nan
         *((how, NAN, None, NAN) for how in ("min", "max")),
     ],
 )
-def test_partials_merge_as_sql_does(how: str, a: float | None, b: float | None, merged: float | None) -> None:
+def test_partials_merge_as_sql_does(
+    how: str, a: float | None, b: float | None, merged: float | None
+) -> None:
     key = f"m.:table.0f.0.{how}"
     for one, other in ((a, b), (b, a)):
         found = merge_partials({key: one}, {key: other})
-        assert found == ({key: pytest.approx(merged, nan_ok=True)} if merged is not None else {key: None})
+        assert found == (
+            {key: pytest.approx(merged, nan_ok=True)} if merged is not None else {key: None}
+        )
 
 
 def test_what_one_side_does_not_know_is_left_out_of_the_merged_partials() -> None:
-    assert merge_partials({"a.sum": 1.0, "b.sum": 1.0}, {"b.sum": 2.0, "c.max": 3.0}) == {"b.sum": 3.0}
+    assert merge_partials({"a.sum": 1.0, "b.sum": 1.0}, {"b.sum": 2.0, "c.max": 3.0}) == {
+        "b.sum": 3.0
+    }
 
 
 @pytest.mark.parametrize("stored", [None, [], {}])

@@ -1,4 +1,6 @@
-"""Every column of both metric tables against support/reference.py: types × edge cases, in random parts and merged."""
+"""Every column of both metric tables against support/reference.py: types × edge cases, in random
+parts and merged.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -23,22 +25,45 @@ Generator = np.random.Generator
 
 
 def _moments(rng: Generator, n: int) -> list[Any]:
-    return [dt.datetime(2019, 7, 1) + dt.timedelta(microseconds=int(each)) for each in rng.integers(0, 10**13, n)]
+    return [
+        dt.datetime(2019, 7, 1) + dt.timedelta(microseconds=int(each))
+        for each in rng.integers(0, 10**13, n)
+    ]
 
 
 USUAL: dict[str, tuple[str, str, Callable[[Generator, int], list[Any]]]] = {
     "double": ("double", "numeric", lambda rng, n: rng.normal(350, 6, n).tolist()),
-    "double far from zero": ("double", "numeric", lambda rng, n: (1e9 + rng.normal(size=n)).tolist()),
-    "double with heavy tails": ("double", "numeric", lambda rng, n: rng.standard_cauchy(n).tolist()),
-    "double of few values": ("double", "categorical", lambda rng, n: rng.choice([0.5, 1.0, -2.0], n).tolist()),
+    "double far from zero": (
+        "double",
+        "numeric",
+        lambda rng, n: (1e9 + rng.normal(size=n)).tolist(),
+    ),
+    "double with heavy tails": (
+        "double",
+        "numeric",
+        lambda rng, n: rng.standard_cauchy(n).tolist(),
+    ),
+    "double of few values": (
+        "double",
+        "categorical",
+        lambda rng, n: rng.choice([0.5, 1.0, -2.0], n).tolist(),
+    ),
     "long": ("long", "numeric", lambda rng, n: rng.integers(-(10**6), 10**6, n).tolist()),
     "long of few values": ("long", "categorical", lambda rng, n: rng.integers(0, 7, n).tolist()),
     "integer": ("integer", "numeric", lambda rng, n: rng.poisson(2, n).tolist()),
     "boolean": ("boolean", "categorical", lambda rng, n: (rng.random(n) < 0.3).tolist()),
     "boolean as a number": ("boolean", "numeric", lambda rng, n: (rng.random(n) < 0.3).tolist()),
-    "string": ("string", "categorical", lambda rng, n: rng.choice(["a", "bb", "", "größe", "\U0001f600"], n).tolist()),
+    "string": (
+        "string",
+        "categorical",
+        lambda rng, n: rng.choice(["a", "bb", "", "größe", "\U0001f600"], n).tolist(),
+    ),
     "timestamp": ("timestamp", "numeric", _moments),
-    "timestamp of few values": ("timestamp", "categorical", lambda rng, n: rng.choice(_moments(rng, 3), n).tolist()),
+    "timestamp of few values": (
+        "timestamp",
+        "categorical",
+        lambda rng, n: rng.choice(_moments(rng, 3), n).tolist(),
+    ),
 }
 EDGES: dict[str, Callable[[list[Any], Generator], list[Any]]] = {
     "as usual": lambda cells, rng: cells,
@@ -58,9 +83,13 @@ DOUBLE_EDGES: dict[str, Callable[[list[Any], Generator], list[Any]]] = {
     "with zeros of both signs": lambda cells, rng: [*cells, 0.0, -0.0],
     "with values whose squares are too large": lambda cells, rng: [*cells, 1e200, -1e300],
 }
-CASES = [(kind, edge) for kind in USUAL for edge in EDGES] + [("double", edge) for edge in DOUBLE_EDGES]
+CASES = [(kind, edge) for kind in USUAL for edge in EDGES] + [
+    ("double", edge) for edge in DOUBLE_EDGES
+]
 each_case = pytest.mark.parametrize(("kind", "edge"), CASES)
-pytestmark = pytest.mark.filterwarnings("ignore:A single label was found")  # by scikit-learn, of one row
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:A single label was found"
+)  # by scikit-learn, of one row
 each_split = pytest.mark.parametrize("parts", [1, 13])
 
 
@@ -82,7 +111,9 @@ def _edges(kind: str, cells: Sequence[Any]) -> tuple[float, ...] | None:
     return quantile_edges(numbers_of(column.drop_null()))
 
 
-def _profile(kind: str, cells: Sequence[Any], edges: tuple[float, ...] | None, parts: int) -> ColumnProfile:
+def _profile(
+    kind: str, cells: Sequence[Any], edges: tuple[float, ...] | None, parts: int
+) -> ColumnProfile:
     """The profile of cells in a random order, in random parts (some of them empty), merged."""
     rng, spec = np.random.default_rng(parts), _spec(kind)
     order = rng.permutation(len(cells)) if parts > 1 else np.arange(len(cells))
@@ -90,7 +121,10 @@ def _profile(kind: str, cells: Sequence[Any], edges: tuple[float, ...] | None, p
     pieces = [[cells[i] for i in piece] for piece in np.split(order, cuts)]
     return reduce(
         ColumnProfile.merge,
-        [ColumnProfile.of(pa.array(piece, ARROW_TYPES[spec.data_type]), spec, edges) for piece in pieces],
+        [
+            ColumnProfile.of(pa.array(piece, ARROW_TYPES[spec.data_type]), spec, edges)
+            for piece in pieces
+        ],
     )
 
 
@@ -107,7 +141,9 @@ def test_a_columns_statistics_are_those_of_the_raw_rows(kind: str, edge: str, pa
     _assert_profiled(kind, _cells(kind, edge, 1), parts)
 
 
-@pytest.mark.parametrize("kind", ["double", "double with heavy tails", "long", "timestamp", "string"])
+@pytest.mark.parametrize(
+    "kind", ["double", "double with heavy tails", "long", "timestamp", "string"]
+)
 def test_statistics_of_many_rows_stay_within_the_stated_errors(kind: str):
     _assert_profiled(kind, _cells(kind, "with nulls", 2, 20_000), 13)
 
@@ -134,13 +170,19 @@ def test_the_same_rows_do_not_drift(kind: str):
 
 @pytest.mark.parametrize("kind", ["double", "double with heavy tails", "integer", "timestamp"])
 def test_drift_of_many_rows_stays_within_the_stated_errors(kind: str):
-    _assert_compared(kind, (_cells(kind, "as usual", 6, 9000), _cells(kind, "as usual", 7, 30_000)), 13)
+    _assert_compared(
+        kind, (_cells(kind, "as usual", 6, 9000), _cells(kind, "as usual", 7, 30_000)), 13
+    )
 
 
 @each_split
 @pytest.mark.parametrize("classes", [[0, 1], ["no", "yes"], [False, True], ["a", "b", "c"]])
-@pytest.mark.parametrize("labelled", ["some", "all", "none", "one class", "one row", "unknown class"])
-def test_a_classifiers_metrics_are_those_of_the_raw_rows(classes: list[Any], labelled: str, parts: int):
+@pytest.mark.parametrize(
+    "labelled", ["some", "all", "none", "one class", "one row", "unknown class"]
+)
+def test_a_classifiers_metrics_are_those_of_the_raw_rows(
+    classes: list[Any], labelled: str, parts: int
+):
     rng = np.random.default_rng(len(classes) + parts)
     n = 1 if labelled == "one row" else 120
     p = rng.dirichlet([0.5] * len(classes), n)
@@ -158,7 +200,12 @@ def test_a_classifiers_metrics_are_those_of_the_raw_rows(classes: list[Any], lab
     expected = reference.classification_of(predictions, labels, p, classes, None, others)
     _assert_judged(
         lambda rows: QualityFacts.of(
-            [predictions[i] for i in rows], [labels[i] for i in rows], p[rows], classes, None, [others[i] for i in rows]
+            [predictions[i] for i in rows],
+            [labels[i] for i in rows],
+            p[rows],
+            classes,
+            None,
+            [others[i] for i in rows],
         ),
         expected,
         n,
@@ -179,14 +226,18 @@ def test_a_regressors_metrics_are_those_of_the_raw_rows(labelled: str, parts: in
         labels[0] = 0.0
     expected = reference.regression_of(predictions, labels, 2.5, others)
     _assert_judged(
-        lambda rows: RegressionFacts.of(predictions[rows], [labels[i] for i in rows], 2.5, others[rows]),
+        lambda rows: RegressionFacts.of(
+            predictions[rows], [labels[i] for i in rows], 2.5, others[rows]
+        ),
         expected,
         n,
         parts,
     )
 
 
-def _assert_judged(facts_of: Callable[[np.ndarray], Any], expected: dict[str, Any], n: int, parts: int) -> None:
+def _assert_judged(
+    facts_of: Callable[[np.ndarray], Any], expected: dict[str, Any], n: int, parts: int
+) -> None:
     pieces = np.array_split(np.random.default_rng(parts).permutation(n), parts)
     whole: Quality = reduce(lambda a, b: a.merge(b), [facts_of(piece) for piece in pieces])
     found = quality_metrics(whole)

@@ -1,4 +1,6 @@
-"""A slice is one SQL predicate or a column of few values; anything else is one sentence at start-up."""
+"""A slice is one SQL predicate or a column of few values; anything else is one sentence at
+start-up.
+"""
 
 import pytest
 from pyspark.sql import SparkSession
@@ -17,7 +19,15 @@ ROWS = (
 
 @pytest.mark.parametrize(
     "text",
-    ["temp > 355", "lane", "fragile", "quality", "temp > 355 AND lane = 'a'", "lane IN ('a', 'b')", "temp IS NULL"],
+    [
+        "temp > 355",
+        "lane",
+        "fragile",
+        "quality",
+        "temp > 355 AND lane = 'a'",
+        "lane IN ('a', 'b')",
+        "temp IS NULL",
+    ],
 )
 def test_predicates_and_columns_of_few_values_are_slices(spark: SparkSession, text: str) -> None:
     check_slices(spark, [text], StructType.fromDDL(ROWS))  # type: ignore[arg-type]
@@ -46,12 +56,21 @@ def test_what_is_no_slice_is_one_sentence(spark: SparkSession, text: str, why: s
     assert "\n" not in str(error.value)
 
 
-def test_wrong_slices_and_metrics_are_told_when_a_lakehouse_is_opened(spark: SparkSession, tmp_path) -> None:
+def test_wrong_slices_and_metrics_are_told_when_a_lakehouse_is_opened(
+    spark: SparkSession, tmp_path
+) -> None:
     model = load_model_settings("conf/glassware.yaml")
-    wrong = model.metrics.model_copy(update={"slices": ("tmep > 3", "quality = 2 AND"), "custom": ()})
+    wrong = model.metrics.model_copy(
+        update={"slices": ("tmep > 3", "quality = 2 AND"), "custom": ()}
+    )
     with pytest.raises(ConfigurationError) as error:
         open_lakehouse(
-            spark, model.model_copy(update={"metrics": wrong}), EnvironmentSettings(root=str(tmp_path / "a"))
+            spark,
+            model.model_copy(update={"metrics": wrong}),
+            EnvironmentSettings(root=str(tmp_path / "a")),
         )
-    assert [line.split(":")[0] for line in str(error.value).splitlines()] == ["metrics.slices.0", "metrics.slices.1"]
+    assert [line.split(":")[0] for line in str(error.value).splitlines()] == [
+        "metrics.slices.0",
+        "metrics.slices.1",
+    ]
     assert not (tmp_path / "a" / "gold").exists()

@@ -34,7 +34,13 @@ def test_hours_sum_to_days_for_each_version_and_for_all():
     ]
     found = rolled_up(reversed(hours), DAILY)
     first, second = DAILY.window(start), DAILY.window(start + DAY)
-    expected = {(first, "9"), (first, "10"), (first, ALL_VERSIONS), (second, "10"), (second, ALL_VERSIONS)}
+    expected = {
+        (first, "9"),
+        (first, "10"),
+        (first, ALL_VERSIONS),
+        (second, "10"),
+        (second, ALL_VERSIONS),
+    }
     assert {(window, segment.version) for window, segment in found} == expected
     together = found[first, Segment(ALL_VERSIONS)]
     assert (together.quality.n_rows, together.n_in_training) == (4, 1)
@@ -66,7 +72,11 @@ def test_a_touched_hour_rewrites_its_window_and_the_drift_of_the_next():
     today = WEDNESDAY.date()
     assert scope.profile_dates == {today}
     assert scope.drift_dates == {today, today + DAY}
-    assert scope.fact_dates == {today - DAY, today, today + DAY}  # the day before: what today is compared with
+    assert scope.fact_dates == {
+        today - DAY,
+        today,
+        today + DAY,
+    }  # the day before: what today is compared with
 
 
 def test_a_touched_week_needs_the_hours_of_the_weeks_around_it():
@@ -96,4 +106,7 @@ def test_a_touched_month_needs_the_days_of_the_calendar():
     scope = Scope.of(MONTHLY, [WEDNESDAY], None)
     assert scope.profile_dates == {dt.date(2024, 2, 1)}
     assert scope.drift_dates == {dt.date(2024, 2, 1), dt.date(2024, 3, 1)}
-    assert (min(scope.fact_dates), max(scope.fact_dates)) == (dt.date(2024, 1, 1), dt.date(2024, 3, 31))
+    assert (min(scope.fact_dates), max(scope.fact_dates)) == (
+        dt.date(2024, 1, 1),
+        dt.date(2024, 3, 31),
+    )

@@ -21,7 +21,9 @@ RNG = np.random.default_rng(12)
 NORMAL = RNG.normal(350, 6, 1500)
 
 
-def _profile(values: Any, spec: ColumnSpec = TEMP, edges: tuple[float, ...] | None = None) -> ColumnProfile:
+def _profile(
+    values: Any, spec: ColumnSpec = TEMP, edges: tuple[float, ...] | None = None
+) -> ColumnProfile:
     return ColumnProfile.of(pd.Series(values), spec, edges)
 
 
@@ -29,8 +31,12 @@ BASELINE = {
     "temp": _profile(NORMAL, TEMP, quantile_edges(NORMAL)),
     "grade": _profile(["a", "b", None, "a"], GRADE),
     "ok": _profile([True, False], OK),
-    "empty": ColumnProfile.of(pd.Series([], dtype=object), ColumnSpec("empty", "double", "numeric"), (1.0,)),
-    "huge": _profile([1e308, -1e308, -np.finfo(float).max], ColumnSpec("huge", "double", "numeric"), (0.0,)),
+    "empty": ColumnProfile.of(
+        pd.Series([], dtype=object), ColumnSpec("empty", "double", "numeric"), (1.0,)
+    ),
+    "huge": _profile(
+        [1e308, -1e308, -np.finfo(float).max], ColumnSpec("huge", "double", "numeric"), (0.0,)
+    ),
 }
 
 
@@ -59,8 +65,14 @@ def test_a_document_says_its_format_and_passes_over_fields_of_a_later_version():
         ([], '"format" and "columns"'),
         ({"format": 1}, "lacks 'columns'"),
         ({"format": 1, "columns": [{"name": "temp"}]}, "lacks 'quantile_sketch'"),
-        ({"format": 1, "columns": [{**BASELINE["temp"].to_json(), "kind": "ordinal"}]}, "write a kind of"),
-        ({"format": 1, "columns": [{**BASELINE["temp"].to_json(), "distinct_sketch": "?"}]}, "cannot be read"),
+        (
+            {"format": 1, "columns": [{**BASELINE["temp"].to_json(), "kind": "ordinal"}]},
+            "write a kind of",
+        ),
+        (
+            {"format": 1, "columns": [{**BASELINE["temp"].to_json(), "distinct_sketch": "?"}]},
+            "cannot be read",
+        ),
         ({"format": 1, "columns": None}, "cannot be read"),
     ],
 )
@@ -74,10 +86,18 @@ TYPES: dict[str, Any] = {
     "integer": lambda value: type(value) is int,
     "number": lambda value: type(value) in (int, float),
     "text": lambda value: type(value) is str,
-    "object": lambda value: type(value) is dict and {type(each) for each in value.values()} <= {int},
-    "list of numbers": lambda value: type(value) is list and {type(each) for each in value} <= {float},
-    "list of integers": lambda value: type(value) is list and {type(each) for each in value} <= {int},
-    "list of objects": lambda value: type(value) is list and {type(each) for each in value} == {dict},
+    "object": lambda value: (
+        type(value) is dict and {type(each) for each in value.values()} <= {int}
+    ),
+    "list of numbers": lambda value: (
+        type(value) is list and {type(each) for each in value} <= {float}
+    ),
+    "list of integers": lambda value: (
+        type(value) is list and {type(each) for each in value} <= {int}
+    ),
+    "list of objects": lambda value: (
+        type(value) is list and {type(each) for each in value} == {dict}
+    ),
     "null": lambda value: value is None,
 }
 
@@ -86,12 +106,20 @@ def test_the_documented_fields_are_the_written_ones_with_their_types():
     text = Path(__file__).parents[2].joinpath("docs/profile-format.md").read_text()
     outer, inner = (dict(FIELD.findall(part)) for part in text.split("## A column"))
     document = json.loads(json.dumps(to_document(BASELINE)))
-    for fields, written in [(outer, document), *((inner, column) for column in document["columns"])]:
+    for fields, written in [
+        (outer, document),
+        *((inner, column) for column in document["columns"]),
+    ]:
         assert list(fields) == list(written)
         for name, types in fields.items():
-            assert any(TYPES[each](written[name]) for each in types.split(" or ")), (name, written[name])
+            assert any(TYPES[each](written[name]) for each in types.split(" or ")), (
+                name,
+                written[name],
+            )
     nullable = {name for name, types in inner.items() if "null" in types}
-    assert nullable == {name for column in document["columns"] for name, value in column.items() if value is None}
+    assert nullable == {
+        name for column in document["columns"] for name, value in column.items() if value is None
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -145,7 +173,9 @@ def test_two_baselines_merge_in_the_bins_of_the_first():
     assert both["temp"].bin_counts == whole.bin_counts
     assert both["temp"].bin_edges == BASELINE["temp"].bin_edges
     for name, value in statistics_of(whole).items():
-        assert statistics_of(both["temp"])[name] == (pytest.approx(value) if value is not None else None), name
+        assert statistics_of(both["temp"])[name] == (
+            pytest.approx(value) if value is not None else None
+        ), name
     assert both["grade"].items == {"a": 2, "b": 1, "c": 1}
     assert (both["ok"], list(both)) == (BASELINE["ok"], list(BASELINE))
     assert list(merged(other, BASELINE)) == ["temp", "grade", "ok", "empty", "huge"]

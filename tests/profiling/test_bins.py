@@ -64,7 +64,9 @@ def test_values_below_a_heavy_minimum_have_a_bin_of_their_own():
 @pytest.mark.parametrize("seed", range(10))
 def test_edges_strictly_increase_for_any_data(seed: int):
     rng = np.random.default_rng(seed)
-    values = rng.choice([rng.standard_cauchy(300), rng.integers(-5, 30, 300), rng.normal(1e12, 1e-3, 300)])
+    values = rng.choice(
+        [rng.standard_cauchy(300), rng.integers(-5, 30, 300), rng.normal(1e12, 1e-3, 300)]
+    )
     edges = quantile_edges(values, n_bins=int(rng.integers(2, 30)))
     assert all(a < b for a, b in pairwise(edges))
     assert bin_counts(values, edges).sum() == 300

@@ -23,7 +23,9 @@ def test_moments_of_any_split_merge_to_those_of_the_whole(offset: float, parts: 
 @pytest.mark.parametrize("n", [1, 3, 49, 1000])
 def test_a_constant_has_no_spread_whatever_its_sum_is_rounded_to(n: int):
     assert Moments.of(np.full(n, 0.1)) == Moments(n, 0.1, 0.0, 0.0)
-    assert Moments.of(np.full(n, 0.1)).merge(Moments.of(np.full(7, 0.1))) == Moments(n + 7, 0.1, 0.0, 0.0)
+    assert Moments.of(np.full(n, 0.1)).merge(Moments.of(np.full(7, 0.1))) == Moments(
+        n + 7, 0.1, 0.0, 0.0
+    )
 
 
 def test_no_values_change_nothing():
@@ -35,7 +37,12 @@ def test_no_values_change_nothing():
 
 @pytest.mark.parametrize(
     "values",
-    [[1e200, 1.0, 2.0], [LARGEST, LARGEST, 0.0], [LARGEST, -LARGEST, 5.0, 6.0], [LARGEST, LARGEST * 0.9]],
+    [
+        [1e200, 1.0, 2.0],
+        [LARGEST, LARGEST, 0.0],
+        [LARGEST, -LARGEST, 5.0, 6.0],
+        [LARGEST, LARGEST * 0.9],
+    ],
 )
 def test_values_whose_squares_a_double_cannot_hold_keep_their_mean(values: list[float]):
     expected = math.fsum(value / len(values) for value in values)
@@ -44,5 +51,7 @@ def test_values_whose_squares_a_double_cannot_hold_keep_their_mean(values: list[
         reduce(Moments.merge, (Moments.of(np.array([value])) for value in values)),
         Moments.of(np.array(values[:2])).merge(Moments.of(np.array(values[2:]))),
     ):
-        assert moments.mean + moments.mean_rest == pytest.approx(expected, rel=1e-12, abs=LARGEST * 1e-15)
+        assert moments.mean + moments.mean_rest == pytest.approx(
+            expected, rel=1e-12, abs=LARGEST * 1e-15
+        )
         assert moments.stddev == math.inf

@@ -50,7 +50,9 @@ each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 @each_shape
 @pytest.mark.parametrize("n", [3000, 200_000])
-def test_a_summary_is_the_same_bytes_in_whatever_order_and_split_its_values_come(shape: str, n: int):
+def test_a_summary_is_the_same_bytes_in_whatever_order_and_split_its_values_come(
+    shape: str, n: int
+):
     rng = np.random.default_rng(n)
     values = SHAPES[shape](rng, n)
     whole = quantile_sketch(values)
@@ -68,7 +70,10 @@ def test_quantiles_of_many_values_are_within_the_stated_error_of_the_truth(shape
     values = np.sort(SHAPES[shape](np.random.default_rng(n + 1), n))
     sketch = quantile_sketch(values)
     whole, rest = np.divmod(np.arange(1000) * n, 1000)
-    found, true = quantiles(sketch), (values[np.maximum(whole - (rest == 0), 0)] + values[whole]) / 2
+    found, true = (
+        quantiles(sketch),
+        (values[np.maximum(whole - (rest == 0), 0)] + values[whole]) / 2,
+    )
     # In ranks: a tenth of a percent. In value: no bucket is wider than a share of the value.
     low, high = (np.searchsorted(values, found, side) / n for side in ("left", "right"))
     ranks = np.arange(1000) / 1000
@@ -81,13 +86,17 @@ def test_quantiles_of_many_values_are_within_the_stated_error_of_the_truth(shape
 
 def test_a_summary_never_has_more_buckets_than_it_may_and_always_more_than_half_where_it_is_not_exact():
     for shape, draw in SHAPES.items():
-        histogram = ValueHistogram.from_bytes(quantile_sketch(draw(np.random.default_rng(2), 50_000)))
+        histogram = ValueHistogram.from_bytes(
+            quantile_sketch(draw(np.random.default_rng(2), 50_000))
+        )
         assert len(histogram.counts) <= WINDOW_VALUES, shape
         assert histogram.is_exact or len(histogram.counts) > WINDOW_VALUES / 2, shape
 
 
 def test_the_ends_of_the_doubles_are_values_like_others():
-    values = np.array([-1.7976931348623157e308, -5e-324, -0.0, 0.0, 5e-324, 2.2e-308, 1.7976931348623157e308])
+    values = np.array(
+        [-1.7976931348623157e308, -5e-324, -0.0, 0.0, 5e-324, 2.2e-308, 1.7976931348623157e308]
+    )
     assert representatives(quantile_sketch(values)).tolist() == [*values[:2], 0.0, 0.0, *values[4:]]
     for kept in (1, 2, 3):
         found = representatives(quantile_sketch(values, kept))
@@ -99,7 +108,9 @@ def test_the_ends_of_the_doubles_are_values_like_others():
 def test_a_summary_of_nothing_and_of_something_else_are_told_apart():
     empty = quantile_sketch(np.array([]))
     assert (len(quantiles(empty)), counts_in_bins(empty, 0, (1.0,))) == (0, (0, 0))
-    assert merged_quantiles(empty, quantile_sketch(np.array([2.0])), empty) == quantile_sketch(np.array([2.0]))
+    assert merged_quantiles(empty, quantile_sketch(np.array([2.0])), empty) == quantile_sketch(
+        np.array([2.0])
+    )
     for content in (b"", b"VH\x02" + empty[3:]):
         with pytest.raises(ValueError, match="no value histogram"):
             ValueHistogram.from_bytes(content)
@@ -125,11 +136,16 @@ def test_many_distinct_values_are_counted_to_the_sketchs_error_whatever_the_spli
 ):
     values, profile = many
     assert profile.distinct_count == pytest.approx(60_000, rel=4 * 0.016)
-    assert profile.distinct_sketch == ColumnProfile.of(pd.Series(values[::-1]), TEMP).distinct_sketch
+    assert (
+        profile.distinct_sketch == ColumnProfile.of(pd.Series(values[::-1]), TEMP).distinct_sketch
+    )
 
 
 def test_more_values_are_never_distinct_than_there_are(many: tuple[np.ndarray, ColumnProfile]):
-    assert all(ColumnProfile.of(pd.Series(many[0][:n]), TEMP).distinct_count <= n for n in range(5000, 20_000, 2500))
+    assert all(
+        ColumnProfile.of(pd.Series(many[0][:n]), TEMP).distinct_count <= n
+        for n in range(5000, 20_000, 2500)
+    )
 
 
 def test_quantiles_are_exact_up_to_the_sketchs_size():
@@ -148,9 +164,13 @@ ARRAYS = {
     "whole numbers": WHOLE,
     "whole numbers of 32 bits": (WHOLE >> 40).astype(np.int32),
     "doubles": np.random.default_rng(2).standard_cauchy(50_000),
-    "doubles with two zeros and NaN": np.concatenate([[0.0, -0.0, -np.nan, np.inf, -np.inf], np.full(9999, np.nan)]),
+    "doubles with two zeros and NaN": np.concatenate(
+        [[0.0, -0.0, -np.nan, np.inf, -np.inf], np.full(9999, np.nan)]
+    ),
     # The hash of NaN is among the least 41 %, those of these bits are not.
-    "doubles with NaN of other bits": np.append(np.arange(1.0, 10_000), np.array([0x7FF8000000000004]).view(float)),
+    "doubles with NaN of other bits": np.append(
+        np.arange(1.0, 10_000), np.array([0x7FF8000000000004]).view(float)
+    ),
     "doubles with a negative zero alone": np.append(np.arange(1.0, 5000), -0.0),
     "doubles with a negative zero among more": np.append(np.arange(1.0, 100_000), -0.0),
     "repeated": np.repeat(WHOLE[:6000], 9),

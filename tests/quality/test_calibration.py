@@ -18,11 +18,15 @@ def _rows(seed: int, n: int = 500) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _facts(probabilities: Any, labels: Any) -> QualityFacts:
-    return QualityFacts.of(np.array(CLASSES)[np.argmax(probabilities, axis=1)], labels, probabilities, CLASSES)
+    return QualityFacts.of(
+        np.array(CLASSES)[np.argmax(probabilities, axis=1)], labels, probabilities, CLASSES
+    )
 
 
 def _guo(probabilities: np.ndarray, right: np.ndarray) -> float:
-    """As in the authors' own loop over bins that are open at the lower and closed at the upper end."""
+    """As in the authors' own loop over bins that are open at the lower and closed at the
+    upper end.
+    """
     confidence, error = probabilities.max(axis=1), 0.0
     for i in range(CALIBRATION_BINS):
         within = (confidence > i / CALIBRATION_BINS) & (confidence <= (i + 1) / CALIBRATION_BINS)
@@ -70,7 +74,9 @@ def test_calibrations_of_any_split_merge_to_that_of_the_whole(parts: int):
     probabilities, labels = _rows(1)
     whole = _facts(probabilities, labels).calibration
     pieces = zip(np.array_split(probabilities, parts), np.array_split(labels, parts), strict=True)
-    merged = reduce(QualityFacts.merge, (_facts(*piece) for piece in pieces), QualityFacts.empty(CLASSES)).calibration
+    merged = reduce(
+        QualityFacts.merge, (_facts(*piece) for piece in pieces), QualityFacts.empty(CLASSES)
+    ).calibration
     assert whole is not None
     assert merged is not None
     assert (merged.rows, merged.right) == (whole.rows, whole.right)
@@ -78,9 +84,13 @@ def test_calibrations_of_any_split_merge_to_that_of_the_whole(parts: int):
 
 
 @pytest.mark.parametrize("written", [{}, {"calibration": None}])
-def test_what_an_older_version_wrote_leaves_the_calibration_unknown_but_not_the_rest(written: dict[str, Any]):
+def test_what_an_older_version_wrote_leaves_the_calibration_unknown_but_not_the_rest(
+    written: dict[str, Any],
+):
     facts = _facts(*_rows(2))
-    old = QualityFacts.from_row({k: v for k, v in facts.to_row().items() if k != "calibration"} | written)
+    old = QualityFacts.from_row(
+        {k: v for k, v in facts.to_row().items() if k != "calibration"} | written
+    )
     for either in (old, old.merge(facts), facts.merge(old)):
         assert either.calibration is None
         assert metrics_of(either)["expected_calibration_error"] is None
@@ -90,8 +100,14 @@ def test_what_an_older_version_wrote_leaves_the_calibration_unknown_but_not_the_
 
 def test_an_older_row_without_scored_rows_hides_nothing():
     old = QualityFacts.of(["a"], [None], None, CLASSES).to_row() | {"calibration": None}
-    assert QualityFacts.from_row(old).merge(_facts(*_rows(2))).calibration == _facts(*_rows(2)).calibration
+    assert (
+        QualityFacts.from_row(old).merge(_facts(*_rows(2))).calibration
+        == _facts(*_rows(2)).calibration
+    )
 
 
 def test_rows_without_probabilities_have_no_calibration_error():
-    assert metrics_of(QualityFacts.of(["a"], ["a"], None, CLASSES))["expected_calibration_error"] is None
+    assert (
+        metrics_of(QualityFacts.of(["a"], ["a"], None, CLASSES))["expected_calibration_error"]
+        is None
+    )

@@ -12,14 +12,21 @@ from lakehouse.quality.classification import QualityFacts
 from lakehouse.quality.facts import Quality, quality_from_row, quality_metrics
 from lakehouse.quality.regression import RegressionFacts
 
-CLASSIFIER = QualityFacts.of([1, 0, 1], [1, 1, None], [[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]], [0, 1], None, [0, 1, 1])
+CLASSIFIER = QualityFacts.of(
+    [1, 0, 1], [1, 1, None], [[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]], [0, 1], None, [0, 1, 1]
+)
 REGRESSOR = RegressionFacts.of([1.0, 5.0, 2.0], [1.25, 2.0, None], 0.5, [0.0, 2.0, 1.0])
 BOTH = pytest.mark.parametrize("facts", [CLASSIFIER, REGRESSOR])
 
 
 @BOTH
 def test_facts_of_either_kind_count_rows_labels_and_right_and_wrong(facts: Quality):
-    assert (facts.n_rows, facts.n_labelled, facts.n_right, facts.n_right_without_retraining) == (3, 2, 1, 1)
+    assert (facts.n_rows, facts.n_labelled, facts.n_right, facts.n_right_without_retraining) == (
+        3,
+        2,
+        1,
+        1,
+    )
 
 
 @BOTH
@@ -41,14 +48,24 @@ def test_each_kind_has_its_own_metrics(facts: Quality):
 
 
 @pytest.mark.parametrize("others", [None, [1, None, 1]])
-def test_what_another_classifier_would_have_got_right_is_unknown_unless_it_is_of_all_labelled_rows(others: Any):
+def test_what_another_classifier_would_have_got_right_is_unknown_unless_it_is_of_all_labelled_rows(
+    others: Any,
+):
     unknown = QualityFacts.of([1, 0, 1], [1, 1, None], None, [0, 1], None, others)
     known = QualityFacts.of([1], [1], None, [0, 1], None, [1])
     unlabelled = QualityFacts.of([1], [None], None, [0, 1], None, [None])
     assert unknown.n_right_without_retraining is None
     assert quality_metrics(unknown)["accuracy_without_retraining"] is None
-    assert known.merge(unknown).n_right_without_retraining is unknown.merge(known).n_right_without_retraining is None
-    assert known.merge(unlabelled).n_right_without_retraining == unlabelled.merge(known).n_right_without_retraining == 1
+    assert (
+        known.merge(unknown).n_right_without_retraining
+        is unknown.merge(known).n_right_without_retraining
+        is None
+    )
+    assert (
+        known.merge(unlabelled).n_right_without_retraining
+        == unlabelled.merge(known).n_right_without_retraining
+        == 1
+    )
 
 
 def test_another_classifier_is_right_where_its_prediction_has_the_labels_text():
@@ -68,7 +85,11 @@ def test_an_older_row_without_labels_hides_nothing():
     old = QualityFacts.from_row(
         QualityFacts.of([1], [None], None, [0, 1]).to_row() | {"n_right_without_retraining": None}
     )
-    assert known.merge(old).n_right_without_retraining == old.merge(known).n_right_without_retraining == 1
+    assert (
+        known.merge(old).n_right_without_retraining
+        == old.merge(known).n_right_without_retraining
+        == 1
+    )
 
 
 def test_values_that_are_written_alike_have_one_code():

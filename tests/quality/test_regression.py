@@ -30,9 +30,15 @@ def test_metrics_are_scikit_learns():
         (np.append(LABELS, 0), np.append(PREDICTIONS, 1)),
     ):
         metrics = metrics_of(RegressionFacts.of(predictions, labels, TOLERANCE))
-        assert metrics["mean_squared_error"] == pytest.approx(mean_squared_error(labels, predictions), rel=1e-12)
-        assert metrics["root_mean_squared_error"] == pytest.approx(root_mean_squared_error(labels, predictions))
-        assert metrics["mean_average_error"] == pytest.approx(mean_absolute_error(labels, predictions), rel=1e-12)
+        assert metrics["mean_squared_error"] == pytest.approx(
+            mean_squared_error(labels, predictions), rel=1e-12
+        )
+        assert metrics["root_mean_squared_error"] == pytest.approx(
+            root_mean_squared_error(labels, predictions)
+        )
+        assert metrics["mean_average_error"] == pytest.approx(
+            mean_absolute_error(labels, predictions), rel=1e-12
+        )
         expected = mean_absolute_percentage_error(labels, predictions)
         assert metrics["mean_absolute_percentage_error"] == pytest.approx(expected, rel=1e-12)
         assert metrics["r2_score"] == pytest.approx(r2_score(labels, predictions), rel=1e-9)
@@ -41,7 +47,9 @@ def test_metrics_are_scikit_learns():
 @pytest.mark.parametrize("n", [2, 3, 49])
 def test_labels_without_spread_have_the_r2_of_scikit_learn(n: int):
     labels = np.full(n, 0.1)
-    right, wrong = (metrics_of(RegressionFacts.of(labels + error, labels, 1))["r2_score"] for error in (0, 1))
+    right, wrong = (
+        metrics_of(RegressionFacts.of(labels + error, labels, 1))["r2_score"] for error in (0, 1)
+    )
     assert (right, wrong) == (1, 0) == (r2_score([5, 5], [5, 5]), r2_score([5, 5], [5, 6]))
     halves = [RegressionFacts.of(part + 1, part, 1) for part in np.array_split(labels, 2)]
     assert metrics_of(halves[0].merge(halves[1]))["r2_score"] == 0
@@ -50,10 +58,15 @@ def test_labels_without_spread_have_the_r2_of_scikit_learn(n: int):
 
 @pytest.mark.parametrize("parts", [2, 9, 100])
 def test_facts_of_any_split_merge_to_the_facts_of_the_whole(parts: int):
-    pieces = zip(*(np.array_split(each, parts) for each in (PREDICTIONS, LABELS, ELSEWHERE)), strict=True)
+    pieces = zip(
+        *(np.array_split(each, parts) for each in (PREDICTIONS, LABELS, ELSEWHERE)), strict=True
+    )
     merged = reduce(
         RegressionFacts.merge,
-        (RegressionFacts.of(predicted, labels, TOLERANCE, other) for predicted, labels, other in pieces),
+        (
+            RegressionFacts.of(predicted, labels, TOLERANCE, other)
+            for predicted, labels, other in pieces
+        ),
         RegressionFacts.empty(TOLERANCE),
     )
     whole = RegressionFacts.of(PREDICTIONS, LABELS, TOLERANCE, ELSEWHERE)
@@ -77,12 +90,19 @@ def test_a_row_is_right_up_to_the_tolerance():
 
 def test_rows_whose_label_has_not_arrived_are_counted_and_not_judged():
     facts = RegressionFacts.of([1.0, np.nan, 4.0], [3.0, None, np.nan], TOLERANCE)
-    assert (facts.n_rows, facts.n_labelled, facts.errors.mean, facts.sum_absolute_error) == (3, 1, -2.0, 2.0)
+    assert (facts.n_rows, facts.n_labelled, facts.errors.mean, facts.sum_absolute_error) == (
+        3,
+        1,
+        -2.0,
+        2.0,
+    )
     assert metrics_of(RegressionFacts.of([1.0], [None], TOLERANCE)) == dict.fromkeys(METRICS)
 
 
 def test_numbers_of_any_container_are_read():
-    facts = RegressionFacts.of(pd.Series([1, 3], dtype="Int64"), pd.Series([1, None], dtype="Int64"), TOLERANCE)
+    facts = RegressionFacts.of(
+        pd.Series([1, 3], dtype="Int64"), pd.Series([1, None], dtype="Int64"), TOLERANCE
+    )
     assert facts == RegressionFacts.of([1.0, 3.0], [1.0, None], TOLERANCE)
 
 
@@ -93,14 +113,24 @@ def test_what_another_model_would_have_got_right_is_a_share_of_the_labelled_rows
 
 
 @pytest.mark.parametrize("others", [None, [1.0, None]])
-def test_what_another_model_would_have_got_right_is_unknown_unless_it_is_of_all_labelled_rows(others: Any):
+def test_what_another_model_would_have_got_right_is_unknown_unless_it_is_of_all_labelled_rows(
+    others: Any,
+):
     facts = RegressionFacts.of([1.0, 1.0], [1.0, 2.0], 0.5, others)
     known = RegressionFacts.of([1.0], [1.0], 0.5, [1.0])
     unlabelled = RegressionFacts.of([1.0], [None], 0.5)
     assert facts.n_right_without_retraining is None
     assert metrics_of(facts)["accuracy_without_retraining"] is None
-    assert known.merge(facts).n_right_without_retraining is facts.merge(known).n_right_without_retraining is None
-    assert known.merge(unlabelled).n_right_without_retraining == 1 == unlabelled.merge(known).n_right_without_retraining
+    assert (
+        known.merge(facts).n_right_without_retraining
+        is facts.merge(known).n_right_without_retraining
+        is None
+    )
+    assert (
+        known.merge(unlabelled).n_right_without_retraining
+        == 1
+        == unlabelled.merge(known).n_right_without_retraining
+    )
 
 
 def test_facts_survive_the_way_through_a_row_of_plain_values():
@@ -111,7 +141,9 @@ def test_facts_survive_the_way_through_a_row_of_plain_values():
     ):
         row = json.loads(json.dumps(facts.to_row()))
         assert RegressionFacts.from_row(row) == facts
-        assert RegressionFacts.from_row({**row, "confusion": None}) == facts, "a struct of other models' facts, too"
+        assert RegressionFacts.from_row({**row, "confusion": None}) == facts, (
+            "a struct of other models' facts, too"
+        )
 
 
 def test_impossible_rows_are_refused():

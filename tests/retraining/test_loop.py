@@ -1,4 +1,6 @@
-"""The order of a night, over arrays and a ledger in memory: what is recorded, what is taken up, what is left out."""
+"""The order of a night, over arrays and a ledger in memory: what is recorded, what is taken up,
+what is left out.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -60,7 +62,9 @@ class Ledger(MemoryLedger):
 class Works:
     """The plant under the loop, a night at a time; its trainer and predictions may be others."""
 
-    def __init__(self, trainer=Trainer, predictions=StreamPredictions, policy: PolicySettings | None = None):
+    def __init__(
+        self, trainer=Trainer, predictions=StreamPredictions, policy: PolicySettings | None = None
+    ):
         self.stream, self.ledger, self.fits = Stream(PLANT.rows), Ledger(), []
         settings = policy or PolicySettings()
         self.world = World(
@@ -156,7 +160,11 @@ def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
 
 def test_a_refused_alarm_is_quiet_until_its_evidence_is_ten_times_as_strong():
     works = Works(Worse, policy=PolicySettings(growth=None)).until(CHANGED_ON + 2)
-    assert works.ledger.history.refused == works.ledger.decisions[-1].decision.evidence["log_statistic"] > 0
+    assert (
+        works.ledger.history.refused
+        == works.ledger.decisions[-1].decision.evidence["log_statistic"]
+        > 0
+    )
 
 
 class Refusing(Trainer):
@@ -171,7 +179,10 @@ class Choosy(Trainer):
 
 @pytest.mark.parametrize(
     ("trainer", "reason"),
-    [(Refusing, "training.families: no"), (Choosy, "too few rows of different labels to compare models on")],
+    [
+        (Refusing, "training.families: no"),
+        (Choosy, "too few rows of different labels to compare models on"),
+    ],
 )
 def test_a_training_without_a_challenger_is_on_record_with_its_reason_and_cost(trainer, reason):
     works = Works(trainer).until(8)
@@ -193,8 +204,12 @@ def test_labels_that_are_overdue_are_recorded_once_there_is_a_champion():
 
 def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_change():
     works, since = Works().until(8), START + 4 * DAY
-    [first] = [entry for entry in works.ledger.promotions if entry.version == works.ledger.history.champion]
-    works.ledger.promotions[:] = [PromotionEntry(first.as_of, PROMOTE, version=first.version, changed_at=since)]
+    [first] = [
+        entry for entry in works.ledger.promotions if entry.version == works.ledger.history.champion
+    ]
+    works.ledger.promotions[:] = [
+        PromotionEntry(first.as_of, PROMOTE, version=first.version, changed_at=since)
+    ]
     as_of = START + 9 * DAY
     works.stream.take_in(as_of, works.ledger.history)
     works.ledger._history = None
@@ -207,7 +222,9 @@ def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_c
 
 
 class OnlyArchived(Trainer):
-    """Of the candidates of an alarm, the archived version alone can be compared, where there is one."""
+    """Of the candidates of an alarm, the archived version alone can be compared, where there is
+    one.
+    """
 
     def cross_fit(self, candidates, judged):
         found = super().cross_fit(candidates, judged)
@@ -226,14 +243,21 @@ def test_an_archived_champion_comes_back_by_its_version_without_a_training():
     assert Night(as_of, works.world).run()
     state = works.ledger.history
     assert (state.champion, state.before, len(works.fits)) == (archived, champion, fits)
-    assert (state.champion_record.drift_period, state.champion_record.reference) == (as_of, archived)
+    assert (state.champion_record.drift_period, state.champion_record.reference) == (
+        as_of,
+        archived,
+    )
     assert list(state.archive) == [archived, champion]
     assert state.archive[champion].end == change
 
 
 class Waiting(Ledger):
     def held(self, decision):
-        return replace(decision, action=KEEP, rule="approval") if decision.action == RETRAIN else decision
+        return (
+            replace(decision, action=KEEP, rule="approval")
+            if decision.action == RETRAIN
+            else decision
+        )
 
 
 def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_told():
@@ -247,6 +271,8 @@ def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_told():
 
 
 def test_entries_are_plain_values():
-    assert DecisionEntry(START, Decision(KEEP, "", ())) == DecisionEntry(START, Decision(KEEP, "", ()))
+    assert DecisionEntry(START, Decision(KEEP, "", ())) == DecisionEntry(
+        START, Decision(KEEP, "", ())
+    )
     assert Trained(None, np.ones(1)).flaw is None
     assert GateResult(True, "").evidence == {}

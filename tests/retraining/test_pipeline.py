@@ -54,12 +54,24 @@ def the_plants_world() -> World:
     )
     features = np.column_stack([readings[name].to_numpy() for name in SENSORS])[keep]
     labels = inspected["quality"].to_numpy().astype(np.int64)[keep]
-    return World(world_of("demo", 0).variant, 0, features, labels, event_time, label_time, np.full(len(labels), 0.5))
+    return World(
+        world_of("demo", 0).variant,
+        0,
+        features,
+        labels,
+        event_time,
+        label_time,
+        np.full(len(labels), 0.5),
+    )
 
 
 def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
-    learner = MatrixLearner(Trial("", "decision_tree", {"ccp_alpha": 0.005}), problem_of(newest.model), 0)
-    loop = Simulation(the_plants_world(), newest.model.policy, learner, newest.model.training.first_after)
+    learner = MatrixLearner(
+        Trial("", "decision_tree", {"ccp_alpha": 0.005}), problem_of(newest.model), 0
+    )
+    loop = Simulation(
+        the_plants_world(), newest.model.policy, learner, newest.model.training.first_after
+    )
     events = loop.run(NIGHTS).events
     asked = [row for row in decisions(newest) if row["retrain"]]
     verdicts = promotions(newest)
@@ -69,10 +81,14 @@ def test_the_pipeline_decides_as_the_simulation_does_on_the_same_stream(newest):
         assert (instant(row["as_of"]), row["action"]) == (event.as_of, event.decision.action)
         assert (row["change_at"] and instant(row["change_at"])) == event.decision.change_at
         found = dict(row["evidence"])
-        assert {name: found[name] for name in event.decision.evidence} == pytest.approx(event.decision.evidence)
+        assert {name: found[name] for name in event.decision.evidence} == pytest.approx(
+            event.decision.evidence
+        )
         assert verdict["action"] == event.action
         figures = dict(verdict["evidence"])
-        assert {name: figures[name] for name in event.result.evidence} == pytest.approx(event.result.evidence)
+        assert {name: figures[name] for name in event.result.evidence} == pytest.approx(
+            event.result.evidence
+        )
     champion = policy_history(newest).champion_record
     assert newest.registry.champion() == str(champion.version) == "4"
 
@@ -84,15 +100,23 @@ def test_every_verdict_says_how_long_its_training_took(newest):
 
 
 def test_a_refused_alarm_is_known_to_the_next_decision(newest):
-    [alarm] = [row for row in decisions(newest) if row["action"] == RETRAIN and row["as_of"].day == 18]
+    [alarm] = [
+        row for row in decisions(newest) if row["action"] == RETRAIN and row["as_of"].day == 18
+    ]
     assert policy_history(newest).refused == dict(alarm["evidence"])["log_statistic"] > 0
 
 
-def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(plant, tmp_path):
-    lakehouse = with_policy(plant.copy("drifted", tmp_path), probation=ProbationSettings(rows=2_000))
+def test_a_promoted_version_that_is_worse_than_the_one_before_is_rolled_back_on_its_first_labels(
+    plant, tmp_path
+):
+    lakehouse = with_policy(
+        plant.copy("drifted", tmp_path), probation=ProbationSettings(rows=2_000)
+    )
     old = policy_history(lakehouse).records[1]
     as_of = moment("2019-07-15T00:00:00")
-    bad = replace(old, version=replace(old.version, as_of=instant(as_of), drift_period=instant(as_of)))
+    bad = replace(
+        old, version=replace(old.version, as_of=instant(as_of), drift_period=instant(as_of))
+    )
     record_promotion(lakehouse, as_of, "1", bad)
     assert lakehouse.registry.champion() == "1"
     run_pipeline(lakehouse)
@@ -112,14 +136,19 @@ def test_numbers_beyond_those_that_the_champion_was_trained_on_are_told(plant, t
     version = lakehouse.registry.champion()
     baselines = store.rows(table, partitions=NO_DAY)
     narrow = [
-        row | {"max": 355.0} if (row["model_version"], row["column_name"]) == (version, "temp") else row
+        row | {"max": 355.0}
+        if (row["model_version"], row["column_name"]) == (version, "temp")
+        else row
         for row in baselines
     ]
     store.replace_partitions(narrow, table)
-    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{version}'").toPandas()
+    rows = (
+        store.read(lakehouse.catalog.predictions).where(f"model_version = '{version}'").toPandas()
+    )
     newest = rows[rows["process_time"].dt.date == rows["process_time"].dt.date.max()]
     found = {
-        each.column: each.outside for each in shifts_of(lakehouse, version, moment("2019-07-15T00:00:00")).features
+        each.column: each.outside
+        for each in shifts_of(lakehouse, version, moment("2019-07-15T00:00:00")).features
     }
     assert found["temp"] == pytest.approx((newest["temp"] > 355).mean(), abs=0.01)
     assert found["temp"] > 0.2
@@ -136,12 +165,18 @@ def test_categories_that_the_champion_was_not_trained_on_are_told(spark, tmp_pat
     def without_lane_a(row):
         if (row["model_version"], row["column_name"]) != (champion, "lane"):
             return row
-        return row | {"frequent_items": [each for each in row["frequent_items"] if each["item"] != "a"]}
+        return row | {
+            "frequent_items": [each for each in row["frequent_items"] if each["item"] != "a"]
+        }
 
-    store.replace_partitions([without_lane_a(row) for row in store.rows(table, partitions=NO_DAY)], table)
+    store.replace_partitions(
+        [without_lane_a(row) for row in store.rows(table, partitions=NO_DAY)], table
+    )
     shifts = shifts_of(lakehouse, champion, promotions(lakehouse)[-1]["as_of"])
     found = {each.column: each.outside for each in shifts.features}
-    rows = store.read(lakehouse.catalog.predictions).where(f"model_version = '{champion}'").toPandas()
+    rows = (
+        store.read(lakehouse.catalog.predictions).where(f"model_version = '{champion}'").toPandas()
+    )
     newest = rows[rows["weighed_at"].dt.date == rows["weighed_at"].dt.date.max()]
     assert found["lane"] == pytest.approx((newest["lane"].dropna() == "a").mean())
     assert found["lane"] > 0.2
@@ -156,18 +191,24 @@ def test_overdue_labels_are_an_alarm_of_their_own_and_told_once(plant, tmp_path)
     assert not retrain_and_promote(strict, AVAILABLE_NOW)
     row = decisions(strict)[-1]
     assert (row["action"], row["retrain"]) == (LABEL_OUTAGE, False)
-    assert row["change_at"] == moment("2019-07-14T00:00:00")  # labels of the pieces made until then have come
+    assert row["change_at"] == moment(
+        "2019-07-14T00:00:00"
+    )  # labels of the pieces made until then have come
     assert row["reasons"][0].startswith("blind since 2019-07-14 00:00")
     before = strict.store.versions(*strict.catalog.tables)
     assert not retrain_and_promote(strict, AVAILABLE_NOW)
     assert strict.store.versions(*strict.catalog.tables) == before
 
 
-def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_change(plant, tmp_path):
+def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_change(
+    plant, tmp_path
+):
     lakehouse = plant.copy("drifted", tmp_path)
     forgotten = [row | {"policy_record": None} for row in promotions(lakehouse)]
     shutil.rmtree(lakehouse.store.path(lakehouse.catalog.promotion))
-    lakehouse = replace(lakehouse, store=replace(lakehouse.store))  # the old one goes on from the log that it has read
+    lakehouse = replace(
+        lakehouse, store=replace(lakehouse.store)
+    )  # the old one goes on from the log that it has read
     lakehouse.store.create_missing()
     lakehouse.store.append_rows(forgotten, lakehouse.catalog.promotion)
     run_pipeline(lakehouse)
@@ -192,7 +233,9 @@ def test_the_gate_knows_in_which_slices_its_rows_lie(spark):
     at = pd.to_datetime([each["weighed_at"] for each in chosen], utc=True)
     frame = pd.DataFrame(chosen).assign(weighed_at=at, outcome="ok", **{LABEL_TIME: at})
     found = LabelledFrame(models, frame, History()).slices(np.ones(3, dtype=bool))
-    expected = {f"lane: {each['lane']}": [each["lane"] == one["lane"] for one in chosen] for each in chosen}
+    expected = {
+        f"lane: {each['lane']}": [each["lane"] == one["lane"] for one in chosen] for each in chosen
+    }
     known = {name: inside.tolist() for name, inside in found.items()}
     assert {name: known[name] for name in expected if name != "lane: None"} == {
         name: inside for name, inside in expected.items() if name != "lane: None"

@@ -1,4 +1,6 @@
-"""The whole loop of a regression on a scenario of its own: a drift noticed, mended, over again; a rollback."""
+"""The whole loop of a regression on a scenario of its own: a drift noticed, mended, over again; a
+rollback.
+"""
 
 from dataclasses import replace
 
@@ -36,16 +38,24 @@ def alarms(loop: Simulation) -> list:
 
 
 def test_the_drift_is_noticed_with_the_first_labels_of_it_and_dated(loop: Simulation):
-    before = [event.decision.action for event in loop.events if event.as_of < START + (CHANGED_ON + 2) * DAY]
+    before = [
+        event.decision.action
+        for event in loop.events
+        if event.as_of < START + (CHANGED_ON + 2) * DAY
+    ]
     assert before[0] == TRAIN_FIRST
     assert set(before[1:]) == {REFRESH}
     first = alarms(loop)[0]
     assert first.as_of == START + (CHANGED_ON + 2) * DAY
     assert abs(first.decision.change_at - (START + CHANGED_ON * DAY)) <= np.timedelta64(6, "h")
-    assert first.decision.change_between[1] - first.decision.change_between[0] <= np.timedelta64(12, "h")
+    assert first.decision.change_between[1] - first.decision.change_between[0] <= np.timedelta64(
+        12, "h"
+    )
 
 
-def test_the_drift_is_mended_by_the_rows_that_the_new_labels_do_not_contradict(plant: Prices, loop: Simulation):
+def test_the_drift_is_mended_by_the_rows_that_the_new_labels_do_not_contradict(
+    plant: Prices, loop: Simulation
+):
     first = alarms(loop)[0]
     assert (first.action, first.candidate.startswith("transfer from")) == (PROMOTE, True)
     assert first.gain > 0.3
@@ -63,7 +73,9 @@ def first_version(loop: Simulation, event) -> int:
     return next(entry.version for entry in loop.ledger.promotions if entry.as_of == event.as_of)
 
 
-def test_a_rule_that_comes_back_is_recognised_by_the_archived_version_that_predicts_otherwise(loop: Simulation):
+def test_a_rule_that_comes_back_is_recognised_by_the_archived_version_that_predicts_otherwise(
+    loop: Simulation,
+):
     second = next(event for event in alarms(loop) if event.as_of >= START + (OVER_ON + 2) * DAY)
     assert second.as_of == START + (OVER_ON + 2) * DAY
     assert "had learned is true again" in second.decision.reasons[0]
@@ -74,11 +86,15 @@ def test_a_rule_that_comes_back_is_recognised_by_the_archived_version_that_predi
 def test_it_predicts_far_better_than_the_first_model_left_alone(plant: Prices, loop: Simulation):
     never = Simulation(plant, POLICIES["never"], TREE, FIRST_AFTER).run()
     judged = slice(CHANGED_ON, OVER_ON)
-    assert wrong_by_day(plant, loop)[judged].mean() < 0.6 * wrong_by_day(plant, never)[judged].mean()
+    assert (
+        wrong_by_day(plant, loop)[judged].mean() < 0.6 * wrong_by_day(plant, never)[judged].mean()
+    )
 
 
 def test_a_bad_promotion_is_rolled_back():
-    """The second version is right in its folds, and its model wrong in production: the first one comes back."""
+    """The second version is right in its folds, and its model wrong in production: the first one
+    comes back.
+    """
     fits = []
 
     def treacherous(features, labels, weights):

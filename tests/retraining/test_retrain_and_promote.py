@@ -20,12 +20,16 @@ from tests.support.rows import moment, parcel_depot
 
 
 def ledger(lakehouse, table) -> list:
-    return sorted(lakehouse.store.rows(table), key=lambda row: row.get("decided_at") or row["recorded_at"])
+    return sorted(
+        lakehouse.store.rows(table), key=lambda row: row.get("decided_at") or row["recorded_at"]
+    )
 
 
 def runs_of(lakehouse) -> list:
     client = lakehouse.registry._client
-    return client.search_runs([client.get_experiment_by_name(lakehouse.model.name).experiment_id], max_results=1000)
+    return client.search_runs(
+        [client.get_experiment_by_name(lakehouse.model.name).experiment_id], max_results=1000
+    )
 
 
 def test_each_label_batch_is_decided_once_and_the_drift_is_seen(newest):
@@ -46,9 +50,17 @@ def test_each_label_batch_is_decided_once_and_the_drift_is_seen(newest):
     assert decisions[1]["region"][0].endswith("is no longer 1")
     assert decisions[1]["advice"] == "retrain"
     dated = ["; ".join(row["reasons"]).count("most probably ") for row in decisions]
-    assert dated == [0, 1, 1, 1]  # a change is dated once in each row: by the alarm, else by what is said of the drift
+    assert dated == [
+        0,
+        1,
+        1,
+        1,
+    ]  # a change is dated once in each row: by the alarm, else by what is said of the drift
     assert f"most probably since {change:%Y-%m-%d}" in decisions[1]["reasons"][0]
-    assert f"(90 %: {between['from']:%Y-%m-%d %H:%M} to {between['to']:%Y-%m-%d %H:%M})" in decisions[1]["reasons"][0]
+    assert (
+        f"(90 %: {between['from']:%Y-%m-%d %H:%M} to {between['to']:%Y-%m-%d %H:%M})"
+        in decisions[1]["reasons"][0]
+    )
 
 
 def test_the_promotions_are_on_record_with_what_they_rest_on(newest):
@@ -90,17 +102,29 @@ def test_a_version_can_be_trained_again_from_its_record(newest, number):
     mask = policy.version.row_rule.mask(known)
     taken, since = rows[mask], policy.version.changed_at
     weights = (
-        np.ones(mask.sum()) if since is None else np.where(known.event_time[mask] >= since, policy.new_weight, 1.0)
+        np.ones(mask.sum())
+        if since is None
+        else np.where(known.event_time[mask] >= since, policy.new_weight, 1.0)
     )
     assert len(taken) == record.trained_rows
-    assert (taken["process_time"].min(), taken["process_time"].max()) == (record.trained_from, record.trained_to)
+    assert (taken["process_time"].min(), taken["process_time"].max()) == (
+        record.trained_from,
+        record.trained_to,
+    )
     assert rows["qualitycheck_time"].max() == record.as_of
     model = load(newest.registry.model_file(version), version.sha256)
     family = model.steps[-1][1]
     again = family.__class__(**family.get_params())
-    again.fit(model[:-1].transform(taken[["temp", "pressure", "duration"]]), taken["quality"], sample_weight=weights)
+    again.fit(
+        model[:-1].transform(taken[["temp", "pressure", "duration"]]),
+        taken["quality"],
+        sample_weight=weights,
+    )
     recorded = model.predict_proba(rows[["temp", "pressure", "duration"]])
-    assert (again.predict_proba(model[:-1].transform(rows[["temp", "pressure", "duration"]])) == recorded).all()
+    assert (
+        again.predict_proba(model[:-1].transform(rows[["temp", "pressure", "duration"]]))
+        == recorded
+    ).all()
 
 
 def test_the_gate_compared_them_on_rows_that_neither_was_trained_on(newest):
@@ -116,7 +140,9 @@ def test_the_gate_compared_them_on_rows_that_neither_was_trained_on(newest):
     assert evidence["champion_accuracy"] == pytest.approx(right.mean())
     assert second.record.judged == since.sum()
     fitted = load(newest.registry.model_file(second), second.sha256)
-    resubstituted = (fitted.predict(rows[since][["temp", "pressure", "duration"]]) != rows[since]["quality"]).sum()
+    resubstituted = (
+        fitted.predict(rows[since][["temp", "pressure", "duration"]]) != rows[since]["quality"]
+    ).sum()
     assert second.record.wrong >= resubstituted  # cross-fitted, not judged on what it was fitted to
 
 
@@ -141,7 +167,10 @@ def test_every_trial_is_in_mlflow_with_what_it_was_made_from(newest):
         assert {"ccp_alpha", "C"} & set(run.data.params)
         assert run.data.tags["mlflow.source.git.commit"] == git_commit() != "unknown"
         source = json.loads(run.inputs.dataset_inputs[0].dataset.source)
-        assert source == {"path": newest.store.path(newest.catalog.labels), "delta_table_version": read}
+        assert source == {
+            "path": newest.store.path(newest.catalog.labels),
+            "delta_table_version": read,
+        }
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"input_example.json", "signature.json"} <= files
     best = max(run.data.metrics["accuracy"] for run in trials)
@@ -153,15 +182,24 @@ def test_the_baseline_is_the_profile_of_the_training_rows_and_of_those_that_they
         version = newest.registry.version(number)
         rows = labelled_rows(newest, version)
         taken = rows  # of readings, or a feature would seem to have drifted where a rule has
-        since = rows[rows["process_time"] >= (version.record.changed_at or rows["process_time"].min())]
+        since = rows[
+            rows["process_time"] >= (version.record.changed_at or rows["process_time"].min())
+        ]
         columns = {each["name"]: each for each in newest.registry.baseline(version)["columns"]}
         assert set(columns) == {"temp", "pressure", "duration", "score", "prediction", "quality"}
         for name in ("temp", "pressure", "duration"):
-            assert columns[name]["mean"] + columns[name]["mean_rest"] == pytest.approx(taken[name].mean(), rel=1e-12)
+            assert columns[name]["mean"] + columns[name]["mean_rest"] == pytest.approx(
+                taken[name].mean(), rel=1e-12
+            )
             assert sum(columns[name]["bin_counts"]) == len(taken)
-        assert columns["quality"]["items"] == {str(k): v for k, v in since["quality"].value_counts().items()}
+        assert columns["quality"]["items"] == {
+            str(k): v for k, v in since["quality"].value_counts().items()
+        }
     edges = [
-        {each["name"]: each["bin_edges"] for each in newest.registry.baseline(newest.registry.version(v))["columns"]}
+        {
+            each["name"]: each["bin_edges"]
+            for each in newest.registry.baseline(newest.registry.version(v))["columns"]
+        }
         for v in ("1", "2")
     ]
     assert edges[0] == edges[1]  # or hours of two versions would not add up
@@ -178,7 +216,9 @@ def test_a_run_that_was_killed_before_the_alias_moved_is_finished_by_the_next(pl
     runs = len(runs_of(lakehouse))
     retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert (lakehouse.registry.champion(), len(runs_of(lakehouse))) == ("2", runs)
-    assert lakehouse.store.versions(lakehouse.catalog.decision, lakehouse.catalog.promotion) == before
+    assert (
+        lakehouse.store.versions(lakehouse.catalog.decision, lakehouse.catalog.promotion) == before
+    )
 
 
 def test_a_run_that_was_killed_before_the_ledger_row_takes_up_what_was_registered(plant, tmp_path):

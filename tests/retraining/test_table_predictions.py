@@ -1,4 +1,6 @@
-"""What a decision rests on: counts by difficulty, and the newest rows one by one, no more than a training takes."""
+"""What a decision rests on: counts by difficulty, and the newest rows one by one, no more than a
+training takes.
+"""
 
 import datetime as dt
 from collections import Counter
@@ -24,7 +26,9 @@ SENSORS = ["temp", "pressure", "duration"]
 
 def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):
     lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
-    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
+    evidence = labelled_predictions(
+        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
+    )
     by_hour = evidence.recent()
     [(version, otherwise)] = by_hour.archived.items()
     bins = otherwise.bins
@@ -49,10 +53,14 @@ def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant)
 def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatch):
     rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
     lakehouse = with_policy(plant.at("newest"), rules=(rule,))
-    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
+    evidence = labelled_predictions(
+        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
+    )
     newest, reads, predictions = evidence.counts().hour.max(), [], TablePredictions.predictions
     monkeypatch.setattr(
-        TablePredictions, "predictions", lambda self, *between: (reads.append(between), predictions(self, *between))[1]
+        TablePredictions,
+        "predictions",
+        lambda self, *between: (reads.append(between), predictions(self, *between))[1],
     )
     found = evidence.recent().counts
     assert reads == [(moment_of(newest) - rule.recall, None)]
@@ -63,9 +71,16 @@ def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatc
     assert last - np.timedelta64(12, "h") < by_row.min() < newest
     forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
     assert labelled_predictions(forgetful, evidence.as_of, evidence.history).recent() is None
-    assert labelled_predictions(lakehouse, evidence.as_of, policy_history(plant.at("first"))).recent().archived == {}
+    assert (
+        labelled_predictions(lakehouse, evidence.as_of, policy_history(plant.at("first")))
+        .recent()
+        .archived
+        == {}
+    )
     monkeypatch.setattr(
-        TablePredictions, "newest_calls", lambda self, start, _=None: predictions(self, start, None).head(0)
+        TablePredictions,
+        "newest_calls",
+        lambda self, start, _=None: predictions(self, start, None).head(0),
     )
     assert labelled_predictions(lakehouse, evidence.as_of, evidence.history).recent() is None
 
@@ -81,14 +96,18 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
         own = rows[rows["model_version"] == version]
         own = own[~own["process_time"].dt.tz_localize("UTC").between(*spans[version])]
         if len(own):
-            bins = record.error_bins.bins(pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy())
+            bins = record.error_bins.bins(
+                pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy()
+            )
             hours = own["process_time"].dt.floor("h").dt.tz_localize("UTC")
             wrong = (own["prediction"] != own["quality"]).astype(int)
             for hour, place, error in zip(hours, bins, wrong, strict=True):
                 expected[hour, version, int(place), "labelled"] += 1
                 expected[hour, version, int(place), "wrong"] += int(error)
     found: Counter = Counter()
-    for row in store.rows(catalog.window_facts, columns=["window_start", "model_version", "by_difficulty"]):
+    for row in store.rows(
+        catalog.window_facts, columns=["window_start", "model_version", "by_difficulty"]
+    ):
         for each in row["by_difficulty"]:
             for kind in ("labelled", "wrong"):
                 found[row["window_start"], row["model_version"], each["bin"], kind] += each[kind]
@@ -99,7 +118,9 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
 
 def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_called_them(plant):
     lakehouse = plant.at("newest")
-    evidence = labelled_predictions(lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted")))
+    evidence = labelled_predictions(
+        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
+    )
     stale = evidence.predictions(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
     stale = stale[stale["_label_time"] > moment("2019-07-15T00:00:00")]
     assert set(stale["model_version"]) == {"1"}
@@ -125,7 +146,9 @@ def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are
         assert (getattr(finer.counts(), name) == getattr(by_hour.counts(), name)).all()
 
 
-def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(plant, monkeypatch):
+def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(
+    plant, monkeypatch
+):
     lakehouse, most = plant.at("newest"), 300
     training = lakehouse.model.training.model_copy(update={"max_rows": most})
     bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
@@ -137,7 +160,9 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
         assert most <= len(found) < most + 20 < len(expected)
         assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
     by_hour, dated = whole.counts(), part.counts(instant(since))
-    first = dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
+    first = (
+        dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
+    )
     assert most - 20 <= (dated.hour >= first).sum() < most + 20
     assert dated.labelled.sum() == by_hour.labelled.sum()
     assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
@@ -151,6 +176,8 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     assert start_of_trainable(lakehouse, as_of) is None
     ledger, features = PromotionLedger(lakehouse), features_of(lakehouse.model)
     newest = labelled_rows(ledger, versions, as_of, features).tail(most).reset_index(drop=True)
-    pd.testing.assert_frame_equal(labelled_rows(PromotionLedger(bounded), versions, as_of, features), newest)
+    pd.testing.assert_frame_equal(
+        labelled_rows(PromotionLedger(bounded), versions, as_of, features), newest
+    )
     monkeypatch.setattr("lakehouse.retraining.training_rows.start_of_trainable", lambda *_: until)
     assert labelled_rows(ledger, versions, as_of, features)["process_time"].min() >= until

@@ -47,11 +47,19 @@ def test_predictions_are_scikit_learns_on_the_same_rows(spark, made):
     for number, rows in found.groupby("model_version"):
         version = registry.version(number)
         pipeline = load(registry.model_file(version), version.sha256)
-        features = rows[list(model.predictions.features)].astype(dict.fromkeys(_numeric(model), float))
-        expected = pipeline.predict_proba(features.where(features.notna(), None).astype(features.dtypes))
-        recorded = np.array([[row[str(each)] for each in model.classes] for row in rows["probability"]])
+        features = rows[list(model.predictions.features)].astype(
+            dict.fromkeys(_numeric(model), float)
+        )
+        expected = pipeline.predict_proba(
+            features.where(features.notna(), None).astype(features.dtypes)
+        )
+        recorded = np.array(
+            [[row[str(each)] for each in model.classes] for row in rows["probability"]]
+        )
         np.testing.assert_array_equal(recorded, expected)
-        assert rows["prediction"].tolist() == [model.classes[code] for code in pipeline.predict(features)]
+        assert rows["prediction"].tolist() == [
+            model.classes[code] for code in pipeline.predict(features)
+        ]
         positive = model.classes.index(model.positive)
         score = expected[:, positive] if len(model.classes) == 2 else expected.max(axis=1)
         np.testing.assert_array_equal(rows["score"], score)
@@ -65,7 +73,9 @@ def test_a_predicted_number_is_scikit_learns_on_the_same_rows(spark):
     version = shop.registry.version("1")
     pipeline = load(shop.registry.model_file(version), version.sha256)
     features = found[list(shop.model.predictions.features)]
-    expected = pipeline.predict(features.where(features.notna(), None).astype({"panels": float, "years": float}))
+    expected = pipeline.predict(
+        features.where(features.notna(), None).astype({"panels": float, "years": float})
+    )
     np.testing.assert_array_equal(found["prediction"], expected)
     assert found["prediction"].nunique() > 100
     assert not {"score", "probability", "photographed_at"} & set(found.columns)
@@ -74,7 +84,11 @@ def test_a_predicted_number_is_scikit_learns_on_the_same_rows(spark):
 
 def _numeric(model) -> list[str]:
     columns = model.readings.columns
-    return [name for name in model.predictions.features if columns[name].type in ("double", "integer", "long")]
+    return [
+        name
+        for name in model.predictions.features
+        if columns[name].type in ("double", "integer", "long")
+    ]
 
 
 def test_rows_wait_for_a_first_model_and_are_scored_by_it_once(plant):
@@ -132,13 +146,18 @@ def costs(lakehouse) -> list:
 def test_what_each_batch_cost_is_on_record_with_its_rows_and_its_version(plant):
     lakehouse = plant.at("newest")
     batches = predictions_of(lakehouse).groupby(["query_id", "batch_id", "model_version"]).size()
-    recorded = {(row["query_id"], row["batch_id"], row["model_version"]): row["rows"] for row in costs(lakehouse)}
+    recorded = {
+        (row["query_id"], row["batch_id"], row["model_version"]): row["rows"]
+        for row in costs(lakehouse)
+    }
     assert recorded == batches.to_dict()
     assert len(recorded) == len(costs(lakehouse)) == 3
     assert all(0.01 < row["seconds"] < 600 for row in costs(lakehouse))
 
 
-def test_a_batch_that_was_cut_off_before_its_cost_was_recorded_records_it_once_in_its_replay(plant, tmp_path):
+def test_a_batch_that_was_cut_off_before_its_cost_was_recorded_records_it_once_in_its_replay(
+    plant, tmp_path
+):
     lakehouse = plant.copy("drifted", tmp_path)
     catalog = lakehouse.catalog
     before = len(costs(lakehouse))
@@ -171,7 +190,9 @@ def forget_commit(lakehouse, number: int) -> None:
 
 @pytest.fixture(scope="module")
 def interrupted(plant, tmp_path_factory):
-    """A batch is cut off between its ledger row and its rows; the alias moves back to v1; the batch is replayed."""
+    """A batch is cut off between its ledger row and its rows; the alias moves back to v1; the batch
+    is replayed.
+    """
     lakehouse = plant.copy("drifted", tmp_path_factory.mktemp("interrupted"))
     ingest(lakehouse, AVAILABLE_NOW)
     real_append = Store.append
@@ -190,7 +211,9 @@ def interrupted(plant, tmp_path_factory):
     return lakehouse
 
 
-def test_a_replayed_batch_is_scored_by_the_ledgers_version_though_the_alias_has_moved(plant, interrupted):
+def test_a_replayed_batch_is_scored_by_the_ledgers_version_though_the_alias_has_moved(
+    plant, interrupted
+):
     assert interrupted.registry.champion() == "1"
     new = ~predictions_of(interrupted)["pid"].isin(predictions_of(plant.at("drifted"))["pid"])
     assert set(predictions_of(interrupted)[new]["model_version"]) == {"2"}
@@ -210,17 +233,23 @@ def add_pieces(lakehouse, n: int) -> None:
     """More readings in silver, as the newest piece but with numbers from 900000."""
     catalog: Catalog = lakehouse.catalog
     newest = lakehouse.store.read(catalog.readings).orderBy(F.desc("pid")).limit(1).drop("pid")
-    more = newest.crossJoin(lakehouse.spark.range(900_000, 900_000 + n).withColumnRenamed("id", "pid"))
+    more = newest.crossJoin(
+        lakehouse.spark.range(900_000, 900_000 + n).withColumnRenamed("id", "pid")
+    )
     lakehouse.store.append(more, catalog.readings, Transaction("a test's own", 1))
 
 
 @pytest.mark.parametrize("change", ["digest", "type"])
-def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant, tmp_path, monkeypatch, change):
+def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(
+    plant, tmp_path, monkeypatch, change
+):
     import skops.io
 
     lakehouse = plant.copy("newest", tmp_path)
     add_pieces(lakehouse, 2)
-    before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+    before = lakehouse.store.versions(
+        lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger
+    )
     registry = lakehouse.registry
     run_id = registry.version(registry.champion()).run_id
     file = plant.folder / "artifacts" / run_id / "artifacts" / "model" / "model.skops"
@@ -236,37 +265,56 @@ def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(plant,
             score(lakehouse, AVAILABLE_NOW)
     finally:
         file.write_bytes(good)
-    assert lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger) == before
+    assert (
+        lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+        == before
+    )
     monkeypatch.undo()
     rollback(lakehouse, "ada", "its file was changed")
-    score(lakehouse, AVAILABLE_NOW)  # the refused batch is not bound to the version that was refused
+    score(
+        lakehouse, AVAILABLE_NOW
+    )  # the refused batch is not bound to the version that was refused
     assert predictions_of(lakehouse).set_index("pid").loc[900_000, "model_version"] == "2"
 
 
-def test_a_champion_that_is_not_what_its_record_says_is_refused_and_nothing_is_scored(plant, tmp_path, monkeypatch):
+def test_a_champion_that_is_not_what_its_record_says_is_refused_and_nothing_is_scored(
+    plant, tmp_path, monkeypatch
+):
     lakehouse = plant.copy("newest", tmp_path)
     add_pieces(lakehouse, 2)
-    before = lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+    before = lakehouse.store.versions(
+        lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger
+    )
     recorded = PromotionLedger(lakehouse).meaning("4")
     fewer = replace(recorded, features=Features(("temp", "pressure")))
     monkeypatch.setattr(PromotionLedger, "meaning", lambda *_: fewer)
-    says = "glassware version 4 cannot score: it reads temp, pressure, duration, not temp, pressure; roll back, or put"
+    says = (
+        "glassware version 4 cannot score: it reads temp, pressure, duration, not temp, pressure; "
+        "roll back, or put"
+    )
     with pytest.raises(RegistryError, match=says):
         score(lakehouse, AVAILABLE_NOW)
-    assert lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger) == before
+    assert (
+        lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+        == before
+    )
 
 
 def test_a_worker_loads_a_version_once(spark, plant):
     lakehouse = plant.at("newest")
     version = lakehouse.registry.version("1")
     content = spark.sparkContext.broadcast(lakehouse.registry.model_file(version))
-    model = ScoringModel("1", version.sha256, content, features_of(plant.model), problem_of(plant.model))
+    model = ScoringModel(
+        "1", version.sha256, content, features_of(plant.model), problem_of(plant.model)
+    )
     readings = lakehouse.store.read(lakehouse.catalog.readings).repartition(6)
     scored = with_prediction(readings, model, "int")
     for _ in range(2):
         assert scored.agg(F.sum("score")).first()[0] > 0
 
-    counted = spark.range(0, 8, 1, 8).select(F.pandas_udf(_loads, "loads long, models long")("id").alias("cache"))
+    counted = spark.range(0, 8, 1, 8).select(
+        F.pandas_udf(_loads, "loads long, models long")("id").alias("cache")
+    )
     caches = {tuple(row["cache"]) for row in counted.collect()}
     assert any(loads for loads, _ in caches)
     assert all(loads == models for loads, models in caches)
@@ -275,7 +323,9 @@ def test_a_worker_loads_a_version_once(spark, plant):
 def _loads(ids: pd.Series) -> pd.DataFrame:
     from lakehouse.models import WORKER_CACHE
 
-    return pd.DataFrame({"loads": len(ids) * [WORKER_CACHE.loads], "models": len(ids) * [len(WORKER_CACHE.models)]})
+    return pd.DataFrame(
+        {"loads": len(ids) * [WORKER_CACHE.loads], "models": len(ids) * [len(WORKER_CACHE.models)]}
+    )
 
 
 def test_a_batch_without_its_query_id_is_not_written(plant, tmp_path, monkeypatch):

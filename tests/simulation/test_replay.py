@@ -1,4 +1,6 @@
-"""A lakehouse's own history under other policies: read without Spark, decided as the simulation decides."""
+"""A lakehouse's own history under other policies: read without Spark, decided as the simulation
+decides.
+"""
 
 import os
 import subprocess
@@ -25,7 +27,13 @@ from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.replay import Replayed, compared, learner_of, replay, replay_all
 from lakehouse.simulation.world import World, world_of
 from lakehouse.tables import catalog_of
-from tests.support.rows import moment, parcels, repairs, write_parcel_settings, write_repair_settings
+from tests.support.rows import (
+    moment,
+    parcels,
+    repairs,
+    write_parcel_settings,
+    write_repair_settings,
+)
 
 GLASSWARE = load_model_settings("conf/glassware.yaml")
 SEED, PIECES = 3, 4_200
@@ -39,9 +47,16 @@ NO_PROMOTIONS = {"as_of": pa.array([], pa.timestamp("us", "UTC"))} | {
 def write_lakehouse(root: Path, model, **tables: pa.Table) -> str:
     """A lakehouse of these tables; ledgers and predictions that are not given are empty."""
     catalog = catalog_of(model)
-    key, label = tables["readings"].schema.field(model.key), tables["labels"].schema.field(model.labels.label)
+    key, label = (
+        tables["readings"].schema.field(model.key),
+        tables["labels"].schema.field(model.labels.label),
+    )
     empty = pa.schema([key, pa.field("prediction", label.type)]).empty_table()
-    ledgers = {"decision": pa.table(NO_DECISIONS), "promotion": pa.table(NO_PROMOTIONS), "predictions": empty}
+    ledgers = {
+        "decision": pa.table(NO_DECISIONS),
+        "promotion": pa.table(NO_PROMOTIONS),
+        "predictions": empty,
+    }
     for name, rows in (ledgers | tables).items():
         table = getattr(catalog, name)
         write_deltalake(root / table.layer / table.name, rows)
@@ -78,12 +93,20 @@ def simulated(world: World) -> Simulation:
 def history(tmp_path_factory) -> Recorded:
     """Of the same stream, its rows in no order."""
     tables = {name: shuffled(table) for name, table in of_glassware(PIECES).items()}
-    return recorded(write_lakehouse(tmp_path_factory.mktemp("works"), GLASSWARE, **tables), GLASSWARE)
+    return recorded(
+        write_lakehouse(tmp_path_factory.mktemp("works"), GLASSWARE, **tables), GLASSWARE
+    )
 
 
-def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simulated: Simulation, history: Recorded):
+def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(
+    simulated: Simulation, history: Recorded
+):
     replayed = Simulation(history, PolicySettings(), fit_tree).run(list(history.nights))
-    assert {event.decision.action for event in simulated.events} == {"train_first", "retrain", "refresh"}
+    assert {event.decision.action for event in simulated.events} == {
+        "train_first",
+        "retrain",
+        "refresh",
+    }
     assert without_truth(replayed.events) == without_truth(simulated.events)
     assert np.array_equal(replayed.predicted_in_production, simulated.predicted_in_production)
     assert all(np.isnan(event.gain) for event in replayed.events[1:])
@@ -93,7 +116,9 @@ def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(simu
     assert result.tally.trainings == len(simulated.events)
 
 
-def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(world: World, simulated: Simulation):
+def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(
+    world: World, simulated: Simulation
+):
     minutes = np.random.default_rng(1).integers(0, 23 * 60, PIECES)
     strewn = replace(world, label_time=world.label_time - minutes * MINUTE)
     assert (np.diff(strewn.label_time) < np.timedelta64(0)).mean() > 0.4
@@ -115,7 +140,13 @@ class Watched(StreamPredictions):
     def counts(self, since=None):
         if self._history.champion is not None:
             drift_period = self._history.champion_record.drift_period
-            self.counted.append((self._rows.label_time.max(), drift_period, self._stream.rows.label_time[self._epoch]))
+            self.counted.append(
+                (
+                    self._rows.label_time.max(),
+                    drift_period,
+                    self._stream.rows.label_time[self._epoch],
+                )
+            )
         return super().counts(since)
 
 
@@ -127,10 +158,14 @@ def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(worl
     loop.run()
     assert len(Watched.seen) > 20
     for rows in Watched.seen:
-        assert np.array_equal(rows.event_time, world.event_time[label_time <= rows.label_time.max()])
+        assert np.array_equal(
+            rows.event_time, world.event_time[label_time <= rows.label_time.max()]
+        )
     assert len({drift_period for _, drift_period, _ in Watched.counted}) == 2
     for as_of, drift_period, counted in Watched.counted:
-        assert np.array_equal(counted, label_time[(label_time > drift_period) & (label_time <= as_of)])
+        assert np.array_equal(
+            counted, label_time[(label_time > drift_period) & (label_time <= as_of)]
+        )
 
 
 def test_it_decides_once_a_day_at_the_last_label_of_the_day(history: Recorded):
@@ -143,9 +178,16 @@ def test_it_decides_once_a_day_at_the_last_label_of_the_day(history: Recorded):
 def test_what_production_did_is_read_from_its_tables(tmp_path: Path):
     tables = of_glassware(300)
     pids = tables["readings"]["pid"]
-    predictions = pa.table({"pid": pids[100:].combine_chunks(), "prediction": pa.array([1] * 200, pa.int32())})
+    predictions = pa.table(
+        {"pid": pids[100:].combine_chunks(), "prediction": pa.array([1] * 200, pa.int32())}
+    )
     actions = ["wait", "train_first", "keep", "blind", "retrain", "refresh", "retrain"]
-    rows = [("02", "promote", "1"), ("03", "refuse", "2"), ("04", "refuse", None), ("05", "promote", "3")]
+    rows = [
+        ("02", "promote", "1"),
+        ("03", "refuse", "2"),
+        ("04", "refuse", None),
+        ("05", "promote", "3"),
+    ]
     verdicts = [
         {"as_of": moment(f"2019-07-{day}"), "action": action, "to_version": version}
         for day, action, version in [*rows, ("06", "rollback", "1")]
@@ -179,7 +221,10 @@ def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Record
     assert table.loc["as recorded", counts].tolist() == [2, 5, 1, 4, 1]
     assert table.loc["a", counts].tolist() == [1, 2, 0, 2, 0]
     later = compared(replace(works, since=rows.event_time[4]), replays)
-    assert list(later["labelled rows judged"]) == [1, 1]  # rows of before, which the first model called afterwards
+    assert list(later["labelled rows judged"]) == [
+        1,
+        1,
+    ]  # rows of before, which the first model called afterwards
     uncalled = replace(works, predicted_in_production=np.full(6, -1), since=None)
     alone = compared(uncalled, replays)
     assert (list(alone["policy"]), list(alone["labelled rows judged"])) == (["a"], [4])
@@ -191,8 +236,13 @@ def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(
     model = load_model_settings(write_parcel_settings(tmp_path))
     readings, labels = parcels(600)
     tables = {}
-    for name, lines, time in (("readings", readings, "weighed_at"), ("labels", labels, "settled_at")):
-        tables[name] = pa.Table.from_pylist([line | {time: moment(line[time][:19])} for line in lines])
+    for name, lines, time in (
+        ("readings", readings, "weighed_at"),
+        ("labels", labels, "settled_at"),
+    ):
+        tables[name] = pa.Table.from_pylist(
+            [line | {time: moment(line[time][:19])} for line in lines]
+        )
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert found.rows.names[:3] == ("grams", "fragile", "found")
     assert {"lane=a", "lane=é"} <= set(found.rows.names)
@@ -200,13 +250,19 @@ def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(
     result = replay(found, model.policy, learner_of(model), model.training.first_after)
     predicted_in_production = result.predicted_in_production >= 0
     assert 250 < predicted_in_production.sum() < 500
-    assert (result.predicted_in_production == found.rows.labels)[predicted_in_production].mean() > 0.8
+    assert (result.predicted_in_production == found.rows.labels)[
+        predicted_in_production
+    ].mean() > 0.8
 
 
 def test_without_labels_it_says_so_in_one_sentence(tmp_path: Path):
     tables = of_glassware(300)
-    root = write_lakehouse(tmp_path, GLASSWARE, readings=tables["readings"], labels=tables["labels"].slice(0, 0))
-    with pytest.raises(StoreError, match=r"no reading in silver.sensor_reading has a label in silver.quality_check"):
+    root = write_lakehouse(
+        tmp_path, GLASSWARE, readings=tables["readings"], labels=tables["labels"].slice(0, 0)
+    )
+    with pytest.raises(
+        StoreError, match=r"no reading in silver.sensor_reading has a label in silver.quality_check"
+    ):
         main(["--replay", root])
 
 
@@ -220,8 +276,13 @@ def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
     model = load_model_settings(write_repair_settings(tmp_path))
     damages, invoices = repairs(600)
     tables = {}
-    for name, lines, time in (("readings", damages, "reported_at"), ("labels", invoices, "invoiced_at")):
-        tables[name] = pa.Table.from_pylist([line | {time: moment(line[time][:19])} for line in lines])
+    for name, lines, time in (
+        ("readings", damages, "reported_at"),
+        ("labels", invoices, "invoiced_at"),
+    ):
+        tables[name] = pa.Table.from_pylist(
+            [line | {time: moment(line[time][:19])} for line in lines]
+        )
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert np.isnan(found.predicted_in_production).all()
     policy = model.policy
@@ -235,13 +296,17 @@ def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
 
 
 def test_too_few_labels_for_a_first_model_are_told(history: Recorded):
-    with pytest.raises(TrainingError, match=f"{PIECES} labelled rows are not enough .* asks for 5000"):
+    with pytest.raises(
+        TrainingError, match=f"{PIECES} labelled rows are not enough .* asks for 5000"
+    ):
         replay(history, PolicySettings(), fit_tree, 5_000)
 
 
 def test_a_metric_that_a_replay_does_not_have_is_refused_and_not_taken_for_quiet(history: Recorded):
     policy = PolicySettings(rules=(ThresholdRule(rule="threshold", metric="log_loss", change=0.1),))
-    with pytest.raises(ConfigurationError, match=r"mine: rules.threshold.metric: log_loss cannot be replayed"):
+    with pytest.raises(
+        ConfigurationError, match=r"mine: rules.threshold.metric: log_loss cannot be replayed"
+    ):
         replay_all(history, {"mine": policy}, GLASSWARE, 1)
 
 
@@ -252,12 +317,25 @@ def test_a_policy_may_stand_in_a_file_of_its_own(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_job_compares_policies_on_a_lakehouse_without_a_java_to_start_spark_with(tmp_path: Path):
+def test_the_job_compares_policies_on_a_lakehouse_without_a_java_to_start_spark_with(
+    tmp_path: Path,
+):
     root = write_lakehouse(tmp_path / "works", GLASSWARE, **of_glassware(1_700))
     strict = tmp_path / "strict.yaml"
     strict.write_text("rules: [{rule: scheduled, every: 1 day}]\ncandidates: {rows: everything}\n")
     environment = {**os.environ, "JAVA_HOME": "/nowhere", "PATH": str(Path(sys.executable).parent)}
-    words = [sys.executable, "-m", "jobs.policy", "--replay", root, "--policies", "yaml", str(strict), "--cores", "1"]
+    words = [
+        sys.executable,
+        "-m",
+        "jobs.policy",
+        "--replay",
+        root,
+        "--policies",
+        "yaml",
+        str(strict),
+        "--cores",
+        "1",
+    ]
     ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr[-2000:]
     table = [line.split(" | ") for line in ended.stdout.splitlines() if line.startswith("| ")]

@@ -43,15 +43,21 @@ def alarms(loop: Simulation) -> list:
     return [event for event in loop.events if event.decision.action == RETRAIN]
 
 
-def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(world: World, loop: Simulation):
+def test_the_first_drift_is_noticed_on_the_first_batch_that_holds_rows_of_it(
+    world: World, loop: Simulation
+):
     first = alarms(loop)[0]
     assert first.as_of == world.label_time[world.starts[1]]
-    assert abs(first.decision.change_at - world.event_time[world.starts[1]]) < 6 * np.timedelta64(1, "h")
+    assert abs(first.decision.change_at - world.event_time[world.starts[1]]) < 6 * np.timedelta64(
+        1, "h"
+    )
     assert first.action == PROMOTE
     assert first.gain > 0.15
 
 
-def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refreshed(world: World, loop: Simulation):
+def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refreshed(
+    world: World, loop: Simulation
+):
     drift = world.label_time[world.starts[1]]
     before = {event.decision.action for event in loop.events if event.as_of < drift}
     after = {event.decision.action for event in loop.events if event.as_of > drift}
@@ -59,7 +65,9 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
-def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(world: World, loop: Simulation):
+def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(
+    world: World, loop: Simulation
+):
     alarm = alarms(loop)[0]
     records = loop.ledger.history.versions
     version = max(v for v, record in records.items() if record.as_of == alarm.as_of)
@@ -89,7 +97,9 @@ def test_the_best_calls_cost_nothing_and_the_worst_the_most(world: World):
 
 
 def test_a_bad_promotion_is_rolled_back(world: World):
-    """The second training is right in its folds, and its model wrong in production: the first one comes back."""
+    """The second training is right in its folds, and its model wrong in production: the first one
+    comes back.
+    """
     fits = []
 
     def treacherous(features, labels, weights):
@@ -151,12 +161,16 @@ def test_an_unknown_scenario_says_which_there_are():
 
 
 def result(**given: object) -> Result:
-    plain = Result("default", "demo", 0, 365.0, 130.0, 100.0, (0.0, 1.0), (56, 28), 1, 20, 2, 0, (0.2, -0.006))
+    plain = Result(
+        "default", "demo", 0, 365.0, 130.0, 100.0, (0.0, 1.0), (56, 28), 1, 20, 2, 0, (0.2, -0.006)
+    )
     return replace(plain, **given)
 
 
 def test_the_table_sums_runs_up():
-    table = summary([result(), result(seed=1, regret=110.0, delays=(0.0, 0.0), gains=(-0.02,), false_alarms=0)])
+    table = summary(
+        [result(), result(seed=1, regret=110.0, delays=(0.0, 0.0), gains=(-0.02,), false_alarms=0)]
+    )
     row = table.iloc[0]
     assert row["runs"] == 2
     assert row["excess %, median / p90"] == "20 / 28"
@@ -176,8 +190,13 @@ def test_policies_and_scenarios_keep_their_rows():
 
 
 def test_runs_that_retraining_made_worse_are_told_stream_by_stream():
-    idle = [result(policy="never", seed=seed, regret=errors) for seed, errors in enumerate((120.0, 140.0, 500.0))]
-    table = summary([*idle, result(), result(seed=1), result(seed=3, regret=900.0), result(scenario="gradual")])
+    idle = [
+        result(policy="never", seed=seed, regret=errors)
+        for seed, errors in enumerate((120.0, 140.0, 500.0))
+    ]
+    table = summary(
+        [*idle, result(), result(seed=1), result(seed=3, regret=900.0), result(scenario="gradual")]
+    )
     assert table["worse than never, %"].tolist() == ["0", "50", ""]
 
 
@@ -203,6 +222,8 @@ def test_the_operating_characteristic_is_what_simulated_challengers_meet():
     rng = np.random.default_rng(8)
     runs, rows, gain = 4_000, 192, 0.02
     pairs = rng.multinomial(rows, [0.035, 0.015, 0.95], size=runs)  # won, lost, the rest
-    passed = np.mean([PairedComparison(rows, int(won), int(lost)).better >= 0.6 for won, lost, _ in pairs])
+    passed = np.mean(
+        [PairedComparison(rows, int(won), int(lost)).better >= 0.6 for won, lost, _ in pairs]
+    )
     stated = probability_of_promotion(rows, gain, needed=0.6)
     assert stated == pytest.approx(passed, abs=3 * np.sqrt(passed * (1 - passed) / runs))

@@ -25,7 +25,9 @@ CATALOG = catalog_of(MODEL)
 
 
 def _named(root: str) -> str:
-    return as_spark_sql(CATALOG, views_of(MODEL, CATALOG), root, lambda table: f"{root}/{table.layer}/{table.name}")
+    return as_spark_sql(
+        CATALOG, views_of(MODEL, CATALOG), root, lambda table: f"{root}/{table.layer}/{table.name}"
+    )
 
 
 @pytest.fixture
@@ -51,21 +53,33 @@ def test_the_prompt_shows_what_the_pipeline_has_just_written_and_leaves_nothing_
     scratch.mkdir()
     words = [sys.executable, str(Path("jobs/sql.py").resolve()), "--root", lakehouse.store.root]
     environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(Path.cwd())}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, cwd=workplace, env=environment, text=True, bufsize=1, **pipes) as prompt:
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    with subprocess.Popen(
+        words, cwd=workplace, env=environment, text=True, bufsize=1, **pipes
+    ) as prompt:
         assert prompt.stdin is not None
         assert prompt.stdout is not None
         answers = iter(prompt.stdout)
         # The pipeline holds its lock meanwhile, as a running one does.
         with lakehouse.store.writing(lakehouse.catalog.decision):
-            prompt.stdin.write("SELECT 'n' AS shown, COUNT(*), MAX(model_version) FROM gold.decision;\n")
+            prompt.stdin.write(
+                "SELECT 'n' AS shown, COUNT(*), MAX(model_version) FROM gold.decision;\n"
+            )
             assert _line(answers, "n\t") == "n\t0\tNULL"
             lakehouse.store.append_rows(
                 [{"as_of": moment("2019-07-03"), "model_version": "7"}], lakehouse.catalog.decision
             )
-            prompt.stdin.write("SELECT 'n' AS shown, COUNT(*), MAX(model_version) FROM gold.decision;\n")
+            prompt.stdin.write(
+                "SELECT 'n' AS shown, COUNT(*), MAX(model_version) FROM gold.decision;\n"
+            )
             assert _line(answers, "n\t") == "n\t1\t7"
-        told, errors = prompt.communicate("SHOW VIEWS IN gold;\nDESCRIBE EXTENDED gold.decision;\n", timeout=60)
+        told, errors = prompt.communicate(
+            "SHOW VIEWS IN gold;\nDESCRIBE EXTENDED gold.decision;\n", timeout=60
+        )
     assert prompt.returncode == 0, errors[-2000:]
     shown = {line.strip() for line in told.splitlines()}
     assert {view.name for view in views_of(MODEL, CATALOG)} <= shown
@@ -81,26 +95,41 @@ def _line(answers: Iterator[str], start: str) -> str:
 
 
 def test_a_folder_without_a_lakehouse_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"--root: .* holds no lakehouse; write the folder of one"):
+    with pytest.raises(
+        ConfigurationError, match=r"--root: .* holds no lakehouse; write the folder of one"
+    ):
         sql.open_prompt(tmp_path)
 
 
-def test_names_that_an_older_commit_wrote_are_refused_since_they_may_be_of_another_place(tmp_path: Path) -> None:
+def test_names_that_an_older_commit_wrote_are_refused_since_they_may_be_of_another_place(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "_system").mkdir()
     (tmp_path / "_system" / "tables.sql").write_text("CREATE DATABASE IF NOT EXISTS gold;\n")
-    with pytest.raises(ConfigurationError, match="an older commit wrote it; run a job there once more"):
+    with pytest.raises(
+        ConfigurationError, match="an older commit wrote it; run a job there once more"
+    ):
         sql.names_of(tmp_path)
 
 
-@pytest.mark.parametrize(("before", "after"), [("/a", "/a/b"), ("/it's", "/moved"), ("/a/b", "/it's \\ here")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("/a", "/a/b"), ("/it's", "/moved"), ("/a/b", "/it's \\ here")]
+)
 def test_a_lakehouse_that_was_copied_is_read_where_it_lies_now(before: str, after: str) -> None:
     assert at_root(_named(before), after) == _named(after)
     assert at_root(_named(before), before) == _named(before)
 
 
-def test_only_the_answers_to_the_persons_own_query_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    sql._relay_answers(["key\tvalue\n", "spark.sql.cli.print.header\ttrue\n", "day\n", "2019-07-01\n"])
-    sql._relay_messages(io.StringIO("Time taken: 1 s\nTime taken: 2 s\nTime taken: 3 s\nWARN disk\n"), n_statements=2)
+def test_only_the_answers_to_the_persons_own_query_are_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sql._relay_answers(
+        ["key\tvalue\n", "spark.sql.cli.print.header\ttrue\n", "day\n", "2019-07-01\n"]
+    )
+    sql._relay_messages(
+        io.StringIO("Time taken: 1 s\nTime taken: 2 s\nTime taken: 3 s\nWARN disk\n"),
+        n_statements=2,
+    )
     shown = capsys.readouterr()
     assert shown.out == "day\n2019-07-01\n"
     assert shown.err == "Time taken: 3 s\nWARN disk\n"
@@ -135,7 +164,8 @@ def test_a_model_of_another_shape_has_the_same_views(spark: SparkSession) -> Non
         days = rows("SELECT * FROM gold.daily_quality WHERE model_version = '*' ORDER BY day")
         history = rows("SELECT model_version, is_champion FROM gold.production_history")
         slices = rows(
-            "SELECT day, n_wrong FROM gold.error_by_slice WHERE model_version = '*' AND slice_key IS NULL ORDER BY day"
+            "SELECT day, n_wrong FROM gold.error_by_slice WHERE model_version = '*' AND slice_key "
+            "IS NULL ORDER BY day"
         )
         rows("SELECT * FROM gold.open_alarms ORDER BY alarm, subject")
     assert sum(day["n_rows"] for day in days) == 300

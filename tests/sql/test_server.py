@@ -29,7 +29,9 @@ MODEL = load_model_settings("conf/glassware.yaml")
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its process, where it was started, where its temporary files lie, what it serves."""
+    """A running server: its process, where it was started, where its temporary files lie, what it
+    serves.
+    """
 
     process: subprocess.Popen[str]
     port: int
@@ -37,7 +39,9 @@ class Server:
     scratch: Path
     lakehouse: Lakehouse
 
-    def ask(self, sql: str, password: str | None = PASSWORD, user: str = USER, **other: Any) -> list[tuple[Any, ...]]:
+    def ask(
+        self, sql: str, password: str | None = PASSWORD, user: str = USER, **other: Any
+    ) -> list[tuple[Any, ...]]:
         """The answer to a query, by a client of HiveServer2's protocol."""
         login = {"user": user, "password": password, "auth_mechanism": "PLAIN", "timeout": 30}
         with closing(connect("127.0.0.1", self.port, **(login | other))) as connection:
@@ -67,10 +71,15 @@ def server(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
     environment = environment_of(TMPDIR=str(scratch), PYTHONPATH=str(Path.cwd()))
     environment |= {USER_VARIABLE: USER, PASSWORD_VARIABLE: PASSWORD}
     log = (folder / "log").open("w+")
-    process = subprocess.Popen(words, cwd=workplace, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
+    process = subprocess.Popen(
+        words, cwd=workplace, env=environment, text=True, stdout=subprocess.PIPE, stderr=log
+    )
     assert process.stdout is not None
     said = process.stdout.readline()
-    assert said == f"jdbc:hive2://127.0.0.1:{port}/gold for bi, password in {USER_VARIABLE} and {PASSWORD_VARIABLE}\n"
+    assert (
+        said
+        == f"jdbc:hive2://127.0.0.1:{port}/gold for bi, password in {USER_VARIABLE} and {PASSWORD_VARIABLE}\n"
+    )
     yield Server(process, port, workplace, scratch, lakehouse)
     process.terminate()
     process.wait(30)
@@ -88,17 +97,32 @@ def test_a_client_that_logs_in_asks_gold_as_it_is_now(server: Server) -> None:
     row = {"as_of": moment("2019-07-03"), "action": "retrain", "retrain": True, "reasons": ["so"]}
     row["evidence"] = {"score": 1.5}
     server.lakehouse.store.append_rows([row], server.lakehouse.catalog.decision)
-    found = server.ask("SELECT as_of, retrain, reasons, evidence, model_version FROM decision", database="gold")
-    assert found == [(moment("2019-07-03").replace(tzinfo=None), True, b'["so"]', '{"score":1.5}', None)]
-    assert server.ask("SELECT alarm, CAST(since AS DATE) FROM gold.open_alarms")[0][0] == "retraining"
+    found = server.ask(
+        "SELECT as_of, retrain, reasons, evidence, model_version FROM decision", database="gold"
+    )
+    assert found == [
+        (moment("2019-07-03").replace(tzinfo=None), True, b'["so"]', '{"score":1.5}', None)
+    ]
+    assert (
+        server.ask("SELECT alarm, CAST(since AS DATE) FROM gold.open_alarms")[0][0] == "retraining"
+    )
 
 
 @pytest.mark.slow
-def test_the_documents_program_runs(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = [each for each in programs(DOCUMENT.read_text(encoding="utf-8")) if "impala" in each]
+def test_the_documents_program_runs(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = [
+        each for each in programs(DOCUMENT.read_text(encoding="utf-8")) if "impala" in each
+    ]
     login = tmp_path / "login"
     login.write_text(f"{USER}\n{PASSWORD}\n")
-    exec(program.replace(".lakehouse/demo/_system/sql_login", str(login)).replace("10000", str(server.port)), {})
+    exec(
+        program.replace(".lakehouse/demo/_system/sql_login", str(login)).replace(
+            "10000", str(server.port)
+        ),
+        {},
+    )
     assert capsys.readouterr().out == "[]\n"
 
 
@@ -116,7 +140,9 @@ def test_the_documents_program_runs(server: Server, tmp_path: Path, capsys: pyte
     ],
     ids=str,
 )
-def test_a_client_without_the_right_user_and_password_is_refused(server: Server, login: dict[str, Any]) -> None:
+def test_a_client_without_the_right_user_and_password_is_refused(
+    server: Server, login: dict[str, Any]
+) -> None:
     with pytest.raises(TTransportException):
         server.ask("SELECT 1", **login)
     assert server.ask("SELECT 1") == [(1,)]
@@ -124,7 +150,9 @@ def test_a_client_without_the_right_user_and_password_is_refused(server: Server,
 
 @pytest.mark.slow
 def test_a_tool_is_told_the_tables_views_and_columns_with_their_comments(server: Server) -> None:
-    with closing(connect("127.0.0.1", server.port, user=USER, password=PASSWORD, auth_mechanism="PLAIN")) as connection:
+    with closing(
+        connect("127.0.0.1", server.port, user=USER, password=PASSWORD, auth_mechanism="PLAIN")
+    ) as connection:
         cursor = connection.cursor()
         cursor.get_tables(database_name="gold")
         tables = {name: (kind, comment) for _, _, name, kind, comment, *_ in cursor.fetchall()}
@@ -168,10 +196,15 @@ def test_it_listens_on_loopback_alone(server: Server) -> None:
 @pytest.mark.slow
 def test_the_password_is_nowhere_to_be_read(server: Server) -> None:
     assert PASSWORD not in str(server.ask("SET"))
-    assert PASSWORD not in str(server.ask("SELECT '${env:LAKEHOUSE_SQL_PASSWORD}', '${system:sun.java.command}'"))
+    assert PASSWORD not in str(
+        server.ask("SELECT '${env:LAKEHOUSE_SQL_PASSWORD}', '${system:sun.java.command}'")
+    )
     own, *others = _family(server.process.pid)
     assert others, "Spark's"
-    places = [f"/proc/{own}/cmdline", *(f"/proc/{pid}/{name}" for pid in others for name in ("cmdline", "environ"))]
+    places = [
+        f"/proc/{own}/cmdline",
+        *(f"/proc/{pid}/{name}" for pid in others for name in ("cmdline", "environ")),
+    ]
     for place in places:
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             assert PASSWORD.encode() not in Path(place).read_bytes()
@@ -239,7 +272,10 @@ def test_a_login_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> N
     ("environment", "sentence"),
     [
         ({USER_VARIABLE: "bi"}, "write a password of 12 characters or more"),
-        ({USER_VARIABLE: "bi", PASSWORD_VARIABLE: "short"}, "write a password of 12 characters or more"),
+        (
+            {USER_VARIABLE: "bi", PASSWORD_VARIABLE: "short"},
+            "write a password of 12 characters or more",
+        ),
         ({PASSWORD_VARIABLE: "correct horse battery"}, "no user; write one beside the password"),
     ],
 )

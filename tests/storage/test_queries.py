@@ -24,9 +24,13 @@ def test_a_trigger_is_a_word_or_an_interval(trigger: str, seconds: float | None)
     assert interval_seconds(trigger) == seconds
 
 
-@pytest.mark.parametrize("trigger", ["", "now", "10", "10 sec", "0 seconds", "-1 seconds", "available_now"])
+@pytest.mark.parametrize(
+    "trigger", ["", "now", "10", "10 sec", "0 seconds", "-1 seconds", "available_now"]
+)
 def test_another_trigger_is_refused_with_what_to_write(trigger: str) -> None:
-    with pytest.raises(ConfigurationError, match="--trigger: write `available-now` or an interval; write a number"):
+    with pytest.raises(
+        ConfigurationError, match="--trigger: write `available-now` or an interval; write a number"
+    ):
         interval_seconds(trigger)
 
 
@@ -77,7 +81,9 @@ def test_available_now_waits_for_every_query() -> None:
 
 def test_a_continuous_query_that_stops_unexplained_is_an_error_and_ends_the_others() -> None:
     endless, stopped = Running(float("inf")), Running(2)
-    with pytest.raises(LakehouseError, match="labels: the query stopped by itself; another process may own"):
+    with pytest.raises(
+        LakehouseError, match="labels: the query stopped by itself; another process may own"
+    ):
         run_all([query("readings", endless), query("labels", stopped)], "10 seconds")
     assert not endless.isActive
 
@@ -85,7 +91,10 @@ def test_a_continuous_query_that_stops_unexplained_is_an_error_and_ends_the_othe
 def test_the_first_error_ends_the_others_whichever_query_has_it() -> None:
     endless, failed = Running(float("inf")), Running(2, RuntimeError("a long story of Spark's"))
     with pytest.raises(StoreError, match="the disk is full"):
-        run_all([query("readings", endless), query("labels", failed, StoreError("the disk is full"))], "1 second")
+        run_all(
+            [query("readings", endless), query("labels", failed, StoreError("the disk is full"))],
+            "1 second",
+        )
     assert not endless.isActive
 
 
@@ -117,17 +126,25 @@ def test_a_handlers_error_comes_out_as_itself_and_its_batch_comes_again_with_the
     for failing.now in (True, False):
         started = run(store, "q", read(), handle, AVAILABLE_NOW)
         if failing.now:
-            with pytest.raises(StoreError, match=r"^the disk is full\nmicro-batch 0 of the stream q$"):
+            with pytest.raises(
+                StoreError, match=r"^the disk is full\nmicro-batch 0 of the stream q$"
+            ):
                 run_all([started], AVAILABLE_NOW)
         else:
             run_all([started], AVAILABLE_NOW)
-    run_all([run(store, "q", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW)  # nothing new: not called
-    run_all([run(store, "other", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW)  # a checkpoint of its own
+    run_all(
+        [run(store, "q", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW
+    )  # nothing new: not called
+    run_all(
+        [run(store, "other", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW
+    )  # a checkpoint of its own
     assert [batch.number for batch in seen] == [0, 0, 0]
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_a_continuous_query_runs_until_it_is_stopped(lines: tuple[Store, Callable[[], DataFrame]]) -> None:
+def test_a_continuous_query_runs_until_it_is_stopped(
+    lines: tuple[Store, Callable[[], DataFrame]],
+) -> None:
     store, read = lines
     handled: list[int] = []
     started = run(store, "q", read(), lambda rows, batch: handled.append(batch.number), "1 second")

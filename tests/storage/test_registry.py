@@ -35,7 +35,9 @@ MEANING = '{"classes": ["é", "b"]}'
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory) -> Registry:
     folder = tmp_path_factory.mktemp("mlflow")
-    return Registry("glassware", Place(f"sqlite:///{folder}/new/mlflow.db", str(folder / "artifacts")))
+    return Registry(
+        "glassware", Place(f"sqlite:///{folder}/new/mlflow.db", str(folder / "artifacts"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +65,15 @@ def test_a_registered_version_comes_back_with_its_record_its_file_and_its_baseli
 
 def test_a_cut_off_training_is_found_by_its_as_of_and_what_was_decided(registry, first):
     assert registry.trained_as_of(RECORD.as_of, "retrain") == first
-    assert registry.trained_as_of(RECORD.as_of, "refresh") is None  # an alarm's challenger may be refused before
+    assert (
+        registry.trained_as_of(RECORD.as_of, "refresh") is None
+    )  # an alarm's challenger may be refused before
     assert registry.trained_as_of(RECORD.as_of + dt.timedelta(days=1), "retrain") is None
 
 
-def test_there_is_no_champion_before_a_promotion_and_then_the_promoted_one(tmp_path, registry, first):
+def test_there_is_no_champion_before_a_promotion_and_then_the_promoted_one(
+    tmp_path, registry, first
+):
     empty = Registry("other", Place(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path)))
     assert empty.champion() is None
     registry.promote(first.version)
@@ -81,7 +87,9 @@ def test_a_version_that_is_not_there_is_an_error_in_words(registry):
 
 def test_a_version_that_somebody_else_registered_is_refused(registry, first):
     made = registry._client.create_model_version("glassware", "runs:/x/model", first.run_id)
-    with pytest.raises(RegistryError, match="only versions that retrain_and_promote registered can be champion"):
+    with pytest.raises(
+        RegistryError, match="only versions that retrain_and_promote registered can be champion"
+    ):
         registry.version(str(made.version))
 
 
@@ -97,7 +105,9 @@ def test_delta_version_zero_is_on_record(registry, first):
 
 
 def test_the_signature_is_that_of_the_model(registry, first):
-    registered = mlflow.models.Model.load(registry._client.download_artifacts(first.run_id, "model"))
+    registered = mlflow.models.Model.load(
+        registry._client.download_artifacts(first.run_id, "model")
+    )
     predicted = load(registry.model_file(first), first.sha256).predict(EXAMPLE)
     [output] = registered.signature.outputs.inputs
     assert output.type.to_numpy() == predicted.dtype
@@ -115,6 +125,9 @@ def test_a_trial_is_on_record_with_its_figures_or_with_why_it_failed(registry):
     found = registry._client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent}'")
     runs = {run.data.params["family"]: run for run in found}
     assert runs["decision_tree"].data.metrics == good.metrics
-    assert (runs["decision_tree"].info.status, runs["ridge_regression"].info.status) == ("FINISHED", "FAILED")
+    assert (runs["decision_tree"].info.status, runs["ridge_regression"].info.status) == (
+        "FINISHED",
+        "FAILED",
+    )
     assert "failure" not in runs["decision_tree"].data.tags
     assert runs["ridge_regression"].data.tags["failure"] == "scikit-learn: no"

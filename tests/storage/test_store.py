@@ -54,12 +54,20 @@ def test_an_append_is_done_once_for_each_transaction(store: Store, spark: SparkS
     assert [row["source"] for row in store.read(QUARANTINE, 1).collect()] == ["first"]
 
 
-def test_many_small_files_become_one_and_a_stream_sees_each_row_once(spark: SparkSession, tmp_path: Path) -> None:
+def test_many_small_files_become_one_and_a_stream_sees_each_row_once(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     store, seen = Store(spark, str(tmp_path), CATALOG), []
     store.create_missing()
 
     def read() -> None:
-        query = run(store, "reader", store.read_stream(QUARANTINE), lambda rows, _: seen.extend(lines(rows)), NOW)
+        query = run(
+            store,
+            "reader",
+            store.read_stream(QUARANTINE),
+            lambda rows, _: seen.extend(lines(rows)),
+            NOW,
+        )
         run_all([query], NOW)
 
     limit = "spark.databricks.delta.autoCompact.minNumFiles"
@@ -102,19 +110,31 @@ def test_rows_of_the_driver_are_appended_once_for_each_transaction(store: Store)
 def test_partitions_are_replaced_whole_and_the_others_stay(store: Store) -> None:
     def fact(day: int, hour: int, version: str) -> dict[str, Any]:
         start = moment(f"2019-07-0{day}T{hour:02}:00:00")
-        return {"window_start": start, "model_version": version, "window_date": dt.date(2019, 7, day)}
+        return {
+            "window_start": start,
+            "model_version": version,
+            "window_date": dt.date(2019, 7, day),
+        }
 
-    store.replace_partitions([fact(1, 0, "old"), fact(1, 1, "old"), fact(2, 0, "old"), fact(3, 0, "old")], WINDOW_FACTS)
+    store.replace_partitions(
+        [fact(1, 0, "old"), fact(1, 1, "old"), fact(2, 0, "old"), fact(3, 0, "old")], WINDOW_FACTS
+    )
     version = store.version(WINDOW_FACTS)
     # day 1 loses its second hour, day 3 gets a second one, day 2 is not mentioned
-    store.replace_partitions([fact(1, 0, "new"), fact(3, 0, "new"), fact(3, 5, "new")], WINDOW_FACTS)
+    store.replace_partitions(
+        [fact(1, 0, "new"), fact(3, 0, "new"), fact(3, 5, "new")], WINDOW_FACTS
+    )
     found = {
-        (row["window_start"].day, row["window_start"].hour, row["model_version"]) for row in store.rows(WINDOW_FACTS)
+        (row["window_start"].day, row["window_start"].hour, row["model_version"])
+        for row in store.rows(WINDOW_FACTS)
     }
     assert found == {(1, 0, "new"), (2, 0, "old"), (3, 0, "new"), (3, 5, "new")}
 
     def days(partitions: str) -> list[int]:
-        return sorted(row["window_date"].day for row in store.rows(WINDOW_FACTS, None, ["window_date"], partitions))
+        return sorted(
+            row["window_date"].day
+            for row in store.rows(WINDOW_FACTS, None, ["window_date"], partitions)
+        )
 
     assert days(on_days({dt.date(2019, 7, 3), dt.date(2019, 7, 1)})) == [1, 3, 3]
     assert days(since_day(moment("2019-07-02T23:59:00"))) == [2, 3, 3]
@@ -141,7 +161,9 @@ def test_what_another_process_has_committed_is_seen_even_where_its_commits_have_
     assert len(other.rows(SCORING_LEDGER)) == 6
 
 
-def test_an_older_copy_of_a_table_that_was_put_back_is_read_as_it_is(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_older_copy_of_a_table_that_was_put_back_is_read_as_it_is(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     store = Store(spark, str(tmp_path / "lakehouse"), CATALOG)
     store.create_missing()
     store.append_rows([ledger_row(0)], SCORING_LEDGER)
@@ -159,11 +181,21 @@ def test_partitions_without_a_value_are_replaced_too(store: Store) -> None:
     table = CATALOG.profile_metrics
 
     def baseline(version: str, count: int) -> dict[str, Any]:
-        return {"log_type": "BASELINE", "model_version": version, "column_name": "x", "count": count}
+        return {
+            "log_type": "BASELINE",
+            "model_version": version,
+            "column_name": "x",
+            "count": count,
+        }
 
     def window(day: int) -> dict[str, Any]:
         date = dt.date(2019, 7, day)
-        return {"log_type": "INPUT", "granularity": "1 day", "window_date": date, "model_version": "1"}
+        return {
+            "log_type": "INPUT",
+            "granularity": "1 day",
+            "window_date": date,
+            "model_version": "1",
+        }
 
     store.replace_partitions([baseline("1", 1), window(1)], table)
     store.replace_partitions([baseline("1", 2), baseline("2", 3)], table)
@@ -180,12 +212,19 @@ def test_a_column_that_the_settings_named_once_stays_and_is_null_from_then_on(
 ) -> None:
     def stored(*custom: str) -> Store:
         own = [
-            {"name": name, "type": "aggregate", "input_columns": [":table"], "definition": "count('it\\'s \\\\d')"}
+            {
+                "name": name,
+                "type": "aggregate",
+                "input_columns": [":table"],
+                "definition": "count('it\\'s \\\\d')",
+            }
             | {"output_data_type": "double"}
             for name in custom
         ]
         metrics = MODEL.metrics.model_validate({**MODEL.metrics.model_dump(), "custom": own})
-        store = Store(spark, str(tmp_path), catalog_of(MODEL.model_copy(update={"metrics": metrics})))
+        store = Store(
+            spark, str(tmp_path), catalog_of(MODEL.model_copy(update={"metrics": metrics}))
+        )
         store.create_missing()
         return store
 
@@ -197,11 +236,16 @@ def test_a_column_that_the_settings_named_once_stays_and_is_null_from_then_on(
     put(stored("pieces"), 2, pieces=5.0)
     last = stored("others")
     put(last, 3, others=7.0)
-    found = {row["window_date"].day: (row["pieces"], row["others"]) for row in last.rows(last.catalog.profile_metrics)}
+    found = {
+        row["window_date"].day: (row["pieces"], row["others"])
+        for row in last.rows(last.catalog.profile_metrics)
+    }
     assert found == {1: (None, None), 2: (5.0, None), 3: (None, 7.0)}
 
 
-def test_a_table_of_other_columns_is_refused_with_all_differences(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_table_of_other_columns_is_refused_with_all_differences(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     store = Store(spark, str(tmp_path), CATALOG)
     strange = pa.table({"query_id": ["q"], "batch_id": ["not a number"], "colour": ["blue"]})
     write_deltalake(store.path(SCORING_LEDGER), strange)
@@ -215,10 +259,13 @@ def test_a_table_of_other_columns_is_refused_with_all_differences(spark: SparkSe
     ]
 
 
-def test_rows_of_other_columns_are_refused_before_a_write(store: Store, spark: SparkSession) -> None:
+def test_rows_of_other_columns_are_refused_before_a_write(
+    store: Store, spark: SparkSession
+) -> None:
     before = store.version(QUARANTINE)
     with pytest.raises(
-        StoreError, match=r"rows for silver\.quarantine: raw is missing, declared string; .*line is int"
+        StoreError,
+        match=r"rows for silver\.quarantine: raw is missing, declared string; .*line is int",
     ):
         store.append(spark.sql("select 'a' as source, 1 as line"), QUARANTINE, Transaction("c", 0))
     assert store.version(QUARANTINE) == before
@@ -239,7 +286,9 @@ def test_files_that_cannot_hold_a_key_are_told_by_their_statistics(store: Store)
         store.append_rows([{"pid": low}, {"pid": high}], CATALOG.labels)
     assert not may_hold(None, None)  # no keys
     assert [may_hold(*each) for each in ((1, 9), (21, 29), (41, 99))] == [False] * 3
-    assert [may_hold(*each) for each in ((1, 10), (20, 29), (15, 15), (40, 41), (1, 99))] == [True] * 5
+    assert [may_hold(*each) for each in ((1, 10), (20, 29), (15, 15), (40, 41), (1, 99))] == [
+        True
+    ] * 5
 
 
 HOLD = """
@@ -258,14 +307,20 @@ with store.writing(QUARANTINE, SCORING_LEDGER):
 
 def test_two_processes_cannot_write_one_table(store: Store) -> None:
     command = [sys.executable, "-c", HOLD, store.root]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout and other.stdout.readline() == "held\n"
         with (
-            pytest.raises(LockedError, match=r"silver\.quarantine of .* is being written by another process"),
+            pytest.raises(
+                LockedError, match=r"silver\.quarantine of .* is being written by another process"
+            ),
             store.writing(QUARANTINE, WINDOW_FACTS),
         ):
             pytest.fail("the table was written twice at once")
-        with store.writing(WINDOW_FACTS):  # another table; and what was taken before the refusal was given back
+        with store.writing(
+            WINDOW_FACTS
+        ):  # another table; and what was taken before the refusal was given back
             pass
         other.communicate("\n")
     with store.writing(QUARANTINE):  # the other process has ended
@@ -279,5 +334,7 @@ def test_a_root_holds_one_model(spark: SparkSession, tmp_path: Path) -> None:
     open_as(MODEL)
     open_as(MODEL)
     other = MODEL.model_copy(update={"name": "ceramics"})
-    with pytest.raises(ConfigurationError, match="holds the model glassware; write another root for ceramics"):
+    with pytest.raises(
+        ConfigurationError, match="holds the model glassware; write another root for ceramics"
+    ):
         open_as(other)

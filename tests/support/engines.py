@@ -1,4 +1,6 @@
-"""The two engines that the tests ask: Spark and DuckDB, each told the names by the file that the lakehouse keeps."""
+"""The two engines that the tests ask: Spark and DuckDB, each told the names by the file that the
+lakehouse keeps.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +24,9 @@ def known_to_spark(spark: SparkSession, root: str) -> Iterator[None]:
     """The lakehouse's names in Spark's catalog, for as long as the block runs."""
     with tempfile.TemporaryDirectory() as folder:
         for layer in ("bronze", "silver", "gold"):
-            spark.sql(f"CREATE DATABASE {layer} LOCATION '{folder}/{layer}'")  # or folders stay in the warehouse
+            spark.sql(
+                f"CREATE DATABASE {layer} LOCATION '{folder}/{layer}'"
+            )  # or folders stay in the warehouse
         for statement in statements_of(names_of(Path(root))):
             spark.sql(statement)
         try:
@@ -33,7 +37,9 @@ def known_to_spark(spark: SparkSession, root: str) -> Iterator[None]:
 
 
 def duckdb_of(root: str) -> duckdb.DuckDBPyConnection:
-    """A DuckDB that knows the names of a lakehouse; its delta extension is the one that pip has installed."""
+    """A DuckDB that knows the names of a lakehouse; its delta extension is the one that pip has
+    installed.
+    """
     connection: duckdb.DuckDBPyConnection = duckdb_ext.init(duckdb.connect())
     connection.execute((Path(root) / "_system" / "tables.duckdb.sql").read_text(encoding="utf-8"))
     return connection
@@ -50,7 +56,9 @@ def duckdb_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[st
 
 
 def alike(value: Any) -> Any:
-    """A value as both engines mean it: maps without order, sums of doubles to eleven digits, times in UTC."""
+    """A value as both engines mean it: maps without order, sums of doubles to eleven digits, times
+    in UTC.
+    """
     if isinstance(value, float):
         return float(f"{value:.11g}")
     if isinstance(value, Decimal):
@@ -59,7 +67,11 @@ def alike(value: Any) -> Any:
         return {key: alike(each) for key, each in value.items()}
     if isinstance(value, list):
         pairs = [tuple(each) for each in value if isinstance(each, tuple)]
-        return dict(sorted((key, alike(each)) for key, each in pairs)) if pairs else [alike(each) for each in value]
+        return (
+            dict(sorted((key, alike(each)) for key, each in pairs))
+            if pairs
+            else [alike(each) for each in value]
+        )
     return value
 
 

@@ -1,4 +1,6 @@
-"""What a row of a metric table must hold: values and bounds, and a comparison that says what is not so."""
+"""What a row of a metric table must hold: values and bounds, and a comparison that says what is not
+so.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ class Between:
 
 
 def differences(row: Mapping[str, Any], expected: Mapping[str, Any], within: str = "") -> list[str]:
-    """What of a row is not as expected, one sentence each; columns that are not expected are not looked at."""
+    """What of a row is not as expected, one sentence each; columns that are not expected are not
+    looked at.
+    """
     found = []
     for name, value in expected.items():
         actual = row[name]

@@ -1,4 +1,6 @@
-"""Small streams for the policy's tests: rows, counts and records, filled in where a test does not care."""
+"""Small streams for the policy's tests: rows, counts and records, filled in where a test does not
+care.
+"""
 
 from dataclasses import replace
 
@@ -25,13 +27,19 @@ EASY = 2
 """A bin of the difficulty, of the calls of class 0."""
 
 
-def rows(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...] = ("temp", "pressure")) -> Rows:
+def rows(
+    features: np.ndarray, labels: np.ndarray, names: tuple[str, ...] = ("temp", "pressure")
+) -> Rows:
     """A row per ten minutes."""
     event_time = START + np.arange(len(labels)) * np.timedelta64(10, "m")
-    return Rows(names, np.asarray(features, float), np.asarray(labels), event_time, event_time + 2 * DAY)
+    return Rows(
+        names, np.asarray(features, float), np.asarray(labels), event_time, event_time + 2 * DAY
+    )
 
 
-def record(version: int = 1, judged: int = 1_000, wrong: int = 30, **given: object) -> VersionRecord:
+def record(
+    version: int = 1, judged: int = 1_000, wrong: int = 30, **given: object
+) -> VersionRecord:
     """A first model's record; every bin has the same errors."""
     full = np.ones(2 * N_BINS)
     plain = VersionRecord(

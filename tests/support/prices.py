@@ -1,6 +1,8 @@
-"""A stream with a number to predict: the price of a repair, by three readings, two hundred of them a day.
+"""A stream with a number to predict: the price of a repair, by three readings, two hundred of them
+a day.
 
-The price is linear but for the pieces above `DEARER_ABOVE`, which become half as dear again while a change lasts.
+The price is linear but for the pieces above `DEARER_ABOVE`, which become half as dear again while a
+change lasts.
 """
 
 from dataclasses import dataclass
@@ -21,20 +23,26 @@ TREE = MatrixLearner(Trial("", "decision_tree", {"max_depth": 8}), Regression(TO
 
 @dataclass(frozen=True)
 class Prices:
-    """See `simulation.world.Plant`: a row per repair; labels come at midnight two days after its day."""
+    """See `simulation.world.Plant`: a row per repair; labels come at midnight two days after its
+    day.
+    """
 
     rows: Rows
     dearer: np.ndarray
 
     def accuracy(self, model: Model, row: int) -> float:
-        """Share of fresh repairs, priced as at that row, that the model predicts within the tolerance."""
+        """Share of fresh repairs, priced as at that row, that the model predicts within the
+        tolerance.
+        """
         fresh = _features(np.random.default_rng(99), 4_000)
         true = _price(fresh, np.full(4_000, self.dearer[row]))
         return float((np.abs(model.predict(fresh) - true) <= TOLERANCE).mean())
 
 
 def prices(days: int, seed: int = 0, dearer: tuple[int, int] = (0, 0)) -> Prices:
-    """So many days of repairs, the dearer ones from the first to before the second of these days."""
+    """So many days of repairs, the dearer ones from the first to before the second of these
+    days.
+    """
     count = days * A_DAY
     generator = np.random.default_rng(seed)
     features = _features(generator, count)
@@ -44,7 +52,15 @@ def prices(days: int, seed: int = 0, dearer: tuple[int, int] = (0, 0)) -> Prices
     label_time = (event_time.astype("datetime64[D]") + 2).astype("datetime64[us]")
     noisy = _price(features, is_dearer) + generator.normal(0, NOISE, count)
     return Prices(
-        Rows(("hours", "parts", "age"), features, noisy, event_time, label_time, Regression(TOLERANCE)), is_dearer
+        Rows(
+            ("hours", "parts", "age"),
+            features,
+            noisy,
+            event_time,
+            label_time,
+            Regression(TOLERANCE),
+        ),
+        is_dearer,
     )
 
 

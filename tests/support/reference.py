@@ -1,9 +1,11 @@
-"""What the metric tables must hold, computed from raw rows by pandas, NumPy, SciPy and scikit-learn.
+"""What the metric tables must hold, computed from raw rows by pandas, NumPy, SciPy and
+scikit-learn.
 
-Independent of the lakehouse: nothing of it is imported, and only bin edges are passed in. Each function takes raw cells
-and gives the expected columns by name, each as a value, a bound (`Near`, `Between`), or a dictionary of these;
-`differences` compares a row with them. Cells are Python values or a Series of them: None, NA and NaT are null, NaN is a
-value of a double column and null in any other, so a nullable column of doubles must not come as a plain float Series.
+Independent of the lakehouse: nothing of it is imported, and only bin edges are passed in. Each
+function takes raw cells and gives the expected columns by name, each as a value, a bound (`Near`,
+`Between`), or a dictionary of these; `differences` compares a row with them. Cells are Python
+values or a Series of them: None, NA and NaT are null, NaN is a value of a double column and null in
+any other, so a nullable column of doubles must not come as a plain float Series.
 
 The bounds are those that docs/statistics.md states.
 """
@@ -95,13 +97,17 @@ def _location(finite: np.ndarray) -> dict[str, Any]:
     if not n:
         return dict.fromkeys(("avg", "stddev", "min", "max", "median", "quantiles"))
     ranked, largest = np.sort(finite), float(np.abs(finite).max())
-    shifted = finite - ranked[n // 2]  # without the offset, or rounding of the mean would show in the deviation
+    shifted = (
+        finite - ranked[n // 2]
+    )  # without the offset, or rounding of the mean would show in the deviation
     with np.errstate(over="ignore", invalid="ignore"):
         stddev = float(np.std(shifted, ddof=1)) if n > 1 else None
     quantiles = _hyndman_fan_2(ranked) if n <= WHOLE else _quantile_bounds(ranked)
     return {
         "avg": Near(math.fsum(value / n for value in finite), abs=1e-14 * largest),
-        "stddev": None if stddev is None else Near(stddev if math.isfinite(stddev) else math.inf, abs=1e-15 * largest),
+        "stddev": None
+        if stddev is None
+        else Near(stddev if math.isfinite(stddev) else math.inf, abs=1e-15 * largest),
         "min": float(ranked[0]),
         "max": float(ranked[-1]),
         "median": Near(float(np.median(ranked))) if n <= WHOLE else _rank_bounds(ranked, 0.5),
@@ -110,7 +116,9 @@ def _location(finite: np.ndarray) -> dict[str, Any]:
 
 
 def _hyndman_fan_2(ranked: np.ndarray) -> Between:
-    """Hyndman & Fan's second type by its definition, in whole numbers so that no step of the CDF is missed."""
+    """Hyndman & Fan's second type by its definition, in whole numbers so that no step of the CDF is
+    missed.
+    """
     n, values = len(ranked), []
     for i in range(STEPS):
         at, between = i * n // STEPS, i * n % STEPS == 0
@@ -125,7 +133,9 @@ def _quantile_bounds(ranked: np.ndarray) -> Between:
 
 def _rank_bounds(ranked: np.ndarray, shares: Any) -> Between:
     low, high = (np.clip(np.asarray(shares) + error, 0, 1) for error in (-RANK_ERROR, RANK_ERROR))
-    return Between(np.quantile(ranked, low, method="lower"), np.quantile(ranked, high, method="higher"))
+    return Between(
+        np.quantile(ranked, low, method="lower"), np.quantile(ranked, high, method="higher")
+    )
 
 
 def _distinct(cells: Sequence[Any]) -> Any:
@@ -155,14 +165,24 @@ def _frequent(cells: Sequence[Any]) -> list[dict[str, Any]] | None:
 
 
 def drift_of(
-    current: Iterable[Any], reference: Iterable[Any], data_type: str, kind: str, edges: Sequence[float] | None = None
+    current: Iterable[Any],
+    reference: Iterable[Any],
+    data_type: str,
+    kind: str,
+    edges: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """The columns of `drift_metrics` that compare one column's raw rows, given the inner edges of its bins."""
+    """The columns of `drift_metrics` that compare one column's raw rows, given the inner edges of
+    its bins.
+    """
     now, before = list(current), list(reference)
     a, b = _cells(now, data_type), _cells(before, data_type)
     deltas = _deltas(profile_of(now, data_type, kind), profile_of(before, data_type, kind))
     if kind == "categorical":
-        return {**deltas, **_NO_DISTANCE, **_between_categories(Counter(map(text_of, a)), Counter(map(text_of, b)))}
+        return {
+            **deltas,
+            **_NO_DISTANCE,
+            **_between_categories(Counter(map(text_of, a)), Counter(map(text_of, b))),
+        }
     x, y = _finite(_numbers(a)), _finite(_numbers(b))
     if not (len(x) and len(y)):
         return {**deltas, **_NO_DISTANCE}
@@ -171,7 +191,13 @@ def drift_of(
 
 _NO_DISTANCE: dict[str, Any] = dict.fromkeys(
     (
-        *("js_distance", "ks_test", "wasserstein_distance", "population_stability_index", "chi_squared_test"),
+        *(
+            "js_distance",
+            "ks_test",
+            "wasserstein_distance",
+            "population_stability_index",
+            "chi_squared_test",
+        ),
         *("tv_distance", "l_infinity_distance", "hellinger_distance", "kl_divergence"),
         *("mann_whitney_test", "levene_test"),
     )
@@ -208,7 +234,10 @@ def _between_categories(now: Counter[str], before: Counter[str]) -> dict[str, An
     gaps = np.abs(p / p.sum() - q / q.sum())
     return {
         "js_distance": Near(float(jensenshannon(p, q)), abs=1e-7),
-        "chi_squared_test": {"statistic": Near(test.statistic), "pvalue": Near(test.pvalue, rel=1e-7)},
+        "chi_squared_test": {
+            "statistic": Near(test.statistic),
+            "pvalue": Near(test.pvalue, rel=1e-7),
+        },
         "tv_distance": Near(float(gaps.sum() / 2)),
         "l_infinity_distance": Near(float(gaps.max())),
         **_between_shares(p, q),
@@ -245,7 +274,10 @@ def _between_shares(p: np.ndarray, q: np.ndarray) -> dict[str, Any]:
 
 
 def _between_numbers(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    wasserstein, reach = float(stats.wasserstein_distance(x, y)), float(np.ptp(np.concatenate([x, y])))
+    wasserstein, reach = (
+        float(stats.wasserstein_distance(x, y)),
+        float(np.ptp(np.concatenate([x, y]))),
+    )
     errors = [RANK_ERROR * (len(side) > WHOLE) for side in (x, y)]
     error = sum(errors) * reach + 1e-12 * max(reach, 1)
     return {
@@ -263,11 +295,15 @@ def _mann_whitney(x: np.ndarray, y: np.ndarray, error: float) -> dict[str, Any]:
     pairs = len(x) * len(y)
     _, ties = np.unique(np.concatenate([x, y]), return_counts=True)
     n = len(x) + len(y)
-    spread = math.sqrt(pairs / 12 * (n + 1 - float((ties.astype(float) ** 3 - ties).sum()) / n / (n - 1)))
+    spread = math.sqrt(
+        pairs / 12 * (n + 1 - float((ties.astype(float) ** 3 - ties).sum()) / n / (n - 1))
+    )
     return {
         "statistic": Between(test.statistic - error * pairs, test.statistic + error * pairs),
         "pvalue": _pvalue_bounds(
-            float(stats.norm.isf(test.pvalue / 2)), error * pairs / spread, pairs * _sketching(x, y) / spread
+            float(stats.norm.isf(test.pvalue / 2)),
+            error * pairs / spread,
+            pairs * _sketching(x, y) / spread,
         ),
     }
 
@@ -285,7 +321,10 @@ def _levene(x: np.ndarray, y: np.ndarray, errors: Sequence[float]) -> dict[str, 
         return {"statistic": Near(test.statistic, rel=1e-7), "pvalue": Near(test.pvalue, rel=1e-5)}
     freedom = len(x) + len(y) - 2
     spread = math.sqrt(within / freedom * (1 / len(x) + 1 / len(y)))
-    z, slack = abs(a.mean() - b.mean()) / spread, sum(e * np.ptp(side) for e, side in zip(errors, (x, y), strict=True))
+    z, slack = (
+        abs(a.mean() - b.mean()) / spread,
+        sum(e * np.ptp(side) for e, side in zip(errors, (x, y), strict=True)),
+    )
     allowed = MEAN_ERROR * math.hypot(*(np.ptp(side) for side in (x, y))) / spread
     low, high = max(z - slack / spread, 0) ** 2, (z + slack / spread) ** 2
     # Half a percent for what the sketched median and mean make of the squares within.
@@ -310,7 +349,11 @@ def _pvalue_bounds(z: float, error: float, allowed: float) -> Between:
 
 def _cells(values: Iterable[Any], data_type: str) -> list[Any]:
     """The cells that are not null, each as a Python value of the declared type."""
-    present = [value for value in values if not (is_null(value) and not (data_type == "double" and is_nan(value)))]
+    present = [
+        value
+        for value in values
+        if not (is_null(value) and not (data_type == "double" and is_nan(value)))
+    ]
     convert = {
         "double": float,
         "long": int,
@@ -331,7 +374,8 @@ def _utc(moment: dt.datetime) -> dt.datetime:
 def _numbers(cells: Sequence[Any]) -> np.ndarray:
     epoch = dt.datetime(1970, 1, 1)
     return np.array(
-        [(c - epoch).total_seconds() if isinstance(c, dt.datetime) else float(c) for c in cells], dtype=float
+        [(c - epoch).total_seconds() if isinstance(c, dt.datetime) else float(c) for c in cells],
+        dtype=float,
     )
 
 

@@ -20,7 +20,9 @@ _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk would doub
 
 def rows(spark: SparkSession, schema: StructType, given: Sequence[Mapping[str, Any]]) -> DataFrame:
     """A frame of the schema; a column that a row does not name is null."""
-    return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in given], schema)
+    return spark.createDataFrame(
+        [tuple(row.get(name) for name in schema.names) for row in given], schema
+    )
 
 
 def moment(text: str) -> dt.datetime:
@@ -98,14 +100,17 @@ policy: {growth: null}  # the first model stays
 
 
 def write_parcel_settings(folder: Path) -> Path:
-    """A second model, of another shape than glassware: text keys, nullable features, three classes."""
+    """A second model, of another shape than glassware: text keys, nullable features, three
+    classes.
+    """
     path = folder / "parcel.yaml"
     path.write_text(PARCEL)
     return path
 
 
 def parcels(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Lines of readings and of labels for the parcel model: a parcel each ten minutes, settled twenty hours later.
+    """Lines of readings and of labels for the parcel model: a parcel each ten minutes, settled
+    twenty hours later.
 
     The first of them have no value in any nullable column.
     """
@@ -119,7 +124,15 @@ def parcels(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         fragile = chance.choice([True, False, None]) if known else None
         grams = chance.choice([None, chance.uniform(1, 100)]) if known else None
         line = {"parcel_no": f"P{place:04d}", "weighed_at": at.isoformat()}
-        readings.append(line | {"lane": lane, "fragile": fragile, "grams": grams, "found": chance.choice([None, 1, 2])})
+        readings.append(
+            line
+            | {
+                "lane": lane,
+                "fragile": fragile,
+                "grams": grams,
+                "found": chance.choice([None, 1, 2]),
+            }
+        )
         outcome = "lost" if lane == "b" else "broken" if fragile else "ok"
         settled = (at + dt.timedelta(hours=20)).isoformat()
         labels.append({"parcel_no": line["parcel_no"], "settled_at": settled, "outcome": outcome})
@@ -172,7 +185,8 @@ def write_repair_settings(folder: Path) -> Path:
 
 
 def repairs(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Lines of readings and of labels for the repair model: a damage each ten minutes, its invoice twenty hours later.
+    """Lines of readings and of labels for the repair model: a damage each ten minutes, its invoice
+    twenty hours later.
 
     The first of them have no value in any nullable column.
     """
@@ -185,10 +199,24 @@ def repairs(n: int = 300) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         workshop = chance.choice(["north", "süd", None]) if known else None
         panels, years = chance.randint(1, 6), chance.uniform(0, 12)
         towed = chance.choice([True, False]) if known else None
-        line = {"claim_no": place, "reported_at": at.isoformat(), "workshop": workshop, "panels": panels}
+        line = {
+            "claim_no": place,
+            "reported_at": at.isoformat(),
+            "workshop": workshop,
+            "panels": panels,
+        }
         line |= {"photographed_at": (at - dt.timedelta(hours=1)).isoformat() if known else None}
-        readings.append(line | {"years": years if known and chance.random() < 0.8 else None, "towed": towed})
-        cost = 180 + 220 * panels + 15 * years + 150 * bool(towed) + 120 * (workshop == "süd") + chance.gauss(0, 30)
+        readings.append(
+            line | {"years": years if known and chance.random() < 0.8 else None, "towed": towed}
+        )
+        cost = (
+            180
+            + 220 * panels
+            + 15 * years
+            + 150 * bool(towed)
+            + 120 * (workshop == "süd")
+            + chance.gauss(0, 30)
+        )
         invoice = {"claim_no": place, "invoiced_at": (at + dt.timedelta(hours=20)).isoformat()}
         labels.append(invoice | {"cost": cost * (1.5 if place >= DEARER else 1.0)})
     return readings, labels
@@ -200,7 +228,9 @@ WITHHELD = 100_030
 
 @dataclass(frozen=True)
 class Plant:
-    """A small glassware lakehouse as it was after some simulated nights; tests read these, and write to copies."""
+    """A small glassware lakehouse as it was after some simulated nights; tests read these, and
+    write to copies.
+    """
 
     spark: SparkSession
     model: Any
@@ -228,16 +258,18 @@ class Plant:
 
 @cache
 def glassware_plant(spark: SparkSession) -> Plant:
-    """Its nights: `waiting` (no model yet), `first` (it has come), `drifted` (v2 takes over), `newest` (see below).
+    """Its nights: `waiting` (no model yet), `first` (it has come), `drifted` (v2 takes over),
+    `newest` (see below).
 
-    `told` is the last one before its decision: its data are taken in, scored and aggregated, as run_pipeline does, so
-    that a test of what is decided then need not do that once more.
+    `told` is the last one before its decision: its data are taken in, scored and aggregated, as
+    run_pipeline does, so that a test of what is decided then need not do that once more.
 
-    On the last one a false alarm is raised: it is set lower than by default, and asks for a surer challenger. Its
-    challenger v3, which follows a change that seems to go on, is refused; v4 takes over since the rows have grown.
+    On the last one a false alarm is raised: it is set lower than by default, and asks for a surer
+    challenger. Its challenger v3, which follows a change that seems to go on, is refused; v4 takes
+    over since the rows have grown.
 
-    A piece per 300 s, so that sketches of a week are exact; the rule changes in the evening of 12 July. Made once for
-    all test modules.
+    A piece per 300 s, so that sketches of a week are exact; the rule changes in the evening of 12
+    July. Made once for all test modules.
     """
     from lakehouse.app.whole_way import run_pipeline
     from lakehouse.counterfactual.comparison import compare_with_alternatives
@@ -256,11 +288,15 @@ def glassware_plant(spark: SparkSession) -> Plant:
     few = {"families": families, "first_after": 1000}
     strict = {"rules": (ShiryaevRobertsRule(alarm=1_000),), "gate": GateSettings(confidence=0.8)}
     policy = glassware.policy.model_copy(update=strict)
-    model = glassware.model_copy(update={"training": glassware.training.model_copy(update=few), "policy": policy})
+    model = glassware.model_copy(
+        update={"training": glassware.training.model_copy(update=few), "policy": policy}
+    )
     plant, stream = Plant(spark, model, folder), Stream("demo", seed=0, pieces=6000, period=300.0)
     lakehouse = plant.at("newest")
     for night, day in (("waiting", 9), ("first", 9), ("drifted", 14), ("newest", 17)):
-        land_until(stream, folder / "landing", moment("2019-07-01T00:00:00") + dt.timedelta(days=day))
+        land_until(
+            stream, folder / "landing", moment("2019-07-01T00:00:00") + dt.timedelta(days=day)
+        )
         _withhold(folder / "landing" / "quality_check")
         if night in ("first", "drifted"):
             run_pipeline(lakehouse)
@@ -288,7 +324,9 @@ def _withhold(folder: Path) -> None:
 
 @cache
 def parcel_depot(spark: SparkSession) -> Any:
-    """A lakehouse of the parcel model, made from its YAML file alone, after two days. Made once for all modules."""
+    """A lakehouse of the parcel model, made from its YAML file alone, after two days. Made once for
+    all modules.
+    """
     from lakehouse.app.opening import open_lakehouse
     from lakehouse.app.whole_way import run_pipeline
     from lakehouse.settings import EnvironmentSettings, load_model_settings
@@ -309,7 +347,9 @@ def parcel_depot(spark: SparkSession) -> Any:
 
 @dataclass(frozen=True)
 class Shop:
-    """A lakehouse of the repair model, made from its YAML file alone; tests read it, and write to copies."""
+    """A lakehouse of the repair model, made from its YAML file alone; tests read it, and write to
+    copies.
+    """
 
     lakehouse: Any
 
@@ -319,13 +359,16 @@ class Shop:
         from lakehouse.settings import EnvironmentSettings
 
         shutil.copytree(self.lakehouse.store.root, folder / "lakehouse")
-        environment = EnvironmentSettings(root=str(folder / "lakehouse"), landing=self.lakehouse.landing)
+        environment = EnvironmentSettings(
+            root=str(folder / "lakehouse"), landing=self.lakehouse.landing
+        )
         return open_lakehouse(self.lakehouse.spark, self.lakehouse.model, environment)
 
 
 @cache
 def repair_shop(spark: SparkSession) -> Shop:
-    """After two days: the first model came with 160 invoices, 130 more followed, the last 90 of them dearer.
+    """After two days: the first model came with 160 invoices, 130 more followed, the last 90 of
+    them dearer.
 
     Made once for all modules.
     """
@@ -336,7 +379,9 @@ def repair_shop(spark: SparkSession) -> Shop:
     folder = Path(tempfile.mkdtemp(prefix="shop-", dir=_MEMORY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = load_model_settings(write_repair_settings(folder))
-    environment = EnvironmentSettings(root=str(folder / "lakehouse"), landing=str(folder / "landing"))
+    environment = EnvironmentSettings(
+        root=str(folder / "lakehouse"), landing=str(folder / "landing")
+    )
     lakehouse = open_lakehouse(spark, model, environment)
     readings, labels = repairs()
     landing, landed_at = Path(lakehouse.landing), moment("2024-05-04T00:00:00")
@@ -349,7 +394,9 @@ def repair_shop(spark: SparkSession) -> Shop:
 
 def decisions(lakehouse: Any) -> list[Mapping[str, Any]]:
     """The rows of `gold.decision`, in the order in which they were taken."""
-    return sorted(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
+    return sorted(
+        lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"]
+    )
 
 
 def registered(lakehouse: Any) -> int:
@@ -372,7 +419,9 @@ def promotions(lakehouse: Any) -> list[Mapping[str, Any]]:
 
 
 def labelled_predictions(lakehouse: Any, as_of: dt.datetime, history: Any = None) -> Any:
-    """What the loop knows as of a label batch; under another state of the ledgers, if that is given."""
+    """What the loop knows as of a label batch; under another state of the ledgers, if that is
+    given.
+    """
     from lakehouse.retraining.promoted_models import PromotedModels
     from lakehouse.retraining.table_predictions import TablePredictions
     from lakehouse.versions.ledger import PromotionLedger
@@ -381,14 +430,18 @@ def labelled_predictions(lakehouse: Any, as_of: dt.datetime, history: Any = None
     return TablePredictions(PromotedModels(PromotionLedger(lakehouse)), as_of, known)
 
 
-def record_promotion(lakehouse: Any, as_of: dt.datetime, version: str, policy_record: Any = None) -> None:
+def record_promotion(
+    lakehouse: Any, as_of: dt.datetime, version: str, policy_record: Any = None
+) -> None:
     """The gate lets the version take over, whatever it is."""
     from lakehouse.versions.ledger import PromotionLedger
     from lakehouse.versions.promotion import record_result
 
     row = {"as_of": as_of, "reason": "it is better", "evidence": {}}
     record = policy_record and policy_record.to_json()
-    record_result(PromotionLedger(lakehouse), lakehouse.registry.version(version), True, row, record)
+    record_result(
+        PromotionLedger(lakehouse), lakehouse.registry.version(version), True, row, record
+    )
 
 
 def with_policy(lakehouse: Any, **given: Any) -> Any:

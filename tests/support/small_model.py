@@ -1,4 +1,6 @@
-"""A model of a few fields, whose settings, files and registry tests change from one run to the next."""
+"""A model of a few fields, whose settings, files and registry tests change from one run to the
+next.
+"""
 
 import copy
 import datetime as dt
@@ -61,7 +63,9 @@ def model_of(change: Callable[[Settings], Any] = unchanged) -> ModelSettings:
     return ModelSettings.model_validate(settings)
 
 
-def small_lakehouse(spark: SparkSession, root: Path, change: Callable[[Settings], Any] = unchanged) -> Lakehouse:
+def small_lakehouse(
+    spark: SparkSession, root: Path, change: Callable[[Settings], Any] = unchanged
+) -> Lakehouse:
     """The lakehouse at the root, opened with the settings after a change of them."""
     return open_lakehouse(spark, model_of(change), EnvironmentSettings(root=str(root)))
 
@@ -80,7 +84,12 @@ def measured(number: int) -> tuple[float, float]:
 def readings(numbers: Iterable[int], **more: Any) -> list[Line]:
     """Lines of readings; further fields are values, or functions of the line's number."""
     return [
-        {"id": number, "at": at(number).isoformat(), "x": measured(number)[0], "z": measured(number)[1]}
+        {
+            "id": number,
+            "at": at(number).isoformat(),
+            "x": measured(number)[0],
+            "z": measured(number)[1],
+        }
         | {name: value(number) if callable(value) else value for name, value in more.items()}
         for number in numbers
     ]
@@ -91,10 +100,15 @@ def is_ok(number: int) -> str:
     return "ok" if measured(number)[0] > 0 else "broken"
 
 
-def truths(numbers: Iterable[int], label: Callable[[int], Any] = is_ok, told: dt.timedelta | None = None) -> list[Line]:
+def truths(
+    numbers: Iterable[int], label: Callable[[int], Any] = is_ok, told: dt.timedelta | None = None
+) -> list[Line]:
     """Lines of labels, told an hour after the reading."""
     delay = told or dt.timedelta(hours=1)
-    return [{"id": number, "told": (at(number) + delay).isoformat(), "y": label(number)} for number in numbers]
+    return [
+        {"id": number, "told": (at(number) + delay).isoformat(), "y": label(number)}
+        for number in numbers
+    ]
 
 
 def land_lines(lakehouse: Lakehouse, name: str, read: list[Line], labels: list[Line]) -> None:

@@ -1,7 +1,9 @@
-"""A lakehouse that release 0.1.0 wrote is opened, gains the columns it lacks, and goes on; other differences are told.
+"""A lakehouse that release 0.1.0 wrote is opened, gains the columns it lacks, and goes on; other
+differences are told.
 
-`tests/data/lakehouse-0.1.0.tar.xz` was written by commit 527bb77: glassware, scenario `demo`, seed 0, the midnights of
-5, 6 and 7 July 2019 (first_after 300), without its landing folder and the checkpoints of it, which hold absolute paths.
+`tests/data/lakehouse-0.1.0.tar.xz` was written by commit 527bb77: glassware, scenario `demo`, seed
+0, the midnights of 5, 6 and 7 July 2019 (first_after 300), without its landing folder and the
+checkpoints of it, which hold absolute paths.
 """
 
 import datetime as dt
@@ -34,10 +36,15 @@ FIRST, LAST = dt.date(2019, 7, 1), dt.date(2019, 7, 7)
 
 
 def table(*columns: Column, version: int = 1, takes_columns: bool = False) -> Table:
-    return Table("gold", "things", "a thing", ("a",), columns, version=version, takes_columns=takes_columns)
+    return Table(
+        "gold", "things", "a thing", ("a",), columns, version=version, takes_columns=takes_columns
+    )
 
 
-A, B = Column("a", "bigint", "first"), Column("b", "struct<x:bigint,y:array<struct<z:double>>>", "second")
+A, B = (
+    Column("a", "bigint", "first"),
+    Column("b", "struct<x:bigint,y:array<struct<z:double>>>", "second"),
+)
 
 
 def test_columns_and_fields_within_them_are_added(spark: SparkSession) -> None:
@@ -60,7 +67,10 @@ def test_what_adding_cannot_mend_is_told(spark: SparkSession) -> None:
         "b.x is string, declared bigint",
         "old is int, not declared",
     )
-    assert "old is int, not declared" not in migration_of(table(A, B, takes_columns=True), found, 1).obstacles
+    assert (
+        "old is int, not declared"
+        not in migration_of(table(A, B, takes_columns=True), found, 1).obstacles
+    )
 
 
 def test_a_table_of_a_newer_release_is_refused(spark: SparkSession) -> None:
@@ -79,14 +89,21 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gold(lakehouse: Lakehouse, name: str) -> list:
-    return lakehouse.store.rows(getattr(lakehouse.catalog, name), pc.field("window_date").is_valid())
+    return lakehouse.store.rows(
+        getattr(lakehouse.catalog, name), pc.field("window_date").is_valid()
+    )
 
 
 @pytest.fixture(scope="module")
 def gone_on(spark: SparkSession, unpacked: Path) -> tuple[dict, Lakehouse]:
-    """The row counts before, and the lakehouse after it was opened and has taken in another night."""
+    """The row counts before, and the lakehouse after it was opened and has taken in another
+    night.
+    """
     names = ("window_facts", "profile_metrics", "drift_metrics")
-    before = {name: DeltaTable(unpacked / "gold" / name).to_pyarrow_dataset().count_rows() for name in names}
+    before = {
+        name: DeltaTable(unpacked / "gold" / name).to_pyarrow_dataset().count_rows()
+        for name in names
+    }
     model = load_model_settings("conf/glassware.yaml")
     lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(unpacked)))
     stream, aside = Stream("demo", seed=0), unpacked / "aside"
@@ -106,7 +123,9 @@ def test_every_table_has_its_version_in_its_properties(gone_on: tuple[dict, Lake
     for each in lakehouse.catalog.tables:
         delta = DeltaTable(lakehouse.store.path(each))
         assert delta.metadata().configuration.get(VERSION_PROPERTY, "1") == str(each.version)
-        migration = migration_of(each, StructType.fromJson(json.loads(delta.schema().to_json())), each.version)
+        migration = migration_of(
+            each, StructType.fromJson(json.loads(delta.schema().to_json())), each.version
+        )
         assert (migration.added, migration.obstacles) == ((), ())
 
 
@@ -116,14 +135,23 @@ def test_an_old_lakehouse_goes_on_and_loses_nothing(gone_on: tuple[dict, Lakehou
         assert len(gold(lakehouse, name)) > rows - 30  # baselines have no window
     days = {row["window_date"]: row for row in gold(lakehouse, "profile_metrics") if is_table(row)}
     assert sorted(days) == [FIRST + dt.timedelta(days=n) for n in range(7)]
-    assert sum(row["count"] for row in days.values()) == lakehouse.store.read(lakehouse.catalog.predictions).count()
+    assert (
+        sum(row["count"] for row in days.values())
+        == lakehouse.store.read(lakehouse.catalog.predictions).count()
+    )
 
 
 def is_table(row: dict) -> bool:
-    return (row["column_name"], row["granularity"], row["model_version"]) == (":table", "1 day", "*")
+    return (row["column_name"], row["granularity"], row["model_version"]) == (
+        ":table",
+        "1 day",
+        "*",
+    )
 
 
-def test_history_keeps_nulls_in_new_columns_until_a_backfill(gone_on: tuple[dict, Lakehouse]) -> None:
+def test_history_keeps_nulls_in_new_columns_until_a_backfill(
+    gone_on: tuple[dict, Lakehouse],
+) -> None:
     _, lakehouse = gone_on
     errors = {
         row["window_date"]: row["expected_calibration_error"]
@@ -132,7 +160,9 @@ def test_history_keeps_nulls_in_new_columns_until_a_backfill(gone_on: tuple[dict
     }
     assert errors[FIRST] is None
     backfill(lakehouse, FIRST, LAST)
-    rows = [row for row in gold(lakehouse, "profile_metrics") if is_table(row) and row["n_labelled"]]
+    rows = [
+        row for row in gold(lakehouse, "profile_metrics") if is_table(row) and row["n_labelled"]
+    ]
     assert len(rows) >= 5
     assert all(row["expected_calibration_error"] is not None for row in rows)
 

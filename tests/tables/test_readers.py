@@ -1,4 +1,6 @@
-"""Gold as the pipeline wrote it, read without Spark by those who do: delta-rs, Polars, DuckDB and pandas."""
+"""Gold as the pipeline wrote it, read without Spark by those who do: delta-rs, Polars, DuckDB and
+pandas.
+"""
 
 import datetime as dt
 import json
@@ -20,16 +22,55 @@ from lakehouse.storage.lakehouse import Lakehouse
 from tests.support.rows import glassware_plant
 
 Rows = list[dict[str, Any]]
-# Of each kind: nested structs, maps, arrays, arrays of structs, times, dates that are partitions, numbers with nulls.
+# Of each kind: nested structs, maps, arrays, arrays of structs, times, dates that are partitions,
+# numbers with nulls.
 COLUMNS = {
-    "window_facts": ["window_start", "model_version", "quality", "as_of_version", "window_date", "n_in_training"],
+    "window_facts": [
+        "window_start",
+        "model_version",
+        "quality",
+        "as_of_version",
+        "window_date",
+        "n_in_training",
+    ],
     "profile_metrics": [
-        *("window", "granularity", "model_version", "column_name", "count", "avg", "non_null_columns", "is_final"),
-        *("frequent_items", "confusion_matrix", "recall", "as_of", "as_of_version", "window_date", "slice_key"),
+        *(
+            "window",
+            "granularity",
+            "model_version",
+            "column_name",
+            "count",
+            "avg",
+            "non_null_columns",
+            "is_final",
+        ),
+        *(
+            "frequent_items",
+            "confusion_matrix",
+            "recall",
+            "as_of",
+            "as_of_version",
+            "window_date",
+            "slice_key",
+        ),
     ],
     "drift_metrics": [
-        *("window", "window_cmp", "granularity", "drift_type", "model_version", "column_name", "ks_test"),
-        *("population_stability_index", "chi_squared_test", "non_null_columns_delta", "window_date", "adjusted_pvalue"),
+        *(
+            "window",
+            "window_cmp",
+            "granularity",
+            "drift_type",
+            "model_version",
+            "column_name",
+            "ks_test",
+        ),
+        *(
+            "population_stability_index",
+            "chi_squared_test",
+            "non_null_columns_delta",
+            "window_date",
+            "adjusted_pvalue",
+        ),
     ],
     "monitor": ["monitor_version", "configuration", "baseline", "recorded_at"],
     "counterfactual": [
@@ -41,8 +82,24 @@ COLUMNS = {
         "trainings",
         "as_of",
     ],
-    "decision": ["as_of", "action", "retrain", "reasons", "evidence", "change_at", "table_versions"],
-    "promotion": ["as_of", "action", "to_version", "evidence", "trained_from", "trained_rows", "recorded_at"],
+    "decision": [
+        "as_of",
+        "action",
+        "retrain",
+        "reasons",
+        "evidence",
+        "change_at",
+        "table_versions",
+    ],
+    "promotion": [
+        "as_of",
+        "action",
+        "to_version",
+        "evidence",
+        "trained_from",
+        "trained_rows",
+        "recorded_at",
+    ],
 }
 
 
@@ -64,7 +121,9 @@ def _of_polars(path: str, columns: list[str]) -> Rows:
 def _of_duckdb(path: str, columns: list[str]) -> Rows:
     names = ", ".join(f'"{name}"' for name in columns)
     with duckdb_ext.init(duckdb.connect()) as connection:
-        found: pa.Table = connection.sql(f"SELECT {names} FROM delta_scan('{path}')").to_arrow_table()
+        found: pa.Table = connection.sql(
+            f"SELECT {names} FROM delta_scan('{path}')"
+        ).to_arrow_table()
         return found.to_pylist()
 
 
@@ -77,7 +136,9 @@ READERS: dict[str, Callable[[str, list[str]], Rows]] = {
 
 
 def _alike(value: Any) -> Any:
-    """The value as all of them mean it: maps are pairs in some; beside a missing one, pandas makes integers doubles."""
+    """The value as all of them mean it: maps are pairs in some; beside a missing one, pandas makes
+    integers doubles.
+    """
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
@@ -118,7 +179,10 @@ def by_spark(lakehouse: Lakehouse) -> dict[str, list[str]]:
     """What Spark reads of each table."""
     tables = {table.name: table for table in lakehouse.catalog.tables if table.layer == "gold"}
     assert set(tables) == set(COLUMNS), "a table of gold that no reader is tried on"
-    read = {name: lakehouse.store.read(table).select(*COLUMNS[name]).toArrow() for name, table in tables.items()}
+    read = {
+        name: lakehouse.store.read(table).select(*COLUMNS[name]).toArrow()
+        for name, table in tables.items()
+    }
     return {name: _sorted(rows.to_pylist()) for name, rows in read.items()}
 
 
@@ -133,7 +197,9 @@ def test_a_reader_without_spark_sees_what_spark_sees(
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_gold_has_no_feature_that_a_plain_delta_reader_lacks(name: str, lakehouse: Lakehouse) -> None:
+def test_gold_has_no_feature_that_a_plain_delta_reader_lacks(
+    name: str, lakehouse: Lakehouse
+) -> None:
     path = Path(lakehouse.store.root) / "gold" / name
     table = DeltaTable(path)
     protocol = table.protocol()
@@ -146,7 +212,15 @@ def test_gold_has_no_feature_that_a_plain_delta_reader_lacks(name: str, lakehous
     assert properties.get("delta.enableDeletionVectors", "false") == "false"
     assert properties.get("delta.checkpointPolicy", "classic") == "classic"
     log = path / "_delta_log"
-    actions = [json.loads(line) for file in log.glob("*.json") for line in file.read_text().splitlines()]
+    actions = [
+        json.loads(line) for file in log.glob("*.json") for line in file.read_text().splitlines()
+    ]
     assert actions
-    assert not [each for each in actions if (each.get("add") or each.get("remove") or {}).get("deletionVector")]
-    assert not [file.name for file in log.iterdir() if file.name == "_sidecars" or file.name.count(".") > 2]
+    assert not [
+        each
+        for each in actions
+        if (each.get("add") or each.get("remove") or {}).get("deletionVector")
+    ]
+    assert not [
+        file.name for file in log.iterdir() if file.name == "_sidecars" or file.name.count(".") > 2
+    ]

@@ -1,4 +1,6 @@
-"""Every declared table is whole: its names, columns, keys; and what lies on disk is what is declared."""
+"""Every declared table is whole: its names, columns, keys; and what lies on disk is what is
+declared.
+"""
 
 import json
 import re
@@ -43,7 +45,12 @@ def test_no_two_tables_share_a_name() -> None:
 
 def test_a_table_that_is_never_changed_is_not_one_whose_windows_are_computed_again() -> None:
     changing = {table.full_name for table in CATALOG.tables if not table.append_only}
-    assert changing == {"gold.window_facts", "gold.profile_metrics", "gold.drift_metrics", "gold.counterfactual"}
+    assert changing == {
+        "gold.window_facts",
+        "gold.profile_metrics",
+        "gold.drift_metrics",
+        "gold.counterfactual",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +61,16 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Stor
 
 
 @each_table
-def test_a_table_is_created_as_declared_and_any_reader_can_read_it(table: Table, store: Store) -> None:
+def test_a_table_is_created_as_declared_and_any_reader_can_read_it(
+    table: Table, store: Store
+) -> None:
     delta = DeltaTable(store.path(table))
     found = StructType.fromJson(json.loads(delta.schema().to_json()))
-    assert [(field.name, field.dataType.simpleString(), field.metadata["comment"]) for field in found] == [
-        (field.name, field.dataType.simpleString(), field.metadata["comment"]) for field in table.schema
+    assert [
+        (field.name, field.dataType.simpleString(), field.metadata["comment"]) for field in found
+    ] == [
+        (field.name, field.dataType.simpleString(), field.metadata["comment"])
+        for field in table.schema
     ]
     metadata = delta.metadata()
     assert (metadata.name, metadata.description) == (table.name, table.grain)
@@ -78,7 +90,9 @@ def test_creating_again_changes_nothing(store: Store) -> None:
     assert store.versions(*CATALOG.tables) == before
 
 
-def model_with(source: str, column: str, kind: dict[str, Any] | None = None, **names: str) -> ModelSettings:
+def model_with(
+    source: str, column: str, kind: dict[str, Any] | None = None, **names: str
+) -> ModelSettings:
     content = yaml.safe_load(Path(GLASSWARE).read_text())
     if column:
         content[source]["columns"][column] = kind or {"type": "string"}
@@ -97,21 +111,38 @@ def with_feature(name: str) -> ModelSettings:
 @pytest.mark.parametrize(
     "column",
     # the silver table has the first two; the others are with the line on its way through ingest
-    ["line", "source_file", "raw", "landed_at", "ingest_batch", "ingested_at", "reasons", "disposition", "rank"],
+    [
+        "line",
+        "source_file",
+        "raw",
+        "landed_at",
+        "ingest_batch",
+        "ingested_at",
+        "reasons",
+        "disposition",
+        "rank",
+    ],
 )
 def test_a_column_of_the_model_cannot_be_one_of_the_engine(source: str, column: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{column}: .* has that column already; give the model's another"):
+    with pytest.raises(
+        ConfigurationError, match=f"{column}: .* has that column already; give the model's another"
+    ):
         catalog_of(model_with(source, column))
 
 
-@pytest.mark.parametrize("name", ["prediction", "score", "probability", "model_version", "batch_id"])
+@pytest.mark.parametrize(
+    "name", ["prediction", "score", "probability", "model_version", "batch_id"]
+)
 def test_a_feature_cannot_be_a_column_of_the_predictions(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{name}: silver\.predicted_quality has that column already"):
+    with pytest.raises(
+        ConfigurationError, match=rf"{name}: silver\.predicted_quality has that column already"
+    ):
         catalog_of(with_feature(name))
 
 
 @pytest.mark.parametrize(
-    ("source", "name"), [("readings", "quarantine"), ("labels", "duplicate"), ("predictions", "scoring_ledger")]
+    ("source", "name"),
+    [("readings", "quarantine"), ("labels", "duplicate"), ("predictions", "scoring_ledger")],
 )
 def test_a_table_of_the_model_cannot_be_one_of_the_engine(source: str, name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"silver\.{name}: is a table of the engine"):
@@ -133,22 +164,36 @@ def test_the_predictions_of_a_regression_are_numbers_without_probabilities(tmp_p
         ("batch_id", "bigint"),
     ]
     outcomes = [(column.name, column.ddl) for column in CATALOG.predictions.columns][5:8]
-    assert outcomes == [("prediction", "int"), ("score", "double"), ("probability", "map<string,double>")]
+    assert outcomes == [
+        ("prediction", "int"),
+        ("score", "double"),
+        ("probability", "map<string,double>"),
+    ]
 
 
 def test_the_models_own_columns_become_columns_of_silver(spark: SparkSession) -> None:
-    catalog: Catalog = catalog_of(model_with("readings", "furnace", {"type": "integer", "comment": "Which one"}))
+    catalog: Catalog = catalog_of(
+        model_with("readings", "furnace", {"type": "integer", "comment": "Which one"})
+    )
     assert catalog.readings.schema["furnace"].dataType.simpleString() == "int"
     assert catalog.readings.schema["furnace"].metadata == {"comment": "Which one"}
     assert "furnace" not in catalog.labels.schema.names
-    assert "furnace" not in catalog.predictions.schema.names  # no feature: scoring does not carry it
+    assert (
+        "furnace" not in catalog.predictions.schema.names
+    )  # no feature: scoring does not carry it
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"event_time": "happened", "labels.time": "happened"}, "happened: two of the readings, the label, its time"),
-        ({"metrics.model_id_column": "day"}, "metrics.model_id_column: day is a column of gold.daily_quality already"),
+        (
+            {"event_time": "happened", "labels.time": "happened"},
+            "happened: two of the readings, the label, its time",
+        ),
+        (
+            {"metrics.model_id_column": "day"},
+            "metrics.model_id_column: day is a column of gold.daily_quality already",
+        ),
     ],
 )
 def test_a_name_that_would_mean_two_things_is_refused(changes: dict[str, str], says: str) -> None:

@@ -1,4 +1,6 @@
-"""With `approval: manual`, a challenger that passes the gate waits for a person's word; both are on record."""
+"""With `approval: manual`, a challenger that passes the gate waits for a person's word; both are on
+record.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +50,11 @@ def asked(waiting):
 def test_a_challenger_that_passes_the_gate_waits_and_the_champion_stays(waiting):
     refused, pending = promotions(waiting)[-2:]
     assert (refused["action"], refused["to_version"]) == ("refuse", "3")  # the gate asks nobody
-    assert (pending["action"], pending["to_version"], pending["who"]) == ("pending", "4", "retrain_and_promote")
+    assert (pending["action"], pending["to_version"], pending["who"]) == (
+        "pending",
+        "4",
+        "retrain_and_promote",
+    )
     assert dict(pending["evidence"])["challenger_accuracy"] > 0.5
     assert waiting.registry.champion() == "2"
     assert not retrain_and_promote(waiting, AVAILABLE_NOW)
@@ -71,10 +77,16 @@ def test_an_approved_challenger_takes_over_under_the_record_of_its_training(aske
     assert promotions(asked)[-1] == row
 
 
-def test_a_rejected_challenger_leaves_the_champion_and_is_not_trained_again_for_the_same_labels(asked):
+def test_a_rejected_challenger_leaves_the_champion_and_is_not_trained_again_for_the_same_labels(
+    asked,
+):
     assert answer(asked, False, "ada", "too few rows of the night shift") == "4"
     row = promotions(asked)[-1]
-    assert (row["action"], row["who"], row["reason"]) == ("refuse", "ada", "too few rows of the night shift")
+    assert (row["action"], row["who"], row["reason"]) == (
+        "refuse",
+        "ada",
+        "too few rows of the night shift",
+    )
     assert row["policy_record"] is None
     assert PromotionLedger(asked).waiting is None
     assert not retrain_and_promote(asked, AVAILABLE_NOW)
@@ -89,17 +101,24 @@ def test_one_that_was_killed_before_the_alias_moved_is_finished(asked):
 
 
 def test_nothing_is_decided_where_none_waits_or_another_one_does(asked):
-    with pytest.raises(RegistryError, match="glassware version 4 waits for approval, not version 3"):
+    with pytest.raises(
+        RegistryError, match="glassware version 4 waits for approval, not version 3"
+    ):
         answer(asked, True, "ada", "good", "3")
     assert answer(asked, True, "ada", "good", "4") == "4"
     with pytest.raises(RegistryError, match="glassware has no version that waits for approval"):
         answer(asked, True, "ada", "again")
-    with asked.store.writing(asked.catalog.promotion), pytest.raises(LockedError, match=r"gold\.promotion"):
+    with (
+        asked.store.writing(asked.catalog.promotion),
+        pytest.raises(LockedError, match=r"gold\.promotion"),
+    ):
         answer(asked, True, "ada", "good")
 
 
 def held(plant, folder, approval: str) -> Any:
-    """A challenger waits when the labels have come that raise a (false) alarm and let the rows grow."""
+    """A challenger waits when the labels have come that raise a (false) alarm and let the rows
+    grow.
+    """
     lakehouse = with_approval(plant.copy("told", folder), "manual")
     record_promotion(lakehouse, moment("2019-07-15T00:00:00"), "2")
     return with_approval(lakehouse, approval)
@@ -108,8 +127,14 @@ def held(plant, folder, approval: str) -> Any:
 def test_while_one_waits_none_is_trained_and_the_decision_says_why(plant, tmp_path):
     lakehouse = held(plant, tmp_path, "manual")
     retrain_and_promote(lakehouse, AVAILABLE_NOW)
-    decision = max(lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"])
-    assert (decision["action"], decision["retrain"], decision["rule"]) == ("keep", False, "approval")
+    decision = max(
+        lakehouse.store.rows(lakehouse.catalog.decision), key=lambda row: row["decided_at"]
+    )
+    assert (decision["action"], decision["retrain"], decision["rule"]) == (
+        "keep",
+        False,
+        "approval",
+    )
     assert decision["reasons"][0] == "version 2 waits for approval since 2019-07-15 00:00"
     assert len(decision["reasons"]) > 1  # what was asked for is told
     assert PromotionLedger(lakehouse).waiting is not None
@@ -128,7 +153,9 @@ def test_only_what_asks_for_a_training_is_held(plant, tmp_path):
     ledger = TableLedger(lakehouse)
     asks = Decision(RETRAIN, "shiryaev_roberts", ("it is worse",))
     words = "version 2 waits for approval since 2019-07-15 00:00"
-    assert ledger.held(asks) == replace(asks, action=KEEP, rule="approval", reasons=(words, "it is worse"))
+    assert ledger.held(asks) == replace(
+        asks, action=KEEP, rule="approval", reasons=(words, "it is worse")
+    )
     assert ledger.held(Decision(TRAIN_FIRST, "first_model", ("enough rows",))).action == WAIT
     keeps = Decision(KEEP, "shiryaev_roberts", ("all is well",))
     assert ledger.held(keeps) == keeps
@@ -142,20 +169,42 @@ def test_a_version_that_waits_for_a_person_is_an_open_alarm_and_then_what_the_pe
     lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(tmp_path)))
     ledger, store = lakehouse.catalog.promotion, lakehouse.store
     as_of, evidence = moment("2019-07-05T00:00:00"), {"log_statistic": 25.0, "log_alarm": 9.5}
-    asked_for = {"as_of": as_of, "action": "retrain", "retrain": True, "evidence": evidence, "reasons": ["it is worse"]}
-    store.append_rows([asked_for | {"decided_at": moment("2026-01-01T01:00:00")}], lakehouse.catalog.decision)
+    asked_for = {
+        "as_of": as_of,
+        "action": "retrain",
+        "retrain": True,
+        "evidence": evidence,
+        "reasons": ["it is worse"],
+    }
+    store.append_rows(
+        [asked_for | {"decided_at": moment("2026-01-01T01:00:00")}], lakehouse.catalog.decision
+    )
     loop = {"who": "retrain_and_promote", "trained_rows": 345}
     first = loop | {"action": "promote", "to_version": "1", "as_of": moment("2019-07-01T00:00:00")}
-    waits = loop | {"action": "pending", "from_version": "1", "to_version": "2", "as_of": as_of, "reason": "better"}
+    waits = loop | {
+        "action": "pending",
+        "from_version": "1",
+        "to_version": "2",
+        "as_of": as_of,
+        "reason": "better",
+    }
     waits |= {"evidence": {"probability_better": 0.9, "training_seconds": 2.5}}
     store.append_rows([first | {"recorded_at": moment("2026-01-01T00:00:00")}], ledger)
     store.append_rows([waits | {"recorded_at": moment("2026-01-01T02:00:00")}], ledger)
 
     def told(engines: Engines) -> tuple[list[Any], ...]:
-        alarms = [(row["alarm"], row["subject"], row["value"]) for row in engines.rows("open_alarms", "alarm")]
+        alarms = [
+            (row["alarm"], row["subject"], row["value"])
+            for row in engines.rows("open_alarms", "alarm")
+        ]
         columns = ("verdict", "challenger", "verdict_reason", "training_seconds")
-        decided = [tuple(row[name] for name in columns) for row in engines.rows("decision_history", "as_of")]
-        trained = [(row["model_version"], row["seconds"]) for row in engines.rows("cost", "recorded_at")]
+        decided = [
+            tuple(row[name] for name in columns)
+            for row in engines.rows("decision_history", "as_of")
+        ]
+        trained = [
+            (row["model_version"], row["seconds"]) for row in engines.rows("cost", "recorded_at")
+        ]
         return alarms, decided, trained
 
     with known_to_spark(spark, str(tmp_path)):

@@ -1,4 +1,6 @@
-"""Classes and features that change in the settings of a running lakehouse: a version means what it was trained for."""
+"""Classes and features that change in the settings of a running lakehouse: a version means what it
+was trained for.
+"""
 
 import random
 import shutil
@@ -65,14 +67,18 @@ def with_damaged(settings: Settings) -> None:
 
 
 def share_right(lakehouse: Lakehouse, version: str, label: Callable[[int], str]) -> float:
-    rows = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "prediction", "model_version"])
+    rows = lakehouse.store.rows(
+        lakehouse.catalog.predictions, columns=["id", "prediction", "model_version"]
+    )
     calls = {row["id"]: row["prediction"] for row in rows if row["model_version"] == version}
     assert len(calls) >= 130
     return sum(label(number) == call for number, call in calls.items()) / len(calls)
 
 
 @pytest.fixture(scope="module")
-def started(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Lakehouse]:
+def started(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[bool], Lakehouse]:
     """A lakehouse whose first version knows two classes, or three."""
     found: dict[bool, Lakehouse] = {}
 
@@ -91,7 +97,9 @@ def started(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 @dataclass(frozen=True)
 class Case:
-    """A change of the settings: what labels follow before and after it, and what the next version then means."""
+    """A change of the settings: what labels follow before and after it, and what the next version
+    then means.
+    """
 
     change: Callable[[Settings], None]
     before: Callable[[int], str]
@@ -113,11 +121,15 @@ def test_the_champion_goes_on_meaning_what_it_meant_and_the_next_version_means_t
     started: Callable[[bool], Lakehouse], tmp_path: Path, case: Case
 ) -> None:
     first = started(case.change is remove)
-    lakehouse = small_lakehouse(first.spark, shutil.copytree(first.store.root, tmp_path / "lake"), case.change)
+    lakehouse = small_lakehouse(
+        first.spark, shutil.copytree(first.store.root, tmp_path / "lake"), case.change
+    )
     more = {"w": weight} if "w" in case.features else {}
     land_lines(lakehouse, "1", readings(SECOND, **more), truths(SECOND, case.after))
     run_pipeline(lakehouse)
-    assert share_right(lakehouse, "1", case.before) > 0.9  # the codes and columns of its own training
+    assert (
+        share_right(lakehouse, "1", case.before) > 0.9
+    )  # the codes and columns of its own training
     version = PromotionLedger(lakehouse).champion
     meaning = PromotionLedger(lakehouse).meaning(version)
     assert isinstance(meaning.problem, Classification)
@@ -138,5 +150,7 @@ def test_versions_of_the_same_file_keep_their_own_classes(
     land_lines(second, "0", readings(FIRST), truths(FIRST, renamed_class))
     run_pipeline(second)
     assert first.registry.version("1").sha256 == second.registry.version("1").sha256
-    known = [PromotionLedger(lakehouse).meaning("1").problem.classes for lakehouse in (first, second)]
+    known = [
+        PromotionLedger(lakehouse).meaning("1").problem.classes for lakehouse in (first, second)
+    ]
     assert known == [("broken", "ok"), ("bad", "ok")]

@@ -1,4 +1,6 @@
-"""Accidents in MLflow: scoring goes on with the champion of the ledger, and a person is told what to do."""
+"""Accidents in MLflow: scoring goes on with the champion of the ledger, and a person is told what
+to do.
+"""
 
 import logging
 import re
@@ -29,7 +31,9 @@ def often_refreshed(settings: Settings) -> None:
 @pytest.fixture(scope="module")
 def two_versions(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
     """A lakehouse whose second version is in production. Tests write to copies of it."""
-    lakehouse = small_lakehouse(spark, tmp_path_factory.mktemp("accidents") / "lake", often_refreshed)
+    lakehouse = small_lakehouse(
+        spark, tmp_path_factory.mktemp("accidents") / "lake", often_refreshed
+    )
     for day in range(2):
         land_days(lakehouse, f"{day}", range(130 * day, 130 * day + 130))
         run_pipeline(lakehouse)
@@ -84,8 +88,14 @@ def delete_database(lakehouse: Lakehouse) -> None:
     Path(lakehouse.store.root, "mlflow", "mlflow.db").unlink()
 
 
-GONE = "version 2 of small, the champion by gold.promotion, is not in the registry any more; it stays in production"
-MOVED = "the alias champion of small names version 3, which this lakehouse did not promote last; version 2 stays"
+GONE = (
+    "version 2 of small, the champion by gold.promotion, is not in the registry any more; it stays "
+    "in production"
+)
+MOVED = (
+    "the alias champion of small names version 3, which this lakehouse did not promote last; "
+    "version 2 stays"
+)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,10 @@ MOVED = "the alias champion of small names version 3, which this lakehouse did n
         (move_alias_back, None),  # as a run leaves it that is cut off before it moves the alias
         (move_alias_on, MOVED),
         (delete_version, GONE),
-        (delete_what_scoring_does_not_need, "the experiment small was deleted in MLflow; it is restored"),
+        (
+            delete_what_scoring_does_not_need,
+            "the experiment small was deleted in MLflow; it is restored",
+        ),
         (delete_registered_model, GONE),
         (delete_database, GONE),
     ],
@@ -123,19 +136,28 @@ def test_scoring_goes_on_with_the_champion_of_the_ledger_and_the_loop_finds_its_
         PromotionLedger(after).champion,
     )
     assert PromotionLedger(after).champion > "2"
-    assert after.registry.champion() == ("3" if accident is move_alias_on else PromotionLedger(after).champion)
+    assert after.registry.champion() == (
+        "3" if accident is move_alias_on else PromotionLedger(after).champion
+    )
     assert len(decisions(after)) == 3
     record = rollback(after, "ada", "the accident")  # and what was is still there
     assert PromotionLedger(after).champion == "2", record
 
 
-def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(lakehouse: Lakehouse) -> None:
+def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(
+    lakehouse: Lakehouse,
+) -> None:
     run_id = lakehouse.registry.version("2").run_id
     [folder] = Path(lakehouse.store.root, "mlflow", "artifacts").glob(f"{run_id}")
     shutil.rmtree(folder / "artifacts" / "model")
     land_days(lakehouse, "2", range(260, 300))
-    remedy = "model/model.skops is not in the artifact store; restore it, or go back to the version before by"
-    with pytest.raises(RegistryError, match=re.escape(f"small version 2: {remedy} jobs/rollback.py")):
+    remedy = (
+        "model/model.skops is not in the artifact store; restore it, or go back to the version "
+        "before by"
+    )
+    with pytest.raises(
+        RegistryError, match=re.escape(f"small version 2: {remedy} jobs/rollback.py")
+    ):
         run_pipeline(lakehouse)
     rollback(lakehouse, "ada", "its file is gone")
     run_pipeline(lakehouse)
@@ -144,7 +166,9 @@ def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(lakehouse
 
 
 def test_a_moved_lakehouse_has_its_models_with_it(two_versions: Lakehouse, tmp_path: Path) -> None:
-    moved = Path(shutil.copytree(two_versions.store.root, tmp_path / "away")).rename(tmp_path / "moved lake")
+    moved = Path(shutil.copytree(two_versions.store.root, tmp_path / "away")).rename(
+        tmp_path / "moved lake"
+    )
     lakehouse = small_lakehouse(two_versions.spark, moved, often_refreshed)
     for run in lakehouse.registry._client.search_runs([lakehouse.registry._experiment]):
         assert run.info.artifact_uri.startswith(str(moved))

@@ -7,7 +7,9 @@ from lakehouse.versions.promotion import rollback
 
 
 def promotions(lakehouse) -> list:
-    return sorted(lakehouse.store.rows(lakehouse.catalog.promotion), key=lambda row: row["recorded_at"])
+    return sorted(
+        lakehouse.store.rows(lakehouse.catalog.promotion), key=lambda row: row["recorded_at"]
+    )
 
 
 def test_it_goes_back_to_the_version_before_and_is_on_record(plant, tmp_path):
@@ -59,6 +61,9 @@ def test_without_a_champion_there_is_nothing_to_go_back_from(plant, tmp_path):
 
 def test_it_waits_for_nobody_who_writes_the_ledger(plant, tmp_path):
     lakehouse = plant.copy("drifted", tmp_path)
-    with lakehouse.store.writing(lakehouse.catalog.promotion), pytest.raises(LockedError, match=r"gold\.promotion"):
+    with (
+        lakehouse.store.writing(lakehouse.catalog.promotion),
+        pytest.raises(LockedError, match=r"gold\.promotion"),
+    ):
         rollback(lakehouse, "ada", "v2 grades badly")
     assert lakehouse.registry.champion() == "2"

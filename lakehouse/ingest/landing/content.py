@@ -1,4 +1,6 @@
-"""The bytes of a landed file, without compression, in blocks; every way in which they may be damaged is one error."""
+"""The bytes of a landed file, without compression, in blocks; every way in which they may be
+damaged is one error.
+"""
 
 import gzip
 import io
@@ -34,16 +36,22 @@ def content_of(file: Any, name: str) -> Iterator[bytes]:
     if is_gzip_name(name) and not is_gzip:
         raise UnreadableError("it is not gzip, though its name says so; rename it")
     if is_gzip and not is_gzip_name(name):
-        raise UnreadableError("it is gzip, though its name does not say so; rename it to end in .gz")
+        raise UnreadableError(
+            "it is gzip, though its name does not say so; rename it to end in .gz"
+        )
     return _unpacked(source) if is_gzip else iter(lambda: source.read(BLOCK), b"")
 
 
 def _unpacked(source: Any) -> Iterator[bytes]:
-    """The content of a gzip file of one or more members; zeros behind them are padding, all else is damage."""
+    """The content of a gzip file of one or more members; zeros behind them are padding, all else is
+    damage.
+    """
     try:
         with gzip.GzipFile(fileobj=source) as unpacked:
             yield from iter(lambda: unpacked.read(BLOCK), b"")
     except EOFError:
-        raise UnreadableError("gzip: it ends before its end; land it whole, by an atomic rename") from None
+        raise UnreadableError(
+            "gzip: it ends before its end; land it whole, by an atomic rename"
+        ) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableError(f"gzip: it is damaged ({error})") from None

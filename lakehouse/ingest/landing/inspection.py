@@ -1,6 +1,8 @@
-"""A look through a whole landed file before a line of it is taken: can it be read, and where may it be cut?
+"""A look through a whole landed file before a line of it is taken: can it be read, and where may it
+be cut?
 
-It costs a fraction of what parsing costs, and makes a file one thing: taken whole, or left whole with a reason.
+It costs a fraction of what parsing costs, and makes a file one thing: taken whole, or left whole
+with a reason.
 """
 
 import hashlib
@@ -67,7 +69,8 @@ def inspect(folder: Folder, name: str, part_bytes: int = PART_BYTES) -> Inspecte
     Args:
         folder: that it lies in.
         name: of the file.
-        part_bytes: how long parts are, at least; a compressed file is one part, since it is read from its beginning.
+        part_bytes: how long parts are, at least; a compressed file is one part, since it is read
+            from its beginning.
 
     Raises:
         UnreadableError: it holds no line, or is not what its name says, or is damaged.

@@ -1,4 +1,6 @@
-"""Taking stock of the landing folders: what is new goes on record in bronze.landed_file, which ingest then reads."""
+"""Taking stock of the landing folders: what is new goes on record in bronze.landed_file, which
+ingest then reads.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -19,7 +21,8 @@ _THREADS = 4
 
 
 def take_stock(lakehouse: Lakehouse) -> None:
-    """Put on record what has landed since the last time: files to be read, in batches of bounded size, and other news.
+    """Put on record what has landed since the last time: files to be read, in batches of bounded
+    size, and other news.
 
     Raises:
         LandingError: a landing folder cannot be looked at.
@@ -48,11 +51,16 @@ def take_stock(lakehouse: Lakehouse) -> None:
 
 def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
     """All that is on record of landed files, but for the parts that they are read in."""
-    return [FileRecord.from_row(row) for row in lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)]
+    return [
+        FileRecord.from_row(row)
+        for row in lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)
+    ]
 
 
 def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
-    """Put on record which files of a run cannot be read any more, or are not what they were; whether there are any."""
+    """Put on record which files of a run cannot be read any more, or are not what they were;
+    whether there are any.
+    """
     folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
     lost = []
     for record in {each.landed_file_id: each for each, _ in run.parts}.values():
@@ -69,14 +77,18 @@ def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
 
 def _record(lakehouse: Lakehouse, records: Sequence[FileRecord]) -> None:
     if records:
-        lakehouse.store.append_rows([record.to_row() for record in records], lakehouse.catalog.landed_file)
+        lakehouse.store.append_rows(
+            [record.to_row() for record in records], lakehouse.catalog.landed_file
+        )
 
 
 def _make(folder: Folder) -> None:
     try:
         folder.make()
     except OSError as error:
-        raise LandingError(f"{folder.location}: {error.strerror}; name another landing folder") from error
+        raise LandingError(
+            f"{folder.location}: {error.strerror}; name another landing folder"
+        ) from error
 
 
 def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
@@ -85,7 +97,9 @@ def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected 
     def look(each: Listed) -> tuple[str, Inspected | Unread]:
         found = _look(folder, each.name)
         if isinstance(found, Inspected) and found.size != each.size:
-            return each.name, Unread("it is being written; land it by an atomic rename", is_content=False)
+            return each.name, Unread(
+                "it is being written; land it by an atomic rename", is_content=False
+            )
         return each.name, found
 
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -104,14 +118,21 @@ def _look(folder: Folder, name: str) -> Inspected | Unread:
 def _of_older_release(lakehouse: Lakehouse) -> list[FileRecord]:
     """The files that a release without a table of files has read, so that they are not read again.
 
-    Of a micro-batch that was cut off, bronze may have lines that silver has not: its files are read again.
+    Of a micro-batch that was cut off, bronze may have lines that silver has not: its files are read
+    again.
     """
     catalog = lakehouse.catalog
     records = []
     for table in (catalog.bronze_readings, catalog.bronze_labels):
         lines = lakehouse.store.arrow(table, columns=["source_file", "landed_at", "ingest_batch"])
-        newest = _newest_commit(Path(lakehouse.store.checkpoint(f"ingest_{table.name}")) / "commits")
-        for row in lines.group_by(["source_file", "landed_at"]).aggregate([("ingest_batch", "max")]).to_pylist():
+        newest = _newest_commit(
+            Path(lakehouse.store.checkpoint(f"ingest_{table.name}")) / "commits"
+        )
+        for row in (
+            lines.group_by(["source_file", "landed_at"])
+            .aggregate([("ingest_batch", "max")])
+            .to_pylist()
+        ):
             if row["ingest_batch_max"] <= newest:
                 records.append(_legacy(table, row["source_file"], row["landed_at"]))
     return records
@@ -121,7 +142,12 @@ def _legacy(table: Table, uri: str, landed_at: dt.datetime) -> FileRecord:
     name = unquote(uri).rsplit(f"/{table.name}/", 1)[-1]
     path = f"{table.name}/{name}"
     return FileRecord(
-        table.name, path, files.LANDED, dt.datetime.now(dt.UTC), modified_at=landed_at, landed_at=landed_at
+        table.name,
+        path,
+        files.LANDED,
+        dt.datetime.now(dt.UTC),
+        modified_at=landed_at,
+        landed_at=landed_at,
     )
 
 

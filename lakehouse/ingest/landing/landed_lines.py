@@ -1,4 +1,6 @@
-"""What a task of ingest does: read parts of landed files, type their lines, and write them where they may belong."""
+"""What a task of ingest does: read parts of landed files, type their lines, and write them where
+they may belong.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

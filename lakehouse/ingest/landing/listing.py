@@ -72,12 +72,16 @@ def listing_of(folder: Folder) -> Listing:
         else:
             _add_remote(folder, found)
     except OSError as error:
-        raise LandingError(f"{folder.location}: {_words(error)}; land files in a folder that can be read") from error
+        raise LandingError(
+            f"{folder.location}: {_words(error)}; land files in a folder that can be read"
+        ) from error
     return found
 
 
 def is_of_lines(name: str) -> bool:
-    """Whether a file of that name is to be read: its ending says lines, and nothing of its path is hidden."""
+    """Whether a file of that name is to be read: its ending says lines, and nothing of its path is
+    hidden.
+    """
     parts = name.split("/")
     return bool(_LINES.fullmatch(parts[-1])) and not any(part.startswith(_HIDDEN) for part in parts)
 
@@ -115,8 +119,12 @@ def _add_local(folder: Folder, found: Listing) -> None:
                 waiting.append(name)
 
 
-def _entries(folder: Folder, inner: str, found: Listing) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
-    """What a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes, and goes no further."""
+def _entries(
+    folder: Folder, inner: str, found: Listing
+) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
+    """What a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes, and goes
+    no further.
+    """
     try:
         entries = sorted(os.scandir(folder.path(inner)), key=lambda entry: entry.name)
     except OSError as error:
@@ -143,7 +151,9 @@ def _listed(name: str, state: os.stat_result) -> Listed | None:
     except OverflowError:
         modified_at = None
     # The time of the last change of any kind is the one that nobody can set.
-    return Listed(name, state.st_size, modified_at, f"{state.st_mtime_ns}:{state.st_ctime_ns}:{state.st_ino}")
+    return Listed(
+        name, state.st_size, modified_at, f"{state.st_mtime_ns}:{state.st_ctime_ns}:{state.st_ino}"
+    )
 
 
 def _words(error: OSError) -> str:

@@ -13,8 +13,8 @@ from lakehouse.storage.folders import Folder
 def blocks_of(folder: Folder, name: str, part: Part) -> Iterator[list[bytes]]:
     """The part's lines, without their line feeds, some thousands at once.
 
-    A line that is longer than the rules allow is cut behind the byte that makes it so: the memory that a line takes is
-    bounded, and the file has the rest.
+    A line that is longer than the rules allow is cut behind the byte that makes it so: the memory
+    that a line takes is bounded, and the file has the rest.
 
     Raises:
         UnreadableError: the file is not what it was when it was inspected.

@@ -1,4 +1,6 @@
-"""Landed files: which are to be looked into, what is put on record of them, and in which runs they are read."""
+"""Landed files: which are to be looked into, what is put on record of them, and in which runs they
+are read.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +20,8 @@ BATCH_BYTES = 256 * 2**20
 class FileRecord:
     """A row of bronze.landed_file; its fields are the table's columns.
 
-    A file whose `signature` is None could not be reached. That may mend without a trace on it: it is tried each time.
+    A file whose `signature` is None could not be reached. That may mend without a trace on it: it
+    is tried each time.
     """
 
     source: str
@@ -67,7 +70,9 @@ def newest(records: Iterable[FileRecord]) -> dict[str, FileRecord]:
     for record in sorted(records, key=lambda record: (record.seen_at, record.landed_file_id or 0)):
         before = found.get(record.source_file)
         was_read = before is not None and record.landed_file_id is None and record.sha256 is None
-        found[record.source_file] = replace(record, sha256=before.sha256) if before and was_read else record
+        found[record.source_file] = (
+            replace(record, sha256=before.sha256) if before and was_read else record
+        )
     return found
 
 
@@ -79,13 +84,19 @@ def to_inspect(listing: Listing, known: Mapping[str, FileRecord], folder: str) -
         known: newest record of each file, by its path under the landing folder.
         folder: of the source, under the landing folder.
     """
-    return [each for name, each in listing.files.items() if _is_news(each, known.get(f"{folder}/{name}"))]
+    return [
+        each
+        for name, each in listing.files.items()
+        if _is_news(each, known.get(f"{folder}/{name}"))
+    ]
 
 
 def _is_news(listed: Listed, record: FileRecord | None) -> bool:
     if record is None or record.status == GONE:
         return True
-    if record.size is None and record.status == LANDED:  # read by a release that kept no more than its time
+    if (
+        record.size is None and record.status == LANDED
+    ):  # read by a release that kept no more than its time
         return _milliseconds(listed.modified_at) != _milliseconds(record.modified_at)
     return (listed.size, listed.signature) != (record.size, record.signature)
 
@@ -111,8 +122,11 @@ class Stock:
     stream: StreamSettings
     seen_at: dt.datetime
 
-    def records(self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int) -> list[FileRecord]:
-        """What is put on record: files to be read in the order of their landing, then all other news.
+    def records(
+        self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int
+    ) -> list[FileRecord]:
+        """What is put on record: files to be read in the order of their landing, then all other
+        news.
 
         Args:
             listing: of the folder.
@@ -124,9 +138,14 @@ class Stock:
             (record for record in records if record.status == LANDED),
             key=lambda record: (record.landed_at, record.source_file),
         )
-        numbered = [replace(record, landed_file_id=first_id + place) for place, record in enumerate(landed)]
+        numbered = [
+            replace(record, landed_file_id=first_id + place) for place, record in enumerate(landed)
+        ]
         others = [record for record in records if record.status != LANDED]
-        others += [self._unreadable(name, Unread(reason, False)) for name, reason in listing.unreadable.items()]
+        others += [
+            self._unreadable(name, Unread(reason, False))
+            for name, reason in listing.unreadable.items()
+        ]
         return [*numbered, *filter(self._is_new, others), *self._gone(listing)]
 
     def _looked_into(self, listed: Listed, found: Inspected | Unread) -> FileRecord:
@@ -151,7 +170,9 @@ class Stock:
         )
 
     def _unreadable(self, name: str, found: Unread, listed: Listed | None = None) -> FileRecord:
-        seen = FileRecord(self.source, self._path(name), UNREADABLE, self.seen_at, reason=found.reason)
+        seen = FileRecord(
+            self.source, self._path(name), UNREADABLE, self.seen_at, reason=found.reason
+        )
         if listed is None:
             return seen
         signature = listed.signature if found.is_content else None
@@ -160,7 +181,10 @@ class Stock:
     def _is_new(self, record: FileRecord) -> bool:
         """Whether it says what the newest record of the file does not."""
         before = self.known.get(record.source_file)
-        return before is None or replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
+        return (
+            before is None
+            or replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
+        )
 
     def _gone(self, listing: Listing) -> Iterator[FileRecord]:
         there = {self._path(name) for name in (*listing.files, *listing.unreadable)}
@@ -175,10 +199,11 @@ class Stock:
 def landing_time(
     modified_at: dt.datetime | None, stream: StreamSettings, seen_at: dt.datetime
 ) -> tuple[dt.datetime, str | None]:
-    """When a file landed: its modification time, or where that cannot be, the moment it was first seen.
+    """When a file landed: its modification time, or where that cannot be, the moment it was first
+    seen.
 
-    It cannot be before the stream began, nor after that moment (but for the difference of clocks that the settings
-    allow).
+    It cannot be before the stream began, nor after that moment (but for the difference of clocks
+    that the settings allow).
 
     Returns:
         The moment, and in words what was wrong with the modification time.
@@ -186,11 +211,18 @@ def landing_time(
     if modified_at is not None and stream.began <= modified_at <= seen_at + stream.max_ahead:
         return modified_at, None
     shown = "beyond the calendar" if modified_at is None else f"{modified_at:%Y-%m-%d %H:%M}"
-    return seen_at, f"its modification time cannot be ({shown}); it counts as landed when it was first seen"
+    return (
+        seen_at,
+        f"its modification time cannot be ({shown}); it counts as landed when it was first seen",
+    )
 
 
-def in_batches(records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES) -> Iterator[list[FileRecord]]:
-    """The files to be read, in their order, in runs of at most so many bytes of content; a longer file comes alone."""
+def in_batches(
+    records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES
+) -> Iterator[list[FileRecord]]:
+    """The files to be read, in their order, in runs of at most so many bytes of content; a longer
+    file comes alone.
+    """
     batch: list[FileRecord] = []
     size = 0
     for record in records:
@@ -228,7 +260,9 @@ class Run:
 
     @property
     def lines_before(self) -> dict[int, int]:
-        """For each file, the lines of the run before its own line 0 (below 0 where the run begins within the file)."""
+        """For each file, the lines of the run before its own line 0 (below 0 where the run begins
+        within the file).
+        """
         found: dict[int, int] = {}
         lines = 0
         for record, part in self.parts:
@@ -238,22 +272,30 @@ class Run:
 
     @property
     def lines(self) -> tuple[int, int]:
-        """The number of the first line, and the one behind that of the last, where all parts are of one file."""
+        """The number of the first line, and the one behind that of the last, where all parts are of
+        one file.
+        """
         return self.parts[0][1].first_line, self.parts[-1][1].first_line + self.parts[-1][1].lines
 
 
 def in_runs(records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES) -> list[Run]:
-    """The files as runs of about so many bytes: all of them as a rule, a stretch of one that is longer."""
+    """The files as runs of about so many bytes: all of them as a rule, a stretch of one that is
+    longer.
+    """
     parts = [(record, part) for record in records for part in record.parts]
     return [Run(tuple(run)) for run in _split(parts, most_bytes)]
 
 
 def in_tasks(run: Run, tasks: int) -> list[list[tuple[FileRecord, Part]]]:
-    """The parts for so many tasks, about the same for each, in order; fewer tasks where the parts are few."""
+    """The parts for so many tasks, about the same for each, in order; fewer tasks where the parts
+    are few.
+    """
     return _split(run.parts, max(1, run.size // tasks))
 
 
-def _split(parts: Iterable[tuple[FileRecord, Part]], least_bytes: int) -> list[list[tuple[FileRecord, Part]]]:
+def _split(
+    parts: Iterable[tuple[FileRecord, Part]], least_bytes: int
+) -> list[list[tuple[FileRecord, Part]]]:
     """Runs of parts, each closed by the part that makes it long enough."""
     runs: list[list[tuple[FileRecord, Part]]] = []
     size = least_bytes

@@ -1,4 +1,6 @@
-"""Features of any kind as numbers: what the policy's regions, difficulties and learners are computed from."""
+"""Features of any kind as numbers: what the policy's regions, difficulties and learners are
+computed from.
+"""
 
 import json
 from collections.abc import Iterable
@@ -17,23 +19,28 @@ _IS = "="  # no feature's name holds it
 
 
 def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> tuple[str, ...]:
-    """The columns of the matrix: each numeric feature, then `feature=value` for the values of the others.
+    """The columns of the matrix: each numeric feature, then `feature=value` for the values of the
+    others.
 
     What earlier versions read and the settings do not name any more is among them.
 
     Args:
         rows: with the feature columns.
         features: by kind.
-        known: names that earlier versions were recorded with; theirs stay, so that their regions can be told.
+        known: names that earlier versions were recorded with; theirs stay, so that their regions
+            can be told.
 
     Returns:
-        Of each feature that is not numeric, the 30 most frequent values and the known ones, in order.
+        Of each feature that is not numeric, the 30 most frequent values and the known ones, in
+        order.
     """
     found = set()
     for name in features.categorical:
         labels, texts = coded(rows[name])
         counts = np.bincount(labels[labels >= 0], minlength=len(texts))
-        most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[:_MOST_VALUES]
+        most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[
+            :_MOST_VALUES
+        ]
         found |= {f"{name}{_IS}{texts[place]}" for place in most}
     others = [each for each in known if _IS not in each and each not in features.numeric]
     kept = {each for each in known if _IS in each}
@@ -46,14 +53,18 @@ def feature_of(name: str) -> str:
 
 
 def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """The features as numbers: rows × names; NaN where the value, or the whole column, is missing."""
+    """The features as numbers: rows × names; NaN where the value, or the whole column, is
+    missing.
+    """
     matrix = np.empty((len(rows), len(names)))
     for place, name in enumerate(names):
         column, _, value = name.partition(_IS)
         if column not in rows.column_names:
             matrix[:, place] = np.nan
         elif _IS not in name:
-            matrix[:, place] = rows[column].cast(pa.float64(), safe=False).to_numpy()  # beyond 2**53 the nearest
+            matrix[:, place] = (
+                rows[column].cast(pa.float64(), safe=False).to_numpy()
+            )  # beyond 2**53 the nearest
         else:
             matrix[:, place] = _is_value(rows[column], value)
     return matrix

@@ -1,4 +1,6 @@
-"""How hard is a row for its champion? The probability that its call is wrong, as the training rows tell it."""
+"""How hard is a row for its champion? The probability that its call is wrong, as the training rows
+tell it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ _INVERSE_PENALTY = 10.0
 
 @dataclass(frozen=True)
 class SplineLogistic:
-    """An additive logistic model of each class: logit P(class | x) = intercept + sum of one piecewise line per feature.
+    """An additive logistic model of each class: logit P(class | x) = intercept + sum of one
+    piecewise line per feature.
 
     Attributes:
         knots: by feature, where its line bends, ascending.
-        heights: by class and feature, the line's height at each knot; beyond the outer knots it is level.
+        heights: by class and feature, the line's height at each knot; beyond the outer knots it is
+            level.
         missing: by class and feature, the height where the value is missing.
         intercepts: by class.
     """
@@ -37,7 +41,9 @@ class SplineLogistic:
         Args:
             features: rows × features, NaN where a value is missing.
         """
-        logits = np.stack([self._logit(features, place) for place in range(len(self.intercepts))], axis=1)
+        logits = np.stack(
+            [self._logit(features, place) for place in range(len(self.intercepts))], axis=1
+        )
         each = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
         return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
@@ -74,15 +80,19 @@ class SplineLogistic:
 
 
 def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind; 0 for all numbers)."""
+    """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind; 0 for all
+    numbers).
+    """
     return kinds * N_BINS + expected_error.bins_of_predictions(features, kinds)
 
 
 def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int) -> SplineLogistic:
-    """Fits one ridge logistic regression per class on linear splines with knots at 13 even quantiles of each feature.
+    """Fits one ridge logistic regression per class on linear splines with knots at 13 even
+    quantiles of each feature.
 
-    A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few numbers: it can be
-    kept as JSON and computed anywhere. With two classes the second one's line serves for both.
+    A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few
+    numbers: it can be kept as JSON and computed anywhere. With two classes the second one's line
+    serves for both.
 
     Args:
         features: rows × features, NaN where a value is missing.
@@ -103,7 +113,9 @@ _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
 
 
 def knots_of(column: np.ndarray) -> tuple[float, ...]:
-    """The 13 even quantiles of a feature's known values, where its line bends; those that coincide come once."""
+    """The 13 even quantiles of a feature's known values, where its line bends; those that coincide
+    come once.
+    """
     known = column[np.isfinite(column)]
     if not len(known):
         return (0.0,)
@@ -111,7 +123,9 @@ def knots_of(column: np.ndarray) -> tuple[float, ...]:
 
 
 def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
-    """A linear spline's basis, rows × (knots + 1): a hat around each knot, and whether the value is missing."""
+    """A linear spline's basis, rows × (knots + 1): a hat around each knot, and whether the value is
+    missing.
+    """
     gone = np.isnan(column)
     hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
     return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])
@@ -129,4 +143,8 @@ def _line(basis: np.ndarray, is_class: np.ndarray, knots: tuple[tuple[float, ...
 
 def _negated(line: _Line) -> _Line:
     heights, missing, intercept = line
-    return tuple(tuple(-height for height in part) for part in heights), tuple(-each for each in missing), -intercept
+    return (
+        tuple(tuple(-height for height in part) for part in heights),
+        tuple(-each for each in missing),
+        -intercept,
+    )

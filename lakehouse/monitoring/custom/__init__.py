@@ -1,1 +1,3 @@
-"""Custom metrics: SQL of the settings, checked when a lakehouse is opened, computed with each window."""
+"""Custom metrics: SQL of the settings, checked when a lakehouse is opened, computed with each
+window.
+"""

@@ -1,4 +1,6 @@
-"""What Spark says of an expression: of its names and types, and of rows that it could fail on; no job runs."""
+"""What Spark says of an expression: of its names and types, and of rows that it could fail on; no
+job runs.
+"""
 
 import datetime as dt
 import logging
@@ -31,9 +33,10 @@ from lakehouse.monitoring.custom.expressions import sql_of
 from lakehouse.monitoring.custom.template import Refusal
 
 # What Spark's error conditions mean here; it says the rest itself.
+_UNAGGREGATED = "reads a column outside of an aggregate function; put it inside one, such as avg(x)"
 _MEANINGS = {
-    "MISSING_GROUP_BY": "reads a column outside of an aggregate function; put it inside one, such as avg(x)",
-    "MISSING_AGGREGATION": "reads a column outside of an aggregate function; put it inside one, such as avg(x)",
+    "MISSING_GROUP_BY": _UNAGGREGATED,
+    "MISSING_AGGREGATION": _UNAGGREGATED,
     "AGGREGATE_FUNCTION_WITH_NONDETERMINISTIC_EXPRESSION": (
         "gives another figure whenever it is computed; leave out rand() and its like"
     ),
@@ -45,10 +48,14 @@ Wrap = Callable[[str], Column]
 
 
 def probe(spark: SparkSession, fields: Iterable[StructField]) -> DataFrame:
-    """A local frame of two rows that are valid and awkward: zeros and ones, texts that are no number, empty arrays."""
+    """A local frame of two rows that are valid and awkward: zeros and ones, texts that are no
+    number, empty arrays.
+    """
     schema = StructType(list(fields))
     rows = [{field.name: _awkward(field.dataType, n) for field in schema} for n in (0, 1)]
-    return spark.createDataFrame(pa.Table.from_pylist(rows, to_arrow_schema(schema, timezone="UTC")))
+    return spark.createDataFrame(
+        pa.Table.from_pylist(rows, to_arrow_schema(schema, timezone="UTC"))
+    )
 
 
 def _awkward(kind: DataType, n: int) -> Any:
@@ -73,13 +80,17 @@ def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
         Refusal: one fails, as it would on the first such row of a stream.
     """
     try:
-        frame.select(*(F.expr(text).alias(str(place)) for place, text in enumerate(texts))).collect()
+        frame.select(
+            *(F.expr(text).alias(str(place)) for place, text in enumerate(texts))
+        ).collect()
     except PySparkException as error:
         raise Refusal(f"would stop the pipeline at some row: {_said(error)}") from error
 
 
 def without_aggregates(text: str) -> Column:
-    """A column that Spark refuses where the expression aggregates, makes several rows, or is not deterministic."""
+    """A column that Spark refuses where the expression aggregates, makes several rows, or is not
+    deterministic.
+    """
     return F.any_value(F.expr(text))
 
 
@@ -100,20 +111,28 @@ def understood(
     """
     analysed = _analysed(frame, [wrap(text)], nested)
     if tree is None:
-        raise Refusal("is more than one plain SQL expression; leave out AS and what is not Spark's own SQL")
+        raise Refusal(
+            "is more than one plain SQL expression; leave out AS and what is not Spark's own SQL"
+        )
     again = sql_of(tree)
     try:
         same = analysed.sameSemantics(_analysed(frame, [wrap(again)]))
     except Refusal:
         same = False
     if not same:
-        raise Refusal(f"is read here as {again}, which is not the same to Spark; write it in plainer SQL")
+        raise Refusal(
+            f"is read here as {again}, which is not the same to Spark; write it in plainer SQL"
+        )
     return analysed.schema[0].dataType, tree
 
 
 def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[DataType]:
-    """The types of expressions; where one of them aggregates where it must not, `nested` is the reason to refuse."""
-    return [field.dataType for field in _analysed(frame, [wrap(text) for text in texts], nested).schema]
+    """The types of expressions; where one of them aggregates where it must not, `nested` is the
+    reason to refuse.
+    """
+    return [
+        field.dataType for field in _analysed(frame, [wrap(text) for text in texts], nested).schema
+    ]
 
 
 def _analysed(frame: DataFrame, columns: list[Column], nested: str = "") -> DataFrame:
@@ -143,8 +162,12 @@ def _said(error: PySparkException) -> str:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keeps PySpark from logging a stack trace for each expression that it refuses: the sentence tells enough."""
-    loggers = [PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")]
+    """Keeps PySpark from logging a stack trace for each expression that it refuses: the sentence
+    tells enough.
+    """
+    loggers = [
+        PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")
+    ]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

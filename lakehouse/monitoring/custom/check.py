@@ -1,4 +1,6 @@
-"""Custom metrics, checked at start-up: Spark reads every expression and tries it on two rows, without a job."""
+"""Custom metrics, checked at start-up: Spark reads every expression and tries it on two rows,
+without a job.
+"""
 
 import difflib
 import hashlib
@@ -25,8 +27,21 @@ from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.monitoring.custom import expressions as sql
-from lakehouse.monitoring.custom.analysis import check_values, probe, types, understood, unlogged, without_aggregates
-from lakehouse.monitoring.custom.definitions import BASE, CURRENT, CheckedMetric, CustomMetrics, output_field
+from lakehouse.monitoring.custom.analysis import (
+    check_values,
+    probe,
+    types,
+    understood,
+    unlogged,
+    without_aggregates,
+)
+from lakehouse.monitoring.custom.definitions import (
+    BASE,
+    CURRENT,
+    CheckedMetric,
+    CustomMetrics,
+    output_field,
+)
 from lakehouse.monitoring.custom.template import Refusal, rendered
 from lakehouse.monitoring.measured import TABLE_COLUMN
 from lakehouse.monitoring.transforms import primary_schema, specs_of
@@ -57,7 +72,9 @@ class MetricContext:
 
 
 def custom_metrics_of(spark: SparkSession, catalog: Catalog, model: ModelSettings) -> CustomMetrics:
-    """The metrics of a model's settings, ready to be computed; errors as for `check_custom_metrics`."""
+    """The metrics of a model's settings, ready to be computed; errors as for
+    `check_custom_metrics`.
+    """
     context = MetricContext(
         rows=primary_schema(catalog, model),
         prediction=PREDICTION,
@@ -106,7 +123,9 @@ class _Checker:
     @cached_property
     def fields(self) -> dict[str, StructField]:
         """The columns of the profile table, the custom ones among them."""
-        own = {metric.name: output_field(metric) for metric in self.metrics if metric.type != "drift"}
+        own = {
+            metric.name: output_field(metric) for metric in self.metrics if metric.type != "drift"
+        }
         return {field.name: field for field in self.context.profile} | own
 
     @cached_property
@@ -128,19 +147,26 @@ class _Checker:
         strange = ", ".join(column for column in metric.input_columns if column not in known)
         if strange:
             raise Refusal(
-                f"names {strange}, which has no rows in the metric tables; write any of {', '.join(known)}",
+                f"names {strange}, which has no rows in the metric tables; write any of "
+                f"{', '.join(known)}",
                 "input_columns",
             )
         of_columns = {column: self._of_column(metric, column) for column in metric.input_columns}
         return CheckedMetric(
             settings=metric,
             expressions={column: parts.final for column, (parts, _) in of_columns.items()},
-            partials={column: parts.partials for column, (parts, _) in of_columns.items() if parts.partials},
+            partials={
+                column: parts.partials
+                for column, (parts, _) in of_columns.items()
+                if parts.partials
+            },
             reads=frozenset(name for _, reads in of_columns.values() for name in reads),
         )
 
     def _of_column(self, metric: CustomMetricSettings, column: str) -> tuple[sql.Parts, set[str]]:
-        """The metric's parts on the rows of one column, and the columns of the profile table that it reads."""
+        """The metric's parts on the rows of one column, and the columns of the profile table that
+        it reads.
+        """
         text = sql.normalized(rendered(metric.definition, self._names(metric, column)))
         tree = sql.parsed(text)
         if metric.type == "aggregate":
@@ -163,13 +189,20 @@ class _Checker:
             names |= {"current_df": CURRENT, "base_df": BASE}
         return names
 
-    def _aggregate(self, metric: CustomMetricSettings, text: str, tree: exp.Expr | None, of: str) -> sql.Parts:
+    def _aggregate(
+        self, metric: CustomMetricSettings, text: str, tree: exp.Expr | None, of: str
+    ) -> sql.Parts:
         rows = self.context.rows
         if tree is not None:
             sql.check_shape(tree, rows.names, aggregates=True)
-            own = {parts[0] for parts in sql.columns_read(tree)} & self._custom_names - set(rows.names)
+            own = {parts[0] for parts in sql.columns_read(tree)} & self._custom_names - set(
+                rows.names
+            )
             if own:
-                raise Refusal(f"reads the metric {min(own)}, but an aggregate reads rows; write `type: derived`")
+                raise Refusal(
+                    f"reads the metric {min(own)}, but an aggregate reads rows; write `type: "
+                    "derived`"
+                )
         kind, tree = understood(self._rows, text, tree, F.expr)
         calls = [sql.sql_of(call) for call in sql.aggregates_in(tree)]
         if not calls:
@@ -178,8 +211,14 @@ class _Checker:
         parts = sql.taken_apart(
             tree,
             [each.simpleString() for each in types(self._rows, calls, F.expr)],
-            lambda n, merge: f"{of}.{digest}.{n}.{merge}",  # another definition is another id: old hours are not its
-            {field.name for field in rows if isinstance(field.dataType, ByteType | ShortType | IntegerType)},
+            lambda n, merge: (
+                f"{of}.{digest}.{n}.{merge}"
+            ),  # another definition is another id: old hours are not its
+            {
+                field.name
+                for field in rows
+                if isinstance(field.dataType, ByteType | ShortType | IntegerType)
+            },
         )
         types(self._rows, parts.partials.values(), F.expr)
         values = probe(self.spark, (StructField(key, DoubleType()) for key in parts.partials))
@@ -190,7 +229,10 @@ class _Checker:
             f"has an aggregate function that cannot be summed from hours; {_ADDITIVE}",
         )
         if found != kind:
-            raise Refusal(f"is a {kind.simpleString()} that hours give as a {found.simpleString()}; cast it to either")
+            raise Refusal(
+                f"is a {kind.simpleString()} that hours give as a {found.simpleString()}; cast it "
+                "to either"
+            )
         _check_output(metric, kind)
         check_values(self._rows, parts.scalars)
         check_values(values, [parts.final])
@@ -205,7 +247,8 @@ class _Checker:
                 if parts[0] not in (CURRENT, BASE) or len(parts) == 1:
                     name = parts[-1]
                     raise Refusal(
-                        f"reads {name} of no window; write {{{{current_df}}}}.metric or {{{{base_df}}}}.metric"
+                        f"reads {name} of no window; write {{{{current_df}}}}.metric or "
+                        f"{{{{base_df}}}}.metric"
                     )
                 parts = parts[1:]
             self._check_readable(parts[0], column)
@@ -215,15 +258,24 @@ class _Checker:
     def _check_readable(self, name: str, column: str) -> None:
         other = next((each for each in self.metrics if each.name == name), None)
         if other is not None and other.type == "drift":
-            raise Refusal(f"reads the drift metric {name}; only aggregate and derived metrics can be read")
+            raise Refusal(
+                f"reads the drift metric {name}; only aggregate and derived metrics can be read"
+            )
         if other is not None and column not in other.input_columns:
-            raise Refusal(f"reads {name}, which has no value on {column}; add {column} to the input_columns of {name}")
+            raise Refusal(
+                f"reads {name}, which has no value on {column}; add {column} to the input_columns "
+                f"of {name}"
+            )
         if name not in self.fields and name in self.context.rows.names:
-            raise Refusal(f"reads {name}, a column of the rows; make an aggregate metric of it, and read that")
+            raise Refusal(
+                f"reads {name}, a column of the rows; make an aggregate metric of it, and read that"
+            )
         if name not in self.fields:
             close = difflib.get_close_matches(name, self.fields, n=1)
             instead = f"did you mean {close[0]}?" if close else "write the name of one of those"
-            raise Refusal(f"reads {name}, which is no metric and no column of gold.profile_metrics; {instead}")
+            raise Refusal(
+                f"reads {name}, which is no metric and no column of gold.profile_metrics; {instead}"
+            )
 
     @cached_property
     def _custom_names(self) -> set[str]:
@@ -232,20 +284,27 @@ class _Checker:
 
 def _check_output(metric: CustomMetricSettings, kind: DataType) -> None:
     wanted = metric.output_data_type
-    fits = isinstance(kind, {"string": DataType, "boolean": BooleanType}.get(wanted, NumericType | BooleanType))
+    fits = isinstance(
+        kind, {"string": DataType, "boolean": BooleanType}.get(wanted, NumericType | BooleanType)
+    )
     if not fits and not isinstance(kind, NullType):
         raise Refusal(
-            f"gives a {kind.simpleString()}, which is no {wanted}; write another type, or cast it", "output_data_type"
+            f"gives a {kind.simpleString()}, which is no {wanted}; write another type, or cast it",
+            "output_data_type",
         )
 
 
 def _in_order(metrics: Sequence[CheckedMetric]) -> tuple[CheckedMetric, ...]:
     """Each metric after those that it reads."""
     by_name = {metric.name: metric for metric in metrics}
-    order = TopologicalSorter({name: sorted(metric.reads & by_name.keys()) for name, metric in by_name.items()})
+    order = TopologicalSorter(
+        {name: sorted(metric.reads & by_name.keys()) for name, metric in by_name.items()}
+    )
     try:
         return tuple(by_name[name] for name in order.static_order())
     except CycleError as error:
         first, *others = reversed(error.args[1])
         circle = f"{first} reads {', which reads '.join(others)}"
-        raise ConfigurationError(f"metrics.custom: {circle}; let one of them read other metrics") from error
+        raise ConfigurationError(
+            f"metrics.custom: {circle}; let one of them read other metrics"
+        ) from error

@@ -1,6 +1,8 @@
-"""Custom metrics, computed: partials from rows, metrics from merged partials, drift from two windows' metrics.
+"""Custom metrics, computed: partials from rows, metrics from merged partials, drift from two
+windows' metrics.
 
-Spark evaluates every expression: partials over the primary rows, the rest over a small local frame, without a job.
+Spark evaluates every expression: partials over the primary rows, the rest over a small local frame,
+without a job.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,8 +45,9 @@ class CheckedMetric:
     Attributes:
         settings: as the YAML says.
         expressions: for each input column, the SQL of the metric's value.
-        partials: for each input column, what an hour keeps for it: SQL of an aggregate over rows, by the partial's id.
-            Aggregates alone have them, and their expressions read these ids; others read columns of the profile table.
+        partials: for each input column, what an hour keeps for it: SQL of an aggregate over rows,
+            by the partial's id. Aggregates alone have them, and their expressions read these ids;
+            others read columns of the profile table.
         reads: those columns of the profile table.
     """
 
@@ -60,12 +63,17 @@ class CheckedMetric:
 
     @property
     def value(self) -> str:
-        """The SQL of its value on the rows of its input columns, NULL elsewhere; an aggregate's, also without partials.
+        """The SQL of its value on the rows of its input columns, NULL elsewhere; an aggregate's,
+        also without partials.
 
-        The frame says in `_column` which column a row is of, and in `_has.<name>` whether all partials are there.
+        The frame says in `_column` which column a row is of, and in `_has.<name>` whether all
+        partials are there.
         """
         known = f"`_has.{self.name}` AND " if self.partials else ""
-        cases = " ".join(f"WHEN {known}_column = '{column}' THEN {text}" for column, text in self.expressions.items())
+        cases = " ".join(
+            f"WHEN {known}_column = '{column}' THEN {text}"
+            for column, text in self.expressions.items()
+        )
         kind = _TYPES[self.settings.output_data_type].simpleString()
         return f"TRY_CAST(CASE {cases} END AS {kind}) AS `{self.name}`"
 
@@ -86,7 +94,9 @@ class CustomMetrics:
 
     @property
     def partials(self) -> dict[str, str]:
-        """What an hour keeps: SQL of aggregates over its rows, by the partial's id (`….sum`, `….min`, `….max`)."""
+        """What an hour keeps: SQL of aggregates over its rows, by the partial's id (`….sum`,
+        `….min`, `….max`).
+        """
         each_column = (texts for metric in self.profile for texts in metric.partials.values())
         return {key: text for texts in each_column for key, text in texts.items()}
 
@@ -97,7 +107,8 @@ def output_field(metric: CustomMetricSettings) -> StructField:
 
 
 def partials_column(custom: CustomMetrics) -> Column:
-    """The partials of the grouped rows, for `groupBy(...).agg(...)` over the primary rows: a map<string,double>.
+    """The partials of the grouped rows, for `groupBy(...).agg(...)` over the primary rows: a
+    map<string,double>.
 
     Every id is a key; its value is NULL where SQL's aggregate is (no row has a value).
     """
@@ -117,14 +128,19 @@ def with_custom_metrics(
     Args:
         spark: evaluates the expressions.
         rows: of gold.profile_metrics.
-        partials_of: the merged partials of a row's window, version and slice; None where there are none (a baseline
-            that is a profile and no rows): its aggregates are NULL, like those whose partials are not all there.
+        partials_of: the merged partials of a row's window, version and slice; None where there are
+            none (a baseline that is a profile and no rows): its aggregates are NULL, like those
+            whose partials are not all there.
         custom: the metrics.
     """
     metrics = custom.profile
-    reads = frozenset().union(*(metric.reads for metric in metrics)) - {metric.name for metric in metrics}
+    reads = frozenset().union(*(metric.reads for metric in metrics)) - {
+        metric.name for metric in metrics
+    }
     fields = [custom.fields[name] for name in sorted(reads)]
-    fields += [StructField(f"_has.{metric.name}", BooleanType()) for metric in metrics if metric.partials]
+    fields += [
+        StructField(f"_has.{metric.name}", BooleanType()) for metric in metrics if metric.partials
+    ]
     fields += [StructField(key, DoubleType()) for key in custom.partials]
 
     def record(row: Row) -> dict[str, Any]:
@@ -147,8 +163,9 @@ def with_custom_drift(
     Args:
         spark: evaluates the expressions.
         rows: of gold.drift_metrics.
-        compared: for a drift row, the profile rows of the same column (with their custom metrics) of the current window
-            and of what it is compared with. What a missing row says is NULL, and so is most of what is made of it.
+        compared: for a drift row, the profile rows of the same column (with their custom metrics)
+            of the current window and of what it is compared with. What a missing row says is NULL,
+            and so is most of what is made of it.
         custom: the metrics.
     """
     reads = sorted(frozenset().union(*(metric.reads for metric in custom.drift)))
@@ -158,7 +175,9 @@ def with_custom_drift(
         both = zip((CURRENT, BASE), compared(row), strict=True)
         return {name: {key: (given or {}).get(key) for key in reads} for name, given in both}
 
-    return _filled(spark, rows, record, [StructField(CURRENT, side), StructField(BASE, side)], custom.drift)
+    return _filled(
+        spark, rows, record, [StructField(CURRENT, side), StructField(BASE, side)], custom.drift
+    )
 
 
 def _filled(
@@ -168,16 +187,27 @@ def _filled(
     fields: Iterable[StructField],
     metrics: Sequence[CheckedMetric],
 ) -> list[dict[str, Any]]:
-    """The rows with the metrics, computed in one small local frame; in it the names of the rows' columns are kept."""
+    """The rows with the metrics, computed in one small local frame; in it the names of the rows'
+    columns are kept.
+    """
     inputs = {column for metric in metrics for column in metric.settings.input_columns}
     chosen = [place for place, row in enumerate(rows) if row["column_name"] in inputs]
     filled = [{**row, **dict.fromkeys(metric.name for metric in metrics)} for row in rows]
     if not chosen:
         return filled
-    schema = StructType([StructField("_row", LongType()), StructField("_column", StringType()), *fields])
-    records = [{"_row": place, "_column": rows[place]["column_name"], **record(rows[place])} for place in chosen]
-    frame = spark.createDataFrame(pa.Table.from_pylist(records, to_arrow_schema(schema, timezone="UTC")))
-    values = frame.selectExpr("_row", *(metric.value for metric in metrics))  # each may read those to its left
+    schema = StructType(
+        [StructField("_row", LongType()), StructField("_column", StringType()), *fields]
+    )
+    records = [
+        {"_row": place, "_column": rows[place]["column_name"], **record(rows[place])}
+        for place in chosen
+    ]
+    frame = spark.createDataFrame(
+        pa.Table.from_pylist(records, to_arrow_schema(schema, timezone="UTC"))
+    )
+    values = frame.selectExpr(
+        "_row", *(metric.value for metric in metrics)
+    )  # each may read those to its left
     for found in values.collect():
         filled[found["_row"]].update({metric.name: found[metric.name] for metric in metrics})
     return filled

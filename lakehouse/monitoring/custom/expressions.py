@@ -1,4 +1,6 @@
-"""The SQL of custom metrics, read and taken apart; whether Spark understands it is asked elsewhere."""
+"""The SQL of custom metrics, read and taken apart; whether Spark understands it is asked
+elsewhere.
+"""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -15,13 +17,17 @@ from sqlglot.parsers.spark import SparkParser
 from lakehouse.monitoring.custom.functions import ADDITIVE, FORBIDDEN, NOT_ADDITIVE
 from lakehouse.monitoring.custom.template import Refusal
 
-AGGREGATES = "aggregates, but only metrics of type aggregate read rows; write it in terms of metrics"
+AGGREGATES = (
+    "aggregates, but only metrics of type aggregate read rows; write it in terms of metrics"
+)
 _NUMBER_TYPES = re.compile(r"tinyint|smallint|int|bigint|float|double|boolean|decimal\(\d+,\d+\)")
 _SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT", "D": "DOUBLE", "F": "FLOAT"}
 
 
 class _Dialect(Spark):
-    """Spark's SQL with every function under the name that it was written with, or Spark would be asked another."""
+    """Spark's SQL with every function under the name that it was written with, or Spark would be
+    asked another.
+    """
 
     class Parser(SparkParser):
         FUNCTIONS = {}  # noqa: RUF012 - how sqlglot declares a dialect
@@ -31,12 +37,16 @@ class _Dialect(Spark):
             if name in ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "OVERLAY")
         }
         NO_PAREN_FUNCTION_PARSERS = {  # noqa: RUF012 - any(x) is an aggregate
-            name: parse for name, parse in SparkParser.NO_PAREN_FUNCTION_PARSERS.items() if name in ("CASE", "IF")
+            name: parse
+            for name, parse in SparkParser.NO_PAREN_FUNCTION_PARSERS.items()
+            if name in ("CASE", "IF")
         }
 
     class Generator(SparkGenerator):
         def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
-            if type(expression) is exp.Cast and isinstance(expression.this, exp.Literal):  # DATE '2024-02-29'
+            if type(expression) is exp.Cast and isinstance(
+                expression.this, exp.Literal
+            ):  # DATE '2024-02-29'
                 return f"{self.sql(expression, 'to')} {self.sql(expression, 'this')}"
             return super().cast_sql(expression, safe_prefix)
 
@@ -70,10 +80,16 @@ def normalized(text: str) -> str:
         return text  # Spark will say what is wrong with it
     for number, sign in reversed(list(pairwise(tokens))):
         # The tokenizer makes a number, `::` and a type of that one word.
-        if number.token_type == TokenType.NUMBER and sign.token_type == TokenType.DCOLON and sign.start == number.start:
+        if (
+            number.token_type == TokenType.NUMBER
+            and sign.token_type == TokenType.DCOLON
+            and sign.start == number.start
+        ):
             suffix = _SUFFIXES.get(text[number.start + len(number.text) : number.end + 1].upper())
             if suffix:
-                text = f"{text[: number.start]}CAST({number.text} AS {suffix}){text[number.end + 1 :]}"
+                text = (
+                    f"{text[: number.start]}CAST({number.text} AS {suffix}){text[number.end + 1 :]}"
+                )
     return text
 
 
@@ -97,8 +113,12 @@ def sql_of(tree: exp.Expr) -> str:
 
 
 def columns_read(tree: exp.Expr) -> set[tuple[str, ...]]:
-    """The columns that the expression names, each with the fields that follow by dots, in lower case."""
-    return {tuple(part.name.lower() for part in column.parts) for column in tree.find_all(exp.Column)}
+    """The columns that the expression names, each with the fields that follow by dots, in lower
+    case.
+    """
+    return {
+        tuple(part.name.lower() for part in column.parts) for column in tree.find_all(exp.Column)
+    }
 
 
 def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> None:
@@ -106,16 +126,21 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
 
     Args:
         tree: of the definition.
-        known: names of columns; Spark takes a bare `user` for a function only where no column has that name.
+        known: names of columns; Spark takes a bare `user` for a function only where no column has
+            that name.
         aggregates: whether it may aggregate.
 
     Raises:
-        Refusal: a subquery, a window function, a function that no metric may use, or an aggregate that may not be.
+        Refusal: a subquery, a window function, a function that no metric may use, or an aggregate
+        that may not be.
     """
     if tree.find(exp.Query):
         raise Refusal("has a subquery; write one column expression over the columns alone")
     if tree.find(exp.Window):
-        raise Refusal("has a window function; write an aggregate, or a drift metric to compare with the window before")
+        raise Refusal(
+            "has a window function; write an aggregate, or a drift metric to compare with the "
+            "window before"
+        )
     called = set(_called(tree, known))
     for name, why in FORBIDDEN.items():
         if name in called:
@@ -132,22 +157,35 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
 def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
     """Names of the functions called; of Spark's that go without brackets, too."""
     calls = [
-        f"{node.name}()" if node.name.lower() == "unix_timestamp" and not node.expressions else node.name
+        f"{node.name}()"
+        if node.name.lower() == "unix_timestamp" and not node.expressions
+        else node.name
         for node in tree.find_all(exp.Anonymous)
     ]
-    others = [node.sql_name() for node in tree.find_all(exp.Func) if not isinstance(node, exp.Anonymous)]
-    bare = [node.name for node in tree.find_all(exp.Column) if len(node.parts) == 1 and node.name.lower() not in known]
+    others = [
+        node.sql_name() for node in tree.find_all(exp.Func) if not isinstance(node, exp.Anonymous)
+    ]
+    bare = [
+        node.name
+        for node in tree.find_all(exp.Column)
+        if len(node.parts) == 1 and node.name.lower() not in known
+    ]
     return [name.lower() for name in (*calls, *others, *bare)]
 
 
 def aggregates_in(tree: exp.Expr) -> list[exp.Expr]:
     """The calls of additive aggregate functions, each with its FILTER, depth first."""
-    calls = [node for node in tree.find_all(exp.Anonymous, bfs=False) if node.name.lower() in ADDITIVE]
+    calls = [
+        node for node in tree.find_all(exp.Anonymous, bfs=False) if node.name.lower() in ADDITIVE
+    ]
     return [call.parent if isinstance(call.parent, exp.Filter) else call for call in calls]
 
 
 def taken_apart(
-    tree: exp.Expr, types: Sequence[str], name_of: Callable[[int, str], str], integers: Collection[str]
+    tree: exp.Expr,
+    types: Sequence[str],
+    name_of: Callable[[int, str], str],
+    integers: Collection[str],
 ) -> Parts:
     """The additive partials of an aggregate expression, and the expression over them.
 
@@ -155,7 +193,8 @@ def taken_apart(
         tree: of the definition.
         types: Spark's types of `aggregates_in(tree)`.
         name_of: names a partial by its number and by how two of its values merge.
-        integers: the rows' columns of 32 bits and less; they are multiplied as 64 bits, or squares would overflow.
+        integers: the rows' columns of 32 bits and less; they are multiplied as 64 bits, or squares
+            would overflow.
 
     Raises:
         Refusal: an aggregate's value is no number and no boolean.
@@ -166,7 +205,10 @@ def taken_apart(
     scalars: list[str] = []
     for whole, kind in zip(aggregates_in(tree), types, strict=True):
         if not _NUMBER_TYPES.fullmatch(kind):
-            raise Refusal(f"keeps a {kind} from {sql_of(whole)}; write a number, such as max(unix_timestamp(x))")
+            raise Refusal(
+                f"keeps a {kind} from {sql_of(whole)}; write a number, such as "
+                "max(unix_timestamp(x))"
+            )
         call = whole.this if isinstance(whole, exp.Filter) else whole
         names = []
         for function, merge in ADDITIVE[call.name.lower()]:
@@ -183,7 +225,9 @@ def taken_apart(
 
 
 def forgiving(tree: exp.Expr) -> str:
-    """The SQL with NULL where Spark would raise an error: divided by zero, or cast from what is no such value."""
+    """The SQL with NULL where Spark would raise an error: divided by zero, or cast from what is no
+    such value.
+    """
     tree = exp.Paren(this=tree.copy())
     _forgive(tree)
     return sql_of(tree)
@@ -196,10 +240,21 @@ def _partial(whole: exp.Expr, function: str, integers: Collection[str]) -> exp.E
     call.set("this", function)
     for product in list(whole.find_all(exp.Mul)):
         for side in (product.this, product.expression):
-            if isinstance(side, exp.Column) and len(side.parts) == 1 and side.name.lower() in integers:
+            if (
+                isinstance(side, exp.Column)
+                and len(side.parts) == 1
+                and side.name.lower() in integers
+            ):
                 side.replace(exp.Anonymous(this="BIGINT", expressions=[side.copy()]))
-    if aggregate in ("sum", "avg", "mean"):  # a sum of doubles cannot overflow, as one of longs or decimals can
-        call.set("expressions", [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)])
+    if aggregate in (
+        "sum",
+        "avg",
+        "mean",
+    ):  # a sum of doubles cannot overflow, as one of longs or decimals can
+        call.set(
+            "expressions",
+            [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)],
+        )
     return whole
 
 
@@ -215,7 +270,11 @@ def _forgive(tree: exp.Expr) -> None:
     for node in list(tree.walk()):
         if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             node.set("expression", _or_null(node.expression))
-        elif isinstance(node, exp.Anonymous) and node.name.lower() in ("mod", "pmod") and len(node.expressions) == 2:
+        elif (
+            isinstance(node, exp.Anonymous)
+            and node.name.lower() in ("mod", "pmod")
+            and len(node.expressions) == 2
+        ):
             node.set("expressions", [node.expressions[0], _or_null(node.expressions[1])])
         elif isinstance(node, exp.TryCast):
             node.set("safe", True)

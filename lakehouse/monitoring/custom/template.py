@@ -7,7 +7,16 @@ from jinja2.sandbox import SandboxedEnvironment
 
 _ALLOWED = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name),
-    *(nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.Const, nodes.And, nodes.Or, nodes.Not),
+    *(
+        nodes.If,
+        nodes.CondExpr,
+        nodes.Compare,
+        nodes.Operand,
+        nodes.Const,
+        nodes.And,
+        nodes.Or,
+        nodes.Not,
+    ),
 )
 
 
@@ -25,25 +34,32 @@ class Refusal(Exception):  # noqa: N818 - caught in this package, where it becom
 
 
 def rendered(template: str, names: Mapping[str, str]) -> str:
-    """The template with the names filled in; besides names it may hold conditions, and nothing else.
+    """The template with the names filled in; besides names it may hold conditions, and nothing
+    else.
 
     Raises:
         Refusal: it is no template, or uses anything but these names and conditions.
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined)
     environment.globals.clear()
-    known = f"the names to write there are: {', '.join(f'{{{{{name}}}}}' for name in names) or 'none'}"
+    known = (
+        f"the names to write there are: {', '.join(f'{{{{{name}}}}}' for name in names) or 'none'}"
+    )
     try:
         strange = _strange_in(environment.parse(template), names)
         if strange:
             raise Refusal(f"has {strange} in its template; {known}")
         return environment.from_string(template).render(names)
     except TemplateError as error:
-        raise Refusal(f"is no Jinja template: {(error.message or '').rstrip('.')}; {known}") from error
+        raise Refusal(
+            f"is no Jinja template: {(error.message or '').rstrip('.')}; {known}"
+        ) from error
 
 
 def _strange_in(tree: nodes.Node, names: Collection[str]) -> str | None:
-    """What else the template holds: a loop or a product could go on for ever, a call could reach anything."""
+    """What else the template holds: a loop or a product could go on for ever, a call could reach
+    anything.
+    """
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             return f"more than names ({type(node).__name__.lower()})"

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lakehouse.retraining.policy.records import VersionRecord
-from lakehouse.retraining.policy.triggers import Finding, Record, combined, findings, held_back, is_overdue
+from lakehouse.retraining.policy.triggers import (
+    Finding,
+    Record,
+    combined,
+    findings,
+    held_back,
+    is_overdue,
+)
 from lakehouse.settings import PolicySettings
 
 WAIT, TRAIN_FIRST, KEEP, RETRAIN, REFRESH = "wait", "train_first", "keep", "retrain", "refresh"
@@ -21,7 +28,8 @@ class DecisionInput:
         labelled: labelled rows since the champion's change point; of all time, where there is none.
         tried: how many they were at the last training of the champion's epoch, promoted or refused.
         record: what rules look at; None before the first champion.
-        refused: whether an alarm's challenger was refused as of this same batch: what is left is the refresh.
+        refused: whether an alarm's challenger was refused as of this same batch: what is left is
+            the refresh.
     """
 
     as_of: np.datetime64
@@ -44,7 +52,8 @@ class Decision:
         change_at: when the change began, by the evidence; None if none is seen.
         change_between: 90 % credible interval of that.
         confidence: P(challenger better) that the gate asks for.
-        sure: whether a rule is sure by itself; where not, it is the challenger that proves the change.
+        sure: whether a rule is sure by itself; where not, it is the challenger that proves the
+            change.
     """
 
     action: str
@@ -75,7 +84,9 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
         return _first(inputs.labelled, first_after)
     found = findings(settings, record)
     alarm = None if inputs.refused else combined(found, settings.combine)
-    decision = _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, record, settings)
+    decision = (
+        _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, record, settings)
+    )
     held = held_back(settings.guards, record)
     if decision and not held:
         return decision
@@ -91,25 +102,38 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
 def _first(labelled: int, first_after: int) -> Decision:
     words = f"{labelled} of {first_after} labelled rows have come for the first model"
     evidence = {"labelled": float(labelled), "first_after": float(first_after)}
-    return Decision(TRAIN_FIRST if labelled >= first_after else WAIT, "first_model", (words,), evidence)
+    return Decision(
+        TRAIN_FIRST if labelled >= first_after else WAIT, "first_model", (words,), evidence
+    )
 
 
 def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decision:
     """What a rule asks for; where it cannot tell since when, the most probable beginning is taken.
 
-    Where the rows to train on do not depend on the change, it is not acted on, and stands in the reasons alone.
+    Where the rows to train on do not depend on the change, it is not acted on, and stands in the
+    reasons alone.
     """
     change_at = alarm.change_at if alarm.change_at is not None else record.detection.change_at
     between = record.detection.interval()
     when = (
         ""
         if change_at is None or between is None
-        else (f", most probably since {_minute(change_at)} (90 %: {_minute(between[0])} to {_minute(between[1])})")
+        else (
+            f", most probably since {_minute(change_at)} (90 %: {_minute(between[0])} to "
+            f"{_minute(between[1])})"
+        )
     )
     acted_on = change_at if settings.candidates.rows == "adaptive" else None
     confidence = settings.gate.confidence if alarm.sure else settings.gate.suspicion_confidence
     return Decision(
-        RETRAIN, alarm.rule, (alarm.words + when,), alarm.evidence, acted_on, between, confidence, alarm.sure
+        RETRAIN,
+        alarm.rule,
+        (alarm.words + when,),
+        alarm.evidence,
+        acted_on,
+        between,
+        confidence,
+        alarm.sure,
     )
 
 
@@ -118,15 +142,18 @@ def _refresh(
 ) -> Decision | None:
     """Train again when there is much more to learn from, or when the safety net asks for it.
 
-    By growth: the rows since the change have grown by the factor since the last training. A young champion is trained
-    again with each batch, an old one ever more rarely: trainings grow with the logarithm of the rows.
+    By growth: the rows since the change have grown by the factor since the last training. A young
+    champion is trained again with each batch, an old one ever more rarely: trainings grow with the
+    logarithm of the rows.
     """
     gate = settings.gate
     needed = gate.moving_confidence if champion.row_rule.is_moving else gate.least_confidence
     evidence = {"labelled": float(inputs.labelled), "tried": float(inputs.tried)}
     if is_overdue(settings.guards, record):
         words = f"no training since {_minute(record.trainings[-1])}"
-        return Decision(REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed)
+        return Decision(
+            REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed
+        )
     if champion.row_rule.is_moving:
         is_due = inputs.labelled > inputs.tried
     else:

@@ -10,7 +10,15 @@ import numpy as np
 from lakehouse.errors import RegistryError
 from lakehouse.models.expected_error.encoding import ErrorBins
 from lakehouse.models.expected_error.spline_logistic import SplineLogistic
-from lakehouse.retraining.policy.records import BoundaryStrip, Errors, Moving, Region, RowRule, Segment, VersionRecord
+from lakehouse.retraining.policy.records import (
+    BoundaryStrip,
+    Errors,
+    Moving,
+    Region,
+    RowRule,
+    Segment,
+    VersionRecord,
+)
 
 FORMAT = 2
 """Of the JSON. Format 1 had neither this number nor borders and disputes."""
@@ -56,7 +64,9 @@ class PolicyRecord:
             **_errors_to(record.errors),
             "difficulty": record.expected_error.to_json(),
             "borders": list(map(_border_to, record.strips)),
-            "disputes": [[version, *_errors_to(each).values()] for version, each in record.disputes.items()],
+            "disputes": [
+                [version, *_errors_to(each).values()] for version, each in record.disputes.items()
+            ],
             "names": self.names,
             "candidate": self.candidate,
             "new_weight": self.new_weight,
@@ -99,19 +109,26 @@ def _segment_to(segment: Segment) -> dict[str, Any]:
 
 def _segment_from(value: Mapping[str, Any]) -> Segment:
     return Segment(
-        _moment_or_none(value["start"]), _moment_or_none(value["end"]), tuple(map(_region_from, value["without"]))
+        _moment_or_none(value["start"]),
+        _moment_or_none(value["end"]),
+        tuple(map(_region_from, value["without"])),
     )
 
 
 def _region_to(region: Region | Moving) -> dict[str, Any]:
     if isinstance(region, Moving):
         return {"code": region.code, "names": region.names, "wrong": region.wrong.to_json()}
-    return {"code": region.code, "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides]}
+    return {
+        "code": region.code,
+        "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides],
+    }
 
 
 def _region_from(value: Mapping[str, Any]) -> Region | Moving:
     if "wrong" in value:
-        return Moving(tuple(value["names"]), SplineLogistic.from_json(value["wrong"]), value["code"])
+        return Moving(
+            tuple(value["names"]), SplineLogistic.from_json(value["wrong"]), value["code"]
+        )
     return _box_from(value)
 
 

@@ -1,4 +1,6 @@
-"""The gate, and probation after it: is one model credibly better or worse than another on the same rows?"""
+"""The gate, and probation after it: is one model credibly better or worse than another on the same
+rows?
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +36,8 @@ def probability_better(won: Any, lost: Any) -> Any:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two models on the same rows, which neither was fitted on: the pairs in which one of them has less loss.
+    """Two models on the same rows, which neither was fitted on: the pairs in which one of them has
+    less loss.
 
     Attributes:
         rows: how many there are.
@@ -53,11 +56,15 @@ class PairedComparison:
 
     @property
     def gain(self) -> float:
-        """Share of rows won minus share of rows lost: of classes, the challenger's accuracy minus the champion's."""
+        """Share of rows won minus share of rows lost: of classes, the challenger's accuracy minus
+        the champion's.
+        """
         return (self.won - self.lost) / self.rows if self.rows else 0.0
 
 
-def compare(problem: Problem, labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray) -> PairedComparison:
+def compare(
+    problem: Problem, labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray
+) -> PairedComparison:
     """Compares the predictions of two models row by row, by the problem's losses."""
     first, second = problem.losses(champion, labels), problem.losses(challenger, labels)
     return PairedComparison(len(labels), int((second < first).sum()), int((first < second).sum()))
@@ -69,7 +76,8 @@ class Challenger:
 
     Attributes:
         problem: what is predicted.
-        codes: labels of the rows to judge on: since the change, told after the champion was trained.
+        codes: labels of the rows to judge on: since the change, told after the champion was
+            trained.
         champion: the champion's calls for them.
         calls: the challenger's cross-fitted calls.
         distinct: how many different predictions it gives for the rows that it was fitted on.
@@ -88,11 +96,14 @@ class Challenger:
     of_new_classes: int = 0
 
 
-def judge_first(problem: Problem, labels: np.ndarray, predictions: np.ndarray, settings: GateSettings) -> GateResult:
-    """The first model must beat by the margin what needs no model, on rows that it was not fitted on.
+def judge_first(
+    problem: Problem, labels: np.ndarray, predictions: np.ndarray, settings: GateSettings
+) -> GateResult:
+    """The first model must beat by the margin what needs no model, on rows that it was not fitted
+    on.
 
-    That is the majority class in accuracy, or the mean label in R². And it must be right on more rows than
-    `first_right`: the detector cannot see a model become worse that is hardly ever right.
+    That is the majority class in accuracy, or the mean label in R². And it must be right on more
+    rows than `first_right`: the detector cannot see a model become worse that is hardly ever right.
 
     Args:
         problem: what counts as right, and how skill is measured.
@@ -109,12 +120,15 @@ def judge_first(problem: Problem, labels: np.ndarray, predictions: np.ndarray, s
         "rows": float(len(labels)),
     }
     words = (
-        f"{problem.skill_name} {skill:.3f} on {len(labels)} rows, {problem.naive_name} {naive:.3f}, "
+        f"{problem.skill_name} {skill:.3f} on {len(labels)} rows, {problem.naive_name} "
+        f"{naive:.3f}, "
         f"margin {settings.first_gain:g}"
     )
     if right <= settings.first_right:
         return GateResult(
-            False, f"{words}; right on {right:.1%} of them, more than {settings.first_right:.0%} needed", evidence
+            False,
+            f"{words}; right on {right:.1%} of them, more than {settings.first_right:.0%} needed",
+            evidence,
         )
     return GateResult(skill >= naive + settings.first_gain, words, evidence)
 
@@ -122,13 +136,14 @@ def judge_first(problem: Problem, labels: np.ndarray, predictions: np.ndarray, s
 def judge(challenger: Challenger, needed: float, settings: GateSettings) -> GateResult:
     """May the challenger take over?
 
-    At an alarm it must probably be better: P(better) of the `confidence`, which is low, since the alarm is evidence
-    that the champion is not what it was, and few rows are there. Later it is refused only on evidence against it.
-    Where labels of new classes have come it need be no worse on the others: on those the champion is always wrong.
-    Whatever the accuracy, one that cannot be served, predicts the same for all rows, or fails a slice's floor is
-    refused.
+    At an alarm it must probably be better: P(better) of the `confidence`, which is low, since the
+    alarm is evidence that the champion is not what it was, and few rows are there. Later it is
+    refused only on evidence against it. Where labels of new classes have come it need be no worse
+    on the others: on those the champion is always wrong. Whatever the accuracy, one that cannot be
+    served, predicts the same for all rows, or fails a slice's floor is refused.
 
-    Guarantee: with no difference between the two, a challenger passes an alarm's gate with probability of about
+    Guarantee: with no difference between the two, a challenger passes an alarm's gate with
+    probability of about
     1 - confidence; docs/policy.md has the operating characteristic.
 
     Args:
@@ -139,12 +154,15 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Gate
     if challenger.of_new_classes:
         needed = min(needed, settings.least_confidence)
     refusal = _unfit(challenger, settings) or _worse_slice(challenger, settings)
-    found = compare(challenger.problem, challenger.labels, challenger.champion, challenger.predictions)
+    found = compare(
+        challenger.problem, challenger.labels, challenger.champion, challenger.predictions
+    )
     evidence = _figures(found) | {"needed": needed} | _summaries(challenger)
     if refusal:
         return GateResult(False, refusal, evidence)
     words = (
-        f"of {found.rows} rows, {found.won} {challenger.problem.won_by} the challenger alone and {found.lost} by the "
+        f"of {found.rows} rows, {found.won} {challenger.problem.won_by} the challenger alone and "
+        f"{found.lost} by the "
         f"champion alone: better with probability {found.better:.3f}, {needed:g} needed"
     )
     return GateResult(found.better >= needed, words, evidence)
@@ -182,36 +200,51 @@ def _unfit(challenger: Challenger, settings: GateSettings) -> str | None:
         return "it predicts the same, whatever the row"
     budget = settings.milliseconds_per_thousand
     if budget is not None and (challenger.milliseconds is None or challenger.milliseconds > budget):
-        taken = "unknown time" if challenger.milliseconds is None else f"{challenger.milliseconds:.1f} ms"
+        taken = (
+            "unknown time"
+            if challenger.milliseconds is None
+            else f"{challenger.milliseconds:.1f} ms"
+        )
         return f"it takes {taken} for a thousand rows, {budget:g} ms allowed"
     return None
 
 
 def _worse_slice(challenger: Challenger, settings: GateSettings) -> str | None:
-    """The first slice in which it is credibly worse than the champion by more than the floor allows.
+    """The first slice in which it is credibly worse than the champion by more than the floor
+    allows.
 
-    Few rows say little about a slice, so it is not its accuracy alone that counts: it must lose by more than the
-    allowed fall and have lost more pairs than chance gives (P(better) below .05).
+    Few rows say little about a slice, so it is not its accuracy alone that counts: it must lose by
+    more than the allowed fall and have lost more pairs than chance gives (P(better) below .05).
     """
     for name, inside in sorted(challenger.slices.items()):
-        sides = (challenger.labels[inside], challenger.champion[inside], challenger.predictions[inside])
+        sides = (
+            challenger.labels[inside],
+            challenger.champion[inside],
+            challenger.predictions[inside],
+        )
         found = compare(challenger.problem, *sides)
         if found.gain < -settings.slice_fall and found.better < _SLICE_DOUBT:
-            fall = f"{-found.gain:.1%} worse, on {found.rows} rows; {settings.slice_fall:.1%} allowed"
+            fall = (
+                f"{-found.gain:.1%} worse, on {found.rows} rows; {settings.slice_fall:.1%} allowed"
+            )
             return f"in slice {name} it is {fall}"
     return None
 
 
 def on_probation(labelled: int, settings: ProbationSettings) -> bool:
-    """Whether a promoted version is still compared with the one before: until so many labels have come since."""
+    """Whether a promoted version is still compared with the one before: until so many labels have
+    come since.
+    """
     return labelled <= settings.rows
 
 
 def probation(problem: Problem, found: PairedComparison, settings: ProbationSettings) -> GateResult:
-    """Is the promoted version credibly worse than the one before, on the first labels that both are new to?
+    """Is the promoted version credibly worse than the one before, on the first labels that both are
+    new to?
 
-    It is rolled back where P(the new one better) is below 1 - confidence. Looked at once per label batch, a version
-    that is as good as the one before is rolled back with a probability of at most looks × (1 - confidence).
+    It is rolled back where P(the new one better) is below 1 - confidence. Looked at once per label
+    batch, a version that is as good as the one before is rolled back with a probability of at most
+    looks × (1 - confidence).
 
     Args:
         problem: what is predicted.
@@ -220,7 +253,8 @@ def probation(problem: Problem, found: PairedComparison, settings: ProbationSett
     """
     failed = found.better < 1 - settings.confidence
     words = (
-        f"of its first {found.rows} labels, {found.won} {problem.won_by} it alone and {found.lost} by the version "
+        f"of its first {found.rows} labels, {found.won} {problem.won_by} it alone and {found.lost} "
+        "by the version "
         f"before: better with probability {found.better:.4f}"
     )
     return GateResult(not failed, words, _figures(found))

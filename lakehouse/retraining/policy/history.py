@@ -1,4 +1,6 @@
-"""What the ledgers tell the policy: who was champion when, from which rows, and what has been tried."""
+"""What the ledgers tell the policy: who was champion when, from which rows, and what has been
+tried.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +23,8 @@ class PromotionEntry:
         action: promote, pending, refuse or rollback.
         by_loop: whether the loop did it, not a person.
         version: judged, or gone back to; None where a training gave no challenger.
-        record: what the policy knows of a promoted version from then on; an older release kept none.
+        record: what the policy knows of a promoted version from then on; an older release kept
+            none.
         changed_at: change point that the version was trained from; None if none.
     """
 
@@ -54,7 +57,8 @@ class History:
         reigns: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
         tried: labelled rows since the change at the last training.
-        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused; -inf for none.
+        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused;
+            -inf for none.
         promoted: of the champion, the last entry that promoted it.
     """
 
@@ -97,7 +101,9 @@ class History:
         return tuple(dict.fromkeys(name for each in self.records.values() for name in each.names))
 
     def champions_at(self, moments: np.ndarray) -> np.ndarray:
-        """The version in production when labels of these times came, before anything was decided on them."""
+        """The version in production when labels of these times came, before anything was decided on
+        them.
+        """
         starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
         versions = np.array([version for _, version in self.champion_history])
         return versions[np.maximum(np.searchsorted(starts, moments, side="left") - 1, 0)]
@@ -108,19 +114,27 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
 
     Args:
         promotions: entries of gold.promotion, in the order in which they were written.
-        decisions: entries of gold.decision, in the order in which they were written; label outages are none.
+        decisions: entries of gold.decision, in the order in which they were written; label outages
+            are none.
     """
     state = History()
     for entry in promotions:
         state = _after(state, entry)
-    judged = [entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None]
-    trainings = dict.fromkeys((entry.as_of, entry.version) for entry in judged)  # a person's verdict is no training
+    judged = [
+        entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None
+    ]
+    trainings = dict.fromkeys(
+        (entry.as_of, entry.version) for entry in judged
+    )  # a person's verdict is no training
     return replace(
         state,
         trainings=tuple(as_of for as_of, _ in trainings),
         tried=_tried(promotions, decisions),
         refused=_refused(state.champion_record, promotions, decisions),
-        promoted=next((e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)), None),
+        promoted=next(
+            (e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)),
+            None,
+        ),
     )
 
 
@@ -150,26 +164,46 @@ def _after(state: History, entry: PromotionEntry) -> History:
 
 
 def _tried(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> int:
-    """An alarm whose challenger was refused does not count; a refresh does, whatever became of it."""
+    """An alarm whose challenger was refused does not count; a refresh does, whatever became
+    of it.
+    """
     found = [
         (entry.as_of, 1, int(entry.decision.evidence["labelled"]))
         for entry in decisions
         if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
     ]
-    promoted = {entry.as_of: entry.record.version for entry in promotions if entry.action == PROMOTE and entry.record}
-    found += [(as_of, 0, record.since_change) for as_of, record in promoted.items() if record.drift_period == as_of]
+    promoted = {
+        entry.as_of: entry.record.version
+        for entry in promotions
+        if entry.action == PROMOTE and entry.record
+    }
+    found += [
+        (as_of, 0, record.since_change)
+        for as_of, record in promoted.items()
+        if record.drift_period == as_of
+    ]
     return max(found)[2] if found else 0
 
 
 def _refused(
-    champion: VersionRecord | None, promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
+    champion: VersionRecord | None,
+    promotions: Sequence[PromotionEntry],
+    decisions: Sequence[DecisionEntry],
 ) -> float:
-    """An alarm that training gave no challenger for was not refused: it comes again with the next labels."""
+    """An alarm that training gave no challenger for was not refused: it comes again with the next
+    labels.
+    """
     verdicts: dict[np.datetime64, PromotionEntry] = {}
     for entry in promotions:
         if entry.action in (PROMOTE, REFUSE):
-            verdicts.setdefault(entry.as_of, entry)  # the first of a night is on its alarm, if there was one
-    refused = {as_of for as_of, entry in verdicts.items() if entry.action == REFUSE and entry.version is not None}
+            verdicts.setdefault(
+                entry.as_of, entry
+            )  # the first of a night is on its alarm, if there was one
+    refused = {
+        as_of
+        for as_of, entry in verdicts.items()
+        if entry.action == REFUSE and entry.version is not None
+    }
     found = [
         entry.decision.evidence.get("log_statistic", -np.inf)
         for entry in decisions

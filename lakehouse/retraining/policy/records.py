@@ -1,4 +1,6 @@
-"""What the policy knows: counts from gold, labelled rows, each version's record, and which rows a model is fit on."""
+"""What the policy knows: counts from gold, labelled rows, each version's record, and which rows a
+model is fit on.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,12 +16,14 @@ _TWO_CLASSES = Classification((0, 1), 1)
 
 @dataclass(frozen=True)
 class BinCounts:
-    """Labelled predictions of versions that were not trained on them; a place per hour × version × difficulty bin.
+    """Labelled predictions of versions that were not trained on them; a place per hour × version ×
+    difficulty bin.
 
     Attributes:
         hour: start of the hour, event time, datetime64.
         version: registered version that predicted, a whole number.
-        bin: kind of the call × number of difficulty bins + difficulty bin of the call under that version.
+        bin: kind of the call × number of difficulty bins + difficulty bin of the call under that
+            version.
         labelled: rows whose label has come.
         wrong: how many of them the version got wrong.
     """
@@ -85,7 +89,8 @@ class Region:
     """A box of features, and the kind of label that is not true in it any more.
 
     Attributes:
-        sides: feature, low, high; infinite where open. A row lies in the box where low < value <= high for each.
+        sides: feature, low, high; infinite where open. A row lies in the box where low < value <=
+            high for each.
         code: of the kind; all numbers are of one.
     """
 
@@ -114,7 +119,8 @@ class Errors:
     """How often a version erred in cross-fitting, by kind of call and difficulty bin.
 
     Attributes:
-        judged: rows, a place per kind of the call × number of difficulty bins + difficulty bin of the call.
+        judged: rows, a place per kind of the call × number of difficulty bins + difficulty bin of
+            the call.
         wrong: how many of them it got wrong, likewise.
     """
 
@@ -124,7 +130,8 @@ class Errors:
 
 @dataclass(frozen=True)
 class BoundaryStrip:
-    """An outer part of a feature, in which the calls of a kind go wrong if a border of the rule moves.
+    """An outer part of a feature, in which the calls of a kind go wrong if a border of the rule
+    moves.
 
     Attributes:
         region: where, and the kind of the calls.
@@ -140,7 +147,8 @@ class ArchivedPredictions:
     """What an archived version would have called the rows, whose rule may be back.
 
     Attributes:
-        bins: kind of each of its calls × number of difficulty bins + difficulty bin of that call under it.
+        bins: kind of each of its calls × number of difficulty bins + difficulty bin of that call
+            under it.
         differs: whether at most one of its call and the one of production can be right.
     """
 
@@ -165,18 +173,21 @@ class Recent:
     def take(self, where: np.ndarray) -> "Recent":
         """The rows of this mask."""
         archived = {
-            version: ArchivedPredictions(o.bins[where], o.differs[where]) for version, o in self.archived.items()
+            version: ArchivedPredictions(o.bins[where], o.differs[where])
+            for version, o in self.archived.items()
         }
         return Recent(self.counts.take(where), self.rows.take(where), archived)
 
 
 @dataclass(frozen=True)
 class Moving:
-    """A region whose border moves: where the calls of one kind will be wrong, as a model of the features.
+    """A region whose border moves: where the calls of one kind will be wrong, as a model of the
+    features.
 
     Attributes:
         names: the features that the model reads, in its order.
-        wrong: P(a call of the kind is wrong) in its second column, as of a little after the newest row.
+        wrong: P(a call of the kind is wrong) in its second column, as of a little after the newest
+            row.
         code: of the kind of label that is not true there any more.
     """
 
@@ -220,7 +231,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class RowRule:
-    """The rows that a model is fit on, as a rule instead of a copy: stretches of time without contradicted regions."""
+    """The rows that a model is fit on, as a rule instead of a copy: stretches of time without
+    contradicted regions.
+    """
 
     segments: tuple[Segment, ...]
 
@@ -236,17 +249,27 @@ class RowRule:
 
     def until(self, end: np.datetime64) -> "RowRule":
         """The same without what came at `end` or after."""
-        kept = [segment for segment in self.segments if segment.start is None or segment.start < end]
-        return RowRule(tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept))
+        kept = [
+            segment for segment in self.segments if segment.start is None or segment.start < end
+        ]
+        return RowRule(
+            tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept)
+        )
 
     @property
     def is_moving(self) -> bool:
         """Whether it follows a change that was still going on."""
-        return any(isinstance(region, Moving) for segment in self.segments for region in segment.without)
+        return any(
+            isinstance(region, Moving) for segment in self.segments for region in segment.without
+        )
 
     def without(self, regions: tuple[Region | Moving, ...]) -> "RowRule":
         """The same without the rows in the regions."""
-        return RowRule(tuple(replace(segment, without=(*segment.without, *regions)) for segment in self.segments))
+        return RowRule(
+            tuple(
+                replace(segment, without=(*segment.without, *regions)) for segment in self.segments
+            )
+        )
 
     def plus(self, segment: Segment) -> "RowRule":
         """The same and one more segment."""
@@ -255,7 +278,8 @@ class RowRule:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """What is on record of a version: from its training, and from the promotion that last made it champion.
+    """What is on record of a version: from its training, and from the promotion that last made it
+    champion.
 
     Attributes:
         version: registered version, a whole number.
@@ -263,12 +287,14 @@ class VersionRecord:
         epoch: as-of of the alarm whose change it answers; of the first training for a first model.
         changed_at: where that change began; None for a first model.
         pool: the rows that it was fit on, open towards the newest.
-        reference: version in production at the alarm, which the change is told by; None for a first model.
+        reference: version in production at the alarm, which the change is told by; None for a first
+            model.
         since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
         errors: on the rows that it was cross-fitted on.
         difficulty: model of what is hard for it.
         borders: where a border of the rule may move; the same regions for all versions of an epoch.
-        disputes: by earlier version, the errors on the rows since the change that it calls otherwise.
+        disputes: by earlier version, the errors on the rows since the change that it calls
+            otherwise.
     """
 
     version: int

@@ -1,4 +1,6 @@
-"""The rules that may ask for a training: each from what is on record to a finding; combined, and held back."""
+"""The rules that may ask for a training: each from what is on record to a finding; combined, and
+held back.
+"""
 
 import datetime as dt
 import math
@@ -49,9 +51,11 @@ class Record:
         hours: starts of the hours in which versions of the epoch predicted, ascending.
         labelled: by hour, labelled rows.
         wrong: by hour, how many of them were predicted wrong.
-        metrics: by name, the champion's windows, ascending; accuracy is made from the hours where it is not given.
+        metrics: by name, the champion's windows, ascending; accuracy is made from the hours where
+            it is not given.
         trainings: as-of of earlier trainings, ascending.
-        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused; -inf for none.
+        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused;
+            -inf for none.
     """
 
     as_of: np.datetime64
@@ -76,8 +80,12 @@ class Record:
     def sums(self, width: dt.timedelta) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Starts of the windows with hours, their labelled rows and their errors."""
         step = np.timedelta64(width).astype("timedelta64[s]").astype(int)
-        starts, place = np.unique(self.hours.astype("datetime64[s]").astype(int) // step, return_inverse=True)
-        rows, wrong = (np.bincount(place, each, len(starts)) for each in (self.labelled, self.wrong))
+        starts, place = np.unique(
+            self.hours.astype("datetime64[s]").astype(int) // step, return_inverse=True
+        )
+        rows, wrong = (
+            np.bincount(place, each, len(starts)) for each in (self.labelled, self.wrong)
+        )
         return (starts * step).astype("datetime64[s]"), rows, wrong
 
 
@@ -91,7 +99,8 @@ class Finding:
         words: why, or why not.
         evidence: figures that it rests on.
         change_at: when the change began, where the rule can tell.
-        sure: whether the gate may take its word; else the challenger has to prove the change (suspicion).
+        sure: whether the gate may take its word; else the challenger has to prove the change
+            (suspicion).
     """
 
     rule: str
@@ -103,10 +112,12 @@ class Finding:
 
 
 def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
-    """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not sure.
+    """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not
+    sure.
 
-    After an alarm to which no better model was found it is quiet until the evidence is ten times as strong: a real
-    change gets there within a batch or two, a false alarm does not come back every night.
+    After an alarm to which no better model was found it is quiet until the evidence is ten times as
+    strong: a real change gets there within a batch or two, a false alarm does not come back every
+    night.
     """
     found = record.detection
     evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
@@ -115,14 +126,25 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
     sure = found.log_statistic > math.log(rule.alarm)
     fires = found.log_statistic > max(math.log(rule.suspected), record.refused + _STRONGER)
     if not fires:
-        words = f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of e^{math.log(rule.alarm):.1f}"
+        words = (
+            f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of "
+            f"e^{math.log(rule.alarm):.1f}"
+        )
         if found.log_statistic > math.log(rule.suspected):
-            words = f"the alarm stands, but no better model was found: evidence e^{found.log_statistic:.1f}"
+            words = (
+                "the alarm stands, but no better model was found: evidence "
+                f"e^{found.log_statistic:.1f}"
+            )
         return Finding(rule.rule, False, words, evidence)
     level = f"e^{math.log(rule.alarm if sure else rule.suspected):.1f}"
-    back = "" if found.returned is None else f"; what version {found.returned} had learned is true again"
+    back = (
+        ""
+        if found.returned is None
+        else f"; what version {found.returned} had learned is true again"
+    )
     words = (
-        f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds {'alarm' if sure else 'suspicion'}, {level}{back}"
+        f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds "
+        f"{'alarm' if sure else 'suspicion'}, {level}{back}"
     )
     return Finding(rule.rule, True, words, evidence, found.change_at, sure)
 
@@ -130,12 +152,19 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
 def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
     """Fires where the newest window breaches the limit, and m of the last n do.
 
-    Windows with fewer labels than asked for do not count, neither as breaches nor among the n. With hysteresis, a
-    breach that was answered by a training counts again only after a window on the good side by that much.
+    Windows with fewer labels than asked for do not count, neither as breaches nor among the n. With
+    hysteresis, a breach that was answered by a training counts again only after a window on the
+    good side by that much.
     """
-    kept = [each for each in record.windows(rule.metric, rule.window) if each.labelled >= rule.least_labelled]
+    kept = [
+        each
+        for each in record.windows(rule.metric, rule.window)
+        if each.labelled >= rule.least_labelled
+    ]
     if not kept:
-        return Finding("threshold", False, f"{rule.metric}: no window with {rule.least_labelled} labels yet")
+        return Finding(
+            "threshold", False, f"{rule.metric}: no window with {rule.least_labelled} labels yet"
+        )
     sign = -1 if rule.direction == "below" else 1
     limit = rule.limit if rule.limit is not None else kept[0].value + sign * (rule.change or 0)
     over = [sign * (each.value - limit) for each in kept]
@@ -143,12 +172,15 @@ def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
     breaches = sum(each > 0 for each in last)
     fires = bool(last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, record))
     words = (
-        f"{rule.metric} {rule.direction} {limit:.4g} in {breaches} of the last {len(last)} windows, "
+        f"{rule.metric} {rule.direction} {limit:.4g} in {breaches} of the last {len(last)} "
+        "windows, "
         f"newest {kept[-1].value:.4g} on {kept[-1].labelled} labels"
     )
     first = next(place for place, each in enumerate(last) if each > 0) if breaches else 0
     evidence = {"value": kept[-1].value, "limit": limit, "breaches": float(breaches)}
-    return Finding("threshold", fires, words, evidence, kept[-len(last) :][first].start if fires else None)
+    return Finding(
+        "threshold", fires, words, evidence, kept[-len(last) :][first].start if fires else None
+    )
 
 
 def scheduled_rule(rule: ScheduledRule, record: Record) -> Finding:
@@ -167,7 +199,9 @@ def scheduled_rule(rule: ScheduledRule, record: Record) -> Finding:
 
 def page_hinkley_rule(rule: PageHinkleyRule, record: Record) -> Finding:
     """Fires where the Page-Hinkley score of the epoch's errors exceeds the threshold."""
-    found = page_hinkley(list(record.wrong.astype(int)), list(record.labelled.astype(int)), rule.tolerance)
+    found = page_hinkley(
+        list(record.wrong.astype(int)), list(record.labelled.astype(int)), rule.tolerance
+    )
     fires = found.score > rule.threshold
     at = (
         record.hours[min(found.change_index, len(record.hours) - 1)]
@@ -175,7 +209,9 @@ def page_hinkley_rule(rule: PageHinkleyRule, record: Record) -> Finding:
         else None
     )
     words = f"Page-Hinkley score {found.score:.1f} of {rule.threshold:g} errors"
-    return Finding("page_hinkley", fires, words, {"score": found.score, "threshold": rule.threshold}, at)
+    return Finding(
+        "page_hinkley", fires, words, {"score": found.score, "threshold": rule.threshold}, at
+    )
 
 
 def adwin_rule(rule: AdwinRule, record: Record) -> Finding:
@@ -184,7 +220,11 @@ def adwin_rule(rule: AdwinRule, record: Record) -> Finding:
     found = adwin(list(wrong.astype(int)), list(rows.astype(int)), rule.delta)
     at = starts[found.change_index] if found.change_index is not None else None
     return Finding(
-        "adwin", at is not None, f"ADWIN's cut exceeds chance by {found.excess:.3f}", {"excess": found.excess}, at
+        "adwin",
+        at is not None,
+        f"ADWIN's cut exceeds chance by {found.excess:.3f}",
+        {"excess": found.excess},
+        at,
     )
 
 
@@ -213,7 +253,14 @@ def combined(found: Sequence[Finding], how: str) -> Finding | None:
     at = next((each.change_at for each in firing if each.change_at is not None), None)
     evidence = {key: value for each in reversed(firing) for key, value in each.evidence.items()}
     words = "; ".join(each.words for each in firing)
-    return Finding("+".join(each.rule for each in firing), True, words, evidence, at, any(each.sure for each in firing))
+    return Finding(
+        "+".join(each.rule for each in firing),
+        True,
+        words,
+        evidence,
+        at,
+        any(each.sure for each in firing),
+    )
 
 
 def held_back(guards: GuardSettings, record: Record) -> str | None:
@@ -232,10 +279,14 @@ def held_back(guards: GuardSettings, record: Record) -> str | None:
 def is_overdue(guards: GuardSettings, record: Record) -> bool:
     """Whether the safety net asks for a training: none for so long."""
     net = guards.safety_net
-    return bool(net and record.trainings and record.as_of - record.trainings[-1] >= np.timedelta64(net))
+    return bool(
+        net and record.trainings and record.as_of - record.trainings[-1] >= np.timedelta64(net)
+    )
 
 
-def _armed(rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], record: Record) -> bool:
+def _armed(
+    rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], record: Record
+) -> bool:
     """Whether the metric has been on the good side by the hysteresis since the last training."""
     if not rule.hysteresis or len(record.trainings) < 2:
         return True

@@ -1,20 +1,41 @@
-"""From a fitted candidate to a version's record: what it was fit on, how often it errs, which change it answers."""
+"""From a fitted candidate to a version's record: what it was fit on, how often it errs, which
+change it answers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from lakehouse.models.expected_error.spline_logistic import N_BINS, SplineLogistic, bins_of, fit_spline_logistic
+from lakehouse.models.expected_error.spline_logistic import (
+    N_BINS,
+    SplineLogistic,
+    bins_of,
+    fit_spline_logistic,
+)
 from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
 from lakehouse.retraining.policy.candidates.strips import boundary_strips
 from lakehouse.retraining.policy.decide import REFRESH, Decision
-from lakehouse.retraining.policy.records import BoundaryStrip, Errors, Region, RowRule, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.records import (
+    BoundaryStrip,
+    Errors,
+    Region,
+    RowRule,
+    Rows,
+    Segment,
+    VersionRecord,
+)
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
-    """Mask of the rows that candidates are compared on: those since the change; all, where there was none."""
-    return np.ones(len(rows), bool) if decision.change_at is None else rows.event_time >= decision.change_at
+    """Mask of the rows that candidates are compared on: those since the change; all, where there
+    was none.
+    """
+    return (
+        np.ones(len(rows), bool)
+        if decision.change_at is None
+        else rows.event_time >= decision.change_at
+    )
 
 
 def record_of(
@@ -42,7 +63,11 @@ def record_of(
     if rows.problem.expects_by_errors:
         bins[taken] = _bins_of_unseen(kept, predictions)
     refreshed = champion if decision.action == REFRESH else None
-    watched = tuple(strip.region for strip in refreshed.strips if strip.region.is_of(rows)) if refreshed else ()
+    watched = (
+        tuple(strip.region for strip in refreshed.strips if strip.region.is_of(rows))
+        if refreshed
+        else ()
+    )
     regions, compared = watched or boundary_strips(kept, predictions), judged_rows(decision, rows)
     return VersionRecord(
         version=version,
@@ -60,7 +85,9 @@ def record_of(
 
 
 def fit_expected_error(rows: Rows, predictions: np.ndarray) -> SplineLogistic:
-    """The model of P(a call is wrong), by the features: of classes by P(class), of numbers by P(wrong) itself."""
+    """The model of P(a call is wrong), by the features: of classes by P(class), of numbers by
+    P(wrong) itself.
+    """
     events = rows.problem.events(predictions, rows.labels)
     return fit_spline_logistic(rows.features, events, max(len(rows.problem.kinds), 2))
 
@@ -68,31 +95,44 @@ def fit_expected_error(rows: Rows, predictions: np.ndarray) -> SplineLogistic:
 def _bins(expected_error: SplineLogistic, fitted: Fitted, rows: Rows) -> np.ndarray:
     """In which bins of the difficulty the candidate's calls are; 0 where it has none."""
     asked, found = fitted.asked, np.zeros(len(rows), dtype=np.int64)
-    found[asked] = bins_of(expected_error, rows.features[asked], rows.problem.kind_of(fitted.predictions[asked]))
+    found[asked] = bins_of(
+        expected_error, rows.features[asked], rows.problem.kind_of(fitted.predictions[asked])
+    )
     return found
 
 
 def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
     """The same by a difficulty that has not seen the row.
 
-    A difficulty that is fitted to errors finds those very rows hard: counted by it, the easy bins would have too few.
+    A difficulty that is fitted to errors finds those very rows hard: counted by it, the easy bins
+    would have too few.
     """
     fold, found = fold_of(len(rows)), np.zeros(len(rows), dtype=np.int64)
     for out in range(FOLDS):
         own, others = fold == out, fold != out
         expected_error = fit_expected_error(rows.take(others), predictions[others])
-        found[own] = bins_of(expected_error, rows.features[own], rows.problem.kind_of(predictions[own]))
+        found[own] = bins_of(
+            expected_error, rows.features[own], rows.problem.kind_of(predictions[own])
+        )
     return found
 
 
-def _measured(region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray) -> BoundaryStrip:
-    """How often a version errs at a border: difficulty is smooth, and says too little of a narrow strip."""
+def _measured(
+    region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray
+) -> BoundaryStrip:
+    """How often a version errs at a border: difficulty is smooth, and says too little of a narrow
+    strip.
+    """
     inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.predictions) == region.code)
     return BoundaryStrip(region, _errors(bins, fitted, rows, inside))
 
 
-def _disputes(bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray) -> dict[int, Errors]:
-    """Where two models call otherwise, either is wrong more often than its difficulty says: how often, this one?"""
+def _disputes(
+    bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray
+) -> dict[int, Errors]:
+    """Where two models call otherwise, either is wrong more often than its difficulty says: how
+    often, this one?
+    """
     on = {
         version: judged & fitted.asked & rows.problem.differ(fitted.predictions, predictions)
         for version, predictions in fitted.by_version.items()
@@ -100,7 +140,9 @@ def _disputes(bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray) 
     return {version: _errors(bins, fitted, rows, differs) for version, differs in on.items()}
 
 
-def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None) -> int | None:
+def _reference(
+    fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None
+) -> int | None:
     """What the change is told by: of one that goes on, the version from before it began."""
     if fitted.candidate.moving is not None:
         return fitted.candidate.reference
@@ -110,11 +152,17 @@ def _reference(fitted: Fitted, refreshed: VersionRecord | None, champion: Versio
 
 
 def restored(
-    record: VersionRecord, row_rule: RowRule, fitted: Fitted, decision: Decision, as_of: np.datetime64, rows: Rows
+    record: VersionRecord,
+    row_rule: RowRule,
+    fitted: Fitted,
+    decision: Decision,
+    as_of: np.datetime64,
+    rows: Rows,
 ) -> VersionRecord:
     """The record of an archived version that is brought back as it is.
 
-    It is held against its own expected errors again; what it is refreshed from is its own pool and the rows since.
+    It is held against its own expected errors again; what it is refreshed from is its own pool and
+    the rows since.
 
     Args:
         record: as it was.
@@ -140,9 +188,17 @@ def restored(
 def archived(
     archive: Mapping[int, RowRule], champion: VersionRecord, change_at: np.datetime64 | None
 ) -> dict[int, RowRule]:
-    """The archive after an alarm was answered: the champion before comes last, with its rows up to the change."""
-    kept = {version: row_rule for version, row_rule in archive.items() if version != champion.version}
-    return kept | {champion.version: champion.row_rule if change_at is None else champion.row_rule.until(change_at)}
+    """The archive after an alarm was answered: the champion before comes last, with its rows up to
+    the change.
+    """
+    kept = {
+        version: row_rule for version, row_rule in archive.items() if version != champion.version
+    }
+    return kept | {
+        champion.version: champion.row_rule
+        if change_at is None
+        else champion.row_rule.until(change_at)
+    }
 
 
 def _errors(bins: np.ndarray, fitted: Fitted, rows: Rows, where: np.ndarray) -> Errors:

@@ -1,4 +1,6 @@
-"""The gate's operating characteristic: how probably a challenger of some true gain is promoted, by rows."""
+"""The gate's operating characteristic: how probably a challenger of some true gain is promoted, by
+rows.
+"""
 
 from collections.abc import Sequence
 
@@ -12,14 +14,17 @@ GAINS = (-0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 DISAGREEMENT = 0.03
 
 
-def probability_of_promotion(rows: int, gain: float, needed: float, disagreement: float = DISAGREEMENT) -> float:
+def probability_of_promotion(
+    rows: int, gain: float, needed: float, disagreement: float = DISAGREEMENT
+) -> float:
     """Exactly, over all numbers of discordant pairs and of those won.
 
     Args:
         rows: rows that the two are compared on.
         gain: true accuracy of the challenger minus the champion's.
         needed: P(challenger better) that the gate asks for.
-        disagreement: share of rows on which just one of them is right, beyond what the gain itself makes.
+        disagreement: share of rows on which just one of them is right, beyond what the gain itself
+            makes.
     """
     discordant = disagreement + abs(gain)
     won_share = (discordant + gain) / (2 * discordant)

@@ -1,5 +1,6 @@
 """Many runs of many policies in parallel, and the table that sums them up."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -47,9 +48,11 @@ class Result:
         days: how long the policy was at work, after the first model.
         regret: expected errors beyond the best grader's, from the day of the first drift on.
         oracle: the same of the better oracle.
-        delays: for each drift, label batches from the first with rows of it to the alarm; 0 at once, inf never.
+        delays: for each drift, label batches from the first with rows of it to the alarm; 0 at
+            once, inf never.
         drifted: for each drift, how many of its rows the first such batch holds.
-        false_alarms: alarms while nothing had changed since the last alarm that was answered by a promotion.
+        false_alarms: alarms while nothing had changed since the last alarm that was answered by a
+            promotion.
         trainings: how many, the first included.
         refused: how many challengers the gate refused.
         rollbacks: how many.
@@ -98,13 +101,23 @@ def run(task: Task) -> Result:
     )
 
 
+def tasks_of(
+    policies: Mapping[str, PolicySettings], scenarios: Sequence[str], seeds: Sequence[int]
+) -> list[Task]:
+    """Every policy on every stream: a run per scenario, policy and seed."""
+    runs = itertools.product(scenarios, policies.items(), seeds)
+    return [Task(name, settings, scenario, seed) for scenario, (name, settings), seed in runs]
+
+
 def run_all(tasks: Sequence[Task], cores: int) -> list[Result]:
     """All runs in so many processes, with a progress bar; in the order of the tasks."""
     return in_parallel(run, tasks, cores)
 
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], cores: int) -> list[R]:
-    """What the work gives for each task, in their order; in so many processes, with a progress bar."""
+    """What the work gives for each task, in their order; in so many processes, with a
+    progress bar.
+    """
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as row_rule:
         waiting = {row_rule.submit(work, task): place for place, task in enumerate(tasks)}
         found: dict[int, R] = {}
@@ -125,7 +138,10 @@ def summary(results: Iterable[Result]) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """The table for docs/policy.md."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in table.itertuples(index=False)]
+    lines += [
+        "| " + " | ".join(str(value) for value in row) + " |"
+        for row in table.itertuples(index=False)
+    ]
     return "\n".join(lines)
 
 
@@ -137,10 +153,18 @@ def excesses(results: Iterable[Result]) -> np.ndarray:
 def worse_than_idle(results: Iterable[Result], idle: Iterable[Result]) -> np.ndarray:
     """Whether each run made more errors than one of the same stream that never retrained."""
     errors = {each.seed: each.regret for each in idle}
-    return np.array([each.regret > errors[each.seed] for each in results if each.seed in errors and each.oracle > 0])
+    return np.array(
+        [
+            each.regret > errors[each.seed]
+            for each in results
+            if each.seed in errors and each.oracle > 0
+        ]
+    )
 
 
-def _row(scenario: str, policy: str, results: Sequence[Result], idle: Sequence[Result]) -> Mapping[str, object]:
+def _row(
+    scenario: str, policy: str, results: Sequence[Result], idle: Sequence[Result]
+) -> Mapping[str, object]:
     years = sum(each.days for each in results) / 365
     gains = np.array([gain for each in results for gain in each.gains])
     above, worse = excesses(results), worse_than_idle(results, idle)
@@ -169,7 +193,9 @@ def _spread(values: Sequence[float] | np.ndarray) -> str:
 
 
 def _noticed(results: Sequence[Result]) -> str:
-    """By drift: the share of runs that noticed it in the first, and by the second, batch that holds rows of it."""
+    """By drift: the share of runs that noticed it in the first, and by the second, batch that holds
+    rows of it.
+    """
     shares = []
     for delays in zip(*(each.delays for each in results), strict=True):
         late = np.array(delays)
@@ -200,7 +226,9 @@ def _delays(world: World, events: Sequence[Event]) -> tuple[tuple[float, ...], t
 
 
 def _false_alarms(world: World, events: Sequence[Event]) -> int:
-    """Alarms with no change of regime since the last promotion at an alarm; none count where the rule creeps."""
+    """Alarms with no change of regime since the last promotion at an alarm; none count where the
+    rule creeps.
+    """
     firsts = [world.label_time[start] for start in world.starts[1:]]
     count, seen = 0, 0
     for event in _alarms(events):

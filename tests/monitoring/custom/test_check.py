@@ -20,7 +20,9 @@ CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
 REPLAYED = "which gives another value whenever it is computed; write what the rows themselves tell"
 HOURS = "which cannot be summed from hours; "
 ADDITIVE = "write it with sum, count, count_if, min, max, avg, bool_or or bool_and"
-AGGREGATES_BELOW = "aggregates, but only metrics of type aggregate read rows; write it in terms of metrics"
+AGGREGATES_BELOW = (
+    "aggregates, but only metrics of type aggregate read rows; write it in terms of metrics"
+)
 ROWS_ONLY = "the names to write there are: {{prediction_col}}, {{label_col}}"
 
 # A definition, and how the sentence goes on after the metric's name.
@@ -93,11 +95,23 @@ REFUSED_AGGREGATES = [
     ("count(window(process_time, '2 hours', '1 hour'))", "uses window, which makes windows; those of metrics"),
 ]  # fmt: skip
 REFUSED_DERIVED = [
-    ("sqrt(othr)", "reads othr, which is no metric and no column of gold.profile_metrics; did you mean other?"),
-    ("sqrt(zzzzzz)", "reads zzzzzz, which is no metric and no column of gold.profile_metrics; write the name of one"),
+    (
+        "sqrt(othr)",
+        "reads othr, which is no metric and no column of gold.profile_metrics; did you mean other?",
+    ),
+    (
+        "sqrt(zzzzzz)",
+        "reads zzzzzz, which is no metric and no column of gold.profile_metrics; write the name of one",
+    ),
     ("temp / 2", "reads temp, a column of the rows; make an aggregate metric of it, and read that"),
-    ("other_delta", "reads the drift metric other_delta; only aggregate and derived metrics can be read"),
-    ("elsewhere", "reads elsewhere, which has no value on :table; add :table to the input_columns of elsewhere"),
+    (
+        "other_delta",
+        "reads the drift metric other_delta; only aggregate and derived metrics can be read",
+    ),
+    (
+        "elsewhere",
+        "reads elsewhere, which has no value on :table; add :table to the input_columns of elsewhere",
+    ),
     ("max(other)", AGGREGATES_BELOW),
     ("median(other)", AGGREGATES_BELOW),
     ("regr_count(other, 1)", AGGREGATES_BELOW),
@@ -118,15 +132,27 @@ REFUSED_DRIFT = [
         "{{current_df}}.othr",
         "reads othr, which is no metric and no column of gold.profile_metrics; did you mean other?",
     ),
-    ("{{base_df}}.temp", "reads temp, a column of the rows; make an aggregate metric of it, and read that"),
-    ("{{current_df}}.other - other", "reads other of no window; write {{current_df}}.metric or {{base_df}}.metric"),
-    ("{{current_df}} IS NULL", "reads current_df of no window; write {{current_df}}.metric or {{base_df}}.metric"),
+    (
+        "{{base_df}}.temp",
+        "reads temp, a column of the rows; make an aggregate metric of it, and read that",
+    ),
+    (
+        "{{current_df}}.other - other",
+        "reads other of no window; write {{current_df}}.metric or {{base_df}}.metric",
+    ),
+    (
+        "{{current_df}} IS NULL",
+        "reads current_df of no window; write {{current_df}}.metric or {{base_df}}.metric",
+    ),
     (
         "{{current_df}}.other_delta",
         "reads the drift metric other_delta; only aggregate and derived metrics can be read",
     ),
     ("avg({{current_df}}.other)", AGGREGATES_BELOW),
-    ("{{current_df}}.elsewhere", "reads elsewhere, which has no value on :table; add :table to the input_columns"),
+    (
+        "{{current_df}}.elsewhere",
+        "reads elsewhere, which has no value on :table; add :table to the input_columns",
+    ),
     (
         "{{prediction_col}}",
         "has {{prediction_col}} in its template; the names to write there are: {{current_df}}, {{base",
@@ -147,8 +173,12 @@ OTHERS = [
 ]
 
 
-def refusals(spark: SparkSession, metrics: list[CustomMetricSettings]) -> dict[str, tuple[str, str]]:
-    """For each refused metric, the setting that is named and the rest of the sentence after the metric's name."""
+def refusals(
+    spark: SparkSession, metrics: list[CustomMetricSettings]
+) -> dict[str, tuple[str, str]]:
+    """For each refused metric, the setting that is named and the rest of the sentence after the
+    metric's name.
+    """
     try:
         check(spark, *OTHERS, *metrics)
     except ConfigurationError as error:
@@ -157,10 +187,18 @@ def refusals(spark: SparkSession, metrics: list[CustomMetricSettings]) -> dict[s
     return {}
 
 
-def refused(spark: SparkSession, cases: list[tuple[str, str]], kind: str) -> Mapping[str, tuple[str, str]]:
-    """All of them in one check: each wrong metric has its sentence, whatever is wrong with the others."""
-    found = refusals(spark, [metric(f"m{place}", text, kind) for place, (text, _) in enumerate(cases)])
-    return {text: found.get(f"m{place}", ("", "is accepted")) for place, (text, _) in enumerate(cases)}
+def refused(
+    spark: SparkSession, cases: list[tuple[str, str]], kind: str
+) -> Mapping[str, tuple[str, str]]:
+    """All of them in one check: each wrong metric has its sentence, whatever is wrong with the
+    others.
+    """
+    found = refusals(
+        spark, [metric(f"m{place}", text, kind) for place, (text, _) in enumerate(cases)]
+    )
+    return {
+        text: found.get(f"m{place}", ("", "is accepted")) for place, (text, _) in enumerate(cases)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +211,21 @@ def said(spark: SparkSession) -> Mapping[str, Mapping[str, tuple[str, str]]]:
     ("kind", "place", "text", "sentence"),
     [
         (kind, place, text, sentence)
-        for kind, cases in (("aggregate", REFUSED_AGGREGATES), ("derived", REFUSED_DERIVED), ("drift", REFUSED_DRIFT))
+        for kind, cases in (
+            ("aggregate", REFUSED_AGGREGATES),
+            ("derived", REFUSED_DERIVED),
+            ("drift", REFUSED_DRIFT),
+        )
         for place, (text, sentence) in enumerate(cases)
     ],
     ids=lambda given: f"{given:.40}" if isinstance(given, str) else "",
 )
 def test_a_wrong_definition_gives_one_sentence_that_says_why(
-    said: Mapping[str, Mapping[str, tuple[str, str]]], kind: str, place: int, text: str, sentence: str
+    said: Mapping[str, Mapping[str, tuple[str, str]]],
+    kind: str,
+    place: int,
+    text: str,
+    sentence: str,
 ) -> None:
     key, told = said[kind][text]
     assert told[: len(sentence)] == sentence
@@ -187,7 +233,10 @@ def test_a_wrong_definition_gives_one_sentence_that_says_why(
 
 
 def test_the_output_type_must_fit_what_the_definition_gives(spark: SparkSession) -> None:
-    cases = [metric(f"m{n}", text, output_data_type=kind) for n, (text, kind, _) in enumerate(REFUSED_TYPES)]
+    cases = [
+        metric(f"m{n}", text, output_data_type=kind)
+        for n, (text, kind, _) in enumerate(REFUSED_TYPES)
+    ]
     told = refusals(spark, cases)
     assert [told.get(f"m{n}") for n in range(len(REFUSED_TYPES))] == [
         sentence and (f"metrics.custom.{n + len(OTHERS)}.output_data_type:", sentence)
@@ -196,30 +245,38 @@ def test_the_output_type_must_fit_what_the_definition_gives(spark: SparkSession)
 
 
 def test_input_columns_must_have_rows_in_the_metric_tables(spark: SparkSession) -> None:
-    told = refusals(spark, [metric("m", "avg({{input_column}})", input_columns=["temp", "weight", "tmp"])])
-    sentence = (
-        "names weight, tmp, which has no rows in the metric tables; write any of :table, temp, pressure, n, grade"
+    told = refusals(
+        spark, [metric("m", "avg({{input_column}})", input_columns=["temp", "weight", "tmp"])]
     )
+    sentence = "names weight, tmp, which has no rows in the metric tables; write any of :table, temp, pressure, n, grade"
     assert told == {"m": ("metrics.custom.3.input_columns:", sentence)}
 
 
 def test_one_wrong_input_column_is_enough(spark: SparkSession) -> None:
     right, wrong = (
-        metric("m", "sum(-{{input_column}})", input_columns=columns) for columns in (["temp", "n"], ["n", "grade"])
+        metric("m", "sum(-{{input_column}})", input_columns=columns)
+        for columns in (["temp", "n"], ["n", "grade"])
     )
     assert refusals(spark, [right]) == {}
     assert "cannot be cast" in refusals(spark, [wrong])["m"][1]
 
 
 def test_metrics_that_read_each_other_in_a_circle_are_refused(spark: SparkSession) -> None:
-    circle = [metric("a", "b + 1", "derived"), metric("b", "c + other", "derived"), metric("c", "a", "derived")]
+    circle = [
+        metric("a", "b + 1", "derived"),
+        metric("b", "c + other", "derived"),
+        metric("c", "a", "derived"),
+    ]
     with pytest.raises(ConfigurationError) as error:
         check(spark, *OTHERS, *circle)
     assert str(error.value) in {
         f"metrics.custom: {x} reads {y}, which reads {z}, which reads {x}; let one of them read other metrics"
         for x, y, z in ("abc", "bca", "cab")
     }
-    with pytest.raises(ConfigurationError, match=r"^metrics\.custom: a reads a; let one of them read other metrics$"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^metrics\.custom: a reads a; let one of them read other metrics$",
+    ):
         check(spark, metric("a", "a + 1", "derived"))
 
 
@@ -250,7 +307,9 @@ UNDERSTOOD = [
 ]
 
 
-def test_plain_expressions_of_many_kinds_are_understood_as_spark_understands_them(spark: SparkSession) -> None:
+def test_plain_expressions_of_many_kinds_are_understood_as_spark_understands_them(
+    spark: SparkSession,
+) -> None:
     assert refusals(spark, [metric(f"m{n}", text) for n, text in enumerate(UNDERSTOOD)]) == {}
 
 
@@ -276,7 +335,10 @@ def loaded(tmp_path: Path, *metrics: Any) -> tuple[CustomMetricSettings, ...]:
         ("LONG", "long"),
         ("bigint", "long"),
         ("int", "integer"),
-        ('{"name":"output","type":"double","nullable":true,"metadata":{}}', "double"),  # StructField(...).json()
+        (
+            '{"name":"output","type":"double","nullable":true,"metadata":{}}',
+            "double",
+        ),  # StructField(...).json()
         ({"name": "output", "type": "string", "nullable": True, "metadata": {}}, "string"),
     ],
 )
@@ -286,7 +348,8 @@ def test_an_output_type_is_a_name_or_a_struct_field(tmp_path: Path, given: Any, 
 
 
 @pytest.mark.parametrize(
-    "given", ["drift", "DRIFT", "CUSTOM_METRIC_TYPE_DRIFT", "DATA_PROFILING_CUSTOM_METRIC_TYPE_DRIFT"]
+    "given",
+    ["drift", "DRIFT", "CUSTOM_METRIC_TYPE_DRIFT", "DATA_PROFILING_CUSTOM_METRIC_TYPE_DRIFT"],
 )
 def test_a_type_is_a_word_or_databricks_name_of_it(tmp_path: Path, given: str) -> None:
     (found,) = loaded(tmp_path, GIVEN | {"type": given})
@@ -319,7 +382,9 @@ def test_a_wrong_field_gives_one_sentence(tmp_path: Path, wrong: dict[str, Any],
 def test_two_metrics_of_one_name_give_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as error:
         loaded(tmp_path, GIVEN, GIVEN | {"type": "drift"})
-    assert str(error.value).endswith(": metrics.custom: squared_avg stands there more than once; write each once")
+    assert str(error.value).endswith(
+        ": metrics.custom: squared_avg stands there more than once; write each once"
+    )
 
 
 def test_without_custom_metrics_there_are_none() -> None:
@@ -327,7 +392,13 @@ def test_without_custom_metrics_there_are_none() -> None:
 
 
 def test_a_metric_becomes_a_column_of_its_type_in_the_table_that_it_belongs_to() -> None:
-    kinds = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean", "string": "string"}
+    kinds = {
+        "double": "double",
+        "long": "bigint",
+        "integer": "int",
+        "boolean": "boolean",
+        "string": "string",
+    }
     metrics = [metric(f"a_{kind}", "avg(\n  temp )", output_data_type=kind) for kind in kinds]
     profile, drift = custom_columns(
         [*metrics, metric("b", "a", "derived"), metric("c", "1", "drift")],

@@ -1,4 +1,6 @@
-"""Custom metrics the whole way: rows, partials of hours, merged windows, metrics; against Spark over the raw rows."""
+"""Custom metrics the whole way: rows, partials of hours, merged windows, metrics; against Spark
+over the raw rows.
+"""
 
 import datetime as dt
 import math
@@ -26,7 +28,8 @@ from tests.support.rows import moment
 
 CATALOG = catalog_of(load_model_settings("conf/glassware.yaml"))
 ROWS = (
-    "pid bigint, process_time timestamp, temp double, pressure double, n int, grade string, weight double, "
+    "pid bigint, process_time timestamp, temp double, pressure double, n int, grade string, weight "
+    "double, "
     "critical boolean, prediction int, score double, model_version string, quality int"
 )
 DOCUMENTED = "f1 double, f2 double, critical boolean, prediction int, label int"
@@ -34,8 +37,15 @@ DAYS = [moment("2024-02-28T00:00:00"), moment("2024-02-29T00:00:00"), moment("20
 EMPTY_HOURS = (3, 4, 5, 17)
 
 
-def metric(name: str, definition: str, kind: str = "aggregate", **given: Any) -> CustomMetricSettings:
-    settings = {"input_columns": [":table"], "output_data_type": "double", "name": name, "type": kind}
+def metric(
+    name: str, definition: str, kind: str = "aggregate", **given: Any
+) -> CustomMetricSettings:
+    settings = {
+        "input_columns": [":table"],
+        "output_data_type": "double",
+        "name": name,
+        "type": kind,
+    }
     return CustomMetricSettings.model_validate(settings | {"definition": definition} | given)
 
 
@@ -50,18 +60,25 @@ def context(rows: str, label: str, *monitored: str) -> MetricContext:
 
 
 def check(spark: SparkSession, *metrics: CustomMetricSettings) -> CustomMetrics:
-    return check_custom_metrics(spark, metrics, context(ROWS, "quality", "temp", "pressure", "n", "grade"))
+    return check_custom_metrics(
+        spark, metrics, context(ROWS, "quality", "temp", "pressure", "n", "grade")
+    )
 
 
 def random_rows(seed: int, n: int) -> list[tuple[Any, ...]]:
-    """Rows of three days without some hours; nulls everywhere, NaN on the second day only, no label on the third."""
+    """Rows of three days without some hours; nulls everywhere, NaN on the second day only, no label
+    on the third.
+    """
     chance = random.Random(seed)
 
     def maybe(value: Any) -> Any:
         return None if chance.random() < 0.1 else value
 
     def row(pid: int) -> tuple[Any, ...]:
-        day, hour = chance.choice(DAYS), chance.choice([each for each in range(24) if each not in EMPTY_HOURS])
+        day, hour = (
+            chance.choice(DAYS),
+            chance.choice([each for each in range(24) if each not in EMPTY_HOURS]),
+        )
         temp = math.nan if day == DAYS[1] and chance.random() < 0.05 else chance.gauss(-3, 50)
         return (
             pid,
@@ -83,17 +100,24 @@ def random_rows(seed: int, n: int) -> list[tuple[Any, ...]]:
 
 # The definition, and what Spark is asked over the raw rows; None where that is the same.
 AGGREGATES: dict[str, tuple[str, str | None]] = {
-    "weighted_error": ("avg(CASE WHEN {{prediction_col}} = {{label_col}} THEN 0 ELSE weight END)", None),
+    "weighted_error": (
+        "avg(CASE WHEN {{prediction_col}} = {{label_col}} THEN 0 ELSE weight END)",
+        None,
+    ),
     "error": (
         "count_if(prediction != quality) / count(quality)",
         "try_divide(count_if(prediction != quality), count(quality))",
     ),
     "total": ("sum(temp)", None),
     "squares": ("avg(n * n)", "avg(CAST(n AS DOUBLE) * n)"),
-    "ratio": ("sum(temp / pressure) / sum(pressure)", "sum(try_divide(temp, pressure)) / nullif(sum(pressure), 0)"),
+    "ratio": (
+        "sum(temp / pressure) / sum(pressure)",
+        "sum(try_divide(temp, pressure)) / nullif(sum(pressure), 0)",
+    ),
     "nested": (
         "avg(temp / (1 / pressure)) + sum(n) / (1 / count(quality))",
-        "avg(try_divide(temp, try_divide(1, pressure))) + try_divide(sum(n), try_divide(1, count(quality)))",
+        "avg(try_divide(temp, try_divide(1, pressure))) + try_divide(sum(n), try_divide(1, "
+        "count(quality)))",
     ),
     "remainder": (
         "sum(n % 7) + sum(n div 3) - sum(mod(n, pressure)) + sum(pmod(n, 5))",
@@ -105,14 +129,25 @@ AGGREGATES: dict[str, tuple[str, str | None]] = {
     "least": ("min(temp)", None),
     "greatest": ("max(temp)", None),
     "spread": ("max(pressure) - min(pressure)", None),
-    "either": ("CAST(bool_or(critical AND grade = 'a') AS INT) + CAST(any(critical) AND some(n > 0) AS INT)", None),
+    "either": (
+        "CAST(bool_or(critical AND grade = 'a') AS INT) + CAST(any(critical) AND some(n > 0) AS "
+        "INT)",
+        None,
+    ),
     "every": (
-        "CAST(every(n > -80000) AS INT) + 2 * CAST(bool_and(critical) AS INT) + 4 * CAST(every(n < 90000) AS INT)",
+        "CAST(every(n > -80000) AS INT) + 2 * CAST(bool_and(critical) AS INT) + 4 * CAST(every(n < "
+        "90000) AS INT)",
         None,
     ),
     "rows": ("count(*) + count(1) + count(grade, n)", None),
-    "filtered": ("avg(temp) FILTER (WHERE critical) - sum(n) FILTER (WHERE grade = 'it\\'s') / count(*)", None),
-    "decimals": ("avg(CASE WHEN critical THEN 0.25 WHEN grade = 'b' THEN 0.1 END) + sum(0.1)", None),
+    "filtered": (
+        "avg(temp) FILTER (WHERE critical) - sum(n) FILTER (WHERE grade = 'it\\'s') / count(*)",
+        None,
+    ),
+    "decimals": (
+        "avg(CASE WHEN critical THEN 0.25 WHEN grade = 'b' THEN 0.1 END) + sum(0.1)",
+        None,
+    ),
     "average": ("mean(n) * count(n)", None),
     "kept": ("coalesce(sum(temp) FILTER (WHERE pressure > 100), -1)", None),  # NULL in every hour
     "cast": (
@@ -140,10 +175,17 @@ def checked(spark: SparkSession) -> CustomMetrics:
 
 
 @pytest.fixture(scope="module")
-def windows(raw: DataFrame, checked: CustomMetrics) -> dict[tuple[Any, str], Mapping[str, float | None]]:
+def windows(
+    raw: DataFrame, checked: CustomMetrics
+) -> dict[tuple[Any, str], Mapping[str, float | None]]:
     """The partials of each day and version, and of all versions, merged from those of hours."""
     hour = F.date_trunc("hour", "process_time").alias("hour")
-    hours = raw.groupBy(hour, "model_version").agg(partials_column(checked).alias("custom")).toArrow().to_pylist()
+    hours = (
+        raw.groupBy(hour, "model_version")
+        .agg(partials_column(checked).alias("custom"))
+        .toArrow()
+        .to_pylist()
+    )
     assert len(hours) == 3 * 20 * 2
     merged: dict[tuple[Any, str], list[Mapping[str, float | None]]] = {}
     for row in hours:
@@ -161,16 +203,25 @@ def assert_same(found: Any, expected: Any, where: Any) -> None:
 
 
 def test_days_merged_from_hours_are_what_spark_computes_over_the_raw_day(
-    spark: SparkSession, raw: DataFrame, checked: CustomMetrics, windows: Mapping[Any, Mapping[str, float | None]]
+    spark: SparkSession,
+    raw: DataFrame,
+    checked: CustomMetrics,
+    windows: Mapping[Any, Mapping[str, float | None]],
 ) -> None:
     names = {"{{prediction_col}}": "prediction", "{{label_col}}": "quality"}
     kinds = {"double": "double", "long": "bigint", "integer": "int", "boolean": "boolean"}
     texts = {name: same or definition for name, (definition, same) in AGGREGATES.items()}
     for template, name in names.items():
         texts = {key: text.replace(template, name) for key, text in texts.items()}
-    sums = [F.expr(text).cast(kinds[OUTPUTS.get(name, "double")]).alias(name) for name, text in texts.items()]
+    sums = [
+        F.expr(text).cast(kinds[OUTPUTS.get(name, "double")]).alias(name)
+        for name, text in texts.items()
+    ]
     day = F.date_trunc("day", "process_time").alias("day")
-    scratch = [*raw.groupBy(day, "model_version").agg(*sums).collect(), *raw.groupBy(day).agg(*sums).collect()]
+    scratch = [
+        *raw.groupBy(day, "model_version").agg(*sums).collect(),
+        *raw.groupBy(day).agg(*sums).collect(),
+    ]
 
     rows = [{"column_name": ":table", "key": key} for key in windows]
     filled = with_custom_metrics(spark, rows, lambda row: windows[row["key"]], checked)
@@ -183,9 +234,13 @@ def test_days_merged_from_hours_are_what_spark_computes_over_the_raw_day(
             assert_same(found[key][name], expected[name], (key, name))
 
 
-def test_the_data_of_that_proof_has_what_could_go_wrong(windows: Mapping[Any, Any], checked: CustomMetrics) -> None:
+def test_the_data_of_that_proof_has_what_could_go_wrong(
+    windows: Mapping[Any, Any], checked: CustomMetrics
+) -> None:
     def partials(day: int, name: str) -> list[float | None]:
-        return [value for key, value in windows[DAYS[day], "*"].items() if key.startswith(f"{name}.")]
+        return [
+            value for key, value in windows[DAYS[day], "*"].items() if key.startswith(f"{name}.")
+        ]
 
     assert partials(2, "absent") == [None, 0.0]
     assert math.isnan(partials(1, "total")[0] or 0)
@@ -214,7 +269,9 @@ def documented() -> list[CustomMetricSettings]:
     of_each = {"input_columns": ["f1", "f2"], "output_data_type": DOUBLE}
     square = "avg(`{{input_column}}`*`{{input_column}}`)"
     delta = "{{current_df}}.weighted_error - {{base_df}}.weighted_error"
-    aggregate, derived, drift = (f"CUSTOM_METRIC_TYPE_{each}" for each in ("AGGREGATE", "DERIVED", "DRIFT"))
+    aggregate, derived, drift = (
+        f"CUSTOM_METRIC_TYPE_{each}" for each in ("AGGREGATE", "DERIVED", "DRIFT")
+    )
     return [
         metric("error_rate_delta", delta, drift, output_data_type=DOUBLE),
         metric("root_mean_square", "sqrt(squared_avg)", derived, **of_each),  # before what it reads
@@ -225,7 +282,10 @@ def documented() -> list[CustomMetricSettings]:
 
 
 def profile(
-    spark: SparkSession, custom: CustomMetrics, values: Sequence[tuple[Any, ...]], columns: Sequence[str]
+    spark: SparkSession,
+    custom: CustomMetrics,
+    values: Sequence[tuple[Any, ...]],
+    columns: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
     """The profile rows of one window, by column."""
     frame = spark.createDataFrame(values, DOCUMENTED)
@@ -237,16 +297,29 @@ def profile(
 
 @pytest.fixture(scope="module")
 def examples(spark: SparkSession) -> CustomMetrics:
-    return check_custom_metrics(spark, documented(), context(DOCUMENTED, "label", "f1", "f2", "critical"))
+    return check_custom_metrics(
+        spark, documented(), context(DOCUMENTED, "label", "f1", "f2", "critical")
+    )
 
 
-def test_databricks_examples_fill_the_rows_of_their_input_columns(spark: SparkSession, examples: CustomMetrics) -> None:
+def test_databricks_examples_fill_the_rows_of_their_input_columns(
+    spark: SparkSession, examples: CustomMetrics
+) -> None:
     found = profile(spark, examples, ROW_VALUES, [":table", "f1", "f2", "critical"])
-    empty = {"kept": 1, "squared_avg": None, "root_mean_square": None, "avg_diff_f1_f2": None, "weighted_error": None}
+    empty = {
+        "kept": 1,
+        "squared_avg": None,
+        "root_mean_square": None,
+        "avg_diff_f1_f2": None,
+        "weighted_error": None,
+    }
     assert found == {
-        ":table": empty | {"column_name": ":table", "weighted_error": 1.0, "avg_diff_f1_f2": -2 / 3},
-        "f1": empty | {"column_name": "f1", "squared_avg": 25 / 3, "root_mean_square": math.sqrt(25 / 3)},
-        "f2": empty | {"column_name": "f2", "squared_avg": 11.25, "root_mean_square": math.sqrt(11.25)},
+        ":table": empty
+        | {"column_name": ":table", "weighted_error": 1.0, "avg_diff_f1_f2": -2 / 3},
+        "f1": empty
+        | {"column_name": "f1", "squared_avg": 25 / 3, "root_mean_square": math.sqrt(25 / 3)},
+        "f2": empty
+        | {"column_name": "f2", "squared_avg": 11.25, "root_mean_square": math.sqrt(11.25)},
         "critical": empty | {"column_name": "critical"},
     }
 
@@ -263,17 +336,29 @@ def test_databricks_drift_example_compares_the_table_rows_of_two_windows(
     ]
     found = with_custom_drift(spark, rows, lambda row: row["of"], examples)
     assert [row["error_rate_delta"] for row in found] == [1.0 - 1.0, None, None, None]
-    assert [{**row, "error_rate_delta": None} for row in found] == [{**row, "error_rate_delta": None} for row in rows]
+    assert [{**row, "error_rate_delta": None} for row in found] == [
+        {**row, "error_rate_delta": None} for row in rows
+    ]
 
 
-def test_a_drift_metric_compares_each_of_its_columns_and_reads_built_in_ones(spark: SparkSession) -> None:
+def test_a_drift_metric_compares_each_of_its_columns_and_reads_built_in_ones(
+    spark: SparkSession,
+) -> None:
     share = "({{current_df}}.mean_square - {{base_df}}.mean_square) / {{base_df}}.mean_square"
     custom = check(
         spark,
-        metric("mean_square", "avg({{input_column}} * {{input_column}})", input_columns=["temp", "n"]),
+        metric(
+            "mean_square", "avg({{input_column}} * {{input_column}})", input_columns=["temp", "n"]
+        ),
         metric("growth", share, "drift", input_columns=["temp", "n"]),
         metric("macro", "{{current_df}}.precision.macro - {{base_df}}.`precision`.macro", "drift"),
-        metric("is_new", "{{base_df}}.count IS NULL", "drift", input_columns=["n"], output_data_type="boolean"),
+        metric(
+            "is_new",
+            "{{base_df}}.count IS NULL",
+            "drift",
+            input_columns=["n"],
+            output_data_type="boolean",
+        ),
     )
     sides = {
         "temp": ({"mean_square": 3.0}, {"mean_square": 2.0}),
@@ -281,7 +366,10 @@ def test_a_drift_metric_compares_each_of_its_columns_and_reads_built_in_ones(spa
         ":table": ({"precision": {"macro": 0.75, "weighted": None}}, {"precision": {"macro": 0.5}}),
     }
     found = with_custom_drift(
-        spark, [{"column_name": name} for name in sides], lambda row: sides[row["column_name"]], custom
+        spark,
+        [{"column_name": name} for name in sides],
+        lambda row: sides[row["column_name"]],
+        custom,
     )
     assert found == [
         {"column_name": "temp", "growth": 0.5, "macro": None, "is_new": None},
@@ -290,13 +378,20 @@ def test_a_drift_metric_compares_each_of_its_columns_and_reads_built_in_ones(spa
     ]
 
 
-def test_a_derived_metric_reads_built_in_columns_and_other_derived_metrics(spark: SparkSession) -> None:
+def test_a_derived_metric_reads_built_in_columns_and_other_derived_metrics(
+    spark: SparkSession,
+) -> None:
     custom = check(
         spark,
         metric("twice", "2 * variance", "derived", input_columns=["temp"]),
         metric("variance", "squares - avg * avg", "derived", input_columns=["temp"]),
         metric("squares", "avg(temp * temp)", input_columns=["temp"]),
-        metric("word", "CASE WHEN n_labelled > 3 THEN 'many' ELSE 'few' END", "derived", output_data_type="string"),
+        metric(
+            "word",
+            "CASE WHEN n_labelled > 3 THEN 'many' ELSE 'few' END",
+            "derived",
+            output_data_type="string",
+        ),
         metric(
             "hits",
             "aggregate(confusion_matrix, 0L, (n, each) -> n + each.count)",
@@ -305,7 +400,10 @@ def test_a_derived_metric_reads_built_in_columns_and_other_derived_metrics(spark
         ),
     )
     partials = dict(zip(custom.partials, (26.0, 2.0), strict=True))
-    cells = [{"prediction": "1", "label": "1", "count": 3}, {"prediction": "1", "label": "0", "count": 4}]
+    cells = [
+        {"prediction": "1", "label": "1", "count": 3},
+        {"prediction": "1", "label": "0", "count": 4},
+    ]
     rows = [
         {"column_name": "temp", "avg": 3.0},
         {"column_name": ":table", "n_labelled": 4, "confusion_matrix": cells},
@@ -317,8 +415,12 @@ def test_a_derived_metric_reads_built_in_columns_and_other_derived_metrics(spark
     ]
 
 
-def test_without_all_partials_an_aggregate_is_null_whatever_its_expression_makes_of_null(spark: SparkSession) -> None:
-    custom = check(spark, metric("a", "coalesce(avg(temp), -1)"), metric("b", "coalesce(a, -2)", "derived"))
+def test_without_all_partials_an_aggregate_is_null_whatever_its_expression_makes_of_null(
+    spark: SparkSession,
+) -> None:
+    custom = check(
+        spark, metric("a", "coalesce(avg(temp), -1)"), metric("b", "coalesce(a, -2)", "derived")
+    )
     total, count = custom.partials
     given: list[dict[str, float | None] | None] = [
         None,
@@ -329,11 +431,19 @@ def test_without_all_partials_an_aggregate_is_null_whatever_its_expression_makes
     ]
     rows = [{"column_name": ":table", "partials": each} for each in given]
     found = with_custom_metrics(spark, rows, lambda row: row["partials"], custom)
-    assert [(row["a"], row["b"]) for row in found] == [(None, -2), (None, -2), (None, -2), (-1, -1), (2, 2)]
+    assert [(row["a"], row["b"]) for row in found] == [
+        (None, -2),
+        (None, -2),
+        (None, -2),
+        (-1, -1),
+        (2, 2),
+    ]
 
 
 def test_a_changed_definition_is_not_mixed_with_hours_of_the_old_one(spark: SparkSession) -> None:
-    old, new = (check(spark, metric("a", f"sum(temp) / {n}"), metric("b", "sum(temp)")) for n in (1, 2))
+    old, new = (
+        check(spark, metric("a", f"sum(temp) / {n}"), metric("b", "sum(temp)")) for n in (1, 2)
+    )
     assert [set(old.partials) & set(new.partials), *map(len, (old.partials, new.partials))] == [
         {key for key in old.partials if key.startswith("b.")},
         2,
@@ -355,7 +465,10 @@ def test_without_custom_metrics_rows_stay_as_they_are_and_hours_keep_nothing(
     assert with_custom_drift(spark, rows, lambda _: (None, None), custom) == rows
     (kept,) = raw.agg(partials_column(custom).alias("custom")).collect()
     assert kept["custom"] == {}
-    assert raw.agg(partials_column(custom).alias("custom")).schema[0].dataType.simpleString() == "map<string,double>"
+    assert (
+        raw.agg(partials_column(custom).alias("custom")).schema[0].dataType.simpleString()
+        == "map<string,double>"
+    )
 
 
 def test_neither_check_nor_evaluation_runs_a_job(spark: SparkSession) -> None:
@@ -363,7 +476,9 @@ def test_neither_check_nor_evaluation_runs_a_job(spark: SparkSession) -> None:
         return len(spark.sparkContext.statusTracker().getJobIdsForGroup())
 
     before = jobs()
-    custom = check_custom_metrics(spark, documented()[1:3], context(DOCUMENTED, "label", "f1", "f2"))
+    custom = check_custom_metrics(
+        spark, documented()[1:3], context(DOCUMENTED, "label", "f1", "f2")
+    )
     found = with_custom_metrics(
         spark, [{"column_name": "f1"}] * 50, lambda _: dict.fromkeys(custom.partials, 1.0), custom
     )

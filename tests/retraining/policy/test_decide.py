@@ -3,7 +3,15 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, WAIT, DecisionInput, decide
+from lakehouse.retraining.policy.decide import (
+    KEEP,
+    REFRESH,
+    RETRAIN,
+    TRAIN_FIRST,
+    WAIT,
+    DecisionInput,
+    decide,
+)
 from lakehouse.settings import GuardSettings, PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet, record
 
@@ -42,7 +50,9 @@ def test_an_alarm_retrains_and_says_since_when():
 
 
 def test_the_same_evidence_gives_the_same_decision():
-    assert repr(decided(record=history(CALM, detection=LOUD))) == repr(decided(record=history(CALM, detection=LOUD)))
+    assert repr(decided(record=history(CALM, detection=LOUD))) == repr(
+        decided(record=history(CALM, detection=LOUD))
+    )
 
 
 def test_growth_asks_for_a_refresh_from_the_same_change():
@@ -62,11 +72,18 @@ def test_after_a_refused_alarm_the_refresh_is_left():
 def test_a_rule_that_cannot_date_the_change_borrows_the_most_probable_beginning():
     policy = PolicySettings.model_validate({"rules": [{"rule": "scheduled", "every": "1 day"}]})
     decision = decided(policy)
-    assert (decision.action, decision.rule, decision.change_at) == (RETRAIN, "scheduled", START + 2 * HOUR)
+    assert (decision.action, decision.rule, decision.change_at) == (
+        RETRAIN,
+        "scheduled",
+        START + 2 * HOUR,
+    )
 
 
 def test_a_training_on_fixed_rows_does_not_act_on_the_change():
-    settings = {"rules": [{"rule": "scheduled", "every": "1 day"}], "candidates": {"rows": "newest"}}
+    settings = {
+        "rules": [{"rule": "scheduled", "every": "1 day"}],
+        "candidates": {"rows": "newest"},
+    }
     decision = decided(PolicySettings.model_validate(settings))
     assert (decision.action, decision.change_at) == (RETRAIN, None)
     assert "most probably since" in decision.reasons[0]
@@ -77,10 +94,15 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
     policy = PolicySettings(guards=GuardSettings(cool_down=dt.timedelta(days=9)))
     decision = decided(policy, labelled=labelled, record=history(CALM, detection=LOUD))
     assert (decision.action, decision.rule) == (KEEP, "held_back")
-    assert decision.reasons[0].startswith("cooling down: 48 h since the last training; accuracy fell")
+    assert decision.reasons[0].startswith(
+        "cooling down: 48 h since the last training; accuracy fell"
+    )
     label_time = "; ".join(decision.reasons)
     assert (label_time.count("accuracy fell"), label_time.count("most probably since")) == (1, 1)
-    assert decision.change_between == (START, START + 2 * HOUR)  # lest what is said of the drift says it again
+    assert decision.change_between == (
+        START,
+        START + 2 * HOUR,
+    )  # lest what is said of the drift says it again
 
 
 def test_the_safety_net_trains_without_any_reason():

@@ -1,4 +1,6 @@
-"""What is kept of the policy: records as JSON, features as numbers, and the state that the ledgers tell."""
+"""What is kept of the policy: records as JSON, features as numbers, and the state that the ledgers
+tell.
+"""
 
 import datetime as dt
 import json
@@ -58,8 +60,12 @@ def test_a_feature_that_the_settings_no_longer_name_keeps_its_column_behind_thei
 def test_a_truth_value_is_a_number_and_an_older_record_still_reads_it_as_a_text():
     rows = pa.table({"fragile": [1.0, None, 0.0]})
     expected = [[1.0, 1.0, 0.0], [np.nan] * 3, [0.0, 0.0, 1.0]]
-    np.testing.assert_array_equal(matrix_of(rows, ("fragile", "fragile=true", "fragile=false")), expected)
-    np.testing.assert_array_equal(matrix_of(pa.table({"fragile": [True, None]}), ("fragile",)), [[1.0], [np.nan]])
+    np.testing.assert_array_equal(
+        matrix_of(rows, ("fragile", "fragile=true", "fragile=false")), expected
+    )
+    np.testing.assert_array_equal(
+        matrix_of(pa.table({"fragile": [True, None]}), ("fragile",)), [[1.0], [np.nan]]
+    )
 
 
 def test_of_very_many_values_the_most_frequent_have_a_column():
@@ -75,8 +81,15 @@ def rich(version: int = 2, **given) -> PolicyRecord:
     random = np.random.default_rng(0)
     features = random.normal(size=(200, 2))
     region = Region((("lane=a", 0.5, np.inf), ("grams", -np.inf, 3.25)), 1)
-    moving = Moving(("lane=a", "grams"), fit_spline_logistic(features, (features[:, 1] > 1).astype(int), 2), 0)
-    row_rule = RowRule((Segment(None, START + DAY, (region, moving)), Segment(START + DAY + np.timedelta64(7, "us"))))
+    moving = Moving(
+        ("lane=a", "grams"), fit_spline_logistic(features, (features[:, 1] > 1).astype(int), 2), 0
+    )
+    row_rule = RowRule(
+        (
+            Segment(None, START + DAY, (region, moving)),
+            Segment(START + DAY + np.timedelta64(7, "us")),
+        )
+    )
     kept = record(
         version,
         changed_at=START + DAY + np.timedelta64(7, "us"),
@@ -98,9 +111,17 @@ def test_a_record_survives_its_json(kept):
     counted = dict.fromkeys(("errors", "strips", "disputes"))
     assert replace(again.version, **counted) == replace(kept.version, **counted)
     for name in ("judged", "wrong"):
-        np.testing.assert_array_equal(getattr(again.version.errors, name), getattr(kept.version.errors, name))
-    assert [each.region for each in again.version.strips] == [each.region for each in kept.version.strips]
-    assert (again.names, again.candidate, again.new_weight) == (kept.names, kept.candidate, kept.new_weight)
+        np.testing.assert_array_equal(
+            getattr(again.version.errors, name), getattr(kept.version.errors, name)
+        )
+    assert [each.region for each in again.version.strips] == [
+        each.region for each in kept.version.strips
+    ]
+    assert (again.names, again.candidate, again.new_weight) == (
+        kept.names,
+        kept.candidate,
+        kept.new_weight,
+    )
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert kept.numbered(7).version.version == 7
 
@@ -114,7 +135,9 @@ def test_a_record_of_the_first_format_has_neither_borders_nor_disputes():
 
 def test_a_record_of_a_later_release_is_refused():
     later = json.dumps(json.loads(rich().to_json()) | {"format": 3})
-    with pytest.raises(RegistryError, match=r"version 2 has format 3, .* this one reads up to 2: update it"):
+    with pytest.raises(
+        RegistryError, match=r"version 2 has format 3, .* this one reads up to 2: update it"
+    ):
         PolicyRecord.from_json(later)
 
 
@@ -131,12 +154,16 @@ def test_a_moment_is_the_same_in_every_time_zone():
     assert moment_of(START) == moment
 
 
-def moved(action: str, day: int, version: int | None, kept: PolicyRecord | None = None) -> PromotionEntry:
+def moved(
+    action: str, day: int, version: int | None, kept: PolicyRecord | None = None
+) -> PromotionEntry:
     """An entry of the ledger of promotions."""
     return PromotionEntry(START + day * DAY, action, version=version, record=kept)
 
 
-def promoted(version: int, day: int, drift_period: int, since: int = 100, changed: int | None = None) -> PromotionEntry:
+def promoted(
+    version: int, day: int, drift_period: int, since: int = 100, changed: int | None = None
+) -> PromotionEntry:
     """A promotion whose version answers the alarm of day `epoch`."""
     kept = record(
         version,
@@ -150,10 +177,16 @@ def promoted(version: int, day: int, drift_period: int, since: int = 100, change
 
 def asked(action: str, day: int, **evidence: float) -> DecisionEntry:
     """A decision."""
-    return DecisionEntry(START + day * DAY, Decision(action, "a rule", (), evidence or {"labelled": 0.0}))
+    return DecisionEntry(
+        START + day * DAY, Decision(action, "a rule", (), evidence or {"labelled": 0.0})
+    )
 
 
-FIRST, REFRESHED, ANSWER = promoted(1, 0, 0), promoted(2, 5, 0, 150), promoted(3, 9, 9, 60, changed=8)
+FIRST, REFRESHED, ANSWER = (
+    promoted(1, 0, 0),
+    promoted(2, 5, 0, 150),
+    promoted(3, 9, 9, 60, changed=8),
+)
 
 
 def test_without_a_ledger_there_is_no_champion():
@@ -165,7 +198,12 @@ def test_a_refresh_stays_in_its_epoch_and_an_answer_to_an_alarm_begins_one():
     assert (state.champion, state.before, state.drift_period, state.began) == (2, 1, {1, 2}, START)
     assert not state.archive
     state = history_of([FIRST, REFRESHED, ANSWER], [])
-    assert (state.champion, state.before, state.drift_period, state.began) == (3, 2, {3}, START + 9 * DAY)
+    assert (state.champion, state.before, state.drift_period, state.began) == (
+        3,
+        2,
+        {3},
+        START + 9 * DAY,
+    )
     assert list(state.archive) == [2]
     assert state.archive[2].end == START + 8 * DAY
 
@@ -197,8 +235,16 @@ def test_labels_are_called_by_the_champion_of_before_what_was_decided_on_them():
         # A refresh that was refused counts, an alarm that was refused does not.
         ([asked("train_first", 0, labelled=100), asked("refresh", 5, labelled=150)], [FIRST], 150),
         ([asked("train_first", 0, labelled=100), asked("retrain", 5, labelled=150)], [FIRST], 100),
-        ([asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)], [FIRST, REFRESHED, ANSWER], 60),
-        ([asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)], [FIRST, REFRESHED], 160),
+        (
+            [asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)],
+            [FIRST, REFRESHED, ANSWER],
+            60,
+        ),
+        (
+            [asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)],
+            [FIRST, REFRESHED],
+            160,
+        ),
     ],
 )
 def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, tried):
@@ -211,14 +257,23 @@ def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, 
         ([FIRST], -np.inf),  # not judged yet
         ([FIRST, moved("refuse", 3, 2)], 11.0),
         ([FIRST, moved("refuse", 3, 2), moved("refuse", 4, 3)], 12.0),
-        ([FIRST, moved("refuse", 4, 2), moved("promote", 4, 3, rich())], 12.0),  # the refresh of that night was better
+        (
+            [FIRST, moved("refuse", 4, 2), moved("promote", 4, 3, rich())],
+            12.0,
+        ),  # the refresh of that night was better
         ([FIRST, moved("refuse", 3, None)], -np.inf),  # nothing could be trained
-        ([FIRST, promoted(2, 3, 0), moved("refuse", 3, 3)], -np.inf),  # the alarm's took over, the refresh did not
+        (
+            [FIRST, promoted(2, 3, 0), moved("refuse", 3, 3)],
+            -np.inf,
+        ),  # the alarm's took over, the refresh did not
         ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another epoch
     ],
 )
 def test_the_evidence_of_refused_alarms_stays_in_their_epoch(promotions, refused):
-    alarms = (asked("retrain", day, log_statistic=value) for day, value in ((3, 11.0), (4, 12.0), (9, 30.0)))
+    alarms = (
+        asked("retrain", day, log_statistic=value)
+        for day, value in ((3, 11.0), (4, 12.0), (9, 30.0))
+    )
     state = history_of(promotions, [asked("train_first", 0), *alarms])
     assert state.refused == refused
 

@@ -34,7 +34,9 @@ def test_a_comparison_counts_the_pairs_on_which_one_alone_is_right():
 
 @pytest.mark.parametrize(("won", "lost"), [(0, 0), (1, 0), (0, 1), (10, 3), (102, 11), (500, 480)])
 def test_probability_better_is_the_beta_distributions(won: int, lost: int):
-    assert probability_better(won, lost) == pytest.approx(beta(1 + won, 1 + lost).sf(0.5), rel=1e-9, abs=1e-12)
+    assert probability_better(won, lost) == pytest.approx(
+        beta(1 + won, 1 + lost).sf(0.5), rel=1e-9, abs=1e-12
+    )
 
 
 def test_the_probability_is_the_share_of_the_beta_above_a_half():
@@ -52,7 +54,9 @@ def test_the_better_one_passes(won: int, lost: int, passes: bool):
 def test_a_refresh_is_refused_only_on_evidence_against_it():
     even = Challenger(BINARY, CODES, predictions(38), predictions(38))
     assert judge(even, GATE.least_confidence, GATE).passed
-    assert not judge(Challenger(BINARY, CODES, predictions(38), predictions(30)), GATE.least_confidence, GATE).passed
+    assert not judge(
+        Challenger(BINARY, CODES, predictions(38), predictions(30)), GATE.least_confidence, GATE
+    ).passed
 
 
 def test_a_challenger_that_predicts_the_same_for_all_rows_is_refused_whatever_its_accuracy():
@@ -63,7 +67,10 @@ def test_a_challenger_that_predicts_the_same_for_all_rows_is_refused_whatever_it
 @pytest.mark.parametrize(("took", "passes"), [(4.0, True), (6.0, False), (None, False)])
 def test_a_latency_budget_is_kept(took: float | None, passes: bool):
     gate = GateSettings(milliseconds_per_thousand=5.0)
-    assert judge(Challenger(BINARY, CODES, WRONG, RIGHT, milliseconds=took), 0.6, gate).passed is passes
+    assert (
+        judge(Challenger(BINARY, CODES, WRONG, RIGHT, milliseconds=took), 0.6, gate).passed
+        is passes
+    )
 
 
 def test_where_labels_of_new_classes_have_come_no_worse_is_enough():
@@ -82,7 +89,9 @@ def test_a_slice_may_not_pay_for_the_others():
     challenger = np.ones(400, int)
     challenger[:10] = 0
     inside = np.arange(400) < 40
-    verdict = judge(Challenger(BINARY, labels, champion, challenger, slices={"line=A": inside}), 0.6, GATE)
+    verdict = judge(
+        Challenger(BINARY, labels, champion, challenger, slices={"line=A": inside}), 0.6, GATE
+    )
     assert not verdict.passed
     assert verdict.reason == "in slice line=A it is 25.0% worse, on 40 rows; 5.0% allowed"
     assert judge(Challenger(BINARY, labels, champion, challenger), 0.6, GATE).passed
@@ -91,7 +100,9 @@ def test_a_slice_may_not_pay_for_the_others():
 def test_two_lost_rows_do_not_make_a_slice_worse():
     labels, champion, challenger = np.ones(40, int), np.zeros(40, int), np.ones(40, int)
     champion[:8], challenger[:2] = 1, 0
-    assert judge(Challenger(BINARY, labels, champion, challenger, slices={"a": np.arange(40) < 8}), 0.6, GATE).passed
+    assert judge(
+        Challenger(BINARY, labels, champion, challenger, slices={"a": np.arange(40) < 8}), 0.6, GATE
+    ).passed
 
 
 @pytest.mark.parametrize(("confidence", "most"), [(0.6, 0.45), (0.9, 0.12), (0.99, 0.012)])
@@ -118,7 +129,10 @@ def test_probation_ends_and_a_worse_champion_fails_it():
 
 def test_an_equal_champion_is_hardly_ever_rolled_back():
     settings = ProbationSettings(confidence=0.99)
-    fails = [not probation(BINARY, PairedComparison(192, won, 20 - won), settings).passed for won in range(21)]
+    fails = [
+        not probation(BINARY, PairedComparison(192, won, 20 - won), settings).passed
+        for won in range(21)
+    ]
     assert binom.pmf(np.arange(21), 20, 0.5)[fails].sum() <= 0.011
 
 
@@ -140,7 +154,9 @@ def test_the_first_model_must_beat_the_majority_class_by_the_margin():
 
 
 @pytest.mark.parametrize(("noise", "passes"), [(0.97, True), (0.98, False)])
-def test_the_first_regressor_must_beat_the_mean_label_by_the_margin_in_r2(noise: float, passes: bool):
+def test_the_first_regressor_must_beat_the_mean_label_by_the_margin_in_r2(
+    noise: float, passes: bool
+):
     labels = np.tile([-1.0, 1.0], 50)  # R² = 1 - noise², and 1 - 0.05 = 0.9747²
     result = judge_first(NUMBER, labels, labels + noise * np.repeat([-1.0, 1.0], 50), GATE)
     assert result.passed is passes
@@ -165,7 +181,9 @@ def test_a_first_model_that_is_hardly_ever_right_is_refused(n_right: int, passes
 def test_a_number_wins_a_row_by_being_nearer_to_the_label_and_a_tie_says_nothing():
     labels = np.array([100.0, 100.0, 100.0, 100.0, 100.0])
     champion = np.array([103.0, 150.0, 99.0, 104.0, 96.0])
-    challenger = np.array([98.0, 149.0, 97.0, 96.0, 96.0])  # nearer, nearer though wrong, farther, as far, the same
+    challenger = np.array(
+        [98.0, 149.0, 97.0, 96.0, 96.0]
+    )  # nearer, nearer though wrong, farther, as far, the same
     result = judge(Challenger(NUMBER, labels, champion, challenger), 0.99, GATE)
     assert result.evidence == {
         "rows": 5,
@@ -178,7 +196,9 @@ def test_a_number_wins_a_row_by_being_nearer_to_the_label_and_a_tie_says_nothing
         "probability_better": pytest.approx(beta(3, 2).sf(0.5)),
         "needed": 0.99,
     }
-    assert result.reason.startswith("of 5 rows, 2 predicted better by the challenger alone and 1 by the champion alone")
+    assert result.reason.startswith(
+        "of 5 rows, 2 predicted better by the challenger alone and 1 by the champion alone"
+    )
 
 
 def test_a_champion_that_gives_no_number_loses_the_row():

@@ -18,7 +18,11 @@ def said(rule: dict[str, Any], wrong: list[int], **given: object):
 
 
 def accuracy(*values: float, labelled: int = 192) -> dict[str, list[Window]]:
-    return {"accuracy_score": [Window(START + n * DAY, value, labelled) for n, value in enumerate(values)]}
+    return {
+        "accuracy_score": [
+            Window(START + n * DAY, value, labelled) for n, value in enumerate(values)
+        ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,9 @@ def accuracy(*values: float, labelled: int = 192) -> dict[str, list[Window]]:
         ({"rule": "adwin"}, CALM * 4 + RISEN, True),
     ],
 )
-def test_each_rule_fires_on_a_fall_of_accuracy_alone(rule: dict[str, Any], wrong: list[int], fires: bool):
+def test_each_rule_fires_on_a_fall_of_accuracy_alone(
+    rule: dict[str, Any], wrong: list[int], fires: bool
+):
     assert said(rule, wrong).fires is fires
 
 
@@ -45,7 +51,11 @@ def test_a_rule_that_can_tell_says_since_when():
 
 @pytest.mark.parametrize(
     ("values", "fires"),
-    [((0.8, 0.95, 0.8, 0.95, 0.8), True), ((0.8, 0.8, 0.8, 0.95, 0.95), False), ((0.95, 0.8, 0.95, 0.95, 0.8), False)],
+    [
+        ((0.8, 0.95, 0.8, 0.95, 0.8), True),
+        ((0.8, 0.8, 0.8, 0.95, 0.95), False),
+        ((0.95, 0.8, 0.95, 0.95, 0.8), False),
+    ],
 )
 def test_m_of_the_last_n_windows_and_the_newest(values: tuple[float, ...], fires: bool):
     rule = {"rule": "threshold", "limit": 0.9, "breaches": 3, "windows": 5}
@@ -63,7 +73,9 @@ def test_a_window_with_few_labels_does_not_count():
     metrics = accuracy(0.95) | {}
     metrics["accuracy_score"].append(Window(START + DAY, 0.5, 12))
     assert not said({"rule": "threshold", "limit": 0.9}, CALM, metrics=metrics).fires
-    assert said({"rule": "threshold", "limit": 0.9, "least_labelled": 10}, CALM, metrics=metrics).fires
+    assert said(
+        {"rule": "threshold", "limit": 0.9, "least_labelled": 10}, CALM, metrics=metrics
+    ).fires
 
 
 def test_with_hysteresis_an_answered_breach_counts_again_after_a_recovery_only():
@@ -88,7 +100,9 @@ def test_a_suspicion_is_not_sure():
 
 def test_a_refused_alarm_is_quiet_until_the_evidence_is_ten_times_as_strong():
     rule = {"rule": "shiryaev_roberts", "alarm": 10_000}
-    weak, strong = (said(rule, CALM, detection=quiet(11.0 + more), refused=11.0) for more in (2.2, 2.4))
+    weak, strong = (
+        said(rule, CALM, detection=quiet(11.0 + more), refused=11.0) for more in (2.2, 2.4)
+    )
     assert (weak.fires, strong.fires) == (False, True)
     assert weak.words == "the alarm stands, but no better model was found: evidence e^13.2"
 
@@ -106,9 +120,14 @@ def test_a_cool_down_and_a_weekly_maximum_hold_back():
     record = history(CALM, trainings=(START, START + 12 * HOUR))
     assert "cooling down: 12 h" in held_back(GuardSettings(cool_down=dt.timedelta(days=1)), record)
     assert held_back(GuardSettings(cool_down=dt.timedelta(hours=12)), record) is None
-    assert held_back(GuardSettings(most_a_week=2), record) == "2 trainings in the last seven days, 2 allowed"
+    assert (
+        held_back(GuardSettings(most_a_week=2), record)
+        == "2 trainings in the last seven days, 2 allowed"
+    )
     assert held_back(GuardSettings(most_a_week=3), record) is None
-    assert held_back(GuardSettings(most_a_week=2), history(CALM * 8, trainings=(START, START))) is None
+    assert (
+        held_back(GuardSettings(most_a_week=2), history(CALM * 8, trainings=(START, START))) is None
+    )
 
 
 def test_the_safety_net_asks_after_its_span():
@@ -123,7 +142,10 @@ def test_the_safety_net_asks_after_its_span():
     [
         ({"rule": "threshold"}, "write either `limit`"),
         ({"rule": "threshold", "limit": 0.9, "breaches": 2}, "write m <= n"),
-        ({"rule": "shiryaev_roberts", "alarm": 100, "suspicion": 1_000}, "suspicion is above alarm"),
+        (
+            {"rule": "shiryaev_roberts", "alarm": 100, "suspicion": 1_000},
+            "suspicion is above alarm",
+        ),
     ],
 )
 def test_impossible_rules_say_what_to_write(wrong: dict[str, Any], says: str):
@@ -146,7 +168,10 @@ def test_adwin_cuts_where_the_rate_rose_and_not_where_it_fell():
 
 def test_adwin_hardly_ever_cuts_a_steady_rate():
     rng = np.random.default_rng(6)
-    cuts = [adwin(list(rng.binomial(192, 0.06, 30)), [192] * 30, 0.002).change_index is not None for _ in range(300)]
+    cuts = [
+        adwin(list(rng.binomial(192, 0.06, 30)), [192] * 30, 0.002).change_index is not None
+        for _ in range(300)
+    ]
     assert np.mean(cuts) <= 0.01
 
 

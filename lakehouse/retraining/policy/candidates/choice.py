@@ -1,4 +1,6 @@
-"""On which rows may the next model be trained? Candidates, and the choice among them by cross-fitting."""
+"""On which rows may the next model be trained? Candidates, and the choice among them by
+cross-fitting.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +8,14 @@ from typing import Protocol
 
 import numpy as np
 
-from lakehouse.retraining.policy.candidates.moving import AGAIN, BEGINS, GIVES_UP, GOES_ON, motion, moving_regions
+from lakehouse.retraining.policy.candidates.moving import (
+    AGAIN,
+    BEGINS,
+    GIVES_UP,
+    GOES_ON,
+    motion,
+    moving_regions,
+)
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.decide import REFRESH, Decision
 from lakehouse.retraining.policy.detection.detect import RETURNED
@@ -37,11 +46,13 @@ class Candidate:
     Attributes:
         name: unique in a training.
         old: pool of rows from before the change; None for none.
-        reference: version whose calls, where new rows contradict them, tell which old rows to leave out; None for none.
+        reference: version whose calls, where new rows contradict them, tell which old rows to leave
+            out; None for none.
         start: from when on rows count as new; None for all.
         weight: of a new row; an old one weighs one.
         version: the archived version that comes back without training; None for a training.
-        moving: how sure it must be that the change goes on (z of `motion`); None for a change that is over.
+        moving: how sure it must be that the change goes on (z of `motion`); None for a change that
+            is over.
         goes_on: whether the champion follows that change already.
         compared_from: event time from which on it is compared with others; None for `start`.
     """
@@ -72,7 +83,8 @@ class Fitted:
         weights: of all rows; zero for those not taken.
         calls: out-of-fold prediction for each row that it takes and for each judged row.
         asked: mask of the rows that it has a prediction for.
-        by_fold: for each fold, the weights of all rows without it: zero for its own; none of an archived version.
+        by_fold: for each fold, the weights of all rows without it: zero for its own; none of an
+            archived version.
         by_version: by version that a candidate names, what it predicts for each row.
     """
 
@@ -98,13 +110,16 @@ def candidates_of(
     Args:
         decision: that asked for the training.
         champion: record of the version in production; None before the first.
-        archive: the last champion of each earlier epoch with its pool up to the change that ended it, oldest first.
+        archive: the last champion of each earlier epoch with its pool up to the change that ended
+            it, oldest first.
         newest: event time of the newest labelled row.
         since: labelled rows since the change; few of them are not enough alone.
         settings: of the candidates.
     """
     start = decision.change_at
-    if champion is None and start is not None:  # the champion is of an older release: no pool is on record
+    if (
+        champion is None and start is not None
+    ):  # the champion is of an older release: no pool is on record
         return [Candidate("since_change", start=start)]
     if settings.rows == "newest" and champion is not None:
         return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
@@ -116,10 +131,15 @@ def candidates_of(
         reference = champion.version
         row_rules[reference] = champion.row_rule.until(start)
     others = [version for version in row_rules if version != reference][::-1][: settings.archived]
-    found = [_transfer(version, row_rules[version], start, settings.new_weight) for version in (reference, *others)]
+    found = [
+        _transfer(version, row_rules[version], start, settings.new_weight)
+        for version in (reference, *others)
+    ]
     found = _moving(champion, reference, row_rules, newest, settings) + found
     if decision.action != REFRESH:
-        found += [Candidate(f"version {version}", start=start, version=version) for version in others]
+        found += [
+            Candidate(f"version {version}", start=start, version=version) for version in others
+        ]
         found.sort(key=lambda each: not _is_back(each, decision))
     if since >= settings.least_rows:
         found.append(Candidate("since_change", start=start))
@@ -127,17 +147,28 @@ def candidates_of(
 
 
 def recalled(
-    archive: Mapping[int, RowRule], champion: VersionRecord, records: Records, settings: CandidateSettings
+    archive: Mapping[int, RowRule],
+    champion: VersionRecord,
+    records: Records,
+    settings: CandidateSettings,
 ) -> list[int]:
-    """The archived versions whose return is looked for: the newest of epochs that are over, the newest first."""
-    over = [version for version in archive if records[version].drift_period != champion.drift_period]
+    """The archived versions whose return is looked for: the newest of epochs that are over, the
+    newest first.
+    """
+    over = [
+        version for version in archive if records[version].drift_period != champion.drift_period
+    ]
     return over[::-1][: settings.archived]
 
 
 def _is_back(candidate: Candidate, decision: Decision) -> bool:
     """Whether it builds upon the archived version that the evidence speaks for."""
     back = decision.evidence.get(RETURNED)
-    return back is not None and back in (candidate.version, candidate.reference) and candidate.moving is None
+    return (
+        back is not None
+        and back in (candidate.version, candidate.reference)
+        and candidate.moving is None
+    )
 
 
 def _transfer(version: int, row_rule: RowRule, start: np.datetime64, weight: float) -> Candidate:
@@ -152,16 +183,19 @@ def _moving(
     newest: np.datetime64,
     settings: CandidateSettings,
 ) -> list[Candidate]:
-    """What follows a change that is still going on: told by the champion from before it began, on the newest rows.
+    """What follows a change that is still going on: told by the champion from before it began, on
+    the newest rows.
 
-    It goes first where the change is sure to go on, since nobody else knows where it will have got to; it is compared
-    on the newest quarter of the stretch, as older rows speak for where it was. A champion that follows a change
-    goes on to do so on less evidence, through later alarms too.
+    It goes first where the change is sure to go on, since nobody else knows where it will have got
+    to; it is compared on the newest quarter of the stretch, as older rows speak for where it was. A
+    champion that follows a change goes on to do so on less evidence, through later alarms too.
     """
     if settings.moving is None:
         return []
     span = np.timedelta64(settings.moving)
-    version = next((each for each, row_rule in row_rules.items() if row_rule.end > newest - span), reference)
+    version = next(
+        (each for each, row_rule in row_rules.items() if row_rule.end > newest - span), reference
+    )
     goes_on = champion.row_rule.is_moving
     if goes_on and champion.reference in row_rules:
         version = champion.reference or version
@@ -172,13 +206,22 @@ def _moving(
     compared_from = max(start, newest - span / _QUARTER)
     name = f"moving from {version}"
     old = row_rules[version]
-    return [Candidate(name, old, version, start, moving=least, goes_on=goes_on, compared_from=compared_from)]
+    return [
+        Candidate(
+            name, old, version, start, moving=least, goes_on=goes_on, compared_from=compared_from
+        )
+    ]
 
 
 def row_rule_of(
-    candidate: Candidate, rows: Rows, predictions: np.ndarray | None, kept: np.ndarray, forecast: bool = True
+    candidate: Candidate,
+    rows: Rows,
+    predictions: np.ndarray | None,
+    kept: np.ndarray,
+    forecast: bool = True,
 ) -> tuple[RowRule, np.ndarray]:
-    """The candidate's pool and the rows' weights, where only the kept rows may say what is contradicted.
+    """The candidate's pool and the rows' weights, where only the kept rows may say what is
+    contradicted.
 
     Args:
         candidate: which.
@@ -208,12 +251,15 @@ def fold_of(rows: int) -> np.ndarray:
     return np.arange(rows) % FOLDS
 
 
-def weights_by_fold(candidate: Candidate, rows: Rows, predictions: np.ndarray | None) -> tuple[np.ndarray, ...]:
+def weights_by_fold(
+    candidate: Candidate, rows: Rows, predictions: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
     """For each fold the rows' weights without it: zero for its own.
 
-    What is contradicted is found anew for each, so that it too has not seen the fold's rows. One that begins to follow
-    a change has to prove its forecast, lest a change that is over be followed; one that goes on is taken as of the
-    newest row, since rows of the past cannot say how good a forecast is.
+    What is contradicted is found anew for each, so that it too has not seen the fold's rows. One
+    that begins to follow a change has to prove its forecast, lest a change that is over be
+    followed; one that goes on is taken as of the newest row, since rows of the past cannot say how
+    good a forecast is.
 
     Args:
         candidate: what is tried.
@@ -222,14 +268,21 @@ def weights_by_fold(candidate: Candidate, rows: Rows, predictions: np.ndarray | 
     """
     fold = fold_of(len(rows))
     forecast = not candidate.goes_on
-    found = [row_rule_of(candidate, rows, predictions, fold != out, forecast)[1] for out in range(FOLDS)]
+    found = [
+        row_rule_of(candidate, rows, predictions, fold != out, forecast)[1] for out in range(FOLDS)
+    ]
     return tuple(np.where(fold == out, 0.0, weights) for out, weights in enumerate(found))
 
 
 def cross_fit(
-    candidate: Candidate, rows: Rows, judged: np.ndarray, predictions: Mapping[int, np.ndarray], learner: Learner
+    candidate: Candidate,
+    rows: Rows,
+    judged: np.ndarray,
+    predictions: Mapping[int, np.ndarray],
+    learner: Learner,
 ) -> Fitted | None:
-    """Calls each row that the candidate takes, and each judged one, by a model that has not seen it.
+    """Calls each row that the candidate takes, and each judged one, by a model that has not seen
+    it.
 
     Args:
         candidate: what is tried.
@@ -239,12 +292,15 @@ def cross_fit(
         learner: fits a model.
 
     Returns:
-        None where a fold leaves fewer than two different labels to fit on, or where the change is not sure to go on.
+        None where a fold leaves fewer than two different labels to fit on, or where the change is
+        not sure to go on.
     """
     everything = np.ones(len(rows), dtype=bool)
     if candidate.version is not None:
         own = predictions[candidate.version]
-        return Fitted(candidate, EVERYTHING, everything.astype(float), own, judged, by_version=predictions)
+        return Fitted(
+            candidate, EVERYTHING, everything.astype(float), own, judged, by_version=predictions
+        )
     reference = None if candidate.reference is None else predictions[candidate.reference]
     if candidate.moving is not None and reference is not None:
         new = Segment(candidate.start).mask(rows)
@@ -264,10 +320,13 @@ def cross_fit(
     return Fitted(candidate, row_rule, weights, found, every, by_fold, predictions)
 
 
-def judged_at_gate(fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.datetime64) -> np.ndarray:
+def judged_at_gate(
+    fitted: Fitted, rows: Rows, judged: np.ndarray, trained: np.datetime64
+) -> np.ndarray:
     """Mask of the rows that a challenger is compared with the champion on: judged, and new to both.
 
-    Of a candidate that follows a change which goes on, only the newest: older rows speak for where the rule was.
+    Of a candidate that follows a change which goes on, only the newest: older rows speak for where
+    the rule was.
 
     Args:
         fitted: the challenger, cross-fitted.
@@ -285,19 +344,31 @@ def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
     return len(np.unique(fitted.predictions[judged & fitted.asked]))
 
 
-def choose(fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings) -> Fitted:
-    """The first, unless a later one is better on the judged rows with the preference's probability, and so on.
+def choose(
+    fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings
+) -> Fitted:
+    """The first, unless a later one is better on the judged rows with the preference's probability,
+    and so on.
 
-    The order is by what usually is best, so that few rows do not choose by chance: with an even choice of five, the
-    luckiest is taken, which costs more than it gains. One that goes on to follow a change is given up on more evidence,
-    as the judged rows do not know where the change will have got to. One that predicts the same for all rows is taken
-    only where all do: the gate would refuse it.
+    The order is by what usually is best, so that few rows do not choose by chance: with an even
+    choice of five, the luckiest is taken, which costs more than it gains. One that goes on to
+    follow a change is given up on more evidence, as the judged rows do not know where the change
+    will have got to. One that predicts the same for all rows is taken only where all do: the gate
+    would refuse it.
     """
-    chosen, *others = [each for each in fitted if distinct_predictions(each, judged) > 1] or list(fitted)
+    chosen, *others = [each for each in fitted if distinct_predictions(each, judged) > 1] or list(
+        fitted
+    )
     for other in others:
-        starts = [start for each in (chosen, other) if (start := each.candidate.comparable) is not None]
+        starts = [
+            start for each in (chosen, other) if (start := each.candidate.comparable) is not None
+        ]
         on = judged & (rows.event_time >= max(starts)) if starts else judged
-        found = compare(rows.problem, rows.labels[on], chosen.predictions[on], other.predictions[on])
-        needed = max(settings.preference, GIVES_UP) if chosen.candidate.goes_on else settings.preference
+        found = compare(
+            rows.problem, rows.labels[on], chosen.predictions[on], other.predictions[on]
+        )
+        needed = (
+            max(settings.preference, GIVES_UP) if chosen.candidate.goes_on else settings.preference
+        )
         chosen = other if found.better > needed else chosen
     return chosen

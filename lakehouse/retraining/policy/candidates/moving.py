@@ -1,4 +1,6 @@
-"""Is a change still going on, and where will it have got to? What a sliding window is too late to tell."""
+"""Is a change still going on, and where will it have got to? What a sliding window is too late to
+tell.
+"""
 
 import numpy as np
 
@@ -14,7 +16,8 @@ _FARTHEST = 0.75
 
 
 def motion(rows: Rows, predictions: np.ndarray) -> float:
-    """How sure it is that the calls of some kind become wrong in more and more of the features' space, as z.
+    """How sure it is that the calls of some kind become wrong in more and more of the features'
+    space, as z.
 
     The greatest score (`trend_score`) of "the call was wrong" over the kinds of calls.
 
@@ -24,16 +27,21 @@ def motion(rows: Rows, predictions: np.ndarray) -> float:
     """
     wrong, kinds, age = rows.wrong(predictions), rows.problem.kind_of(predictions), _age(rows)
     scores = [
-        trend_score(rows.features[kinds == code], wrong[kinds == code], age[kinds == code]) for code in np.unique(kinds)
+        trend_score(rows.features[kinds == code], wrong[kinds == code], age[kinds == code])
+        for code in np.unique(kinds)
     ]
     return max(scores, default=0.0)
 
 
-def moving_regions(rows: Rows, predictions: np.ndarray, forecast: bool = True) -> tuple[Moving, ...]:
-    """Where calls of the model from before the change are wrong, a little after the newest row, or as of it.
+def moving_regions(
+    rows: Rows, predictions: np.ndarray, forecast: bool = True
+) -> tuple[Moving, ...]:
+    """Where calls of the model from before the change are wrong, a little after the newest row, or
+    as of it.
 
-    The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast (Gardner and
-    McKenzie, Management Science 31, 1985), since a change that stops is overshot by as much.
+    The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast
+    (Gardner and McKenzie, Management Science 31, 1985), since a change that stops is overshot by as
+    much.
 
     Args:
         rows: since the change, which tell the trend.
@@ -50,7 +58,9 @@ def moving_regions(rows: Rows, predictions: np.ndarray, forecast: bool = True) -
         predicted_in_production = kinds == code
         wrong = every[predicted_in_production]
         if wrong.sum() >= _LEAST_WRONG and not wrong.all():
-            model = fit_trend(rows.features[predicted_in_production], wrong, age[predicted_in_production], further)
+            model = fit_trend(
+                rows.features[predicted_in_production], wrong, age[predicted_in_production], further
+            )
             found.append(Moving(rows.names, model, int(code)))
     return tuple(found)
 

@@ -1,4 +1,6 @@
-"""Where do new labels contradict what was learned? A small tree of the rows that a model got wrong."""
+"""Where do new labels contradict what was learned? A small tree of the rows that a model got
+wrong.
+"""
 
 from typing import Any
 
@@ -19,25 +21,37 @@ _PRUNING = 0.04
 def contradicted(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
     """Regions of the features in which the rows contradict what an earlier model calls them.
 
-    Kind by kind of its calls, since that is how a rule changes: a pruned tree of "the call was wrong" over the rows
-    that got this call. Its leaves in which the call was wrong at least every other time, and so often would hardly come
-    about (binomial tail below .001) at a usual rate of .08. A tree of all calls at once sees the rows whose label
-    did not change as evidence against, and needs about three times as many rows.
+    Kind by kind of its calls, since that is how a rule changes: a pruned tree of "the call was
+    wrong" over the rows that got this call. Its leaves in which the call was wrong at least every
+    other time, and so often would hardly come about (binomial tail below .001) at a usual rate of
+    .08. A tree of all calls at once sees the rows whose label did not change as evidence against,
+    and needs about three times as many rows.
 
     Args:
         rows: rows since the change.
         calls: what the earlier model predicts for each.
     """
-    values, wrong, kinds = filled(rows.features), rows.wrong(predictions), rows.problem.kind_of(predictions)
+    values, wrong, kinds = (
+        filled(rows.features),
+        rows.wrong(predictions),
+        rows.problem.kind_of(predictions),
+    )
     found: list[Region] = []
     for code in np.unique(kinds):
         predicted_in_production = kinds == code
         if wrong[predicted_in_production].any():
-            found += _leaves(values[predicted_in_production], wrong[predicted_in_production], int(code), rows.names)
+            found += _leaves(
+                values[predicted_in_production],
+                wrong[predicted_in_production],
+                int(code),
+                rows.names,
+            )
     return tuple(found)
 
 
-def _leaves(values: np.ndarray, wrong: np.ndarray, code: int, names: tuple[str, ...]) -> list[Region]:
+def _leaves(
+    values: np.ndarray, wrong: np.ndarray, code: int, names: tuple[str, ...]
+) -> list[Region]:
     tree = DecisionTreeClassifier(
         max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAST_LEAF, ccp_alpha=_PRUNING, random_state=0
     ).fit(values, wrong)

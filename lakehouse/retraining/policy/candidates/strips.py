@@ -1,4 +1,6 @@
-"""Where a border of the rule may move: the outer parts of each feature, among the rows that get the same call."""
+"""Where a border of the rule may move: the outer parts of each feature, among the rows that get the
+same call.
+"""
 
 import numpy as np
 
@@ -11,10 +13,12 @@ _MOST = 0.6
 
 
 def boundary_strips(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
-    """The lowest and the highest tenth, fifth, third and half of each feature, kind by kind of the calls.
+    """The lowest and the highest tenth, fifth, third and half of each feature, kind by kind of the
+    calls.
 
-    A rule that changes by a border that moves is wrong in one of them alone, where a model's errors by difficulty are
-    spread over all borders that it has. A part that equal values make empty, or larger than intended, is left out.
+    A rule that changes by a border that moves is wrong in one of them alone, where a model's errors
+    by difficulty are spread over all borders that it has. A part that equal values make empty, or
+    larger than intended, is left out.
 
     Args:
         rows: that a version was fitted on.
@@ -38,4 +42,6 @@ def _parts(known: np.ndarray) -> list[tuple[float, float]]:
     if not len(known):
         return []
     lower = [(-np.inf, float(edge)) for edge in np.quantile(known, PARTS)]
-    return lower + [(float(edge), np.inf) for edge in np.quantile(known, [1 - part for part in PARTS])]
+    return lower + [
+        (float(edge), np.inf) for edge in np.quantile(known, [1 - part for part in PARTS])
+    ]

@@ -1,4 +1,6 @@
-"""Does the chance of an event move with time, region by region, and where will it stand a little later?"""
+"""Does the chance of an event move with time, region by region, and where will it stand a little
+later?
+"""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -13,13 +15,16 @@ _LEAST_CHANCE = 0.01
 
 
 def trend_score(features: np.ndarray, events: np.ndarray, age: np.ndarray) -> float:
-    """The score test of "the chance moves with time", against a chance that depends on the features alone.
+    """The score test of "the chance moves with time", against a chance that depends on the features
+    alone.
 
-    With p the chance by an additive logistic model of the features, cross-fitted in five folds, v = p (1 - p) and u the
-    age less its v-weighted mean, z = -sum((event - p) u) / sqrt(sum((event - p)^2 u^2)). It is near N(0, 1) where
-    nothing moves; events that become more give z > 0. Rows whose event is sure (v near 0) hardly count, so it looks
-    where the features' region ends, and sees its border move.
-    Source: Rao, Proceedings of the Cambridge Philosophical Society 44 (1948), with the empirical variance of the score
+    With p the chance by an additive logistic model of the features, cross-fitted in five folds, v =
+    p (1 - p) and u the age less its v-weighted mean, z = -sum((event - p) u) / sqrt(sum((event -
+    p)^2 u^2)). It is near N(0, 1) where nothing moves; events that become more give z > 0. Rows
+    whose event is sure (v near 0) hardly count, so it looks where the features' region ends, and
+    sees its border move.
+    Source: Rao, Proceedings of the Cambridge Philosophical Society 44 (1948), with the empirical
+    variance of the score
     (White, Econometrica 50, 1982).
 
     Args:
@@ -47,17 +52,22 @@ def trend_score(features: np.ndarray, events: np.ndarray, age: np.ndarray) -> fl
     return float(terms.sum()) / scale if scale else 0.0
 
 
-def fit_trend(features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: float) -> SplineLogistic:
-    """The chance of the event as it will be a little later, where each piece of its logit moves evenly with time.
+def fit_trend(
+    features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: float
+) -> SplineLogistic:
+    """The chance of the event as it will be a little later, where each piece of its logit moves
+    evenly with time.
 
-    logit P(event | x, t) = f(x) + t g(x), f and g additive splines of the features, with a ridge penalty on both; given
-    is the model at t = `ahead`. A moving border of a region is what f + t g has to first order.
+    logit P(event | x, t) = f(x) + t g(x), f and g additive splines of the features, with a ridge
+    penalty on both; given is the model at t = `ahead`. A moving border of a region is what f + t g
+    has to first order.
     Source: varying-coefficient models (Hastie and Tibshirani, JRSS B 55, 1993).
 
     Args:
         features: rows × features, NaN where a value is missing.
         events: whether it came about, by row; both must occur.
-        age: how long ago, by row; best in a unit of which the oldest has three, since the penalty knows no units.
+        age: how long ago, by row; best in a unit of which the oldest has three, since the penalty
+            knows no units.
         ahead: how much later than now, in the same unit.
 
     Returns:
@@ -75,7 +85,10 @@ def fit_trend(features: np.ndarray, events: np.ndarray, age: np.ndarray, ahead: 
     intercept = float(model.intercept_[0] + ahead * drift[0])
     negated = tuple(tuple(-height for height in part) for part in heights)
     return SplineLogistic(
-        knots, (negated, heights), (tuple(-each for each in missing), missing), (-intercept, intercept)
+        knots,
+        (negated, heights),
+        (tuple(-each for each in missing), missing),
+        (-intercept, intercept),
     )
 
 

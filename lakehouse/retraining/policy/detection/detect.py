@@ -1,4 +1,6 @@
-"""Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its epoch."""
+"""Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its
+epoch.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,14 @@ from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Errors, Recent, Records, VersionRecord
+from lakehouse.retraining.policy.records import (
+    ArchivedPredictions,
+    BinCounts,
+    Errors,
+    Recent,
+    Records,
+    VersionRecord,
+)
 
 _DAY = "datetime64[D]"
 _EVEN = 0.5
@@ -29,11 +38,12 @@ class Detection:
     """The evidence of a change, and when it may have begun.
 
     Attributes:
-        log_statistic: natural logarithm of the Shiryaev-Roberts statistic; -inf without labelled rows.
+        log_statistic: natural logarithm of the Shiryaev-Roberts statistic; -inf without labelled
+            rows.
         times: the hours (or moments) looked at, ascending.
         posterior: for each, the probability that the change began with it, if there was one.
-        returned: archived version that the evidence speaks for, if it does so more than for anything else: the
-            rule of its time is back; None for none.
+        returned: archived version that the evidence speaks for, if it does so more than for
+            anything else: the rule of its time is back; None for none.
     """
 
     log_statistic: float
@@ -64,23 +74,28 @@ def detect(
 ) -> Detection:
     """The evidence as of now that the error rate of the champion's epoch has risen.
 
-    Each version of the epoch is held against its own expected rates: the bounds of its cross-fitted errors by call and
-    difficulty, and of what it did on the days before. The effects looked for concern all calls, or those of one class,
-    since a rule often changes on one side; or those of one class in one outer part of a feature, of which most are
-    wrong where a border moves; or, for each archived version, the rows that it calls otherwise: that its rule is back
-    is a sharp hypothesis, which few rows decide. Depends on what was labelled alone, not on the order in which the
-    labels came; with moments in place of hours it dates the change to the row.
+    Each version of the epoch is held against its own expected rates: the bounds of its cross-fitted
+    errors by call and difficulty, and of what it did on the days before. The effects looked for
+    concern all calls, or those of one class, since a rule often changes on one side; or those of
+    one class in one outer part of a feature, of which most are wrong where a border moves; or, for
+    each archived version, the rows that it calls otherwise: that its rule is back is a sharp
+    hypothesis, which few rows decide. Depends on what was labelled alone, not on the order in which
+    the labels came; with moments in place of hours it dates the change to the row.
 
     Args:
-        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had called count as
-            the champion of the moment of their label would have called them, lest a new epoch be blind at first.
+        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had
+            called count as the champion of the moment of their label would have called them, lest a
+            new epoch be blind at first.
         records: of at least the versions of the epoch, and those disputed.
         champion: the version in production.
         memory: how far back from the newest labelled hour a change is looked for.
-        recent: the newest of the counts by row, which the last two hypotheses need; without, they are not looked at.
+        recent: the newest of the counts by row, which the last two hypotheses need; without, they
+            are not looked at.
     """
     drift_period = records[champion].drift_period
-    versions = sorted(version for version, record in records.items() if record.drift_period == drift_period)
+    versions = sorted(
+        version for version, record in records.items() if record.drift_period == drift_period
+    )
     own = np.isin(counts.version, versions) & (counts.labelled > 0)
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
@@ -96,20 +111,29 @@ def detect(
     every = np.stack([*summed, *back.values(), *moved])
     evidence = shiryaev_roberts(every, np.bincount(at, kept.labelled, len(times)), prior)
     shares = evidence.shares[len(summed) :]
-    returned = next((version for version, share in zip(back, shares, strict=False) if share > _EVEN), None)
+    returned = next(
+        (version for version, share in zip(back, shares, strict=False) if share > _EVEN), None
+    )
     return Detection(evidence.log_statistic, times, evidence.posterior, returned)
 
 
 def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
-    """Effects × counts: each effect on all calls, and on those of each kind alone, where there are more."""
+    """Effects × counts: each effect on all calls, and on those of each kind alone, where there are
+    more.
+    """
     call = bins // N_BINS
     kinds = len(record.errors.judged) // N_BINS
-    on = [np.ones(len(call)), *((call == code).astype(float) for code in range(kinds if kinds > 1 else 0))]
+    on = [
+        np.ones(len(call)),
+        *((call == code).astype(float) for code in range(kinds if kinds > 1 else 0)),
+    ]
     return np.concatenate([effect * np.stack(on) for effect in EFFECTS])
 
 
 def _prior(general: int, back: int, moved: int) -> np.ndarray:
-    """Weights of the hypotheses: by kind, and even within a kind, however many archived versions or features."""
+    """Weights of the hypotheses: by kind, and even within a kind, however many archived versions or
+    features.
+    """
     of_back, of_moved = _BACK_WEIGHT * bool(back), _MOVED_WEIGHT * bool(moved)
     kinds = ((general, 1 - of_back - of_moved), (back, of_back), (moved, of_moved))
     return np.concatenate([np.full(count, weight / max(count, 1)) for count, weight in kinds])
@@ -118,10 +142,14 @@ def _prior(general: int, back: int, moved: int) -> np.ndarray:
 def _of_rows(
     recent: Recent | None, rates: "_Rates", records: Records, champion: int, times: np.ndarray
 ) -> tuple[dict[int, np.ndarray], list[np.ndarray]]:
-    """Log likelihood ratios, by time, of the hypotheses on single rows: by archived version, and by moved border."""
+    """Log likelihood ratios, by time, of the hypotheses on single rows: by archived version, and by
+    moved border.
+    """
     if recent is None:
         return {}, []
-    recent = recent.take(np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times))
+    recent = recent.take(
+        np.isin(recent.counts.version, rates.versions) & np.isin(recent.counts.hour, times)
+    )
     expected, at = rates.expected(recent.counts), np.searchsorted(times, recent.counts.hour)
     drift_period = {version: records[version] for version in rates.versions}
     of_rows = {
@@ -130,7 +158,8 @@ def _of_rows(
     }
     back = {version: np.bincount(at, ratios, len(times)) for version, ratios in of_rows.items()}
     moved = [
-        np.bincount(at[near], ratios, len(times)) for near, ratios in _moved(recent, expected, drift_period, champion)
+        np.bincount(at[near], ratios, len(times))
+        for near, ratios in _moved(recent, expected, drift_period, champion)
     ]
     return back, moved
 
@@ -138,17 +167,24 @@ def _of_rows(
 def _moved(
     recent: Recent, expected: np.ndarray, drift_period: Records, champion: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each border that may move: the rows at it, and their log likelihood ratios of "it has moved" to no change.
+    """For each border that may move: the rows at it, and their log likelihood ratios of "it has
+    moved" to no change.
 
-    Most of the calls there are wrong then. Without a change they are as often as in cross-fitting, where that is more
-    than their difficulty says: it is smooth, and says too little where a rule ends within a narrow strip.
+    Most of the calls there are wrong then. Without a change they are as often as in cross-fitting,
+    where that is more than their difficulty says: it is smooth, and says too little where a rule
+    ends within a narrow strip.
     """
     call = recent.counts.bin // N_BINS
-    known = {version: {each.region: each for each in record.strips} for version, record in drift_period.items()}
+    known = {
+        version: {each.region: each for each in record.strips}
+        for version, record in drift_period.items()
+    }
     for strip in drift_period[champion].strips:
         near = np.flatnonzero(strip.region.box(recent.rows) & (call == strip.region.code))
         counts = recent.counts.take(near)
-        measured = {version: at.errors for version in known if (at := known[version].get(strip.region))}
+        measured = {
+            version: at.errors for version in known if (at := known[version].get(strip.region))
+        }
         usual = _at_least(expected[near], counts, measured)
         yield near, log_likelihood_ratios(counts.wrong, counts.labelled, usual, np.array(_MOVED))
 
@@ -160,24 +196,35 @@ def _returns(
     drift_period: Records,
     archived: VersionRecord,
 ) -> np.ndarray:
-    """Log likelihood ratios of "the archived version is right" to no change, where both call otherwise; zero elsewhere.
+    """Log likelihood ratios of "the archived version is right" to no change, where both call
+    otherwise; zero elsewhere.
 
-    A call is then wrong where the archived version's is right, which it is but for the bound of its own error rate.
-    Without a change it is as often as where the two differed in cross-fitting, where that is more than its difficulty
-    says: two models that learned the same rule differ where both are at a loss. A ratio of one where the two agree
+    A call is then wrong where the archived version's is right, which it is but for the bound of its
+    own error rate. Without a change it is as often as where the two differed in cross-fitting,
+    where that is more than its difficulty
+    says: two models that learned the same rule differ where both are at a loss. A ratio of one
+    where the two agree
     keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
     measured = {
-        version: found for version, each in drift_period.items() if (found := each.disputes.get(archived.version))
+        version: found
+        for version, each in drift_period.items()
+        if (found := each.disputes.get(archived.version))
     }
     usual = _at_least(expected, counts, measured)
-    risen = np.maximum(usual, 1 - upper_rates(archived.errors.wrong, archived.errors.judged)[otherwise.bins])
+    risen = np.maximum(
+        usual, 1 - upper_rates(archived.errors.wrong, archived.errors.judged)[otherwise.bins]
+    )
     ratios = log_ratios_of_rates(counts.wrong, counts.labelled, usual, risen)
     return np.where(otherwise.differs, ratios, 0.0)
 
 
-def _at_least(expected: np.ndarray, counts: BinCounts, measured: Mapping[int, Errors]) -> np.ndarray:
-    """The expected rates, raised to what was measured of just such rows, on which they count as five rows."""
+def _at_least(
+    expected: np.ndarray, counts: BinCounts, measured: Mapping[int, Errors]
+) -> np.ndarray:
+    """The expected rates, raised to what was measured of just such rows, on which they count as
+    five rows.
+    """
     raised = expected.copy()
     for version, errors in measured.items():
         own = np.flatnonzero(counts.version == version)
@@ -189,9 +236,13 @@ def _at_least(expected: np.ndarray, counts: BinCounts, measured: Mapping[int, Er
 
 
 class _Rates:
-    """Rates that counts are held against: what is on record of each version, and the days before the count's own."""
+    """Rates that counts are held against: what is on record of each version, and the days before
+    the count's own.
+    """
 
-    def __init__(self, counts: BinCounts, versions: Sequence[int], records: Sequence[VersionRecord]) -> None:
+    def __init__(
+        self, counts: BinCounts, versions: Sequence[int], records: Sequence[VersionRecord]
+    ) -> None:
         self.versions, self._bins = versions, max(len(record.errors.judged) for record in records)
         self._days = np.unique(counts.hour.astype(_DAY))
         size = len(self._days) * len(versions) * self._bins
@@ -205,7 +256,9 @@ class _Rates:
         )
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """One after the other; a version that knew fewer classes has none of the bins of the others."""
+        """One after the other; a version that knew fewer classes has none of the bins of the
+        others.
+        """
         return np.concatenate([np.pad(part, (0, self._bins - len(part))) for part in parts])
 
     def expected(self, counts: BinCounts) -> np.ndarray:

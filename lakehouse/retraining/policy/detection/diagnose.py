@@ -1,4 +1,6 @@
-"""Which kind of drift is it, since when, where, how sure, and what to do about it? In words for a person."""
+"""Which kind of drift is it, since when, where, how sure, and what to do about it? In words for a
+person.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +25,13 @@ class ColumnDrift:
 
     Attributes:
         column: its name.
-        index: population stability index (numeric) or total variation distance (categorical); 0 is no drift.
+        index: population stability index (numeric) or total variation distance (categorical); 0 is
+            no drift.
         pvalue: of the test that goes with it, adjusted for the number of columns and windows.
         nulls: share of missing values beyond the baseline's, 0–1.
         nulls_pvalue: how likely so many more are by chance, adjusted likewise.
-        outside: share of values that the champion was trained on none like: numbers outside its range, new categories.
+        outside: share of values that the champion was trained on none like: numbers outside its
+            range, new categories.
         outside_pvalue: how likely so many are by chance, adjusted likewise.
         since: start of the first window of the present stretch of drift; None if there is none.
     """
@@ -110,9 +114,11 @@ def diagnose(
 ) -> Diagnosis:
     """Tells the kinds of drift apart by which evidence moved.
 
-    Concept: the champion errs more than its record allows (Shiryaev-Roberts). Feature: a column's distribution left its
-    baseline. Label: the classes' shares did. Prediction: the calls' shares did. They come together: a concept drift
-    moves labels, a feature drift moves predictions; so what can be a cause comes first in the sentences.
+    Concept: the champion errs more than its record allows (Shiryaev-Roberts). Feature: a column's
+    distribution left its
+    baseline. Label: the classes' shares did. Prediction: the calls' shares did. They come together:
+    a concept drift moves labels, a feature drift moves predictions; so what can be a cause comes
+    first in the sentences.
 
     Args:
         detection: of errors.
@@ -120,7 +126,8 @@ def diagnose(
         shifts: of features, label and prediction.
         regions: where new labels contradict the champion.
         kinds_of_labels: by their codes.
-        is_dated: whether the decision's own words say since when the rule has changed; then no sentence says it again.
+        is_dated: whether the decision's own words say since when the rule has changed; then no
+            sentence says it again.
     """
     label, prediction = shifts.label, shifts.prediction
     moved = [column for column in shifts.features if column.moved]
@@ -136,7 +143,9 @@ def diagnose(
         if found
     )
     where = tuple(in_words(region, kinds_of_labels) for region in regions) if is_concept else ()
-    since = detection.change_at if is_concept else _first([*moved, *filter(None, (label, prediction))])
+    since = (
+        detection.change_at if is_concept else _first([*moved, *filter(None, (label, prediction))])
+    )
     sentences = [_of_concept(detection, is_dated), *where] if is_concept else []
     sentences += map(_of_column, moved)
     sentences += [_of_shares("label", label)] if label and label.drifted else []
@@ -153,7 +162,9 @@ def diagnose(
 
 
 def share_outside(quantiles: Sequence[float], least: float, greatest: float) -> float:
-    """Share of values below `least` or above `greatest`, told by equidistant quantiles: to a thousandth with 1000."""
+    """Share of values below `least` or above `greatest`, told by equidistant quantiles: to a
+    thousandth with 1000.
+    """
     values = np.asarray(quantiles)
     return float(((values < least) | (values > greatest)).mean())
 
@@ -161,19 +172,29 @@ def share_outside(quantiles: Sequence[float], least: float, greatest: float) -> 
 def share_unseen(counts: Mapping[str, int], known: Collection[str]) -> float:
     """Share of values that are none of the known categories; 0 without values."""
     values = sum(counts.values())
-    return sum(count for value, count in counts.items() if value not in known) / values if values else 0.0
+    return (
+        sum(count for value, count in counts.items() if value not in known) / values
+        if values
+        else 0.0
+    )
 
 
 def probability_of_change(detection: Detection, expected_every: float = 10_000.0) -> float:
-    """Posterior probability that a change has begun, where one is expected in so many rows: R / (R + rows between).
+    """Posterior probability that a change has begun, where one is expected in so many rows: R / (R
+    + rows between).
 
-    The Shiryaev-Roberts statistic is the limit of Shiryaev's posterior odds, divided by the rate of changes, as that
-    rate goes to zero. Source: Shiryaev, Theory of Probability and Its Applications 8 (1963).
+    The Shiryaev-Roberts statistic is the limit of Shiryaev's posterior odds, divided by the rate of
+    changes, as that rate goes to zero. Source: Shiryaev, Theory of Probability and Its Applications
+    8 (1963).
     """
-    return float(1 / (1 + np.exp(np.clip(np.log(expected_every) - detection.log_statistic, -700, 700))))
+    return float(
+        1 / (1 + np.exp(np.clip(np.log(expected_every) - detection.log_statistic, -700, 700)))
+    )
 
 
-def where_contradicted(rows: Rows, predictions: np.ndarray, since: np.datetime64) -> tuple[Region, ...]:
+def where_contradicted(
+    rows: Rows, predictions: np.ndarray, since: np.datetime64
+) -> tuple[Region, ...]:
     """The regions in which the rows since then contradict the champion's calls."""
     new = rows.event_time >= since
     return contradicted(rows.take(new), predictions[new]) if new.any() else ()
@@ -194,37 +215,57 @@ def _of_concept(detection: Detection, is_dated: bool) -> str:
 
 
 def _of_column(column: ColumnDrift) -> str:
-    what = "has drifted" if column.drifted else "looks faulty" if column.suspect else "has values of a new kind"
+    what = (
+        "has drifted"
+        if column.drifted
+        else "looks faulty"
+        if column.suspect
+        else "has values of a new kind"
+    )
     words = [f"{column.column} {what}"]
     if column.since is not None:
         words.append(f"since {_minute(column.since)}")
     words.append(f"(index {column.index:.2f}, p {column.pvalue:.2g}")
     words[-1] += f", {column.nulls:.1%} more values missing" if column.suspect else ""
-    words[-1] += f", {column.outside:.1%} outside what the model has seen)" if column.beyond else ")"
+    words[-1] += (
+        f", {column.outside:.1%} outside what the model has seen)" if column.beyond else ")"
+    )
     return " ".join(words)
 
 
 def _of_shares(name: str, column: ColumnDrift) -> str:
-    return f"the shares of the {name}'s classes have drifted (index {column.index:.2f}, p {column.pvalue:.2g})"
+    return (
+        f"the shares of the {name}'s classes have drifted (index {column.index:.2f}, p "
+        f"{column.pvalue:.2g})"
+    )
 
 
 def _advice(is_concept: bool, moved: Sequence[ColumnDrift], kinds: Sequence[str]) -> str:
     faulty = [column.column for column in moved if column.suspect]
     beyond = [column.column for column in moved if column.beyond]
     if faulty:
-        return f"investigate the sensor of {', '.join(faulty)}" + ("; a retraining bridges it" if is_concept else "")
+        return f"investigate the sensor of {', '.join(faulty)}" + (
+            "; a retraining bridges it" if is_concept else ""
+        )
     if is_concept and moved:
         return f"retrain, and look for what moved {', '.join(column.column for column in moved)}"
     if is_concept:
         return "retrain"
     if beyond:
-        return f"watch: accuracy holds, but {', '.join(beyond)} leaves what the model has seen; retrain if it falls"
+        return (
+            f"watch: accuracy holds, but {', '.join(beyond)} leaves what the model has seen; "
+            "retrain if it falls"
+        )
     return "watch: accuracy holds; nothing to retrain for" if kinds else "nothing"
 
 
 def _first(columns: Sequence[ColumnDrift]) -> np.datetime64 | None:
     return min(
-        (column.since for column in columns if (column.drifted or column.beyond) and column.since is not None),
+        (
+            column.since
+            for column in columns
+            if (column.drifted or column.beyond) and column.since is not None
+        ),
         default=None,
     )
 
@@ -234,8 +275,14 @@ def _side(name: str, low: float, high: float) -> str:
         return " is ".join(name.split("=", 1)) if low > 0 else " is not ".join(name.split("=", 1))
     if np.isinf(low):
         return f"{name} up to {high:.4g}"
-    return f"{name} above {low:.4g}" if np.isinf(high) else f"{name} between {low:.4g} and {high:.4g}"
+    return (
+        f"{name} above {low:.4g}" if np.isinf(high) else f"{name} between {low:.4g} and {high:.4g}"
+    )
 
 
 def _minute(moment: np.datetime64 | None) -> str:
-    return "an unknown time" if moment is None else str(moment.astype("datetime64[m]")).replace("T", " ")
+    return (
+        "an unknown time"
+        if moment is None
+        else str(moment.astype("datetime64[m]")).replace("T", " ")
+    )

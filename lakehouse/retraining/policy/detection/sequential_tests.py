@@ -13,8 +13,8 @@ class CusumResult(NamedTuple):
     Attributes:
         score: The evidence at the last count, never below zero.
         peak: The highest evidence at any count.
-        change_index: The first count after the score last was zero: the maximum-likelihood estimate of where the rise
-            began; None where the score is zero.
+        change_index: The first count after the score last was zero: the maximum-likelihood estimate
+            of where the rise began; None where the score is zero.
     """
 
     score: float
@@ -23,9 +23,11 @@ class CusumResult(NamedTuple):
 
 
 def cusum(wrong: Sequence[int], total: Sequence[int], p0: float, p1: float) -> CusumResult:
-    """The one-sided CUSUM for a rise of an error rate from p0 to p1, over counts in the order of time.
+    """The one-sided CUSUM for a rise of an error rate from p0 to p1, over counts in the order of
+    time.
 
-    S_t = max(0, S_{t-1} + wrong_t * ln(p1 / p0) + (total_t - wrong_t) * ln((1 - p1) / (1 - p0))), with S_0 = 0.
+    S_t = max(0, S_{t-1} + wrong_t * ln(p1 / p0) + (total_t - wrong_t) * ln((1 - p1) / (1 - p0))),
+    with S_0 = 0.
     Source: Page, "Continuous inspection schemes", Biometrika 41 (1954).
 
     Raises:
@@ -47,7 +49,8 @@ class CutResult(NamedTuple):
     """Whether a stretch of counts falls into two with different rates.
 
     Attributes:
-        excess: the greatest difference of rates beyond what chance explains; above zero means a cut.
+        excess: the greatest difference of rates beyond what chance explains; above zero means a
+            cut.
         change_index: the first count after that cut; None where there is none.
     """
 
@@ -58,9 +61,10 @@ class CutResult(NamedTuple):
 def page_hinkley(wrong: Sequence[int], total: Sequence[int], tolerance: float) -> CusumResult:
     """The Page-Hinkley test for a rise of the mean, over counts in the order of time.
 
-    The sum of (errors - rows * (mean so far + tolerance)), less its least value; the mean is the one of all rows so
-    far, so no rate need be known. The score is in errors.
-    Source: Hinkley, "Inference about the change-point from cumulative sum tests", Biometrika 58 (1971).
+    The sum of (errors - rows * (mean so far + tolerance)), less its least value; the mean is the
+    one of all rows so far, so no rate need be known. The score is in errors.
+    Source: Hinkley, "Inference about the change-point from cumulative sum tests", Biometrika 58
+    (1971).
 
     Raises:
         ValueError: Lengths differ, or a count is impossible.
@@ -77,12 +81,16 @@ def page_hinkley(wrong: Sequence[int], total: Sequence[int], tolerance: float) -
 
 
 def adwin(wrong: Sequence[int], total: Sequence[int], delta: float) -> CutResult:
-    """ADWIN's cut test for a rise, over counts in the order of time: every split into an older and a newer part.
+    """ADWIN's cut test for a rise, over counts in the order of time: every split into an older and
+    a newer part.
 
     A cut is where the newer rate exceeds the older by more than
-    sqrt(2 v L / m) + 2 L / (3 m), 1 / m = 1 / n0 + 1 / n1, L = ln(2 n / delta), v the variance of all rows.
-    Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing", SDM (2007), with every
-    split in place of exponential buckets, since counts by window are few; a fall is no reason to retrain.
+    sqrt(2 v L / m) + 2 L / (3 m), 1 / m = 1 / n0 + 1 / n1, L = ln(2 n / delta), v the variance of
+    all rows.
+    Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing", SDM
+    (2007), with every
+    split in place of exponential buckets, since counts by window are few; a fall is no reason to
+    retrain.
 
     Raises:
         ValueError: Lengths differ, or a count is impossible.
@@ -104,7 +112,8 @@ def adwin(wrong: Sequence[int], total: Sequence[int], delta: float) -> CutResult
 def _check_counts(wrong: Sequence[int], total: Sequence[int]) -> None:
     if len(wrong) != len(total):
         raise ValueError(
-            f"There are {len(wrong)} counts of errors and {len(total)} totals: pass one of each per window."
+            f"There are {len(wrong)} counts of errors and {len(total)} totals: pass one of each "
+            "per window."
         )
     if any(not 0 <= errors <= rows for errors, rows in zip(wrong, total, strict=True)):
         raise ValueError("A count of errors is negative or above its total.")

@@ -1,4 +1,6 @@
-"""From rows of the metric tables to what has shifted: each statement by its size, and by a test against chance."""
+"""From rows of the metric tables to what has shifted: each statement by its size, and by a test
+against chance.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,16 +16,20 @@ from lakehouse.retraining.policy.detection.diagnose import ColumnDrift, share_ou
 Row = Mapping[str, Any]
 
 
-def column_drifts(drifts: Sequence[Row], trained: Sequence[Row], seen: Sequence[Row]) -> dict[str, ColumnDrift]:
+def column_drifts(
+    drifts: Sequence[Row], trained: Sequence[Row], seen: Sequence[Row]
+) -> dict[str, ColumnDrift]:
     """How far each column's newest window is from what the champion was trained on, and since when.
 
     Args:
-        drifts: rows of gold.drift_metrics against the champion's baseline, in order of their windows.
+        drifts: rows of gold.drift_metrics against the champion's baseline, in order of their
+            windows.
         trained: rows of gold.profile_metrics of that baseline.
         seen: rows of gold.profile_metrics of the same windows.
 
     Returns:
-        By column, the newest window with a figure; `since` is the start of the first window of the present stretch.
+        By column, the newest window with a figure; `since` is the start of the first window of the
+        present stretch.
     """
     baseline = {row["column_name"]: row for row in trained}
     profiles: dict[Any, dict[str, Row]] = {}
@@ -38,8 +44,12 @@ def column_drifts(drifts: Sequence[Row], trained: Sequence[Row], seen: Sequence[
     return {name: _newest(name, windows.get(name, [])) for name in names}
 
 
-def _of_window(drifts: Sequence[Row], baseline: Mapping[str, Row], profiles: Mapping[str, Row]) -> list[ColumnDrift]:
-    """The columns of one window; the tests of a statement are adjusted for the columns that it is made of at once."""
+def _of_window(
+    drifts: Sequence[Row], baseline: Mapping[str, Row], profiles: Mapping[str, Row]
+) -> list[ColumnDrift]:
+    """The columns of one window; the tests of a statement are adjusted for the columns that it is
+    made of at once.
+    """
     known = [row for row in drifts if row["adjusted_pvalue"] is not None]
     both = [(baseline.get(row["column_name"]), profiles.get(row["column_name"])) for row in known]
     missing = [_missing(*pair) for pair in both]
@@ -78,7 +88,8 @@ def _newest(name: str, windows: Sequence[ColumnDrift]) -> ColumnDrift:
 
 
 def _missing(trained: Row | None, seen: Row | None) -> tuple[float, float]:
-    """How much greater the share of missing values is than in training, and how likely so much is by chance.
+    """How much greater the share of missing values is than in training, and how likely so much is
+    by chance.
 
     Fisher's exact test, one-sided: given how many are missing on both sides together.
     """
@@ -93,22 +104,29 @@ def _missing(trained: Row | None, seen: Row | None) -> tuple[float, float]:
 
 
 def _outside(trained: Row | None, seen: Row | None) -> tuple[float, float]:
-    """The share of values that the champion was trained on none like, and how likely so many are by chance.
+    """The share of values that the champion was trained on none like, and how likely so many are by
+    chance.
 
-    How much of a distribution lies outside the range of n values drawn from it has the Beta(2, n - 1) distribution
-    (Wilks 1941, Annals of Mathematical Statistics 12). How much of it the categories seen have left out is told by
-    those seen once (Good 1953, Biometrika 40).
+    How much of a distribution lies outside the range of n values drawn from it has the Beta(2, n -
+    1) distribution (Wilks 1941, Annals of Mathematical Statistics 12). How much of it the
+    categories seen have left out is told by those seen once (Good 1953, Biometrika 40).
     """
     if trained is None or seen is None or not seen["count"] or not trained["count"]:
         return 0.0, 1.0
     count, before = seen["count"], trained["count"]
     if seen["quantiles"] and trained["min"] is not None:
-        share, left_out, rest = share_outside(seen["quantiles"], trained["min"], trained["max"]), 2, before - 1
+        share, left_out, rest = (
+            share_outside(seen["quantiles"], trained["min"], trained["max"]),
+            2,
+            before - 1,
+        )
     else:
         known = {each["item"]: each["count"] for each in trained["frequent_items"] or []}
         if not known or len(known) >= MAX_FREQUENT_ITEMS:  # the table does not hold all categories
             return 0.0, 1.0
-        share = share_unseen({each["item"]: each["count"] for each in seen["frequent_items"] or []}, known)
+        share = share_unseen(
+            {each["item"]: each["count"] for each in seen["frequent_items"] or []}, known
+        )
         once = sum(times == 1 for times in known.values())
         left_out, rest = once + 1, before - once
     pvalue = betabinom.sf(round(share * count) - 1, count, left_out, max(rest, 1))

@@ -42,9 +42,13 @@ def alarm(action: str = RETRAIN, change_at=CHANGED_AT) -> Decision:
     return Decision(action, "a rule", (), change_at=change_at)
 
 
-def names(decision: Decision, champion=None, archive=None, since: int = 500, **settings: object) -> list[str]:
+def names(
+    decision: Decision, champion=None, archive=None, since: int = 500, **settings: object
+) -> list[str]:
     given = CandidateSettings.model_validate(settings)
-    found = candidates_of(decision, champion or record(), archive or {}, ROWS.event_time[-1], since, given)
+    found = candidates_of(
+        decision, champion or record(), archive or {}, ROWS.event_time[-1], since, given
+    )
     return [each.name for each in found]
 
 
@@ -78,7 +82,9 @@ def test_without_a_change_noise_contradicts_nothing_in_98_of_100_samples():
 
 def test_a_region_holds_what_lies_in_its_box_and_contradicts_its_label_alone():
     region = Region((("temp", 351.0, 354.0),), 1)
-    given = rows([[351, 0], [352, 0], [354, 0], [355, 0], [np.nan, 0], [353, 0]], [1, 1, 1, 1, 1, 0])
+    given = rows(
+        [[351, 0], [352, 0], [354, 0], [355, 0], [np.nan, 0], [353, 0]], [1, 1, 1, 1, 1, 0]
+    )
     assert list(region.box(given)) == [False, True, True, False, False, True]
     assert list(region.contradicts(given)) == [False, True, True, False, False, False]
 
@@ -92,21 +98,27 @@ def test_old_rows_are_kept_where_new_ones_do_not_contradict_them():
 
 
 def test_new_rows_weigh_more_than_old_ones():
-    candidate = candidates_of(alarm(), record(), {}, ROWS.event_time[-1], 500, CandidateSettings(new_weight=3))[0]
+    candidate = candidates_of(
+        alarm(), record(), {}, ROWS.event_time[-1], 500, CandidateSettings(new_weight=3)
+    )[0]
     _, weights = row_rule_of(candidate, ROWS, OLD_RULE, np.ones(1_000, bool))
     assert set(weights[:CHANGE]) == {0.0, 1.0}
     assert set(weights[CHANGE:]) == {3.0}
 
 
 def test_a_row_is_called_by_a_model_that_has_not_seen_it():
-    """Labels without any rule: who has seen them is right, who has not is right every other time."""
+    """Labels without any rule: who has seen them is right, who has not is right every other
+    time.
+    """
     noise = rows(VALUES, np.random.default_rng(2).integers(0, 2, 1_000))
     memory = lambda features, labels, weights: fit_tree(features, labels, weights, ccp_alpha=0.0)  # noqa: E731
     fitted = cross_fit(Candidate("everything"), noise, np.ones(1_000, bool), {}, memory)
     assert (fitted.predictions == noise.labels).mean() < 0.56
 
 
-def test_what_is_contradicted_is_found_without_the_rows_that_are_called(monkeypatch: pytest.MonkeyPatch):
+def test_what_is_contradicted_is_found_without_the_rows_that_are_called(
+    monkeypatch: pytest.MonkeyPatch,
+):
     seen = []
     watched = lambda given, _: seen.append(set(given.event_time)) or ()  # noqa: E731
     monkeypatch.setattr(candidates, "contradicted", watched)
@@ -131,7 +143,9 @@ def test_a_single_class_gives_no_model():
 
 
 def test_an_archived_version_is_judged_as_it_is():
-    fitted = cross_fit(Candidate("version 7", version=7, start=CHANGED_AT), ROWS, JUDGED, {7: NEW_RULE}, fit_tree)
+    fitted = cross_fit(
+        Candidate("version 7", version=7, start=CHANGED_AT), ROWS, JUDGED, {7: NEW_RULE}, fit_tree
+    )
     assert (fitted.predictions[JUDGED] == ROWS.labels[JUDGED]).all()
 
 
@@ -144,7 +158,11 @@ def test_candidates_by_situation():
     assert names(alarm(), third, archive) == [
         "transfer from 3", "transfer from 2", "transfer from 1", "version 2", "version 1", "since_change",
     ]  # fmt: skip
-    assert names(alarm(REFRESH), third, archive) == ["transfer from 2", "transfer from 1", "since_change"]
+    assert names(alarm(REFRESH), third, archive) == [
+        "transfer from 2",
+        "transfer from 1",
+        "since_change",
+    ]
     assert names(alarm(), third, archive, archived=1) == [
         "transfer from 3", "transfer from 2", "version 2", "since_change",
     ]  # fmt: skip
@@ -165,16 +183,23 @@ def test_a_later_candidate_must_be_credibly_better(second: int, chosen: str):
 
 
 @pytest.mark.parametrize(
-    ("goes_on", "second", "chosen"), [(False, 93, "second"), (True, 93, "first"), (True, 96, "second")]
+    ("goes_on", "second", "chosen"),
+    [(False, 93, "second"), (True, 93, "first"), (True, 96, "second")],
 )
-def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(goes_on: bool, second: int, chosen: str):
+def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(
+    goes_on: bool, second: int, chosen: str
+):
     first = fitted("first", 90)
     first = replace(first, candidate=replace(first.candidate, goes_on=goes_on))
-    assert choose([first, fitted("second", second)], ROWS, JUDGED, SETTINGS).candidate.name == chosen
+    assert (
+        choose([first, fitted("second", second)], ROWS, JUDGED, SETTINGS).candidate.name == chosen
+    )
 
 
 def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
-    single = replace(fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max()))
+    single = replace(
+        fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max())
+    )
     assert choose([single, fitted("worse", 20)], ROWS, JUDGED, SETTINGS).candidate.name == "worse"
     assert choose([single], ROWS, JUDGED, SETTINGS) is single
 
@@ -206,12 +231,17 @@ def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measure
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     taken = (found.weights > 0) & (found.predictions >= 0)
     kept, predictions = ROWS.take(taken), found.predictions[taken]
-    low = next(each for each in boundary_strips(kept, predictions) if (each.code, each.sides[0][0]) == (0, "pressure"))
+    low = next(
+        each
+        for each in boundary_strips(kept, predictions)
+        if (each.code, each.sides[0][0]) == (0, "pressure")
+    )
     known = record(strips=(strip(low, 5, 5),))
     answer = record_of(2, found, alarm(), ROWS.label_time[-1], ROWS, known)
     assert tuple(each.region for each in answer.strips) == boundary_strips(kept, predictions)
     assert [
-        each.region for each in record_of(3, found, alarm(REFRESH), ROWS.label_time[-1], ROWS, record()).strips
+        each.region
+        for each in record_of(3, found, alarm(REFRESH), ROWS.label_time[-1], ROWS, record()).strips
     ] == [each.region for each in answer.strips]
     [again] = record_of(3, found, alarm(REFRESH), ROWS.label_time[-1], ROWS, known).strips
     inside = low.box(kept) & (predictions == 0)
@@ -225,9 +255,16 @@ def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its
     differs = JUDGED & (found.predictions != OLD_RULE)
     wrong = differs & (found.predictions != ROWS.labels)
     kept = record_of(
-        2, replace(found, by_version={1: OLD_RULE, 6: 1 - OLD_RULE}), alarm(), ROWS.label_time[-1], ROWS, record()
+        2,
+        replace(found, by_version={1: OLD_RULE, 6: 1 - OLD_RULE}),
+        alarm(),
+        ROWS.label_time[-1],
+        ROWS,
+        record(),
     )
-    assert [(version, each.judged.sum(), each.wrong.sum()) for version, each in kept.disputes.items()] == [
+    assert [
+        (version, each.judged.sum(), each.wrong.sum()) for version, each in kept.disputes.items()
+    ] == [
         (1, differs.sum(), wrong.sum()),
         (
             6,
@@ -236,19 +273,35 @@ def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its
         ),
     ]
     assert wrong.sum() < differs.sum() / 2
-    archived_one = cross_fit(Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree)
+    archived_one = cross_fit(
+        Candidate("version 4", start=CHANGED_AT, version=4), ROWS, JUDGED, {4: OLD_RULE}, fit_tree
+    )
     other = replace(archived_one, by_version={4: OLD_RULE, 1: 1 - OLD_RULE})
-    back = restored(record(4, expected_error=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.label_time[-1], ROWS)
-    assert {version: each.judged.sum() for version, each in back.disputes.items()} == {4: 0, 1: JUDGED.sum()}
+    back = restored(
+        record(4, expected_error=DIFFICULTY), EVERYTHING, other, alarm(), ROWS.label_time[-1], ROWS
+    )
+    assert {version: each.judged.sum() for version, each in back.disputes.items()} == {
+        4: 0,
+        1: JUDGED.sum(),
+    }
     assert back.disputes[1].wrong.sum() == (JUDGED & (ROWS.labels != OLD_RULE)).sum()
 
 
 def test_an_archived_version_comes_back_with_its_own_record_and_a_new_epoch():
     archive = archived({5: EVERYTHING}, record(1), CHANGED_AT)
     assert list(archive) == [5, 1]
-    same = cross_fit(Candidate("version 1", start=CHANGED_AT, version=1), ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
-    back = restored(record(1, expected_error=DIFFICULTY), archive[1], same, alarm(), ROWS.label_time[-1], ROWS)
-    assert (back.version, back.drift_period, back.reference, back.since_change) == (1, ROWS.label_time[-1], 1, 100)
+    same = cross_fit(
+        Candidate("version 1", start=CHANGED_AT, version=1), ROWS, JUDGED, {1: OLD_RULE}, fit_tree
+    )
+    back = restored(
+        record(1, expected_error=DIFFICULTY), archive[1], same, alarm(), ROWS.label_time[-1], ROWS
+    )
+    assert (back.version, back.drift_period, back.reference, back.since_change) == (
+        1,
+        ROWS.label_time[-1],
+        1,
+        100,
+    )
     assert back.row_rule.mask(ROWS).all()
     assert list(archived(archive, record(5), CHANGED_AT)) == [1, 5]
 
@@ -263,7 +316,9 @@ def test_the_archived_version_whose_rule_is_back_is_tried_first():
 
 def test_the_return_of_the_newest_champions_of_other_epochs_is_looked_for():
     row_rules = dict.fromkeys((1, 2, 3, 4), EVERYTHING)
-    records = {version: record(version, drift_period=START - version * DAY) for version in row_rules}
+    records = {
+        version: record(version, drift_period=START - version * DAY) for version in row_rules
+    }
     champion = record(5, drift_period=START - 3 * DAY)
     assert recalled(row_rules, champion, records, SETTINGS) == [4, 2, 1]
     assert recalled(row_rules, champion, records, CandidateSettings(archived=1)) == [4]

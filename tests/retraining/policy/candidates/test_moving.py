@@ -1,4 +1,6 @@
-"""A change that goes on: how it is told from one that is over, where it is carried on to, and who follows it."""
+"""A change that goes on: how it is told from one that is over, where it is carried on to, and who
+follows it.
+"""
 
 from dataclasses import replace
 
@@ -15,8 +17,21 @@ from lakehouse.retraining.policy.candidates.choice import (
     row_rule_of,
     weights_by_fold,
 )
-from lakehouse.retraining.policy.candidates.moving import AGAIN, BEGINS, GOES_ON, motion, moving_regions
-from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, Decision, DecisionInput, decide
+from lakehouse.retraining.policy.candidates.moving import (
+    AGAIN,
+    BEGINS,
+    GOES_ON,
+    motion,
+    moving_regions,
+)
+from lakehouse.retraining.policy.decide import (
+    KEEP,
+    REFRESH,
+    RETRAIN,
+    Decision,
+    DecisionInput,
+    decide,
+)
 from lakehouse.retraining.policy.records import Moving, RowRule, Rows, Segment
 from lakehouse.retraining.policy.version import record_of
 from lakehouse.settings import CandidateSettings, PolicySettings
@@ -47,7 +62,9 @@ FOLLOWING = Candidate("moving from 1", EVERYTHING.until(CHANGED_AT), 1, CHANGED_
 MOVING = EVERYTHING.without(moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]))
 
 
-def offered(action: str = RETRAIN, champion=None, archive=None, newest=NEWEST, **settings: object) -> Candidate | None:
+def offered(
+    action: str = RETRAIN, champion=None, archive=None, newest=NEWEST, **settings: object
+) -> Candidate | None:
     decision = Decision(action, "a rule", (), change_at=CHANGED_AT)
     given = CandidateSettings.model_validate(settings)
     found = candidates_of(decision, champion or record(), archive or {}, newest, 500, given)
@@ -61,10 +78,13 @@ def test_a_change_that_goes_on_is_told_from_one_that_is_over():
 
 
 def test_its_region_reaches_a_little_beyond_the_newest_rows_and_holds_one_label_alone():
-    region = next(each for each in moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]) if each.code == 1)
+    region = next(
+        each for each in moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]) if each.code == 1
+    )
     temps = np.linspace(350, 360, 201)
     good, bad = (
-        region.contradicts(rows(np.column_stack([temps, np.full(201, 12.0)]), np.full(201, code))) for code in (1, 0)
+        region.contradicts(rows(np.column_stack([temps, np.full(201, 12.0)]), np.full(201, code)))
+        for code in (1, 0)
     )
     assert 352.2 < temps[good & (temps < 356)].max() < 353.3
     assert good[temps > 353.3].mean() < 0.1
@@ -73,7 +93,9 @@ def test_its_region_reaches_a_little_beyond_the_newest_rows_and_holds_one_label_
 
 
 def test_a_region_finds_its_features_by_name():
-    region = next(each for each in moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]) if each.code == 1)
+    region = next(
+        each for each in moving_regions(CREEPING.take(NEW), OLD_RULE[NEW]) if each.code == 1
+    )
     turned = replace(CREEPING, names=("pressure", "temp"), features=CREEPING.features[:, ::-1])
     assert np.array_equal(region.contradicts(turned), region.contradicts(CREEPING))
     assert region.contradicts(CREEPING).any()
@@ -105,10 +127,15 @@ def test_one_that_begins_to_follow_has_to_prove_its_forecast_and_one_that_goes_o
     for each in (FOLLOWING, goes_on):
         fold, by_fold = fold_of(COUNT), weights_by_fold(each, CREEPING, OLD_RULE)
         assert all((weights[fold == out] == 0).all() for out, weights in enumerate(by_fold))
-        taken.append(np.mean([weights[near & (fold != out)].mean() for out, weights in enumerate(by_fold)]))
+        taken.append(
+            np.mean([weights[near & (fold != out)].mean() for out, weights in enumerate(by_fold)])
+        )
     begun, gone_on = taken
     assert gone_on > begun + 0.1
-    row_rules = [row_rule_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))[0] for each in (FOLLOWING, goes_on)]
+    row_rules = [
+        row_rule_of(each, CREEPING, OLD_RULE, np.ones(COUNT, bool))[0]
+        for each in (FOLLOWING, goes_on)
+    ]
     assert row_rules[0] == row_rules[1]
 
 
@@ -155,13 +182,20 @@ def test_a_champion_that_follows_goes_on_by_the_same_reference_on_less_evidence(
     archive = {1: EVERYTHING.until(CHANGED_AT - 9 * DAY), 4: EVERYTHING.until(CHANGED_AT)}
     for action in (RETRAIN, REFRESH):
         found = offered(action, follower, archive)
-        assert (found.reference, found.start, found.moving, found.goes_on) == (1, NEWEST - 6 * DAY, GOES_ON, True)
+        assert (found.reference, found.start, found.moving, found.goes_on) == (
+            1,
+            NEWEST - 6 * DAY,
+            GOES_ON,
+            True,
+        )
     assert not offered().goes_on
 
 
 def test_a_version_that_follows_remembers_who_tells_the_change():
     fitted = cross_fit(FOLLOWING, CREEPING, NEW, {1: OLD_RULE}, fit_tree)
-    made = record_of(6, fitted, Decision(RETRAIN, "", (), change_at=CHANGED_AT), NEWEST, CREEPING, record(5))
+    made = record_of(
+        6, fitted, Decision(RETRAIN, "", (), change_at=CHANGED_AT), NEWEST, CREEPING, record(5)
+    )
     assert made.reference == 1
     assert made.row_rule.is_moving
 
@@ -171,9 +205,15 @@ def test_a_follower_is_judged_on_the_newest_rows():
     asked = np.ones(COUNT, bool)
     asked[-3] = False
     fitted = Fitted(
-        replace(FOLLOWING, compared_from=CREEPING.event_time[-10]), EVERYTHING, np.ones(COUNT), predictions, asked
+        replace(FOLLOWING, compared_from=CREEPING.event_time[-10]),
+        EVERYTHING,
+        np.ones(COUNT),
+        predictions,
+        asked,
     )
-    other = Fitted(replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), predictions, asked)
+    other = Fitted(
+        replace(FOLLOWING, compared_from=None), EVERYTHING, np.ones(COUNT), predictions, asked
+    )
     trained = CREEPING.label_time[-20]
     assert judged_at_gate(fitted, CREEPING, NEW, trained).nonzero()[0].tolist() == [
         COUNT - place for place in (10, 9, 8, 7, 6, 5, 4, 2, 1)
@@ -182,12 +222,17 @@ def test_a_follower_is_judged_on_the_newest_rows():
 
 
 @pytest.mark.parametrize(("row_rule", "action"), [(MOVING, REFRESH), (EVERYTHING, KEEP)])
-def test_a_follower_is_trained_again_with_each_batch_and_refused_on_evidence_alone(row_rule: RowRule, action: str):
+def test_a_follower_is_trained_again_with_each_batch_and_refused_on_evidence_alone(
+    row_rule: RowRule, action: str
+):
     champion = record(reference=1, changed_at=START, row_rule=row_rule)
     policy = PolicySettings()
     found = decide(DecisionInput(START, champion, 1_001, 1_000, history([0] * 24)), 100, policy)
     assert found.action == action
-    assert decide(DecisionInput(START, champion, 1_000, 1_000, history([0] * 24)), 100, policy).action == KEEP
+    assert (
+        decide(DecisionInput(START, champion, 1_000, 1_000, history([0] * 24)), 100, policy).action
+        == KEEP
+    )
     if action == REFRESH:
         assert found.confidence == policy.gate.moving_confidence
 

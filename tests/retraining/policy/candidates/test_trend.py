@@ -10,7 +10,9 @@ AGE = np.linspace(3, 0, ROWS)
 
 
 def events(strip: np.ndarray, seed: int, noise: float = 0.04) -> tuple[np.ndarray, np.ndarray]:
-    """Two features, the first uniform on 0 to 10; the event comes about below the border, but for noise."""
+    """Two features, the first uniform on 0 to 10; the event comes about below the border, but for
+    noise.
+    """
     rng = np.random.default_rng(seed)
     values = np.column_stack([rng.uniform(0, 10, ROWS), rng.normal(0, 1, ROWS)])
     return values, (values[:, 0] < strip) ^ (rng.random(ROWS) < noise)
@@ -55,13 +57,19 @@ def test_the_border_is_told_as_of_now_and_a_little_later():
 
 
 def test_each_piece_has_a_trend_of_its_own():
-    """Chances rise below 3 and fall above 7: what is carried on differs from piece to piece, not by a constant."""
+    """Chances rise below 3 and fall above 7: what is carried on differs from piece to piece, not by
+    a constant.
+    """
     rng = np.random.default_rng(3)
     values = np.column_stack([rng.uniform(0, 10, ROWS), rng.normal(0, 1, ROWS)])
-    chance = np.select([values[:, 0] < 3, values[:, 0] > 7], [0.9 - 0.25 * AGE, 0.1 + 0.25 * AGE], 0.5)
+    chance = np.select(
+        [values[:, 0] < 3, values[:, 0] > 7], [0.9 - 0.25 * AGE, 0.1 + 0.25 * AGE], 0.5
+    )
     found = rng.random(ROWS) < chance
     asked = np.array([[1.5, 0.0], [8.5, 0.0]])
-    now, later = (fit_trend(values, found, AGE, ahead).chances(asked)[:, 1] for ahead in (-1.0, 0.5))
+    now, later = (
+        fit_trend(values, found, AGE, ahead).chances(asked)[:, 1] for ahead in (-1.0, 0.5)
+    )
     assert later[0] > now[0] + 0.1
     assert later[1] < now[1] - 0.1
 

@@ -11,7 +11,13 @@ from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Errors, Recent, Region
+from lakehouse.retraining.policy.records import (
+    ArchivedPredictions,
+    BinCounts,
+    Errors,
+    Recent,
+    Region,
+)
 from tests.support.policy_rows import DAY, EASY, HOUR, START, counts, record, rows, strip
 
 MEMORY = 56 * DAY
@@ -106,7 +112,9 @@ def test_without_labels_there_is_no_evidence():
 
 
 def test_the_change_point_is_near_the_truth_in_nine_of_ten_runs():
-    """A rise from 4 to 25 %: half of the hours called are within 4 of the truth, nine of ten within 12."""
+    """A rise from 4 to 25 %: half of the hours called are within 4 of the truth, nine of ten within
+    12.
+    """
     rng = np.random.default_rng(4)
     misses = []
     for _ in range(200):
@@ -127,13 +135,19 @@ def test_its_interval_holds_the_truth_about_as_often_as_it_says():
     assert np.mean(held) >= 0.85
 
 
-def recent(wrong: list[int], labelled: list[int], bins: int = EASY, archived_bin: int = N_BINS + EASY) -> Recent:
+def recent(
+    wrong: list[int], labelled: list[int], bins: int = EASY, archived_bin: int = N_BINS + EASY
+) -> Recent:
     """Of which version 7 calls all the other class."""
     hours = (START + np.arange(len(wrong)) * HOUR).astype("datetime64[h]")
     same = np.ones(len(wrong), dtype=int)
     part = BinCounts(hours, same, bins * same, np.array(labelled), np.array(wrong))
     differs = np.full(len(same), archived_bin // N_BINS != bins // N_BINS)
-    return Recent(part, rows(np.zeros((len(same), 2)), same), {7: ArchivedPredictions(archived_bin * same, differs)})
+    return Recent(
+        part,
+        rows(np.zeros((len(same), 2)), same),
+        {7: ArchivedPredictions(archived_bin * same, differs)},
+    )
 
 
 def archive(**given: object) -> dict:
@@ -168,12 +182,16 @@ def test_an_archived_version_that_calls_the_same_is_no_evidence():
 def test_an_archived_version_that_is_unsure_says_less():
     """Unsure in all its bins, or in the one that its call is in."""
     given, part = counts(CALM + [1] * 4), recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4)
-    sure, unsure = (detect(given, archive(wrong=wrong), 1, MEMORY, part).log_statistic for wrong in (10, 900))
+    sure, unsure = (
+        detect(given, archive(wrong=wrong), 1, MEMORY, part).log_statistic for wrong in (10, 900)
+    )
     assert sure > unsure + 1
     errors = np.full(2 * N_BINS, 10.0)
     errors[-1] = 900
     known = archive() | {
-        7: record(7, drift_period=START - 9 * DAY, errors=Errors(np.full(2 * N_BINS, 1_000.0), errors))
+        7: record(
+            7, drift_period=START - 9 * DAY, errors=Errors(np.full(2 * N_BINS, 1_000.0), errors)
+        )
     }
     hard = recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4, archived_bin=2 * N_BINS - 1)
     easy, hard_one = (detect(given, known, 1, MEMORY, each).log_statistic for each in (part, hard))
@@ -182,7 +200,9 @@ def test_an_archived_version_that_is_unsure_says_less():
 
 
 def test_rows_that_an_archived_version_calls_otherwise_raise_no_more_false_alarms_than_stated():
-    """400 streams of 700 unchanged rows, one in five of them disputed: at most one in fourteen, by Markov."""
+    """400 streams of 700 unchanged rows, one in five of them disputed: at most one in fourteen, by
+    Markov.
+    """
     rng = np.random.default_rng(6)
     alarms = 0
     for _ in range(400):
@@ -200,7 +220,9 @@ def test_a_part_of_another_epoch_or_beyond_the_memory_does_not_count():
     other = replace(part, counts=counts([1] * 24, labelled=1, version=7))
     for one, memory in ((part, 2 * DAY), (other, MEMORY)):
         with_part = detect(given, archive(), 1, memory, one).log_statistic
-        assert with_part == pytest.approx(detect(given, archive(), 1, memory, recent([], [])).log_statistic)
+        assert with_part == pytest.approx(
+            detect(given, archive(), 1, memory, recent([], [])).log_statistic
+        )
 
 
 LOW, HIGH = strip(Region((("temp", -np.inf, 0.1),), 0)), strip(Region((("temp", 0.9, np.inf),), 0))
@@ -210,7 +232,9 @@ def by_row(wrong: np.ndarray, features: np.ndarray, code: int = 0) -> tuple[BinC
     """Seven rows an hour that get the same call."""
     hours = (START + np.arange(len(wrong)) // 7 * HOUR).astype("datetime64[h]")
     same = np.ones(len(wrong), dtype=int)
-    single = BinCounts(hours, same, (code * N_BINS + EASY) * same, same, np.asarray(wrong, dtype=int))
+    single = BinCounts(
+        hours, same, (code * N_BINS + EASY) * same, same, np.asarray(wrong, dtype=int)
+    )
     return single, Recent(single, rows(features, same), {})
 
 
@@ -220,14 +244,19 @@ def test_a_border_that_moves_is_seen_in_a_few_rows_of_one_part_of_a_feature():
     wrong[::40] = True
     single, newest = by_row(wrong, np.column_stack([temp, temp]))
     known = {1: record(strips=(LOW, HIGH))}
-    alone, without = detect(single, known, 1, MEMORY), detect(single, {1: record()}, 1, MEMORY, newest)
+    alone, without = (
+        detect(single, known, 1, MEMORY),
+        detect(single, {1: record()}, 1, MEMORY, newest),
+    )
     found = detect(single, known, 1, MEMORY, newest)
     assert without.log_statistic == pytest.approx(alone.log_statistic)
     assert found.log_statistic > alone.log_statistic + 2
     assert abs(found.change_at - (START + 23 * 3 * HOUR)) <= HOUR
     others = (
         detect(single, {1: record(strips=(HIGH, HIGH))}, 1, MEMORY, newest),
-        detect(single, {1: record(strips=(strip(replace(LOW.region, code=1)),))}, 1, MEMORY, newest),
+        detect(
+            single, {1: record(strips=(strip(replace(LOW.region, code=1)),))}, 1, MEMORY, newest
+        ),
     )
     assert all(each.log_statistic < found.log_statistic - 2 for each in others)
 
@@ -235,7 +264,9 @@ def test_a_border_that_moves_is_seen_in_a_few_rows_of_one_part_of_a_feature():
 def test_a_border_at_which_a_version_always_erred_is_no_evidence():
     """Nor one at which the row's own version did, where another of the epoch did not."""
     temp = np.tile(np.linspace(0, 1, 21), 24)
-    single, newest = by_row((temp <= 0.1) & (np.arange(len(temp)) % 2 == 0), np.column_stack([temp, temp]))
+    single, newest = by_row(
+        (temp <= 0.1) & (np.arange(len(temp)) % 2 == 0), np.column_stack([temp, temp])
+    )
     unmeasured, good, bad = LOW, strip(LOW.region, 400, 4), strip(LOW.region, 400, 200)
     found = {
         name: detect(single, {1: record(strips=(each,))}, 1, MEMORY, newest).log_statistic
@@ -271,5 +302,7 @@ def test_borders_raise_no_more_false_alarms_than_stated():
     alarms = 0
     for _ in range(400):
         single, newest = by_row(rng.random(700) < 0.03, rng.random((700, 2)))
-        alarms += detect(single, {1: record(strips=(LOW, HIGH))}, 1, MEMORY, newest).log_statistic > ALARM
+        alarms += (
+            detect(single, {1: record(strips=(LOW, HIGH))}, 1, MEMORY, newest).log_statistic > ALARM
+        )
     assert alarms / 400 <= 700 / 10_000

@@ -18,7 +18,9 @@ STILL = ColumnDrift("temp", 0.01, 0.7)
 MOVED = ColumnDrift("temp", 0.9, 1e-9, outside=0.19, since=START)
 
 
-def diagnosed(log_statistic: float, *features: ColumnDrift, is_dated: bool = False, **shares: ColumnDrift):
+def diagnosed(
+    log_statistic: float, *features: ColumnDrift, is_dated: bool = False, **shares: ColumnDrift
+):
     shifts = Shifts(features or (STILL,), **shares)
     return diagnose(quiet(log_statistic), ALARM, shifts, (REGION,), ("0", "1"), is_dated)
 
@@ -27,7 +29,8 @@ def test_a_changed_rule_is_a_concept_drift_with_time_place_and_certainty():
     found = diagnosed(20.0)
     assert found.kinds == ("concept",)
     assert found.sentences == (
-        "the rule has changed, most probably at 2024-03-01 02:00 (90 %: 2024-03-01 00:00 to 2024-03-01 02:00)",
+        "the rule has changed, most probably at 2024-03-01 02:00 (90 %: 2024-03-01 00:00 to "
+        "2024-03-01 02:00)",
         "temp between 351 and 354 is no longer 1",
     )
     assert found.confidence > 0.99
@@ -37,21 +40,32 @@ def test_a_changed_rule_is_a_concept_drift_with_time_place_and_certainty():
 def test_what_the_decision_has_dated_is_not_dated_again():
     said, again = diagnosed(20.0, is_dated=True), diagnosed(20.0)
     assert said.sentences == ("the rule has changed", "temp between 351 and 354 is no longer 1")
-    assert (said.since, said.between, said.confidence) == (again.since, again.between, again.confidence)
+    assert (said.since, said.between, said.confidence) == (
+        again.since,
+        again.between,
+        again.confidence,
+    )
 
 
 def test_moved_sensors_without_errors_are_a_feature_drift_that_is_watched():
     found = diagnosed(2.0, MOVED)
     assert (found.kinds, found.where, found.since) == (("feature",), (), START)
     assert found.advice.startswith("watch: accuracy holds, but temp leaves what the model has seen")
-    assert "temp has drifted since 2024-03-01 00:00 (index 0.90, p 1e-09, 19.0% outside" in found.sentences[0]
+    assert (
+        "temp has drifted since 2024-03-01 00:00 (index 0.90, p 1e-09, 19.0% outside"
+        in found.sentences[0]
+    )
 
 
 def test_values_of_a_new_kind_are_told_though_the_distribution_holds():
     found = diagnosed(2.0, ColumnDrift("shift", 0.03, 0.4, outside=0.03, since=START))
     assert (found.kinds, found.since) == (("feature",), START)
-    assert found.sentences[0].startswith("shift has values of a new kind since 2024-03-01 00:00 (index 0.03")
-    assert found.advice.startswith("watch: accuracy holds, but shift leaves what the model has seen")
+    assert found.sentences[0].startswith(
+        "shift has values of a new kind since 2024-03-01 00:00 (index 0.03"
+    )
+    assert found.advice.startswith(
+        "watch: accuracy holds, but shift leaves what the model has seen"
+    )
     assert diagnosed(2.0, ColumnDrift("shift", 0.03, 0.4, outside=0.009)).kinds == ()
 
 
@@ -93,7 +107,10 @@ def test_certainty_grows_with_the_evidence():
 
 def test_regions_in_words():
     inf = np.inf
-    assert in_words(Region((("temp", -inf, 354.0), ("pressure", 12.0, inf)), 1), ("bad", "good")) == (
-        "temp up to 354 and pressure above 12 is no longer good"
+    assert in_words(
+        Region((("temp", -inf, 354.0), ("pressure", 12.0, inf)), 1), ("bad", "good")
+    ) == ("temp up to 354 and pressure above 12 is no longer good")
+    assert (
+        in_words(Region((), 0), ("bad", "good"))
+        == "everywhere, what was called so is no longer bad"
     )
-    assert in_words(Region((), 0), ("bad", "good")) == "everywhere, what was called so is no longer bad"

@@ -28,7 +28,9 @@ def test_the_score_is_the_best_likelihood_ratio_of_any_change_point(seed: int):
     assert result.score == pytest.approx(max(ratios), abs=1e-9)
     if result.change_index is not None:
         assert ratios[result.change_index] == pytest.approx(max(ratios))
-    assert result.peak == pytest.approx(max(cusum(wrong[:n], total[:n], P0, P1).score for n in range(81)))
+    assert result.peak == pytest.approx(
+        max(cusum(wrong[:n], total[:n], P0, P1).score for n in range(81))
+    )
 
 
 def test_a_rise_is_dated_near_where_it_began():
@@ -63,6 +65,8 @@ def test_no_counts_are_no_evidence():
         ([3], [2], 0.1, 0.2, "above its total"),
     ],
 )
-def test_impossible_counts_and_rates_are_refused(wrong: list[int], total: list[int], p0: float, p1: float, says: str):
+def test_impossible_counts_and_rates_are_refused(
+    wrong: list[int], total: list[int], p0: float, p1: float, says: str
+):
     with pytest.raises(ValueError, match=says):
         cusum(wrong, total, p0, p1)

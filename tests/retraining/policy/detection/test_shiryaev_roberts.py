@@ -52,7 +52,9 @@ def test_no_rows_are_no_evidence():
 
 
 def test_without_a_change_the_expected_statistic_is_the_number_of_rows():
-    """The martingale that the bound rests on, exactly: over all outcomes of three hours of four rows."""
+    """The martingale that the bound rests on, exactly: over all outcomes of three hours of four
+    rows.
+    """
     outcomes = np.array(list(itertools.product(range(5), repeat=3)))
     chances = binom.pmf(outcomes, 4, RATE).prod(axis=1)
     values = np.array([statistic(wrong, np.full(3, 4)) for wrong in outcomes])
@@ -76,7 +78,9 @@ def false_alarm_waits(alarm: float, runs: int, hours: int, seed: int) -> np.ndar
 
 @pytest.mark.parametrize("alarm", [100.0, 1_000.0])
 def test_false_alarms_are_as_rare_as_stated(alarm: float):
-    """Expected rows to a false alarm >= A: the lower 99.9 % confidence bound of the mean of 400 runs lies above it."""
+    """Expected rows to a false alarm >= A: the lower 99.9 % confidence bound of the mean of 400
+    runs lies above it.
+    """
     waits = false_alarm_waits(alarm, runs=400, hours=int(alarm), seed=2)
     assert waits.mean() - 3.1 * waits.std() / np.sqrt(len(waits)) >= alarm
 
@@ -96,4 +100,6 @@ def test_a_bound_is_the_quantile_of_its_beta_and_stays_below_a_half():
 
 def test_a_ratio_is_the_one_of_binomial_likelihoods():
     found = log_likelihood_ratios(np.array([3]), np.array([10]), np.array([0.1]), np.array([[0.2]]))
-    assert found[0, 0] == pytest.approx(binom.logpmf(3, 10, 0.1 + 0.2 * 0.8) - binom.logpmf(3, 10, 0.1))
+    assert found[0, 0] == pytest.approx(
+        binom.logpmf(3, 10, 0.1 + 0.2 * 0.8) - binom.logpmf(3, 10, 0.1)
+    )

@@ -1,5 +1,5 @@
-"""What another policy would have called: the models that people get who retrain every day, whatever
-the labels say.
+"""What another policy would have predicted: the models that people get who retrain
+every day, whatever the labels say.
 
 The alternative trains at each midnight, on the newest labelled rows there are then, and its model
 calls the pieces of the day that begins. Nothing is tuned, judged or refused: that is what makes it
@@ -21,10 +21,10 @@ _DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Retrained:
-    """What the daily model calls a day's rows.
+    """What the daily model predicts for a day's rows.
 
     Attributes:
-        calls: class code of each.
+        predictions: class code of each.
         trained_rows: how many rows it was fitted to.
     """
 

@@ -117,6 +117,17 @@ def rolled_up(
 ) -> dict[tuple[Window, Segment], WindowFacts]:
     """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of
     each slice.
+
+    Three hours of two versions make one day: of version 1, of version 2, and of both together:
+
+        >>> from lakehouse.quality.regression import RegressionFacts
+        >>> right = RegressionFacts.of([1.0, 2.0], [1.0, 2.1], 0.5)
+        >>> def hour(place, version):
+        ...     start = dt.datetime(2024, 3, 1, place, tzinfo=dt.UTC)
+        ...     return WindowFacts(start, Segment(version), 0, right, {})
+        >>> day = rolled_up([hour(9, "1"), hour(10, "1"), hour(11, "2")], Granularity("1 day"))
+        >>> [(segment.version, facts.quality.n_labelled) for (_, segment), facts in day.items()]
+        [('1', 4), ('2', 2), ('*', 6)]
     """
     by_segment: dict[tuple[Window, Segment], list[WindowFacts]] = {}
     for part in sorted(parts, key=lambda each: (each.start, int(each.segment.version))):

@@ -32,7 +32,7 @@ from lakehouse.retraining.policy.gate import (
 )
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import Region, VersionRecord
-from lakehouse.retraining.policy.triggers import Record
+from lakehouse.retraining.policy.triggers import TriggerInput
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
 from lakehouse.retraining.ports import (
     Judged,
@@ -50,7 +50,7 @@ _CERTAIN = 0.999
 
 
 @dataclass(frozen=True)
-class World:
+class LoopContext:
     """What the loop acts in.
 
     Attributes:
@@ -76,9 +76,9 @@ class Night:
     A night that was cut off goes on where its ledgers end.
     """
 
-    def __init__(self, as_of: np.datetime64, world: World) -> None:
+    def __init__(self, as_of: np.datetime64, context: LoopContext) -> None:
         """Reads nothing yet."""
-        self._as_of, self._world, self._ledger = as_of, world, world.ledger
+        self._as_of, self._context, self._ledger = as_of, context, context.ledger
         self._known: tuple[History, LabelledPredictions] | None = None
 
     def run(self) -> bool:
@@ -105,7 +105,7 @@ class Night:
         """The labelled predictions under the present state of the ledgers."""
         history = self._history
         if self._known is None or self._known[0] is not history:
-            self._known = history, self._world.predictions(history)
+            self._known = history, self._context.predictions(history)
         return self._known[1]
 
     def _report_outage(self) -> None:
@@ -116,14 +116,14 @@ class Night:
 
     def _watch(self) -> None:
         """Roll back if labels since the promotion show that the previous version was better."""
-        history, settings = self._history, self._world.policy.probation
+        history, settings = self._history, self._context.policy.probation
         champion, before = history.champion_record, history.before
         if champion is None or before is None:
             return
         new = self._predictions.labelled_after(champion.as_of, settings.rows)
         if new is None or not on_probation(len(new.rows), settings):
             return
-        problem = self._world.problem
+        problem = self._context.problem
         sides = (new.predicted_by(version) for version in (before, champion.version))
         result = probation(problem, compare(problem, new.rows.labels, *sides), settings)
         if not result.passed:
@@ -135,7 +135,7 @@ class Night:
         if history.champion is not None and history.champion_record is None:
             decision, diagnosis = self._unrecorded_champion(), None
         else:
-            record = None if history.champion is None else self._facts()
+            record = None if history.champion is None else self._trigger_input()
             inputs = DecisionInput(
                 self._as_of,
                 history.champion_record,
@@ -144,7 +144,7 @@ class Night:
                 record,
                 refused,
             )
-            decision = decide(inputs, self._world.first_after, self._world.policy)
+            decision = decide(inputs, self._context.first_after, self._context.policy)
             if record is not None:
                 decision = self._dated(record.detection, decision)
             if refused and not decision.retrain:
@@ -163,11 +163,11 @@ class Night:
         """
         history = self._history
         words = f"version {history.champion} was trained by a release without a policy record"
-        needed = 1 - self._world.policy.probation.confidence
+        needed = 1 - self._context.policy.probation.confidence
         since = history.promoted.changed_at if history.promoted else None
         return Decision(REFRESH, "no_record", (words,), change_at=since, confidence=needed)
 
-    def _facts(self) -> Record:
+    def _trigger_input(self) -> TriggerInput:
         """What the rules look at."""
         history, counts = self._history, self._predictions.counts()
         hours, place = np.unique(counts.hour, return_inverse=True)
@@ -176,7 +176,7 @@ class Night:
             for each in (counts.labelled, counts.wrong)
         )
         detection, metrics = self._detect(), self._predictions.metrics()
-        return Record(
+        return TriggerInput(
             self._as_of,
             detection,
             hours,
@@ -188,9 +188,9 @@ class Night:
         )
 
     def _detect(self, since: np.datetime64 | None = None) -> Detection:
-        """The detector over the epoch's counts, which are by row from `since` on."""
+        """The detector over the drift period's counts, which are by row from `since` on."""
         history, predictions = self._history, self._predictions
-        memory = np.timedelta64(self._world.policy.detector.memory)
+        memory = np.timedelta64(self._context.policy.detector.memory)
         champion = int(history.champion or 0)
         return detect(
             predictions.counts(since), history.versions, champion, memory, predictions.recent(since)
@@ -209,17 +209,22 @@ class Night:
 
     def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
         """Which kinds of drift there are; where, if the rule has changed."""
-        world, regions = self._world, tuple[Region, ...]()
+        context, regions = self._context, tuple[Region, ...]()
         if decision.action == RETRAIN and decision.change_at is not None:
             labelled = self._predictions.made_since(decision.change_at)
             predicted = labelled.predicted_by(int(self._history.champion or 0))
             regions = where_contradicted(labelled.rows, predicted, decision.change_at)
         log_alarm, is_dated = (
-            math.log(world.policy.detector.alarm),
+            math.log(context.policy.detector.alarm),
             decision.change_between is not None,
         )
         return diagnose(
-            detection, log_alarm, self._predictions.shifts(), regions, world.problem.kinds, is_dated
+            detection,
+            log_alarm,
+            self._predictions.shifts(),
+            regions,
+            context.problem.kinds,
+            is_dated,
         )
 
     def _unanswered(self) -> Decision | None:
@@ -243,8 +248,8 @@ class Night:
         """Train, judge, record, and promote what passes; take up what a run that was cut off has
         registered.
         """
-        trainer = self._world.trainer(decision, self._history)
-        reason = self._world.problem.too_few
+        trainer = self._context.trainer(decision, self._history)
+        reason = self._context.problem.too_few
         try:
             judged = trainer.registered_before() or self._challenge(trainer, decision)
         except TrainingError as error:
@@ -287,7 +292,7 @@ class Night:
 
     def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
         """The best candidate, cross-fitted."""
-        history, settings = self._history, self._world.policy.candidates
+        history, settings = self._history, self._context.policy.candidates
         rows, champion = trainer.labelled.rows, history.champion_record
         candidates = candidates_of(
             decision, champion, history.archive, rows.event_time[-1], int(judged.sum()), settings
@@ -310,10 +315,10 @@ class Night:
     ) -> GateResult:
         on = judged & fitted.asked
         return judge_first(
-            self._world.problem,
+            self._context.problem,
             labelled.rows.labels[on],
             fitted.predictions[on],
-            self._world.policy.gate,
+            self._context.policy.gate,
         )
 
     def _compared(
@@ -340,7 +345,7 @@ class Night:
             slices=labelled.slices(on),
             of_new_classes=int((candidates & trained.known & ~to_champion).sum()),
         )
-        result = judge(challenger, decision.confidence, self._world.policy.gate)
+        result = judge(challenger, decision.confidence, self._context.policy.gate)
         if not left_out:
             return result
         words = f"{result.reason}; {left_out} more have a label that one of them does not know"

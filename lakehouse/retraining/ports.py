@@ -51,11 +51,11 @@ class LabelledPredictions(Protocol):
         """
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
-        """The epoch's labelled errors by hour; from `since` on, by row."""
+        """The drift period's labelled errors by hour; from `since` on, by row."""
 
     def recent(self, since: np.datetime64 | None = None) -> Recent | None:
-        """The epoch's newest labelled predictions with their features, timed as `counts` are; None
-        if not needed.
+        """The drift period's newest labelled predictions with their features, timed as `counts`
+        are; None if not needed.
         """
 
     def labelled_after(self, moment: np.datetime64, most: int) -> LabelledRows | None:

@@ -5,7 +5,7 @@ import time
 from lakehouse.instants import instant, moment_of
 from lakehouse.labels.label_batch import newest_label
 from lakehouse.models import problem_of
-from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
@@ -39,7 +39,7 @@ def _step(lakehouse: Lakehouse) -> bool:
     if as_of is None:
         return False
     models = PromotedModels(ledger.versions)
-    world = World(
+    context = LoopContext(
         problem_of(model),
         model.policy,
         model.training.first_after,
@@ -47,4 +47,4 @@ def _step(lakehouse: Lakehouse) -> bool:
         lambda history: TablePredictions(models, as_of, history),
         lambda decision, history: SparkTrainer(models, decision, as_of, history),
     )
-    return Night(instant(as_of), world).run()
+    return Night(instant(as_of), context).run()

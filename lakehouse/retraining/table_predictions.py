@@ -46,8 +46,8 @@ class TablePredictions:
 
     @cached_property
     def hours(self) -> pa.Table:
-        """The base windows since the change, or the epoch, began: rows, labelled ones, counts by
-        difficulty.
+        """The base windows since the change, or the drift period, began: rows, labelled ones,
+        counts by expected error.
         """
         champion, catalog = self.history.champion_record, self.lakehouse.catalog
         where, days = pc.field("slice_key").is_null(), None
@@ -100,13 +100,13 @@ class TablePredictions:
         """See `LabelledPredictions`."""
         if int(self.hours["labelled"].to_numpy()[self._starts >= moment].sum()) > most:
             return None
-        rows = self.newest_calls(moment_of(moment) - self.lakehouse.model.labels.horizon)
+        rows = self.newest_labelled(moment_of(moment) - self.lakehouse.model.labels.horizon)
         rows = rows[instants(rows[LABEL_TIME]) > moment]
         return self._framed(rows) if 0 < len(rows) <= most else None
 
     def made_since(self, moment: np.datetime64) -> LabelledFrame:
         """See `LabelledPredictions`."""
-        return self._framed(self.newest_calls(moment_of(moment)))
+        return self._framed(self.newest_labelled(moment_of(moment)))
 
     def shifts(self) -> Shifts:
         """See `LabelledPredictions`."""
@@ -138,7 +138,7 @@ class TablePredictions:
     @cached_property
     def _by_hour(self) -> BinCounts:
         """By hour: facts may be of finer windows, which must not change when to retrain."""
-        return _floored(joined(self._of_epoch, self.row_counts(self._old_rows)[0]))
+        return _floored(joined(self._of_period, self.row_counts(self._old_rows)[0]))
 
     def _framed(self, rows: pd.DataFrame) -> LabelledFrame:
         return LabelledFrame(self._models, rows.reset_index(drop=True), self.history)
@@ -162,7 +162,7 @@ class TablePredictions:
         """
         return labelled_between(self._models.ledger, self._features, self.as_of, start, end)
 
-    def newest_calls(self, start: dt.datetime, end: dt.datetime | None = None) -> pd.DataFrame:
+    def newest_labelled(self, start: dt.datetime, end: dt.datetime | None = None) -> pd.DataFrame:
         """The newest of them, as many as a training takes (`training.max_rows`, and what is left of
         a base window).
 
@@ -173,9 +173,9 @@ class TablePredictions:
     def row_counts(self, predictions: pd.DataFrame) -> tuple[BinCounts, np.ndarray]:
         """A count per labelled prediction, and the prediction that its label is held against.
 
-        One that a version of an earlier epoch made counts as the champion would have made it that
-        was in production when its label came: else a new epoch would be blind for as long as labels
-        take.
+        One that a version of an earlier drift period made counts as the champion would have made it
+        that was in production when its label came: else a new drift period would be blind for as
+        long as labels take.
         """
         model = self.lakehouse.model
         labels, predicted = (
@@ -211,7 +211,7 @@ class TablePredictions:
     @cached_property
     def _recent(self) -> Recent | None:
         """See `recent`; all by row. What is read is the newest stretch alone, however long the
-        epoch.
+        drift period.
         """
         champion, policy = self.history.champion_record, self.lakehouse.model.policy
         hours = self._by_hour.hour[self._by_hour.labelled > 0]
@@ -221,7 +221,7 @@ class TablePredictions:
             self.history.archive, champion, self.history.versions, policy.candidates
         )
         recall = np.timedelta64(policy.detector.recall)
-        rows = self.newest_calls(moment_of(hours.max() - recall))
+        rows = self.newest_labelled(moment_of(hours.max() - recall))
         rows = rows[self._is_new(rows)]
         if not len(rows):
             return None
@@ -271,7 +271,7 @@ class TablePredictions:
 
     @cached_property
     def _first_hour(self) -> np.datetime64:
-        """The first base window that begins with the epoch or later."""
+        """The first base window that begins with the drift period or later."""
         start, width = (
             self._window_start(self._began),
             np.timedelta64(self.lakehouse.model.metrics.base_window),
@@ -279,17 +279,17 @@ class TablePredictions:
         return start if start == self._began else start + width
 
     @cached_property
-    def _is_epochs(self) -> np.ndarray:
-        """Which of the hours are counts of the epoch's versions since it began."""
+    def _is_of_period(self) -> np.ndarray:
+        """Which of the hours are counts of the drift period's versions since it began."""
         own = np.isin(
             self.hours["model_version"].to_numpy().astype(int), sorted(self.history.drift_period)
         )
         return own & (self._starts >= self._first_hour)
 
     @property
-    def _of_epoch(self) -> BinCounts:
-        """The counts of the epoch's versions since it began, by base window."""
-        table = self.hours.filter(pa.array(self._is_epochs))
+    def _of_period(self) -> BinCounts:
+        """The counts of the drift period's versions since it began, by base window."""
+        table = self.hours.filter(pa.array(self._is_of_period))
         lists = table["by_difficulty"].combine_chunks()
         each = (
             lists.fill_null([]).value_lengths().to_numpy() if len(table) else np.empty(0, dtype=int)
@@ -310,19 +310,20 @@ class TablePredictions:
 
     @property
     def _old_rows(self) -> pd.DataFrame:
-        """The rows of earlier versions, or from before the epoch, whose labels came since it began.
+        """The rows of earlier versions, or from before the drift period, whose labels came since it
+        began.
 
-        They are as many as a label horizon holds, however long the epoch.
+        They are as many as a label horizon holds, however long the drift period.
         """
         model = self.lakehouse.model
         starts = self._starts
         late = starts[
-            ~self._is_epochs
+            ~self._is_of_period
             & (self.hours["labelled"].to_numpy() > 0)
             & (starts >= self._first_hour)
         ]
         end = late.max(initial=self._first_hour - 1) + np.timedelta64(model.metrics.base_window)
-        predictions = self.newest_calls(
+        predictions = self.newest_labelled(
             moment_of(self._began) - model.labels.horizon, moment_of(max(end, self._first_hour))
         )
         own = np.isin(
@@ -332,7 +333,7 @@ class TablePredictions:
         return predictions[self._is_new(predictions) & ~counted]
 
     def _is_new(self, predictions: pd.DataFrame) -> np.ndarray:
-        """Whether the label came since the epoch began."""
+        """Whether the label came since the drift period began."""
         return instants(predictions[LABEL_TIME]) > self._began
 
 

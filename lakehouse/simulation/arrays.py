@@ -35,11 +35,13 @@ class Stream:
     Attributes:
         rows: all of the stream, in order of event time.
         models: by version.
-        called: what production predicted for each piece; unknown before the first champion.
+        predicted_in_production: what production predicted for each piece; unknown before the first
+            champion.
         judged_by: version whose prediction each piece's label is held against: the one that made
-            it; but for a label that came in a later epoch, the champion of the moment of the label.
+            it; but for a label that came in a later drift period, the champion of the moment of the
+            label.
         judged: that prediction.
-        bin: kind × number of difficulty bins + difficulty bin of it.
+        bin: kind × number of error bins + error bin of it.
         wrong: whether it is wrong.
         known: whether the label has come.
     """
@@ -189,7 +191,7 @@ class StreamPredictions:
 
     @property
     def _epoch(self) -> np.ndarray:
-        """Mask of the rows whose labels came since the epoch began."""
+        """Mask of the rows whose labels came since the drift period began."""
         began = self._history.began
         return (
             self._stream.known & (self._stream.rows.label_time > began)

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.arrays import (
@@ -45,7 +45,7 @@ class Simulation:
         self._plant = plant
         self.stream = Stream(plant.rows)
         self.ledger = MemoryLedger(self._gain)
-        self._world = World(
+        self._context = LoopContext(
             plant.rows.problem,
             settings,
             first_after,
@@ -65,7 +65,7 @@ class Simulation:
         ):
             self.stream.score(night, ledger.history)
             if self.stream.take_in(night, ledger.history):
-                Night(night, self._world).run()
+                Night(night, self._context).run()
         return self
 
     @property

@@ -20,7 +20,8 @@ def regret(world: World, predicted_in_production: np.ndarray) -> float:
 
     Args:
         world: the stream.
-        called: class code that each piece was called; -1 for none, which costs nothing.
+        predicted_in_production: class code that each piece was predicted; -1 for none, which costs
+            nothing.
     """
     if len(world.starts) < 2:
         return 0.0

@@ -58,7 +58,8 @@ class Recorded:
 
     Attributes:
         rows: a row per reading whose label has come, in order of event time, then key.
-        called: what production predicted for each row; unknown where it predicted nothing.
+        predicted_in_production: what production predicted for each row; unknown where it predicted
+            nothing.
         since: as-of of production's first promotion; None before it.
         tally: what production did.
     """

@@ -26,7 +26,8 @@ class Replayed:
     """What a policy would have come to.
 
     Attributes:
-        called: what its champions would have predicted for each row; unknown before the first.
+        predicted_in_production: what its champions would have predicted for each row; unknown
+            before the first.
         since: as-of of its first model.
         tally: what it would have done.
     """
@@ -79,7 +80,7 @@ def replay_all(
     """All policies in so many processes, with a progress bar.
 
     Raises:
-        ConfigurationError: a policy looks at a metric that labels and calls alone do not give.
+        ConfigurationError: a policy looks at a metric that labels and predicts alone do not give.
         TrainingError: no day has labels enough for a first model.
     """
     for name, policy in policies.items():
@@ -106,8 +107,8 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
     """A row per policy, all judged on the same rows: those that each had a model for, production's
     own too.
 
-    They begin when the last of the first models was there. Where production has called nothing, it
-    has no row.
+    They begin when the last of the first models was there. Where production has predicted nothing,
+    it has no row.
 
     Raises:
         TrainingError: there are no such rows.

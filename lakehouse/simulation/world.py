@@ -86,9 +86,9 @@ class World:
         variant: what runs.
         seed: which of its possible runs.
         features: pieces × sensors, NaN where nothing was read.
-        codes: class code as the label says it, flips included.
-        made: event time, datetime64[us], UTC.
-        told: when the label comes, datetime64[us], UTC.
+        labels: class code as the label says it, flips included.
+        event_time: event time, datetime64[us], UTC.
+        label_time: when the label comes, datetime64[us], UTC.
         chance: the exact probability of code 1, given the reading (and the label's flips left out).
     """
 

@@ -7,8 +7,8 @@ and many columns.
 
     PYTHONPATH=. python tests/benchmarks/false_alarms.py [STREAMS]
 
-Figures of 2026-11-30, 60 streams of 30 days each: see docs/policy.md, "False alarms of each
-statement".
+Figures of 2026-11-30, 60 streams of 30 days each: see docs/policy-evidence.md, "False alarms of
+each statement".
 """
 
 import datetime as dt

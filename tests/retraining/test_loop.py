@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lakehouse.errors import TrainingError
-from lakehouse.retraining.loop import Night, World
+from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry
@@ -67,7 +67,7 @@ class Works:
     ):
         self.stream, self.ledger, self.fits = Stream(PLANT.rows), Ledger(), []
         settings = policy or PolicySettings()
-        self.world = World(
+        self.context = LoopContext(
             PLANT.rows.problem,
             settings,
             FIRST_AFTER,
@@ -81,7 +81,7 @@ class Works:
         as_of = START + day * DAY
         self.stream.score(as_of, self.ledger.history)
         self.stream.take_in(as_of, self.ledger.history)
-        return Night(as_of, self.world).run()
+        return Night(as_of, self.context).run()
 
     def until(self, day: int) -> "Works":
         for each in range(2, day + 1):
@@ -106,7 +106,7 @@ def test_a_first_model_comes_with_enough_labels_and_a_drift_is_answered():
 def test_a_second_look_at_the_same_labels_does_nothing():
     works = Works().until(CHANGED_ON + 2)
     before = (list(works.ledger.decisions), list(works.ledger.promotions), len(works.fits))
-    assert not Night(START + (CHANGED_ON + 2) * DAY, works.world).run()
+    assert not Night(START + (CHANGED_ON + 2) * DAY, works.context).run()
     assert (works.ledger.decisions, works.ledger.promotions, len(works.fits)) == before
 
 
@@ -116,7 +116,7 @@ def test_a_night_that_was_cut_off_after_its_decision_goes_on_with_it():
     cut.stream.score(as_of, cut.ledger.history)
     cut.stream.take_in(as_of, cut.ledger.history)
     cut.ledger.record_decision(as_of, whole.ledger.decisions[-1].decision, None)
-    assert Night(as_of, cut.world).run()
+    assert Night(as_of, cut.context).run()
     assert cut.actions == whole.actions
     assert repr(cut.ledger.events[-1]) == repr(whole.ledger.events[-1])
 
@@ -154,7 +154,7 @@ def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
     assert [entry.action for entry in works.ledger.promotions[-2:]] == [REFUSE, REFUSE]
     result = works.ledger.events[-1].result
     assert result.reason == "the challenger may not take over: its output is not a finite number"
-    assert not Night(START + (CHANGED_ON + 2) * DAY, works.world).run()
+    assert not Night(START + (CHANGED_ON + 2) * DAY, works.context).run()
     assert works.actions[-2:] == [RETRAIN, REFRESH]
 
 
@@ -213,7 +213,7 @@ def test_a_champion_of_an_older_release_is_trained_again_on_the_rows_since_its_c
     as_of = START + 9 * DAY
     works.stream.take_in(as_of, works.ledger.history)
     works.ledger._history = None
-    Night(as_of, works.world).run()
+    Night(as_of, works.context).run()
     decision = works.ledger.decisions[-1].decision
     assert (decision.action, decision.rule, decision.change_at) == (REFRESH, "no_record", since)
     assert decision.confidence == pytest.approx(0.01)
@@ -240,7 +240,7 @@ def test_an_archived_champion_comes_back_by_its_version_without_a_training():
     works.stream.take_in(as_of, works.ledger.history)
     back = Decision(RETRAIN, "a rule", ("it is back",), change_at=change, confidence=0.0)
     works.ledger.record_decision(as_of, back, None)
-    assert Night(as_of, works.world).run()
+    assert Night(as_of, works.context).run()
     state = works.ledger.history
     assert (state.champion, state.before, len(works.fits)) == (archived, champion, fits)
     assert (state.champion_record.drift_period, state.champion_record.reference) == (
@@ -263,7 +263,7 @@ class Waiting(Ledger):
 def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_told():
     works = Works()
     works.ledger = Waiting()
-    works.world = replace(works.world, ledger=works.ledger)
+    works.context = replace(works.context, ledger=works.ledger)
     works.until(CHANGED_ON + 2)
     assert (works.actions[-1], works.ledger.decisions[-1].decision.rule) == (KEEP, "approval")
     assert works.ledger.diagnoses[-1].where

@@ -156,7 +156,7 @@ def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_train
     whole, part = (labelled_predictions(each, as_of, state) for each in (lakehouse, bounded))
     since, until = moment("2019-07-10T00:00:00"), moment("2019-07-14T00:00:00")
     for end in (None, until):
-        found, expected = part.newest_calls(since, end), whole.newest_calls(since, end)
+        found, expected = part.newest_labelled(since, end), whole.newest_labelled(since, end)
         assert most <= len(found) < most + 20 < len(expected)
         assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
     by_hour, dated = whole.counts(), part.counts(instant(since))

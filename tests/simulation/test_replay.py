@@ -154,7 +154,9 @@ def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(worl
     late = np.random.default_rng(2).random(PIECES) < 0.1
     label_time = np.where(late, world.label_time + 4 * DAY, world.label_time)
     loop = Simulation(replace(world, label_time=label_time), PolicySettings())
-    loop._world = replace(loop._world, predictions=partial(Watched, loop.stream, PolicySettings()))
+    loop._context = replace(
+        loop._context, predictions=partial(Watched, loop.stream, PolicySettings())
+    )
     loop.run()
     assert len(Watched.seen) > 20
     for rows in Watched.seen:

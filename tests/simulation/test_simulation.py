@@ -213,7 +213,7 @@ def test_runs_go_in_parallel_and_come_back_in_order():
 
 
 def test_the_documented_operating_characteristic_is_the_gates():
-    text = Path("docs/policy.md").read_text(encoding="utf-8")
+    text = Path("docs/policy-evidence.md").read_text(encoding="utf-8")
     for needed in (GateSettings().confidence, GateSettings().least_confidence):
         assert gate_table(needed) in text
 

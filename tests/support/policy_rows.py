@@ -18,7 +18,7 @@ from lakehouse.retraining.policy.records import (
     Segment,
     VersionRecord,
 )
-from lakehouse.retraining.policy.triggers import Record
+from lakehouse.retraining.policy.triggers import TriggerInput
 
 START = np.datetime64("2024-03-01T00:00:00", "us")
 HOUR, DAY = np.timedelta64(1, "h"), np.timedelta64(1, "D")
@@ -75,10 +75,10 @@ def quiet(log_statistic: float = 0.0) -> Detection:
     return Detection(log_statistic, hours, np.array([0.05, 0.15, 0.8]))
 
 
-def history(wrong: list[int], labelled: int = 8, **given: object) -> Record:
+def history(wrong: list[int], labelled: int = 8, **given: object) -> TriggerInput:
     """What rules look at: a count per hour, the first training a day before."""
     hours = (START + np.arange(len(wrong)) * HOUR).astype("datetime64[h]")
-    plain = Record(
+    plain = TriggerInput(
         as_of=START + len(wrong) * HOUR,
         detection=quiet(),
         hours=hours,

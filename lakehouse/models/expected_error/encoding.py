@@ -1,4 +1,4 @@
-"""Features of any kind as numbers: what the policy's regions, difficulties and learners are
+"""Features of any kind as numbers: what the policy's regions, expected errors and learners are
 computed from.
 """
 
@@ -82,7 +82,7 @@ def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ErrorBins:
-    """How a version's calls are binned: by kind and by how hard the row is for it."""
+    """How a version's predictions are binned: by kind and by how hard the row is for it."""
 
     expected_error: SplineLogistic
     names: tuple[str, ...]
@@ -94,5 +94,5 @@ class ErrorBins:
         return cls(SplineLogistic.from_json(record["difficulty"]), tuple(record["names"]))
 
     def bins(self, rows: pa.Table, kinds: np.ndarray) -> np.ndarray:
-        """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind)."""
+        """Kind × number of error bins + error bin, of each row's call (its kind)."""
         return bins_of(self.expected_error, matrix_of(rows, self.names), kinds)

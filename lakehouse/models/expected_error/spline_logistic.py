@@ -1,5 +1,5 @@
-"""How hard is a row for its champion? The probability that its call is wrong, as the training rows
-tell it.
+"""How hard is a row for its champion? The probability that its prediction is wrong, as the training
+rows tell it.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 BIN_EDGES = (0.003, 0.01, 0.03, 0.1, 0.25, 0.5)
-"""Edges of the difficulty bins; bin b holds edges[b - 1] <= difficulty < edges[b]."""
+"""Edges of the error bins; bin b holds edges[b - 1] <= expected error < edges[b]."""
 
 N_BINS = len(BIN_EDGES) + 1
 _KNOTS = 13
@@ -48,11 +48,11 @@ class SplineLogistic:
         return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
     def of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        """The probability that each call (a class code) is wrong, by row."""
+        """The probability that each prediction (a class code) is wrong, by row."""
         return 1 - self.chances(features)[np.arange(len(predictions)), predictions]
 
     def bins_of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        """The difficulty bin of each call, 0 (surely right) to `N_BINS` - 1."""
+        """The error bin of each prediction, 0 (surely right) to `N_BINS` - 1."""
         return np.searchsorted(BIN_EDGES, self.of_predictions(features, predictions), side="right")
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class SplineLogistic:
 
 
 def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Kind × number of difficulty bins + difficulty bin, of each row's call (its kind; 0 for all
+    """Kind × number of error bins + error bin, of each row's call (its kind; 0 for all
     numbers).
     """
     return kinds * N_BINS + expected_error.bins_of_predictions(features, kinds)
@@ -96,7 +96,7 @@ def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int
 
     Args:
         features: rows × features, NaN where a value is missing.
-        codes: class code of each row.
+        labels: class code of each row.
         n_classes: how many classes there are; one that no row has gets a probability near zero.
     """
     knots = tuple(knots_of(column) for column in features.T)

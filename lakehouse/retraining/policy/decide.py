@@ -7,7 +7,7 @@ import numpy as np
 from lakehouse.retraining.policy.records import VersionRecord
 from lakehouse.retraining.policy.triggers import (
     Finding,
-    Record,
+    TriggerInput,
     combined,
     findings,
     held_back,
@@ -26,7 +26,8 @@ class DecisionInput:
         as_of: newest label time that has landed.
         champion: record of the version in production; None before the first.
         labelled: labelled rows since the champion's change point; of all time, where there is none.
-        tried: how many they were at the last training of the champion's epoch, promoted or refused.
+        tried: how many they were at the last training of the champion's drift period, promoted or
+            refused.
         record: what rules look at; None before the first champion.
         refused: whether an alarm's challenger was refused as of this same batch: what is left is
             the refresh.
@@ -36,7 +37,7 @@ class DecisionInput:
     champion: VersionRecord | None
     labelled: int
     tried: int = 0
-    record: Record | None = None
+    record: TriggerInput | None = None
     refused: bool = False
 
 
@@ -75,7 +76,7 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
     """An alarm first, then the safety net, then a refresh by growth, then nothing.
 
     Args:
-        situation: what is known.
+        inputs: what is known.
         first_after: labelled rows before the first model is trained.
         settings: of the policy.
     """
@@ -107,7 +108,7 @@ def _first(labelled: int, first_after: int) -> Decision:
     )
 
 
-def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decision:
+def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> Decision:
     """What a rule asks for; where it cannot tell since when, the most probable beginning is taken.
 
     Where the rows to train on do not depend on the change, it is not acted on, and stands in the
@@ -138,7 +139,7 @@ def _retrain(alarm: Finding, record: Record, settings: PolicySettings) -> Decisi
 
 
 def _refresh(
-    inputs: DecisionInput, champion: VersionRecord, record: Record, settings: PolicySettings
+    inputs: DecisionInput, champion: VersionRecord, record: TriggerInput, settings: PolicySettings
 ) -> Decision | None:
     """Train again when there is much more to learn from, or when the safety net asks for it.
 

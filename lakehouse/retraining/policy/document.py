@@ -42,7 +42,7 @@ class PolicyRecord:
 
     @property
     def error_bins(self) -> ErrorBins:
-        """How its calls are binned."""
+        """How its predictions are binned."""
         return ErrorBins(self.version.expected_error, self.names)
 
     def numbered(self, version: int) -> "PolicyRecord":

@@ -65,7 +65,17 @@ class PairedComparison:
 def compare(
     problem: Problem, labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray
 ) -> PairedComparison:
-    """Compares the predictions of two models row by row, by the problem's losses."""
+    """Compares the predictions of two models row by row, by the problem's losses.
+
+    Of six rows the challenger alone is right on three, the champion alone on one:
+
+        >>> from lakehouse.models import Classification
+        >>> labels = np.array([1, 1, 1, 0, 0, 0])
+        >>> champion, challenger = np.array([1, 0, 0, 1, 0, 0]), np.array([1, 1, 1, 0, 1, 0])
+        >>> found = compare(Classification((0, 1), 1), labels, champion, challenger)
+        >>> found.won, found.lost, round(found.better, 3)
+        (3, 1, 0.812)
+    """
     first, second = problem.losses(champion, labels), problem.losses(challenger, labels)
     return PairedComparison(len(labels), int((second < first).sum()), int((first < second).sum()))
 
@@ -76,10 +86,10 @@ class Challenger:
 
     Attributes:
         problem: what is predicted.
-        codes: labels of the rows to judge on: since the change, told after the champion was
+        labels: labels of the rows to judge on: since the change, told after the champion was
             trained.
         champion: the champion's calls for them.
-        calls: the challenger's cross-fitted calls.
+        predictions: the challenger's cross-fitted predictions.
         distinct: how many different predictions it gives for the rows that it was fitted on.
         milliseconds: how long it takes to score a thousand rows.
         slices: for each watched slice, the mask of the rows that lie in it.
@@ -108,7 +118,7 @@ def judge_first(
     Args:
         problem: what counts as right, and how skill is measured.
         labels: of the rows.
-        calls: its cross-fitted predictions for them.
+        predictions: its cross-fitted predictions for them.
         settings: of the gate.
     """
     skill, naive = problem.skill(predictions, labels), problem.naive_skill(labels)
@@ -144,7 +154,7 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Gate
 
     Guarantee: with no difference between the two, a challenger passes an alarm's gate with
     probability of about
-    1 - confidence; docs/policy.md has the operating characteristic.
+    1 - confidence; docs/policy-evidence.md has the operating characteristic.
 
     Args:
         challenger: what it is judged on.

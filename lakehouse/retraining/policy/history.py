@@ -52,13 +52,13 @@ class History:
         champion: version in production; None before the first.
         before: version that it took over from and may have to give back to; None without one.
         records: of each promoted version, as its last promotion left it.
-        archive: the last champion of each earlier epoch with its pool, oldest first.
+        archive: the last champion of each earlier drift period with its row rule, oldest first.
         began: as-of since which labels are evidence: of the last promotion that answered a change.
-        reigns: as-of of each change of champion with the version that came, in order.
+        champion_history: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
         tried: labelled rows since the change at the last training.
-        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused;
-            -inf for none.
+        refused: greatest log statistic of the drift period's alarms whose challenger the gate
+            refused; -inf for none.
         promoted: of the champion, the last entry that promoted it.
     """
 
@@ -86,7 +86,7 @@ class History:
 
     @property
     def drift_period(self) -> frozenset[int]:
-        """The versions of the champion's epoch."""
+        """The versions of the champion's drift period."""
         champion = self.champion_record
         same = (
             version
@@ -110,7 +110,19 @@ class History:
 
 
 def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> History:
-    """Reads the ledgers.
+    """The state that the ledgers come to.
+
+    Versions 1 and 2 were promoted, 3 was refused, and the loop went back from 2 to 1:
+
+        >>> days = np.arange("2024-03-01", "2024-03-05", dtype="datetime64[D]")
+        >>> actions, versions = (PROMOTE, PROMOTE, REFUSE, ROLLBACK), (1, 2, 3, 1)
+        >>> entries = [
+        ...     PromotionEntry(day, action, version=version)
+        ...     for day, action, version in zip(days, actions, versions)
+        ... ]
+        >>> state = history_of(entries, [])
+        >>> state.champion, len(state.trainings), [version for _, version in state.champion_history]
+        (1, 3, [1, 2, 1])
 
     Args:
         promotions: entries of gold.promotion, in the order in which they were written.

@@ -17,12 +17,12 @@ _TWO_CLASSES = Classification((0, 1), 1)
 @dataclass(frozen=True)
 class BinCounts:
     """Labelled predictions of versions that were not trained on them; a place per hour × version ×
-    difficulty bin.
+    error bin.
 
     Attributes:
         hour: start of the hour, event time, datetime64.
         version: registered version that predicted, a whole number.
-        bin: kind of the call × number of difficulty bins + difficulty bin of the call under that
+        bin: kind of the prediction × number of error bins + error bin of the prediction under that
             version.
         labelled: rows whose label has come.
         wrong: how many of them the version got wrong.
@@ -47,9 +47,9 @@ class Rows:
     Attributes:
         names: the features.
         features: rows × features; numbers, NaN where missing, text as one column per value.
-        codes: each label as the problem has it: a class code, or a number.
-        made: event time, datetime64.
-        told: when the label came, datetime64.
+        labels: each label as the problem has it: a class code, or a number.
+        event_time: event time, datetime64.
+        label_time: when the label came, datetime64.
         problem: what the labels are of.
     """
 
@@ -80,7 +80,7 @@ class Rows:
         )
 
     def wrong(self, predictions: np.ndarray) -> np.ndarray:
-        """Which of the calls, one for each row, are wrong."""
+        """Which of the predictions, one for each row, are wrong."""
         return ~self.problem.is_right(predictions, self.labels)
 
 
@@ -116,11 +116,11 @@ class Region:
 
 @dataclass(frozen=True)
 class Errors:
-    """How often a version erred in cross-fitting, by kind of call and difficulty bin.
+    """How often a version erred in cross-fitting, by kind of call and error bin.
 
     Attributes:
-        judged: rows, a place per kind of the call × number of difficulty bins + difficulty bin of
-            the call.
+        judged: rows, a place per kind of the prediction × number of error bins + error bin of
+            the prediction.
         wrong: how many of them it got wrong, likewise.
     """
 
@@ -130,11 +130,11 @@ class Errors:
 
 @dataclass(frozen=True)
 class BoundaryStrip:
-    """An outer part of a feature, in which the calls of a kind go wrong if a border of the rule
-    moves.
+    """An outer part of a feature, in which the predictions of a kind go wrong if a border of the
+    rule moves.
 
     Attributes:
-        region: where, and the kind of the calls.
+        region: where, and the kind of the predictions.
         errors: of a version in it.
     """
 
@@ -144,12 +144,12 @@ class BoundaryStrip:
 
 @dataclass(frozen=True)
 class ArchivedPredictions:
-    """What an archived version would have called the rows, whose rule may be back.
+    """What an archived version would have predicted for the rows, whose rule may be back.
 
     Attributes:
-        bins: kind of each of its calls × number of difficulty bins + difficulty bin of that call
+        bins: kind of each of its predictions × number of error bins + error bin of that prediction
             under it.
-        differs: whether at most one of its call and the one of production can be right.
+        differs: whether at most one of its prediction and the one of production can be right.
     """
 
     bins: np.ndarray
@@ -158,12 +158,13 @@ class ArchivedPredictions:
 
 @dataclass(frozen=True)
 class Recent:
-    """The newest of an epoch's labelled predictions row by row, with what counts do not tell.
+    """The newest of a drift period's labelled predictions row by row, with what counts do not
+    tell.
 
     Attributes:
         counts: a place per row.
         rows: their features.
-        archived: by archived version whose rule may be back, what it would have called them.
+        archived: by archived version whose rule may be back, what it would have predicted for them.
     """
 
     counts: BinCounts
@@ -181,13 +182,13 @@ class Recent:
 
 @dataclass(frozen=True)
 class Moving:
-    """A region whose border moves: where the calls of one kind will be wrong, as a model of the
-    features.
+    """A region whose border moves: where the predictions of one kind will be wrong, as a model of
+    the features.
 
     Attributes:
         names: the features that the model reads, in its order.
-        wrong: P(a call of the kind is wrong) in its second column, as of a little after the newest
-            row.
+        wrong: P(a prediction of the kind is wrong) in its second column, as of a little after the
+            newest row.
         code: of the kind of label that is not true there any more.
     """
 
@@ -243,7 +244,7 @@ class RowRule:
 
     @property
     def end(self) -> np.datetime64:
-        """Event time before which all its rows lie; it is known of an archived pool only."""
+        """Event time before which all its rows lie; it is known of an archived row rule only."""
         ends = [segment.end for segment in self.segments]
         return max(end for end in ends if end is not None)
 
@@ -284,16 +285,18 @@ class VersionRecord:
     Attributes:
         version: registered version, a whole number.
         as_of: newest label time that had landed when it was trained, or brought back.
-        epoch: as-of of the alarm whose change it answers; of the first training for a first model.
+        drift_period: as-of of the alarm whose change it answers; of the first training for a first
+            model.
         changed_at: where that change began; None for a first model.
-        pool: the rows that it was fit on, open towards the newest.
+        row_rule: the rows that it was fit on, open towards the newest.
         reference: version in production at the alarm, which the change is told by; None for a first
             model.
         since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
         errors: on the rows that it was cross-fitted on.
-        difficulty: model of what is hard for it.
-        borders: where a border of the rule may move; the same regions for all versions of an epoch.
-        disputes: by earlier version, the errors on the rows since the change that it calls
+        expected_error: model of what is hard for it.
+        strips: where a border of the rule may move; the same regions for all versions of an drift
+            period.
+        disputes: by earlier version, the errors on the rows since the change that it predicts
             otherwise.
     """
 

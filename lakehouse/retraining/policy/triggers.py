@@ -42,20 +42,20 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Record:
+class TriggerInput:
     """What rules look at, as of a label batch.
 
     Attributes:
         as_of: newest label time that has landed.
-        detection: Shiryaev-Roberts over the champion's epoch.
-        hours: starts of the hours in which versions of the epoch predicted, ascending.
+        detection: Shiryaev-Roberts over the champion's drift period.
+        hours: starts of the hours in which versions of the drift period predicted, ascending.
         labelled: by hour, labelled rows.
         wrong: by hour, how many of them were predicted wrong.
         metrics: by name, the champion's windows, ascending; accuracy is made from the hours where
             it is not given.
         trainings: as-of of earlier trainings, ascending.
-        refused: greatest log statistic of the epoch's alarms whose challenger the gate refused;
-            -inf for none.
+        refused: greatest log statistic of the drift period's alarms whose challenger the gate
+            refused; -inf for none.
     """
 
     as_of: np.datetime64
@@ -111,7 +111,7 @@ class Finding:
     sure: bool = True
 
 
-def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
+def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, inputs: TriggerInput) -> Finding:
     """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not
     sure.
 
@@ -119,12 +119,12 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
     strong: a real change gets there within a batch or two, a false alarm does not come back every
     night.
     """
-    found = record.detection
+    found = inputs.detection
     evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
     if found.returned is not None:
         evidence[RETURNED] = float(found.returned)
     sure = found.log_statistic > math.log(rule.alarm)
-    fires = found.log_statistic > max(math.log(rule.suspected), record.refused + _STRONGER)
+    fires = found.log_statistic > max(math.log(rule.suspected), inputs.refused + _STRONGER)
     if not fires:
         words = (
             f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of "
@@ -149,16 +149,28 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, record: Record) -> Finding:
     return Finding(rule.rule, True, words, evidence, found.change_at, sure)
 
 
-def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
+def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:
     """Fires where the newest window breaches the limit, and m of the last n do.
 
     Windows with fewer labels than asked for do not count, neither as breaches nor among the n. With
     hysteresis, a breach that was answered by a training counts again only after a window on the
     good side by that much.
+
+    Three days of accuracy; the limit is .9, to be breached on two of the last three:
+
+        >>> days = np.arange("2024-03-01", "2024-03-04", dtype="datetime64[D]")
+        >>> windows = [Window(day, value, 100) for day, value in zip(days, (0.95, 0.88, 0.85))]
+        >>> rule = ThresholdRule(
+        ...     rule="threshold", metric="recall", limit=0.9, breaches=2, windows=3
+        ... )
+        >>> nothing = Detection(-np.inf, days[:0], np.empty(0))
+        >>> inputs = TriggerInput(days[-1], nothing, days, days, days, {"recall": windows})
+        >>> threshold_rule(rule, inputs).fires
+        True
     """
     kept = [
         each
-        for each in record.windows(rule.metric, rule.window)
+        for each in inputs.windows(rule.metric, rule.window)
         if each.labelled >= rule.least_labelled
     ]
     if not kept:
@@ -170,7 +182,7 @@ def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
     over = [sign * (each.value - limit) for each in kept]
     last = over[-rule.windows :]
     breaches = sum(each > 0 for each in last)
-    fires = bool(last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, record))
+    fires = bool(last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, inputs))
     words = (
         f"{rule.metric} {rule.direction} {limit:.4g} in {breaches} of the last {len(last)} "
         "windows, "
@@ -183,11 +195,11 @@ def threshold_rule(rule: ThresholdRule, record: Record) -> Finding:
     )
 
 
-def scheduled_rule(rule: ScheduledRule, record: Record) -> Finding:
+def scheduled_rule(rule: ScheduledRule, inputs: TriggerInput) -> Finding:
     """Fires so long after the last training."""
-    if not record.trainings:
+    if not inputs.trainings:
         return Finding("scheduled", False, "no training yet")
-    passed = record.as_of - record.trainings[-1]
+    passed = inputs.as_of - inputs.trainings[-1]
     days = float(passed / np.timedelta64(1, "D"))
     return Finding(
         "scheduled",
@@ -197,14 +209,14 @@ def scheduled_rule(rule: ScheduledRule, record: Record) -> Finding:
     )
 
 
-def page_hinkley_rule(rule: PageHinkleyRule, record: Record) -> Finding:
-    """Fires where the Page-Hinkley score of the epoch's errors exceeds the threshold."""
+def page_hinkley_rule(rule: PageHinkleyRule, inputs: TriggerInput) -> Finding:
+    """Fires where the Page-Hinkley score of the drift period's errors exceeds the threshold."""
     found = page_hinkley(
-        list(record.wrong.astype(int)), list(record.labelled.astype(int)), rule.tolerance
+        list(inputs.wrong.astype(int)), list(inputs.labelled.astype(int)), rule.tolerance
     )
     fires = found.score > rule.threshold
     at = (
-        record.hours[min(found.change_index, len(record.hours) - 1)]
+        inputs.hours[min(found.change_index, len(inputs.hours) - 1)]
         if fires and found.change_index is not None
         else None
     )
@@ -214,9 +226,9 @@ def page_hinkley_rule(rule: PageHinkleyRule, record: Record) -> Finding:
     )
 
 
-def adwin_rule(rule: AdwinRule, record: Record) -> Finding:
-    """Fires where ADWIN would cut the epoch's errors."""
-    starts, rows, wrong = record.sums(rule.window)
+def adwin_rule(rule: AdwinRule, inputs: TriggerInput) -> Finding:
+    """Fires where ADWIN would cut the drift period's errors."""
+    starts, rows, wrong = inputs.sums(rule.window)
     found = adwin(list(wrong.astype(int)), list(rows.astype(int)), rule.delta)
     at = starts[found.change_index] if found.change_index is not None else None
     return Finding(
@@ -228,7 +240,7 @@ def adwin_rule(rule: AdwinRule, record: Record) -> Finding:
     )
 
 
-_RULES: dict[type, Callable[[Any, Record], Finding]] = {
+_RULES: dict[type, Callable[[Any, TriggerInput], Finding]] = {
     ShiryaevRobertsRule: shiryaev_roberts_rule,
     ThresholdRule: threshold_rule,
     ScheduledRule: scheduled_rule,
@@ -237,9 +249,9 @@ _RULES: dict[type, Callable[[Any, Record], Finding]] = {
 }
 
 
-def findings(settings: PolicySettings, record: Record) -> list[Finding]:
+def findings(settings: PolicySettings, inputs: TriggerInput) -> list[Finding]:
     """What each rule says, in the order of the settings."""
-    return [_RULES[type(rule)](rule, record) for rule in settings.rules]
+    return [_RULES[type(rule)](rule, inputs) for rule in settings.rules]
 
 
 def combined(found: Sequence[Finding], how: str) -> Finding | None:
@@ -263,35 +275,35 @@ def combined(found: Sequence[Finding], how: str) -> Finding | None:
     )
 
 
-def held_back(guards: GuardSettings, record: Record) -> str | None:
+def held_back(guards: GuardSettings, inputs: TriggerInput) -> str | None:
     """Why no training may be made now; None where one may."""
-    if not record.trainings:
+    if not inputs.trainings:
         return None
-    since = record.as_of - record.trainings[-1]
+    since = inputs.as_of - inputs.trainings[-1]
     if guards.cool_down is not None and since < np.timedelta64(guards.cool_down):
         return f"cooling down: {since / np.timedelta64(1, 'h'):.0f} h since the last training"
-    week = sum(each > record.as_of - _WEEK for each in record.trainings)
+    week = sum(each > inputs.as_of - _WEEK for each in inputs.trainings)
     if guards.most_a_week is not None and week >= guards.most_a_week:
         return f"{week} trainings in the last seven days, {guards.most_a_week} allowed"
     return None
 
 
-def is_overdue(guards: GuardSettings, record: Record) -> bool:
+def is_overdue(guards: GuardSettings, inputs: TriggerInput) -> bool:
     """Whether the safety net asks for a training: none for so long."""
     net = guards.safety_net
     return bool(
-        net and record.trainings and record.as_of - record.trainings[-1] >= np.timedelta64(net)
+        net and inputs.trainings and inputs.as_of - inputs.trainings[-1] >= np.timedelta64(net)
     )
 
 
 def _armed(
-    rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], record: Record
+    rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], inputs: TriggerInput
 ) -> bool:
     """Whether the metric has been on the good side by the hysteresis since the last training."""
-    if not rule.hysteresis or len(record.trainings) < 2:
+    if not rule.hysteresis or len(inputs.trainings) < 2:
         return True
     return any(
         each < -rule.hysteresis
         for each, window in zip(over, windows, strict=True)
-        if window.start >= record.trainings[-1]
+        if window.start >= inputs.trainings[-1]
     )

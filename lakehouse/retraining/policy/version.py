@@ -85,7 +85,7 @@ def record_of(
 
 
 def fit_expected_error(rows: Rows, predictions: np.ndarray) -> SplineLogistic:
-    """The model of P(a call is wrong), by the features: of classes by P(class), of numbers by
+    """The model of P(a prediction is wrong), by the features: of classes by P(class), of numbers by
     P(wrong) itself.
     """
     events = rows.problem.events(predictions, rows.labels)
@@ -93,7 +93,7 @@ def fit_expected_error(rows: Rows, predictions: np.ndarray) -> SplineLogistic:
 
 
 def _bins(expected_error: SplineLogistic, fitted: Fitted, rows: Rows) -> np.ndarray:
-    """In which bins of the difficulty the candidate's calls are; 0 where it has none."""
+    """In which bins of the expected error the candidate's predictions are; 0 where it has none."""
     asked, found = fitted.asked, np.zeros(len(rows), dtype=np.int64)
     found[asked] = bins_of(
         expected_error, rows.features[asked], rows.problem.kind_of(fitted.predictions[asked])
@@ -102,10 +102,10 @@ def _bins(expected_error: SplineLogistic, fitted: Fitted, rows: Rows) -> np.ndar
 
 
 def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
-    """The same by a difficulty that has not seen the row.
+    """The same by an expected error that has not seen the row.
 
-    A difficulty that is fitted to errors finds those very rows hard: counted by it, the easy bins
-    would have too few.
+    An expected error that is fitted to errors finds those very rows hard: counted by it, the easy
+    bins would have too few.
     """
     fold, found = fold_of(len(rows)), np.zeros(len(rows), dtype=np.int64)
     for out in range(FOLDS):
@@ -120,8 +120,8 @@ def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
 def _measured(
     region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray
 ) -> BoundaryStrip:
-    """How often a version errs at a border: difficulty is smooth, and says too little of a narrow
-    strip.
+    """How often a version errs at a border: expected error is smooth, and says too little of a
+    narrow strip.
     """
     inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.predictions) == region.code)
     return BoundaryStrip(region, _errors(bins, fitted, rows, inside))
@@ -130,8 +130,8 @@ def _measured(
 def _disputes(
     bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray
 ) -> dict[int, Errors]:
-    """Where two models call otherwise, either is wrong more often than its difficulty says: how
-    often, this one?
+    """Where two models predict otherwise, either is wrong more often than its expected error says:
+    how often, this one?
     """
     on = {
         version: judged & fitted.asked & rows.problem.differ(fitted.predictions, predictions)
@@ -161,12 +161,12 @@ def restored(
 ) -> VersionRecord:
     """The record of an archived version that is brought back as it is.
 
-    It is held against its own expected errors again; what it is refreshed from is its own pool and
-    the rows since.
+    It is held against its own expected errors again; what it is refreshed from is its own row rule
+    and the rows since.
 
     Args:
         record: as it was.
-        pool: its rows up to the change that ended its epoch.
+        row_rule: its rows up to the change that ended its drift period.
         fitted: the chosen candidate: itself.
         decision: that asked for a training.
         as_of: newest label time that had landed.
@@ -202,7 +202,7 @@ def archived(
 
 
 def _errors(bins: np.ndarray, fitted: Fitted, rows: Rows, where: np.ndarray) -> Errors:
-    """The errors of the candidate's cross-fitted calls on the rows of a mask."""
+    """The errors of the candidate's cross-fitted predictions on the rows of a mask."""
     place, wrong = bins[where], rows.wrong(fitted.predictions)[where]
     size = len(rows.problem.kinds) * N_BINS
     return Errors(np.bincount(place, minlength=size).astype(float), np.bincount(place, wrong, size))

@@ -136,7 +136,7 @@ def summary(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table for docs/policy.md."""
+    """The table for docs/policy-evidence.md."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
     lines += [
         "| " + " | ".join(str(value) for value in row) + " |"

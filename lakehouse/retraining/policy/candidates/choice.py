@@ -45,9 +45,9 @@ class Candidate:
 
     Attributes:
         name: unique in a training.
-        old: pool of rows from before the change; None for none.
-        reference: version whose calls, where new rows contradict them, tell which old rows to leave
-            out; None for none.
+        old: row rule of rows from before the change; None for none.
+        reference: version whose predictions, where new rows contradict them, tell which old rows to
+            leave out; None for none.
         start: from when on rows count as new; None for all.
         weight: of a new row; an old one weighs one.
         version: the archived version that comes back without training; None for a training.
@@ -79,9 +79,9 @@ class Fitted:
 
     Attributes:
         candidate: which.
-        pool: the rows that it takes, as a rule.
+        row_rule: the rows that it takes, as a rule.
         weights: of all rows; zero for those not taken.
-        calls: out-of-fold prediction for each row that it takes and for each judged row.
+        predictions: out-of-fold prediction for each row that it takes and for each judged row.
         asked: mask of the rows that it has a prediction for.
         by_fold: for each fold, the weights of all rows without it: zero for its own; none of an
             archived version.
@@ -110,8 +110,8 @@ def candidates_of(
     Args:
         decision: that asked for the training.
         champion: record of the version in production; None before the first.
-        archive: the last champion of each earlier epoch with its pool up to the change that ended
-            it, oldest first.
+        archive: the last champion of each earlier drift period with its row rule up to the change
+            that ended it, oldest first.
         newest: event time of the newest labelled row.
         since: labelled rows since the change; few of them are not enough alone.
         settings: of the candidates.
@@ -119,7 +119,7 @@ def candidates_of(
     start = decision.change_at
     if (
         champion is None and start is not None
-    ):  # the champion is of an older release: no pool is on record
+    ):  # the champion is of an older release: no row rule is on record
         return [Candidate("since_change", start=start)]
     if settings.rows == "newest" and champion is not None:
         return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
@@ -152,8 +152,8 @@ def recalled(
     records: Records,
     settings: CandidateSettings,
 ) -> list[int]:
-    """The archived versions whose return is looked for: the newest of epochs that are over, the
-    newest first.
+    """The archived versions whose return is looked for: the newest of drift periods that are over,
+    the newest first.
     """
     over = [
         version for version in archive if records[version].drift_period != champion.drift_period
@@ -220,13 +220,13 @@ def row_rule_of(
     kept: np.ndarray,
     forecast: bool = True,
 ) -> tuple[RowRule, np.ndarray]:
-    """The candidate's pool and the rows' weights, where only the kept rows may say what is
+    """The candidate's row rule and the rows' weights, where only the kept rows may say what is
     contradicted.
 
     Args:
         candidate: which.
         rows: all that may be taken.
-        calls: what the reference calls them; None without one.
+        predictions: what the reference predicts for them; None without one.
         kept: mask of rows.
         forecast: whether a change that goes on is looked for where it will be, or where it is.
     """
@@ -264,7 +264,7 @@ def weights_by_fold(
     Args:
         candidate: what is tried.
         rows: all that may be taken.
-        calls: what the reference calls them; None without one.
+        predictions: what the reference predicts for them; None without one.
     """
     fold = fold_of(len(rows))
     forecast = not candidate.goes_on
@@ -288,7 +288,7 @@ def cross_fit(
         candidate: what is tried.
         rows: all that may be taken.
         judged: mask of the rows that candidates are compared on.
-        calls: what the versions that candidates name call the rows.
+        predictions: what the versions that candidates name call the rows.
         learner: fits a model.
 
     Returns:

@@ -16,14 +16,14 @@ _FARTHEST = 0.75
 
 
 def motion(rows: Rows, predictions: np.ndarray) -> float:
-    """How sure it is that the calls of some kind become wrong in more and more of the features'
-    space, as z.
+    """How sure it is that the predictions of some kind become wrong in more and more of the
+    features' space, as z.
 
-    The greatest score (`trend_score`) of "the call was wrong" over the kinds of calls.
+    The greatest score (`trend_score`) of "the prediction was wrong" over the kinds of predictions.
 
     Args:
         rows: since the change, which are looked at for a trend.
-        calls: what the model from before the change predicts for each.
+        predictions: what the model from before the change predicts for each.
     """
     wrong, kinds, age = rows.wrong(predictions), rows.problem.kind_of(predictions), _age(rows)
     scores = [
@@ -36,8 +36,8 @@ def motion(rows: Rows, predictions: np.ndarray) -> float:
 def moving_regions(
     rows: Rows, predictions: np.ndarray, forecast: bool = True
 ) -> tuple[Moving, ...]:
-    """Where calls of the model from before the change are wrong, a little after the newest row, or
-    as of it.
+    """Where predictions of the model from before the change are wrong, a little after the newest
+    row, or as of it.
 
     The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast
     (Gardner and McKenzie, Management Science 31, 1985), since a change that stops is overshot by as
@@ -45,7 +45,7 @@ def moving_regions(
 
     Args:
         rows: since the change, which tell the trend.
-        calls: what the model from before the change predicts for each.
+        predictions: what the model from before the change predicts for each.
         forecast: whether the trend is carried on.
     """
     if not len(rows):

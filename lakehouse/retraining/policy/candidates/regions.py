@@ -19,17 +19,26 @@ _PRUNING = 0.04
 
 
 def contradicted(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
-    """Regions of the features in which the rows contradict what an earlier model calls them.
+    """Regions of the features in which the rows contradict what an earlier model predicts for them.
 
-    Kind by kind of its calls, since that is how a rule changes: a pruned tree of "the call was
-    wrong" over the rows that got this call. Its leaves in which the call was wrong at least every
-    other time, and so often would hardly come about (binomial tail below .001) at a usual rate of
-    .08. A tree of all calls at once sees the rows whose label did not change as evidence against,
-    and needs about three times as many rows.
+    Kind by kind of its predictions, since that is how a rule changes: a pruned tree of "the
+    prediction was wrong" over the rows that got this prediction. Its leaves in which the prediction
+    was wrong at least every other time, and so often would hardly come about (binomial tail below
+    .001) at a usual rate of .08. A tree of all predictions at once sees the rows whose label did
+    not change as evidence against, and needs about three times as many rows.
+
+    Ten new pieces, all predicted good (1) by the old model. Those up to 354 degrees turn out bad:
+
+        >>> temp = np.array([351, 352, 353, 353.5, 354, 355, 356, 357, 358, 359])
+        >>> labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+        >>> hour = np.arange(10).astype("datetime64[h]")
+        >>> rows = Rows(("temp",), temp[:, np.newaxis], labels, hour, hour)
+        >>> contradicted(rows, np.ones(10, dtype=int))
+        (Region(sides=(('temp', -inf, 354.5),), code=1),)
 
     Args:
         rows: rows since the change.
-        calls: what the earlier model predicts for each.
+        predictions: what the earlier model predicts for each.
     """
     values, wrong, kinds = (
         filled(rows.features),

@@ -7,7 +7,7 @@ import numpy as np
 from lakehouse.retraining.policy.records import Region, Rows
 
 PARTS = (0.1, 0.2, 0.35, 0.5)
-"""Shares of a call's rows that lie in a part, from either end of a feature."""
+"""Shares of a prediction's rows that lie in a part, from either end of a feature."""
 
 _MOST = 0.6
 
@@ -17,12 +17,12 @@ def boundary_strips(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
     calls.
 
     A rule that changes by a border that moves is wrong in one of them alone, where a model's errors
-    by difficulty are spread over all borders that it has. A part that equal values make empty, or
-    larger than intended, is left out.
+    by expected error are spread over all borders that it has. A part that equal values make empty,
+    or larger than intended, is left out.
 
     Args:
         rows: that a version was fitted on.
-        calls: what it predicts for each, cross-fitted.
+        predictions: what it predicts for each, cross-fitted.
     """
     found: dict[Region, None] = {}
     kinds = rows.problem.kind_of(predictions)

@@ -1,5 +1,5 @@
 """Has the champion become worse, and since when? Shiryaev-Roberts over the labelled errors of its
-epoch.
+drift period.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,21 +72,22 @@ def detect(
     memory: np.timedelta64,
     recent: Recent | None = None,
 ) -> Detection:
-    """The evidence as of now that the error rate of the champion's epoch has risen.
+    """The evidence as of now that the error rate of the champion's drift period has risen.
 
-    Each version of the epoch is held against its own expected rates: the bounds of its cross-fitted
-    errors by call and difficulty, and of what it did on the days before. The effects looked for
-    concern all calls, or those of one class, since a rule often changes on one side; or those of
-    one class in one outer part of a feature, of which most are wrong where a border moves; or, for
-    each archived version, the rows that it calls otherwise: that its rule is back is a sharp
-    hypothesis, which few rows decide. Depends on what was labelled alone, not on the order in which
-    the labels came; with moments in place of hours it dates the change to the row.
+    Each version of the drift period is held against its own expected rates: the bounds of its
+    cross-fitted errors by prediction and expected error, and of what it did on the days before. The
+    effects looked for concern all predictions, or those of one class, since a rule often changes on
+    one side; or those of one class in one outer part of a feature, of which most are wrong where a
+    border moves; or, for each archived version, the rows that it predicts otherwise: that its rule
+    is back is a sharp hypothesis, which few rows decide. Depends on what was labelled alone, not on
+    the order in which the labels came; with moments in place of hours it dates the change to the
+    row.
 
     Args:
-        counts: whose labels came since the epoch began. Rows that a version of an earlier epoch had
-            called count as the champion of the moment of their label would have called them, lest a
-            new epoch be blind at first.
-        records: of at least the versions of the epoch, and those disputed.
+        counts: whose labels came since the drift period began. Rows that a version of an earlier
+            drift period had called count as the champion of the moment of their label would have
+            predicted them, lest a new drift period be blind at first.
+        records: of at least the versions of the drift period, and those disputed.
         champion: the version in production.
         memory: how far back from the newest labelled hour a change is looked for.
         recent: the newest of the counts by row, which the last two hypotheses need; without, they
@@ -118,8 +119,8 @@ def detect(
 
 
 def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
-    """Effects × counts: each effect on all calls, and on those of each kind alone, where there are
-    more.
+    """Effects × counts: each effect on all predictions, and on those of each kind alone, where
+    there are more.
     """
     call = bins // N_BINS
     kinds = len(record.errors.judged) // N_BINS
@@ -170,9 +171,9 @@ def _moved(
     """For each border that may move: the rows at it, and their log likelihood ratios of "it has
     moved" to no change.
 
-    Most of the calls there are wrong then. Without a change they are as often as in cross-fitting,
-    where that is more than their difficulty says: it is smooth, and says too little where a rule
-    ends within a narrow strip.
+    Most of the predictions there are wrong then. Without a change they are as often as in
+    cross-fitting, where that is more than their expected error says: it is smooth, and says too
+    little where a rule ends within a narrow strip.
     """
     call = recent.counts.bin // N_BINS
     known = {
@@ -201,7 +202,7 @@ def _returns(
 
     A call is then wrong where the archived version's is right, which it is but for the bound of its
     own error rate. Without a change it is as often as where the two differed in cross-fitting,
-    where that is more than its difficulty
+    where that is more than its expected error
     says: two models that learned the same rule differ where both are at a loss. A ratio of one
     where the two agree
     keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.

@@ -116,8 +116,9 @@ def diagnose(
 
     Concept: the champion errs more than its record allows (Shiryaev-Roberts). Feature: a column's
     distribution left its
-    baseline. Label: the classes' shares did. Prediction: the calls' shares did. They come together:
-    a concept drift moves labels, a feature drift moves predictions; so what can be a cause comes
+    baseline. Label: the classes' shares did. Prediction: the predictions' shares did. They come
+    together: a concept drift moves labels, a feature drift moves predictions; so what can be a
+    cause comes
     first in the sentences.
 
     Args:

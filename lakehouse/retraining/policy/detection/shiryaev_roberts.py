@@ -87,6 +87,15 @@ def shiryaev_roberts(
     Source: Shiryaev (1963); Roberts, Technometrics 8 (1966); Pollak, Annals of Statistics 13
     (1985).
 
+    Five hours of 8 rows; from the third on half of them are wrong, 10 % expected. The change
+    most probably began with the third hour, and the statistic is e^16.1:
+
+        >>> wrong, rows = np.array([1, 1, 4, 5, 4]), np.full(5, 8)
+        >>> ratios = log_likelihood_ratios(wrong, rows, np.full(5, 0.1), np.array([0.4]))
+        >>> found = shiryaev_roberts(ratios[np.newaxis], rows)
+        >>> round(found.log_statistic, 1), int(found.posterior.argmax())
+        (16.1, 2)
+
     Args:
         ratios: log likelihood ratios, effects × hours, in order of time.
         rows: labelled rows of each hour.

@@ -7,42 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 
-class CusumResult(NamedTuple):
-    """Evidence that a rate has risen, in nats: the log-likelihood ratio of risen to unchanged.
+class RiseResult(NamedTuple):
+    """Evidence that a rate has risen.
 
     Attributes:
-        score: The evidence at the last count, never below zero.
-        peak: The highest evidence at any count.
-        change_index: The first count after the score last was zero: the maximum-likelihood estimate
-            of where the rise began; None where the score is zero.
+        score: the evidence at the last count, in errors; never below zero.
+        change_index: the first count after the score last was zero; None where it is zero.
     """
 
     score: float
-    peak: float
     change_index: int | None
-
-
-def cusum(wrong: Sequence[int], total: Sequence[int], p0: float, p1: float) -> CusumResult:
-    """The one-sided CUSUM for a rise of an error rate from p0 to p1, over counts in the order of
-    time.
-
-    S_t = max(0, S_{t-1} + wrong_t * ln(p1 / p0) + (total_t - wrong_t) * ln((1 - p1) / (1 - p0))),
-    with S_0 = 0.
-    Source: Page, "Continuous inspection schemes", Biometrika 41 (1954).
-
-    Raises:
-        ValueError: Lengths differ, a count is impossible, or not 0 < p0 < p1 < 1.
-    """
-    if not 0 < p0 < p1 < 1:
-        raise ValueError(f"Write rates with 0 < p0 < p1 < 1, not p0 = {p0} and p1 = {p1}.")
-    _check_counts(wrong, total)
-    per_error, per_success = math.log(p1 / p0), math.log((1 - p1) / (1 - p0))
-    score, peak, last_zero = 0.0, 0.0, -1
-    for index, (errors, rows) in enumerate(zip(wrong, total, strict=True)):
-        score = max(0.0, score + errors * per_error + (rows - errors) * per_success)
-        peak = max(peak, score)
-        last_zero = index if score == 0 else last_zero
-    return CusumResult(score, peak, last_zero + 1 if score > 0 else None)
 
 
 class CutResult(NamedTuple):
@@ -58,7 +32,7 @@ class CutResult(NamedTuple):
     change_index: int | None
 
 
-def page_hinkley(wrong: Sequence[int], total: Sequence[int], tolerance: float) -> CusumResult:
+def page_hinkley(wrong: Sequence[int], total: Sequence[int], tolerance: float) -> RiseResult:
     """The Page-Hinkley test for a rise of the mean, over counts in the order of time.
 
     The sum of (errors - rows * (mean so far + tolerance)), less its least value; the mean is the
@@ -72,12 +46,12 @@ def page_hinkley(wrong: Sequence[int], total: Sequence[int], tolerance: float) -
     _check_counts(wrong, total)
     errors, rows = np.asarray(wrong, dtype=float), np.asarray(total, dtype=float)
     if not rows.sum():
-        return CusumResult(0.0, 0.0, None)
+        return RiseResult(0.0, None)
     mean = errors.cumsum() / np.maximum(rows.cumsum(), 1)
     walk = np.concatenate([[0.0], (errors - rows * (mean + tolerance)).cumsum()])
-    scores = walk - np.minimum.accumulate(walk)
     lowest = int(len(walk) - 1 - walk[::-1].argmin())
-    return CusumResult(float(scores[-1]), float(scores.max()), lowest if scores[-1] > 0 else None)
+    score = float(walk[-1] - walk.min())
+    return RiseResult(score, lowest if score > 0 else None)
 
 
 def adwin(wrong: Sequence[int], total: Sequence[int], delta: float) -> CutResult:

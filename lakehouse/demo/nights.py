@@ -13,7 +13,6 @@ from lakehouse.app.whole_way import run_pipeline
 from lakehouse.calendar import DAY
 from lakehouse.glassware.gateway import land_until, next_midnight, simulation_in
 from lakehouse.glassware.pieces import START, Stream
-from lakehouse.quality.facts import quality_from_row
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.versions.ledger import PromotionLedger
 
@@ -65,9 +64,9 @@ def _midnights(stream: Stream, landing: Path, last: datetime) -> Iterator[dateti
 
 def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     whole = pc.field("slice_key").is_null()
-    rows = lakehouse.store.rows(lakehouse.catalog.window_facts, whole, ["quality"])
-    facts = [quality_from_row(row["quality"]) for row in rows]
-    labelled, right = sum(each.n_labelled for each in facts), sum(each.n_right for each in facts)
+    columns = {name: pc.field("quality", name) for name in ("n_labelled", "n_right")}
+    counts = lakehouse.store.arrow(lakehouse.catalog.window_facts, whole, columns)
+    labelled, right = (pc.sum(counts[name]).as_py() or 0 for name in columns)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
     version = PromotionLedger(lakehouse).champion
     return (

@@ -26,6 +26,7 @@ from lakehouse.monitoring.measured import BASELINE, BASELINE_TABLE, AsOf, baseli
 from lakehouse.monitoring.metric_rows import CustomRows, rows_of
 from lakehouse.monitoring.partials import Partials, as_partials
 from lakehouse.monitoring.recorded_configuration import current_monitor
+from lakehouse.monitoring.small_batches import facts_here
 from lakehouse.monitoring.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
 from lakehouse.profiling.baseline import Baseline
 from lakehouse.scoring.scorer import prediction_type, scoring_model
@@ -213,6 +214,15 @@ class Aggregator:
         """The facts of what is touched, from silver."""
         if not (touched.windows or touched.days):
             return []
+        profiling, promoted = self._profiling(monitor, ledger), ledger.promoted_versions
+        first = self._first_model(promoted[0]) if len(promoted) > 1 else None
+        here = facts_here(ledger, touched.span, touched.holds, profiling, first)
+        return self._computed_by_spark(touched, profiling, ledger) if here is None else here
+
+    def _computed_by_spark(
+        self, touched: Touched, profiling: transforms.Profiling, ledger: PromotionLedger
+    ) -> list[WindowFacts]:
+        """The same, for batches of any size and for all settings."""
         model, catalog, store = self._model, self._catalog, self._store
         key, time, (start, end) = model.key, model.event_time, touched.span
         is_touched = transforms.window_start(time, model.metrics.base_window).isin(
@@ -232,11 +242,7 @@ class Aggregator:
         )
         rows = transforms.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = (
-            transforms.facts_of_windows(rows, model, self._profiling(monitor, ledger), schema)
-            .toArrow()
-            .to_pylist()
-        )
+        found = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
         return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
 
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:

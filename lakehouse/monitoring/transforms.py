@@ -184,12 +184,13 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
         ordered = rows.sort_by(
             "_key"
         )  # the same sums to the last digit, however the rows were partitioned
-        return pa.Table.from_pylist([_facts_of(ordered, profiling).to_row()], arrow_schema)
+        return pa.Table.from_pylist([facts_of_rows(ordered, profiling).to_row()], arrow_schema)
 
     return profile
 
 
-def _facts_of(rows: pa.Table, profiling: Profiling) -> WindowFacts:
+def facts_of_rows(rows: pa.Table, profiling: Profiling) -> WindowFacts:
+    """The facts of the rows of one base window, version and slice, in the order of their keys."""
     version = rows["_version"][0].as_py()
     return WindowFacts(
         start=rows["_window"][0].as_py(),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -64,6 +65,19 @@ def with_other_prediction(
     """
     scored, answer = _answered(rows, model)
     return scored.select(*rows.columns, answer.columns(prediction_type)[0].alias(name))
+
+
+def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -> pa.Array:
+    """What the model predicts for each row of a frame on this machine, in Arrow; null as by
+    `with_prediction`.
+    """
+    if not len(rows):
+        return pa.array([], kind)
+    pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
+    outputs = model.problem.outputs(pipeline, model.features.frame(rows))
+    is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
+    found = model.problem.columns(outputs)["prediction"]
+    return pa.array(found, mask=~is_known).cast(kind)
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:

@@ -230,6 +230,7 @@ class Store:
         where: Expression | None = None,
         columns: list[str] | dict[str, Expression] | None = None,
         partitions: str | None = None,
+        version: int | None = None,
     ) -> pa.Table:
         """A table, or a part of it, without Spark: for what is small.
 
@@ -240,10 +241,16 @@ class Store:
             partitions: an SQL predicate on the partition columns alone, such as `since_day`,
                 `on_days` and `NO_DAY` give. Other files are not even listed, so that a look at a
                 few days costs the same however many the table has.
+            version: of the Delta table; now without it.
         """
-        dataset = self._delta(table).to_pyarrow_dataset(file_pruning_predicate=partitions)
+        delta = self._delta(table) if version is None else DeltaTable(self.path(table), version)
+        dataset = delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
+
+    def count(self, table: Table, where: Expression | None = None) -> int:
+        """How many rows of a table the expression holds for; without Spark."""
+        return int(self._delta(table).to_pyarrow_dataset().count_rows(where, use_threads=False))
 
     def days(self, table: Table) -> frozenset[dt.date]:
         """The days of windows that the table has, by its partitions."""

@@ -1,0 +1,78 @@
+"""A small batch's facts and a training's rows are the same by the driver as by Spark."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from lakehouse.instants import instants
+from lakehouse.models import features_of
+from lakehouse.monitoring.aggregator import Aggregator, Touched
+from lakehouse.monitoring.recorded_configuration import current_monitor
+from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
+from lakehouse.versions.ledger import PromotionLedger
+from tests.support.rows import moment, parcel_depot, repair_shop
+
+
+def works(plant):
+    return plant.at("newest")
+
+
+def depot(spark):
+    """Without slices, custom metrics and further columns, which are Spark's."""
+    lakehouse = parcel_depot(spark)
+    plain = {"slices": (), "custom": (), "columns": ()}
+    metrics = lakehouse.model.metrics.model_copy(update=plain)
+    return replace(lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics}))
+
+
+def shop(spark):
+    lakehouse = repair_shop(spark).lakehouse
+    metrics = lakehouse.model.metrics.model_copy(update={"columns": ()})
+    return replace(lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics}))
+
+
+@pytest.fixture(params=["works", "depot", "shop"])
+def lakehouse(request, spark):
+    if request.param == "works":
+        return works(request.getfixturevalue("plant"))
+    return depot(spark) if request.param == "depot" else shop(spark)
+
+
+def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
+    ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
+    monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
+    times = lakehouse.store.arrow(
+        lakehouse.catalog.predictions, columns=[lakehouse.model.event_time]
+    )
+    days = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})[-3:]
+    touched = Touched(days=frozenset(days))
+    by_spark = aggregator._computed_by_spark(
+        touched, aggregator._profiling(monitor, ledger), ledger
+    )
+    here = aggregator._computed(touched, monitor, ledger)
+    key = lambda facts: (facts.start, facts.segment)  # noqa: E731
+    assert [each.to_row() for each in sorted(here, key=key)] == [
+        each.to_row() for each in sorted(by_spark, key=key)
+    ]
+    assert len(here) > 20
+
+
+def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse):
+    ledger, features = PromotionLedger(lakehouse), features_of(lakehouse.model)
+    versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
+    newest = lakehouse.store.arrow(lakehouse.catalog.readings, columns=[lakehouse.model.event_time])
+    since = max(newest[0].to_pylist()) - dt.timedelta(days=1)
+    for start in (None, since):
+        given = (ledger, versions, features, start)
+        pd.testing.assert_frame_equal(_joined_here(*given), _joined_by_spark(*given))
+
+
+def test_a_batch_with_slices_is_sparks(spark):
+    lakehouse = parcel_depot(spark)
+    ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
+    monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
+    touched = Touched(days=frozenset([moment("2024-03-02T00:00:00").date()]))
+    found = aggregator._computed(touched, monitor, ledger)
+    assert {"lane", "grams > 50"} <= {each.segment.slice_key for each in found}

@@ -25,7 +25,8 @@ from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.delta_log import days_written
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.store import Row, on_days
+from lakehouse.storage.partitions import on_days
+from lakehouse.storage.store import Row
 from lakehouse.versions.ledger import PromotionLedger
 
 NEVER, DAILY = "never", "daily"

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from lakehouse.instants import moment_of
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.store import since_day
+from lakehouse.storage.partitions import since_day
 from lakehouse.tables import IS_CORRECTION
 from lakehouse.versions.ledger import PromotionLedger
 

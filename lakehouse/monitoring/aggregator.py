@@ -5,7 +5,6 @@ metric tables.
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from lakehouse.labels.label_batch import labels_in_force, recorded_as_of
 from lakehouse.models import problem_of
 from lakehouse.models.expected_error.encoding import ErrorBins
 from lakehouse.monitoring import transforms
+from lakehouse.monitoring.affected import AffectedWindows, affected_by
 from lakehouse.monitoring.configuration import Monitor
 from lakehouse.monitoring.custom.check import custom_metrics_of
 from lakehouse.monitoring.custom.definitions import partials_column
@@ -34,8 +34,9 @@ from lakehouse.scoring.transforms import ScoringModel, with_other_prediction
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import NO_DAY, on_days
 from lakehouse.storage.queries import Batch
-from lakehouse.storage.store import NO_DAY, Row, on_days
+from lakehouse.storage.store import Row
 from lakehouse.tables import Table
 from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
@@ -54,32 +55,6 @@ _FACT_COLUMNS = (
     "by_difficulty",
 )
 _BACKFILLED_AT_ONCE = 7 * DAY
-
-
-@dataclass(frozen=True)
-class Touched:
-    """What is to be computed anew: base windows by their start, whole days, and the newest label
-    time among it.
-    """
-
-    windows: frozenset[dt.datetime] = frozenset()
-    days: frozenset[dt.date] = frozenset()
-    newest_label: dt.datetime | None = None
-
-    def holds(self, window_start: dt.datetime) -> bool:
-        """Whether that base window is to be computed anew."""
-        return window_start in self.windows or window_start.date() in self.days
-
-    @property
-    def all_days(self) -> frozenset[dt.date]:
-        """The days that it has a window of."""
-        return self.days | {start.date() for start in self.windows}
-
-    @property
-    def span(self) -> tuple[dt.datetime, dt.datetime]:
-        """From the first moment to the last; there must be one."""
-        starts = [*self.windows, *map(midnight, self.days)]
-        return min(starts), max(starts) + DAY
 
 
 class Aggregator:
@@ -101,13 +76,15 @@ class Aggregator:
         """Computes the windows of a micro-batch, and of those that became final; a replay does the
         same again.
         """
-        self.compute(self._touched(rows), f"aggregate_kpis batch {batch.number}")
+        self.compute(affected_by(self._lakehouse, rows), f"aggregate_kpis batch {batch.number}")
 
-    def compute(self, touched: Touched, why: str, recorded: dt.datetime | None = None) -> None:
-        """Overwrites the windows of what is touched.
+    def compute(
+        self, affected: AffectedWindows, why: str, recorded: dt.datetime | None = None
+    ) -> None:
+        """Overwrites the windows of what is affected.
 
         Args:
-            touched: what is to be computed anew.
+            affected: what is to be computed anew.
             why: kept in the tables' history.
             recorded: the newest label time that the facts know of, where the caller has it.
         """
@@ -116,54 +93,26 @@ class Aggregator:
         if version is None:
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
-        recorded = recorded or self.recorded_as_of(touched)
+        recorded = recorded or self.recorded_as_of(affected)
         moment = (
-            max(filter(None, (recorded, touched.newest_label)), default=None)
+            max(filter(None, (recorded, affected.newest_label)), default=None)
             or self._newest_label()
         )
-        scopes = self._scopes(touched, _newly_final(recorded, moment, self._model.labels.horizon))
-        kept, touched = self._stored_facts(
-            {day for scope in scopes for day in scope.fact_dates}, touched, monitor
+        scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
+        kept, affected = self._stored_facts(
+            {day for scope in scopes for day in scope.fact_dates}, affected, monitor
         )
-        facts = [*kept, *self._computed(touched, monitor, ledger)]
+        facts = [*kept, *self._computed(affected, monitor, ledger)]
         if facts:
-            self._write(scopes, touched, facts, monitor, self._as_of(moment, monitor), why)
+            self._write(scopes, affected, facts, monitor, self._as_of(moment, monitor), why)
 
-    def _touched(self, rows: DataFrame) -> Touched:
-        """The base windows of new predictions, and those of the predictions that new labels belong
-        to.
-        """
-        key, width = self._model.key, self._model.metrics.base_window
-        is_label = F.col("_kind") == transforms.LABEL
-        label_key = F.when(is_label, F.col(key))
-        found = (
-            rows.agg(
-                F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
-                    "windows"
-                ),
-                F.min(label_key).alias("least"),
-                F.max(label_key).alias("greatest"),
-                F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
-            )
-            .toArrow()
-            .to_pylist()[0]
-        )
-        windows = set(found["windows"])
-        if found["newest_label"] is not None:
-            predicted = self._store.read(self._catalog.predictions)
-            candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
-            labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
-            start = transforms.window_start(self._model.event_time, width).alias("start")
-            windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
-        return Touched(frozenset(windows), newest_label=found["newest_label"])
-
-    def recorded_as_of(self, touched: Touched) -> dt.datetime | None:
+    def recorded_as_of(self, affected: AffectedWindows) -> dt.datetime | None:
         """The newest label time that the facts know of.
 
         It stands on the newest rows, so the last weeks tell it; the whole table is asked only where
         they are empty.
         """
-        newest = max([*touched.windows, *filter(None, [touched.newest_label])], default=None)
+        newest = max([*affected.windows, *filter(None, [affected.newest_label])], default=None)
         near = recorded_as_of(self._lakehouse, newest) if newest else None
         return near or recorded_as_of(self._lakehouse, None)
 
@@ -175,61 +124,63 @@ class Aggregator:
         return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
     def _scopes(
-        self, touched: Touched, newly_final: tuple[dt.datetime, dt.datetime] | None
+        self, affected: AffectedWindows, newly_final: tuple[dt.datetime, dt.datetime] | None
     ) -> list[Scope]:
         width = self._model.metrics.base_window
         in_days = [
-            midnight(day) + place * width for day in touched.days for place in range(DAY // width)
+            midnight(day) + place * width for day in affected.days for place in range(DAY // width)
         ]
-        moments = {*touched.windows, *in_days}
+        moments = {*affected.windows, *in_days}
         return [
             Scope.of(granularity, moments, newly_final)
             for granularity in self._model.metrics.granularities
         ]
 
     def _stored_facts(
-        self, days: set[dt.date], touched: Touched, monitor: Monitor
-    ) -> tuple[list[WindowFacts], Touched]:
+        self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor
+    ) -> tuple[list[WindowFacts], AffectedWindows]:
         """What is stored of those days and can stay; what was stored under another configuration is
-        touched, too.
+        affected, too.
 
-        Such days get facts of now; their own metric rows stay as they were, until they are touched
+        Such days get facts of now; their own metric rows stay as they were, until they are affected
         or backfilled.
         """
         if not days:
-            return [], touched
+            return [], affected
         columns = (*_FACT_COLUMNS, "window_date", "monitor_version")
         stored = self._store.rows(self._catalog.window_facts, None, columns, on_days(days))
         outdated = {
             row["window_date"] for row in stored if row["monitor_version"] != monitor.version
         }
-        touched = Touched(touched.windows, touched.days | outdated, touched.newest_label)
+        affected = AffectedWindows(
+            affected.windows, affected.days | outdated, affected.newest_label
+        )
         return [
-            WindowFacts.from_row(row) for row in stored if not touched.holds(row["window_start"])
-        ], touched
+            WindowFacts.from_row(row) for row in stored if not affected.holds(row["window_start"])
+        ], affected
 
     def _computed(
-        self, touched: Touched, monitor: Monitor, ledger: PromotionLedger
+        self, affected: AffectedWindows, monitor: Monitor, ledger: PromotionLedger
     ) -> list[WindowFacts]:
-        """The facts of what is touched, from silver."""
-        if not (touched.windows or touched.days):
+        """The facts of what is affected, from silver."""
+        if not (affected.windows or affected.days):
             return []
         profiling, promoted = self._profiling(monitor, ledger), ledger.promoted_versions
         first = self._first_model(promoted[0]) if len(promoted) > 1 else None
-        here = facts_here(ledger, touched.span, touched.holds, profiling, first)
-        return self._computed_by_spark(touched, profiling, ledger) if here is None else here
+        here = facts_here(ledger, affected.span, affected.holds, profiling, first)
+        return self._computed_by_spark(affected, profiling, ledger) if here is None else here
 
     def _computed_by_spark(
-        self, touched: Touched, profiling: transforms.Profiling, ledger: PromotionLedger
+        self, affected: AffectedWindows, profiling: transforms.Profiling, ledger: PromotionLedger
     ) -> list[WindowFacts]:
         """The same, for batches of any size and for all settings."""
         model, catalog, store = self._model, self._catalog, self._store
-        key, time, (start, end) = model.key, model.event_time, touched.span
+        key, time, (start, end) = model.key, model.event_time, affected.span
         is_touched = transforms.window_start(time, model.metrics.base_window).isin(
-            sorted(touched.windows)
+            sorted(affected.windows)
         )
-        if touched.days:
-            is_touched |= F.to_date(time).isin(sorted(touched.days))
+        if affected.days:
+            is_touched |= F.to_date(time).isin(sorted(affected.days))
         predictions = store.read(catalog.predictions).where(
             F.col(time).between(start, end) & is_touched
         )
@@ -315,7 +266,7 @@ class Aggregator:
     def _write(
         self,
         scopes: Iterable[Scope],
-        touched: Touched,
+        affected: AffectedWindows,
         facts: list[WindowFacts],
         monitor: Monitor,
         as_of: AsOf,
@@ -331,7 +282,7 @@ class Aggregator:
             added = rows_of(scope, facts, references, as_of, self._custom)
             profiles += added.profile
             drifts += added.drift
-        days = touched.all_days
+        days = affected.all_days
         stored: list[Row] = [
             self._fact_row(each, as_of) for each in facts if each.start.date() in days
         ]
@@ -432,11 +383,13 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
     """Computes the windows of these days anew, both included, under the configuration of now."""
     aggregator = Aggregator(lakehouse)
     with lakehouse.store.writing(*_written_by(lakehouse)):
-        recorded = aggregator.recorded_as_of(Touched())
+        recorded = aggregator.recorded_as_of(AffectedWindows())
         while first <= last:
             until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
             days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
-            aggregator.compute(Touched(days=days), f"backfill of {first} to {until}", recorded)
+            aggregator.compute(
+                AffectedWindows(days=days), f"backfill of {first} to {until}", recorded
+            )
             first = until + DAY
 
 

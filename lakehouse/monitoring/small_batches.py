@@ -30,7 +30,7 @@ _STATISTICS_UNIT = dt.timedelta(seconds=1)  # files tell their times in millisec
 def facts_here(
     ledger: PromotionLedger,
     span: tuple[dt.datetime, dt.datetime],
-    is_touched: Callable[[dt.datetime], bool],
+    is_affected: Callable[[dt.datetime], bool],
     profiling: Profiling,
     first: ScoringModel | None,
 ) -> list[WindowFacts] | None:
@@ -39,7 +39,7 @@ def facts_here(
     Args:
         ledger: of promotions.
         span: from the first event time to the last.
-        is_touched: whether the base window of that start is asked for.
+        is_affected: whether the base window of that start is asked for.
         profiling: how rows become facts.
         first: the first model, where it is not the only one; None where its file is gone.
 
@@ -56,7 +56,7 @@ def facts_here(
     where = (time >= pc.subtract(start, _STATISTICS_UNIT)) & (time <= end)
     if lakehouse.store.count(table, where) > MOST_ROWS:
         return None
-    rows = _windowed(lakehouse, lakehouse.store.arrow(table, where), is_touched)
+    rows = _windowed(lakehouse, lakehouse.store.arrow(table, where), is_affected)
     if not len(rows):
         return []
     primary = _with_labels(lakehouse, _with_unretrained(ledger, rows, first))
@@ -64,13 +64,13 @@ def facts_here(
 
 
 def _windowed(
-    lakehouse: Lakehouse, rows: pa.Table, is_touched: Callable[[dt.datetime], bool]
+    lakehouse: Lakehouse, rows: pa.Table, is_affected: Callable[[dt.datetime], bool]
 ) -> pa.Table:
     """The rows whose base window is asked for, with its start."""
     width = np.timedelta64(lakehouse.model.metrics.base_window, "us").astype(int)
     moments = instants(rows[lakehouse.model.event_time]).astype(np.int64)
     starts = pa.array(moments // width * width, pa.timestamp("us", tz="UTC"))
-    asked = {start for start in starts.unique().to_pylist() if is_touched(start)}
+    asked = {start for start in starts.unique().to_pylist() if is_affected(start)}
     kept = pc.is_in(starts, pa.array(sorted(asked), starts.type))
     return rows.append_column("_window", starts).filter(kept)
 

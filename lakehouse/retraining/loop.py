@@ -120,6 +120,7 @@ class Night:
         champion, before = history.champion_record, history.before
         if champion is None or before is None:
             return
+        # Labels since the promotion are new to both: neither version was trained on them.
         new = self._predictions.labelled_after(champion.as_of, settings.rows)
         if new is None or not on_probation(len(new.rows), settings):
             return
@@ -150,6 +151,7 @@ class Night:
             if refused and not decision.retrain:
                 return decision
             diagnosis = None if record is None else self._diagnosis(record.detection, decision)
+        # Held last: what the rules asked for, and why, stays on record.
         decision = self._ledger.held(decision)
         remarks = [] if history.champion is None else self._predictions.unshared_meaning()
         self._ledger.record_decision(self._as_of, decision, diagnosis, remarks)
@@ -201,11 +203,9 @@ class Night:
         if decision.action != RETRAIN or decision.change_at != detection.change_at:
             return decision
         between = detection.interval(_CERTAIN)
-        return (
-            decision
-            if between is None
-            else replace(decision, change_at=self._detect(between[0]).change_at)
-        )
+        if between is None:
+            return decision
+        return replace(decision, change_at=self._detect(between[0]).change_at)
 
     def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
         """Which kinds of drift there are; where, if the rule has changed."""
@@ -214,18 +214,10 @@ class Night:
             labelled = self._predictions.made_since(decision.change_at)
             predicted = labelled.predicted_by(int(self._history.champion or 0))
             regions = where_contradicted(labelled.rows, predicted, decision.change_at)
-        log_alarm, is_dated = (
-            math.log(context.policy.detector.alarm),
-            decision.change_between is not None,
-        )
-        return diagnose(
-            detection,
-            log_alarm,
-            self._predictions.shifts(),
-            regions,
-            context.problem.kinds,
-            is_dated,
-        )
+        log_alarm = math.log(context.policy.detector.alarm)
+        is_dated = decision.change_between is not None
+        shifts, kinds = self._predictions.shifts(), context.problem.kinds
+        return diagnose(detection, log_alarm, shifts, regions, kinds, is_dated)
 
     def _unanswered(self) -> Decision | None:
         """The decision that has no result yet; after a refused alarm of the same night, what is

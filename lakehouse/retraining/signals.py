@@ -21,7 +21,8 @@ from lakehouse.retraining.policy.triggers import Window
 from lakehouse.settings import ModelSettings, ThresholdRule
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.store import NO_DAY, Row, since_day
+from lakehouse.storage.partitions import NO_DAY, since_day
+from lakehouse.storage.store import Row
 
 
 def shifts_of(lakehouse: Lakehouse, champion: str, as_of: dt.datetime) -> Shifts:

@@ -25,7 +25,7 @@ from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
 from lakehouse.retraining.signals import metric_windows, outage_since, shifts_of
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.store import since_day
+from lakehouse.storage.partitions import since_day
 from lakehouse.versions.feature_columns import unknown_to_settings
 
 
@@ -188,6 +188,7 @@ class TablePredictions:
             stale, self.history.champions_at(instants(predictions[LABEL_TIME])), version
         )
         bins = np.zeros(len(predictions), dtype=np.int64)
+        # Each version has its own expected error, so its rows are binned by themselves.
         for each in np.unique(version):
             if int(each) not in self.history.records:
                 continue
@@ -272,10 +273,8 @@ class TablePredictions:
     @cached_property
     def _first_hour(self) -> np.datetime64:
         """The first base window that begins with the drift period or later."""
-        start, width = (
-            self._window_start(self._began),
-            np.timedelta64(self.lakehouse.model.metrics.base_window),
-        )
+        start = self._window_start(self._began)
+        width = np.timedelta64(self.lakehouse.model.metrics.base_window)
         return start if start == self._began else start + width
 
     @cached_property
@@ -290,23 +289,20 @@ class TablePredictions:
     def _of_period(self) -> BinCounts:
         """The counts of the drift period's versions since it began, by base window."""
         table = self.hours.filter(pa.array(self._is_of_period))
+        hour = instants(table["window_start"])
+        version = table["model_version"].to_numpy().astype(int)
+        # A window's counts are a list with an entry per bin: one count per entry.
         lists = table["by_difficulty"].combine_chunks()
-        each = (
-            lists.fill_null([]).value_lengths().to_numpy() if len(table) else np.empty(0, dtype=int)
-        )
-        hour, version = (
-            instants(table["window_start"]),
-            table["model_version"].to_numpy().astype(int),
-        )
-        cells = (
-            pa.concat_arrays([lists]).flatten()
-            if len(table)
-            else pa.array([], lists.type.value_type)
-        )
+        if len(table):
+            entries, cells = lists.fill_null([]).value_lengths().to_numpy(), lists.flatten()
+        else:
+            entries, cells = np.empty(0, dtype=int), pa.array([], lists.type.value_type)
         bins, labelled, wrong = (
             pc.struct_field(cells, name).to_numpy() for name in ("bin", "labelled", "wrong")
         )
-        return BinCounts(np.repeat(hour, each), np.repeat(version, each), bins, labelled, wrong)
+        return BinCounts(
+            np.repeat(hour, entries), np.repeat(version, entries), bins, labelled, wrong
+        )
 
     @property
     def _old_rows(self) -> pd.DataFrame:
@@ -317,6 +313,7 @@ class TablePredictions:
         """
         model = self.lakehouse.model
         starts = self._starts
+        # Hours since the period began that an older version still predicted in.
         late = starts[
             ~self._is_of_period
             & (self.hours["labelled"].to_numpy() > 0)
@@ -329,6 +326,7 @@ class TablePredictions:
         own = np.isin(
             predictions["model_version"].astype(int).to_numpy(), sorted(self.history.drift_period)
         )
+        # The facts hold these already (`_of_period`).
         counted = own & (instants(predictions[model.event_time]) >= self._first_hour)
         return predictions[self._is_new(predictions) & ~counted]
 

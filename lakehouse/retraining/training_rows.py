@@ -20,7 +20,7 @@ from lakehouse.models import Features
 from lakehouse.models.expected_error.encoding import feature_of
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
-from lakehouse.storage.store import covering_keys_of
+from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.versions.feature_columns import joined_columns, sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
 

@@ -16,8 +16,9 @@ from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.settings.reserved import POSITION, PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.storage.queries import Batch
-from lakehouse.storage.store import Row, covering_keys_of
+from lakehouse.storage.store import Row
 from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
 

@@ -5,16 +5,11 @@ delta-rs: the same tables, without the planning of a Spark job for a handful of 
 """
 
 import datetime as dt
-import fcntl
-import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,14 +20,14 @@ from deltalake import Transaction as DeltaTransaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 from pyarrow.compute import Expression
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import LockedError, StoreError
+from lakehouse.errors import StoreError
 from lakehouse.storage.data_files import DataFile, Target
 from lakehouse.storage.folders import Folder
+from lakehouse.storage.locks import exclusive
 from lakehouse.tables import Catalog, Table
 from lakehouse.tables.declaration import VERSION_PROPERTY
 from lakehouse.tables.migration import AddedColumn, migration_of
@@ -42,8 +37,6 @@ _MOST_SMALL_FILES = 50
 _COMPACTED_BYTES = (
     2**20
 )  # months of a plant, and yet read at once: a look at a day reads the file that it is in
-NO_DAY = "window_date IS NULL"
-"""Partitions of the rows that belong to no window: baselines."""
 _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
 
 
@@ -358,28 +351,8 @@ class Store:
         """
         with ExitStack() as held:
             for table in sorted(tables, key=lambda each: each.full_name):
-                held.enter_context(self._lock(table))
+                held.enter_context(exclusive(self.root, table.full_name))
             yield
-
-    @contextmanager
-    def _lock(self, table: Table) -> Iterator[None]:
-        path = self._lock_folder() / f"{table.full_name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LockedError(
-                    f"{table.full_name} of {self.root} is being written by another process; let it "
-                    "end, or stop it"
-                ) from None
-            yield
-
-    def _lock_folder(self) -> Path:
-        if "://" not in self.root:
-            return Path(self.root) / "_system" / "locks"
-        digest = hashlib.sha256(self.root.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"lakehouse-locks-{os.getuid()}" / digest
 
     def _delta(self, table: Table) -> DeltaTable:
         """The table as it is now. Its log is read once; then only what has been added to it."""
@@ -457,29 +430,6 @@ def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
             f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file"
         )
     return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
-
-
-def since_day(moment: dt.datetime) -> str:
-    """Partitions of the windows that start on the moment's day or later, for `Store.rows` and
-    `Store.arrow`.
-    """
-    return f"window_date >= '{moment.date()}'"
-
-
-def on_days(days: Iterable[dt.date]) -> str:
-    """Partitions of the windows that start on one of the days, for `Store.rows` and
-    `Store.arrow`.
-    """
-    dates = ", ".join(f"'{day}'" for day in sorted(days))
-    return f"window_date IN ({dates})"
-
-
-def covering_keys_of(rows: DataFrame, key: str) -> Column:
-    """Whether a key lies between the least and the greatest of the rows: literals, by which Delta
-    skips files.
-    """
-    least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
-    return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
 
 def _path(root: str, table: Table) -> str:

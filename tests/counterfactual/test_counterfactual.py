@@ -22,8 +22,9 @@ from lakehouse.models import load
 from lakehouse.monitoring.aggregator import QUERY, aggregate_kpis
 from lakehouse.retraining.policy.records import Rows
 from lakehouse.storage.delta_log import days_written
+from lakehouse.storage.partitions import on_days
 from lakehouse.storage.queries import AVAILABLE_NOW
-from lakehouse.storage.store import Store, Transaction, on_days
+from lakehouse.storage.store import Store, Transaction
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import moment, parcel_depot, repair_shop
 

@@ -16,7 +16,8 @@ from scipy.stats import ks_2samp
 
 from lakehouse.calendar import Granularity
 from lakehouse.errors import ConfigurationError, RegistryError
-from lakehouse.monitoring.aggregator import Aggregator, Touched, backfill
+from lakehouse.monitoring.affected import AffectedWindows
+from lakehouse.monitoring.aggregator import Aggregator, backfill
 from tests.monitoring.test_aggregator import FRESHNESS, assert_same, contents
 from tests.support.rows import moment, repair_shop
 
@@ -32,7 +33,7 @@ def with_metrics(lakehouse, **changes: Any):
 
 
 def touch(lakehouse, day: dt.date) -> None:
-    Aggregator(lakehouse).compute(Touched(days=frozenset([day])), "a test's own")
+    Aggregator(lakehouse).compute(AffectedWindows(days=frozenset([day])), "a test's own")
 
 
 def versions_by_day(
@@ -264,7 +265,7 @@ def test_another_tolerance_is_another_configuration_and_mixes_with_none(spark, t
         lakehouse, model=lakehouse.model.model_copy(update={"predictions": predictions})
     )
     Aggregator(lakehouse).compute(
-        Touched(windows=frozenset([moment("2024-05-02T05:00:00")])), "a test's own"
+        AffectedWindows(windows=frozenset([moment("2024-05-02T05:00:00")])), "a test's own"
     )
     facts = lakehouse.store.rows(
         lakehouse.catalog.window_facts, pc.field("window_date") == dt.date(2024, 5, 2)

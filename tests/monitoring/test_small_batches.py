@@ -8,7 +8,8 @@ import pytest
 
 from lakehouse.instants import instants
 from lakehouse.models import features_of
-from lakehouse.monitoring.aggregator import Aggregator, Touched
+from lakehouse.monitoring.affected import AffectedWindows
+from lakehouse.monitoring.aggregator import Aggregator
 from lakehouse.monitoring.recorded_configuration import current_monitor
 from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
 from lakehouse.versions.ledger import PromotionLedger
@@ -47,7 +48,7 @@ def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
         lakehouse.catalog.predictions, columns=[lakehouse.model.event_time]
     )
     days = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})[-3:]
-    touched = Touched(days=frozenset(days))
+    touched = AffectedWindows(days=frozenset(days))
     by_spark = aggregator._computed_by_spark(
         touched, aggregator._profiling(monitor, ledger), ledger
     )
@@ -73,6 +74,6 @@ def test_a_batch_with_slices_is_sparks(spark):
     lakehouse = parcel_depot(spark)
     ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
     monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
-    touched = Touched(days=frozenset([moment("2024-03-02T00:00:00").date()]))
+    touched = AffectedWindows(days=frozenset([moment("2024-03-02T00:00:00").date()]))
     found = aggregator._computed(touched, monitor, ledger)
     assert {"lane", "grams > 50"} <= {each.segment.slice_key for each in found}

@@ -24,8 +24,8 @@ from lakehouse.retraining.table_ledger import LABEL_OUTAGE
 from lakehouse.settings import OutageSettings, ProbationSettings
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.world import World, world_of
+from lakehouse.storage.partitions import NO_DAY
 from lakehouse.storage.queries import AVAILABLE_NOW
-from lakehouse.storage.store import NO_DAY
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import (
     WITHHELD,

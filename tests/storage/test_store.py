@@ -16,9 +16,10 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError, LockedError, StoreError
 from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
+from lakehouse.storage.partitions import NO_DAY, on_days, since_day
 from lakehouse.storage.queries import AVAILABLE_NOW as NOW
 from lakehouse.storage.queries import run, run_all
-from lakehouse.storage.store import NO_DAY, Store, Transaction, on_days, since_day
+from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import QUARANTINE, SCORING_LEDGER, WINDOW_FACTS, catalog_of
 from tests.support.rows import moment, rows
 

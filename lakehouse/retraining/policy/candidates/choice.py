@@ -117,15 +117,16 @@ def candidates_of(
         settings: of the candidates.
     """
     start = decision.change_at
-    if (
-        champion is None and start is not None
-    ):  # the champion is of an older release: no row rule is on record
+    if champion is None and start is not None:
+        # The champion is of an older release: no rule for its rows is on record.
         return [Candidate("since_change", start=start)]
     if settings.rows == "newest" and champion is not None:
         return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
     if start is None or champion is None or settings.rows == "everything":
         return [Candidate("everything")]
     row_rules = dict(archive)
+    # After a new change the champion's own old rows count. A refresh still answers the old change,
+    # so it keeps to the version from before that one.
     reference = champion.reference
     if decision.action != REFRESH or reference is None:
         reference = champion.version
@@ -135,11 +136,13 @@ def candidates_of(
         _transfer(version, row_rules[version], start, settings.new_weight)
         for version in (reference, *others)
     ]
+    # The order is one of merit: `choose` takes the first unless a later one is credibly better.
     found = _moving(champion, reference, row_rules, newest, settings) + found
     if decision.action != REFRESH:
         found += [
             Candidate(f"version {version}", start=start, version=version) for version in others
         ]
+        # The sort is stable: only what the evidence speaks for moves to the front.
         found.sort(key=lambda each: not _is_back(each, decision))
     if since >= settings.least_rows:
         found.append(Candidate("since_change", start=start))

@@ -101,16 +101,19 @@ def detect(
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
     kept = counts.take(own)
+    # Rates are learned from the whole drift period; a change is looked for in the newest part.
     rates = _Rates(kept, versions, [records[version] for version in versions])
     kept = kept.take(kept.hour > kept.hour.max() - memory)
     times, at = np.unique(kept.hour, return_inverse=True)
     effects = _effects(kept.bin, records[champion])
     ratios = log_likelihood_ratios(kept.wrong, kept.labelled, rates.expected(kept), effects)
+    # The counts of an hour are independent given the hypothesis, so their log ratios add up.
     summed = [np.bincount(at, row, len(times)) for row in ratios]
     back, moved = _of_rows(recent, rates, records, champion, times)
     prior = _prior(len(summed), len(back), len(moved))
     every = np.stack([*summed, *back.values(), *moved])
     evidence = shiryaev_roberts(every, np.bincount(at, kept.labelled, len(times)), prior)
+    # An earlier rule is back where one archived version has more than half of the evidence.
     shares = evidence.shares[len(summed) :]
     returned = next(
         (version for version, share in zip(back, shares, strict=False) if share > _EVEN), None
@@ -202,10 +205,9 @@ def _returns(
 
     A call is then wrong where the archived version's is right, which it is but for the bound of its
     own error rate. Without a change it is as often as where the two differed in cross-fitting,
-    where that is more than its expected error
-    says: two models that learned the same rule differ where both are at a loss. A ratio of one
-    where the two agree
-    keeps the supermartingale: it is a likelihood ratio of the disputed rows alone.
+    where that is more than its expected error says: two models that learned the same rule differ
+    where both are at a loss. A ratio of one where the two agree keeps the supermartingale: it is a
+    likelihood ratio of the disputed rows alone.
     """
     measured = {
         version: found
@@ -246,15 +248,23 @@ class _Rates:
     ) -> None:
         self.versions, self._bins = versions, max(len(record.errors.judged) for record in records)
         self._days = np.unique(counts.hour.astype(_DAY))
-        size = len(self._days) * len(versions) * self._bins
+        # One cell per day × version × bin, in this order.
         cells = self._cells(counts)
-        self._judged, self._wrong = (
-            (_before(np.bincount(cells, each, size).reshape(len(self._days), -1)) + known).ravel()
-            for each, known in (
-                (counts.labelled, self._joined([record.errors.judged for record in records])),
-                (counts.wrong, self._joined([record.errors.wrong for record in records])),
-            )
+        self._judged = self._known_before(
+            cells, counts.labelled, [record.errors.judged for record in records]
         )
+        self._wrong = self._known_before(
+            cells, counts.wrong, [record.errors.wrong for record in records]
+        )
+
+    def _known_before(
+        self, cells: np.ndarray, rows: np.ndarray, recorded: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """By cell: what is on record of the version, and what came on the days before."""
+        per_day = len(self.versions) * self._bins
+        totals = np.bincount(cells, rows, len(self._days) * per_day).reshape(-1, per_day)
+        # The day's own rows are left out: they are what is held against the rate.
+        return (_before(totals) + self._joined(recorded)).ravel()
 
     def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         """One after the other; a version that knew fewer classes has none of the bins of the

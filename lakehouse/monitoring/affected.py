@@ -1,0 +1,67 @@
+"""Which base windows and days a micro-batch, or a backfill, affects."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.calendar import DAY, midnight
+from lakehouse.monitoring import transforms
+from lakehouse.storage.lakehouse import Lakehouse
+
+
+@dataclass(frozen=True)
+class AffectedWindows:
+    """What is to be computed anew: base windows by their start, whole days, and the newest label
+    time among it.
+    """
+
+    windows: frozenset[dt.datetime] = frozenset()
+    days: frozenset[dt.date] = frozenset()
+    newest_label: dt.datetime | None = None
+
+    def holds(self, window_start: dt.datetime) -> bool:
+        """Whether that base window is to be computed anew."""
+        return window_start in self.windows or window_start.date() in self.days
+
+    @property
+    def all_days(self) -> frozenset[dt.date]:
+        """The days that it has a window of."""
+        return self.days | {start.date() for start in self.windows}
+
+    @property
+    def span(self) -> tuple[dt.datetime, dt.datetime]:
+        """From the first moment to the last; there must be one."""
+        starts = [*self.windows, *map(midnight, self.days)]
+        return min(starts), max(starts) + DAY
+
+
+def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
+    """The base windows of new predictions, and those of the predictions that new labels belong
+    to.
+    """
+    model = lakehouse.model
+    key, width = model.key, model.metrics.base_window
+    is_label = F.col("_kind") == transforms.LABEL
+    label_key = F.when(is_label, F.col(key))
+    found = (
+        rows.agg(
+            F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
+                "windows"
+            ),
+            F.min(label_key).alias("least"),
+            F.max(label_key).alias("greatest"),
+            F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
+        )
+        .toArrow()
+        .to_pylist()[0]
+    )
+    windows = set(found["windows"])
+    if found["newest_label"] is not None:
+        predicted = lakehouse.store.read(lakehouse.catalog.predictions)
+        candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
+        labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
+        start = transforms.window_start(model.event_time, width).alias("start")
+        windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
+    return AffectedWindows(frozenset(windows), newest_label=found["newest_label"])

@@ -9,7 +9,7 @@ from lakehouse.ingest.account import account, files_account
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     lakehouse = opened(job_parser(__doc__, triggered=False).parse_args(words))
     accounts = account(lakehouse)
     print(*accounts, *files_account(lakehouse), sep="\n")

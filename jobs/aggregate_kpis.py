@@ -10,7 +10,7 @@ from lakehouse.monitoring.aggregator import aggregate_kpis, backfill
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = job_parser(__doc__)
     day = dt.date.fromisoformat
     parser.add_argument(

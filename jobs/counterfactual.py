@@ -11,7 +11,7 @@ from lakehouse.counterfactual.comparison import compare_with_alternatives
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = job_parser(__doc__, triggered=False)
     day = dt.date.fromisoformat
     parser.add_argument(

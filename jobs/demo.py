@@ -18,7 +18,7 @@ from lakehouse.storage.session import open_session
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--scenario", default="demo", help=f"one of {', '.join(SCENARIOS)} (default: %(default)s)"
@@ -41,7 +41,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = parse(words)
     stream = Stream(options.scenario, options.seed)
     begin_anew_where_other(stream, Path(options.root))

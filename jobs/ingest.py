@@ -9,7 +9,7 @@ from lakehouse.ingest.pipeline import ingest
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = job_parser(__doc__).parse_args(words)
     ingest(opened(options), options.trigger)
 

@@ -16,7 +16,7 @@ from lakehouse.simulation.world import VARIANTS
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -35,7 +35,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = parse(words)
     if options.gate:
         gate = GateSettings()

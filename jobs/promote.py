@@ -10,7 +10,7 @@ from lakehouse.versions.promotion import answer
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = job_parser(__doc__, triggered=False)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--approve", action="store_true", help="the version takes over")

@@ -9,7 +9,7 @@ from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = job_parser(__doc__).parse_args(words)
     retrain_and_promote(opened(options), options.trigger)
 

@@ -8,7 +8,7 @@ from lakehouse.versions.promotion import rollback
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = job_parser(__doc__, triggered=False)
     parser.add_argument("--reason", required=True, help="why, in words; it goes on record")
     parser.add_argument(

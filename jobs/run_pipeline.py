@@ -9,7 +9,7 @@ from lakehouse.app.whole_way import run_pipeline
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = job_parser(__doc__).parse_args(words)
     run_pipeline(opened(options), options.trigger)
 

@@ -7,7 +7,7 @@ from lakehouse.scoring.scorer import score
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     options = job_parser(__doc__).parse_args(words)
     score(opened(options), options.trigger)
 

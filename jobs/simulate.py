@@ -14,7 +14,7 @@ from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Return what the command line says."""
     courses = "scenarios:\n" + "\n".join(
         f"  {name:14}{scenario.summary}" for name, scenario in SCENARIOS.items()
     )
@@ -33,7 +33,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Lands what the command line asks for, and says so, a line per landing."""
+    """Land what the command line asks for, and say so, a line per landing."""
     arguments = parse_arguments(words)
     stream = Stream(arguments.scenario, arguments.seed, arguments.pieces, arguments.period)
     until = in_utc(arguments.until) if arguments.until else stream.end

@@ -11,7 +11,7 @@ from lakehouse.sql.prompt import open_prompt
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)"

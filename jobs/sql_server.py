@@ -12,7 +12,7 @@ from lakehouse.sql.server import login_of, serve
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs the job with the words of a command line."""
+    """Run the job with the words of a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root", default=".lakehouse/main", help="root of the lakehouse (default: %(default)s)"

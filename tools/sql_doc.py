@@ -45,7 +45,7 @@ def _text(value: Any) -> str:
 
 
 def main() -> None:
-    """Asks Spark each query of the document on the small plant, and writes the answers below
+    """Ask Spark each query of the document on the small plant, and writes the answers below
     them.
     """
     from lakehouse.storage.session import open_session

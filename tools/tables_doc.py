@@ -13,7 +13,7 @@ _LIST = re.compile(r"(?<=<!-- tables: generated -->\n).*?(?=\n<!-- end of tables
 
 
 def made() -> dict[Path, str]:
-    """What both files should hold."""
+    """Return what both files should hold."""
     model = load_model_settings("conf/glassware.yaml")
     catalog = catalog_of(model)
     views = views_of(model, catalog)

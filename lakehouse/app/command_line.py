@@ -69,7 +69,7 @@ def opened(options: argparse.Namespace) -> Lakehouse:
 
 
 def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
-    """Runs a job's `main`, and ends the process with its exit code.
+    """Run a job's `main`, and end the process with its exit code.
 
     The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python
     3.14 they then abort the process (exit code 134) though its work is done. What was registered
@@ -86,7 +86,7 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
 
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
-    """Runs a job's `main`, and tells how it ended: by its exit code, where that is not 0 with one
+    """Run a job's `main`, and tell how it ended: by its exit code, where that is not 0 with one
     sentence on stderr.
 
     Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
@@ -107,8 +107,8 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
-    """What nobody has foreseen, in one sentence: its class and words, what to do, and where its
-    trace lies.
+    """Return what nobody has foreseen, in one sentence: its class and words, what to do, and where
+    its trace lies.
     """
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
@@ -141,8 +141,8 @@ def _words(error: BaseException) -> str:
 
 
 def log_folder() -> Path:
-    """Where traces go: into the lakehouse that the job has opened, as long as that is a folder of
-    this machine.
+    """Return where traces go: into the lakehouse that the job has opened, as long as that is a
+    folder of this machine.
     """
     inside = _opened_roots and "://" not in _opened_roots[-1]
     return (

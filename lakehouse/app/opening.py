@@ -31,7 +31,7 @@ _REFUSED = "[]%\\?*{}\ufffd"
 def open_lakehouse(
     spark: SparkSession, model: ModelSettings, environment: EnvironmentSettings
 ) -> Lakehouse:
-    """Opens the lakehouse under the environment's root; creates what is not there.
+    """Open the lakehouse under the environment's root; create what is not there.
 
     Raises:
         ConfigurationError: the root belongs to another model.
@@ -99,7 +99,7 @@ def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
 
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
-    """Writes the statements that give tables and views names, for Spark and for DuckDB, where they
+    """Write the statements that give tables and views names, for Spark and for DuckDB, where they
     have changed.
     """
     for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):

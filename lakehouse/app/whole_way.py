@@ -14,7 +14,7 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Takes in, scores, aggregates, decides: once, or again after each interval."""
+    """Take in, score, aggregate, decide: once, or again after each interval."""
     seconds = interval_seconds(trigger)
     while True:
         _once(lakehouse)

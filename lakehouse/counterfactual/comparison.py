@@ -53,7 +53,7 @@ class Judged:
 
     @classmethod
     def of(cls, facts: Iterable[Row]) -> "Judged":
-        """Sums rows of gold.window_facts: those of one day, without slices."""
+        """Sum rows of gold.window_facts: those of one day, without slices."""
         own = [row for row in facts if not row["n_in_training"]]
         qualities = [quality_from_row(row["quality"]) for row in own]
         first = [each.n_right_without_retraining for each in qualities]
@@ -154,8 +154,8 @@ def _rows_of(lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datet
 def _daily(
     lakehouse: Lakehouse, day: dt.date, judged: Judged, as_of: dt.datetime
 ) -> dict[str, Any]:
-    """What a model gets right that was trained at the day's midnight, and what production did on
-    the same rows.
+    """Return what a model gets right that was trained at the day's midnight, and what production
+    did on the same rows.
 
     Empty where too few labels had come by then for a first training: till then the first model is
     all there is.
@@ -215,7 +215,7 @@ def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd
 def _is_judged(
     predictions: pd.DataFrame, judged: Judged, width: dt.timedelta, time_column: str
 ) -> np.ndarray:
-    """Which of the predictions lie in the windows that are compared."""
+    """Return which of the predictions lie in the windows that are compared."""
     starts = predictions[time_column].dt.floor(width)
     pairs = zip(starts, predictions["model_version"], strict=True)
     return np.array([pair in judged.windows for pair in pairs], dtype=bool)

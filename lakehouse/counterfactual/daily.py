@@ -60,7 +60,7 @@ def known_at(
 def retrained_daily(
     rows: Rows, day: np.datetime64, taken: np.ndarray, learner: Learner
 ) -> Retrained:
-    """Fits a model to the rows that are taken, and lets it call those of the day.
+    """Fit a model to the rows that are taken, and let it call those of the day.
 
     Args:
         rows: those of the day among them.

@@ -24,7 +24,7 @@ _NOON = pd.Timedelta(hours=12)
 
 
 def draw(story: Story, path: Path, title: str) -> None:
-    """Writes the figure as a PNG."""
+    """Write the figure as a PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(11, 4.6), dpi=110)
     _draw_regimes(axes, story)

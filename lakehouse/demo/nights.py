@@ -18,7 +18,7 @@ from lakehouse.versions.ledger import PromotionLedger
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
-    """Removes the demo's folder where it holds another simulation; the same one goes on where it
+    """Remove the demo's folder where it holds another simulation; the same one goes on where it
     stopped.
     """
     if simulation_in(root / "landing") in (None, stream):
@@ -31,7 +31,7 @@ def begin_anew_where_other(stream: Stream, root: Path) -> None:
 
 
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
-    """Lands and processes each midnight that is not past yet; begins with what a run that was cut
+    """Land and process each midnight that is not past yet; begin with what a run that was cut
     off had landed.
     """
     landing = Path(lakehouse.landing)

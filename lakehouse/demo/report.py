@@ -54,7 +54,7 @@ class Drift:
 
 
 def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
-    """Reads the story from the tables of the lakehouse."""
+    """Read the story from the tables of the lakehouse."""
     catalog, store = lakehouse.catalog, lakehouse.store
     promotions = store.rows(
         catalog.promotion, pc.field("action") == PROMOTE, ["as_of", "to_version"]

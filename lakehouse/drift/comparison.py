@@ -63,8 +63,8 @@ def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
 
 
 def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> dict[str, int]:
-    """How many columns hold values now and did not in the reference (`added`), and the reverse
-    (`missing`).
+    """Return how many columns hold values now and did not in the reference (`added`), and the
+    reverse (`missing`).
     """
     now, before = set(current), set(reference)
     return {"added": len(now - before), "missing": len(before - now)}

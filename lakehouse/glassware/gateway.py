@@ -50,7 +50,7 @@ class LandedFile:
 def land_until(
     stream: Stream, landing: Path, moment: datetime, lines_per_file: int = 100_000
 ) -> list[LandedFile]:
-    """Lands all that has happened by `moment` and is not landed yet; readings first, then labels.
+    """Land all that has happened by `moment` and is not landed yet; readings first, then labels.
 
     Once to a late moment or in many small steps: the lines are the same. A call with the same or an
     earlier moment writes nothing. What a killed call left unfinished is removed, and landed anew.
@@ -145,7 +145,7 @@ def _plain(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _write_whole(path: Path, lines: Iterable[str], landed_at: datetime | None = None) -> None:
-    """Writes a hidden file beside `path`, makes it durable, and gives it its name in one step."""
+    """Write a hidden file beside `path`, make it durable, and give it its name in one step."""
     unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
     with unfinished.open("w", encoding="utf-8") as file:
         file.writelines(lines)
@@ -197,7 +197,7 @@ def _in_words(stream: Stream) -> str:
 
 @contextmanager
 def _alone_in(landing: Path) -> Iterator[None]:
-    """Waits until no other process lands here; the lock ends with the process, however that
+    """Wait until no other process lands here; the lock ends with the process, however that
     ends.
     """
     with _open_folder(landing) as folder:

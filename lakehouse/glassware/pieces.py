@@ -140,7 +140,7 @@ class Stream:
         return pa.table([_pids(first_id, last_id), times, quality], schema=LABEL_SCHEMA)
 
     def truth(self, first_id: int, last_id: int) -> pa.Table:
-        """What no sensor tells: the regime, the noise-free values and the quality of pieces
+        """Return what no sensor tells: the regime, the noise-free values and the quality of pieces
         `first_id`–`last_id`.
         """
         values = self._real_values(first_id, self._uniforms(first_id, last_id))
@@ -151,13 +151,13 @@ class Stream:
         return pa.table(columns, schema=TRUTH_SCHEMA)
 
     def reading_time(self, piece_id: int) -> datetime:
-        """When the piece is made and read, in UTC."""
+        """Return when the piece is made and read, in UTC."""
         times = self._process_times(piece_id, self._uniforms(piece_id, piece_id))
         made: datetime = times[0].item()
         return made.replace(tzinfo=UTC)
 
     def label_time(self, piece_id: int) -> datetime:
-        """When the piece's inspection is known, in UTC: midnight two days after its day."""
+        """Return when the piece's inspection is known, in UTC: midnight two days after its day."""
         return midnight_of(self.reading_time(piece_id)) + 2 * DAY
 
     def last_reading_by(self, moment: datetime) -> int:
@@ -232,7 +232,7 @@ class Stream:
 
 
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:
-    """Moves evenly spread `shares` so that `good_share` of the pieces are good, without changing
+    """Move evenly spread `shares` so that `good_share` of the pieces are good, without changing
     how either kind looks.
 
     Works on shares (quantiles), where the box is a box and every piece is equally likely: a good

@@ -91,7 +91,7 @@ class Regime:
         return lower, upper
 
     def misses_pressure(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of these pieces have no pressure reading."""
+        """Return which of these pieces have no pressure reading."""
         every = self.pressure_missing_every
         return ids % every == 0 if every else np.zeros(len(ids), dtype=bool)
 

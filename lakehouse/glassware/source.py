@@ -77,7 +77,7 @@ class GlasswareDataSource(DataSource):
 
     @classmethod
     def name(cls) -> str:
-        """What stands in `.format(...)`."""
+        """Return what stands in `.format(...)`."""
         return "glassware"
 
     def schema(self) -> str:
@@ -85,11 +85,11 @@ class GlasswareDataSource(DataSource):
         return SCHEMAS[self.settings.kind]
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """Reads all pieces once."""
+        """Read all pieces once."""
         return GlasswareReader(self.settings)
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
-        """Reads pieces by and by; an offset is the id of the last piece read."""
+        """Read pieces by and by; an offset is the id of the last piece read."""
         return GlasswareStreamReader(self.settings)
 
 
@@ -124,7 +124,7 @@ class GlasswareStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow)
         return {"last_id": 0}
 
     def getDefaultReadLimit(self) -> ReadLimit:
-        """What `rows_per_batch` says."""
+        """Return what `rows_per_batch` says."""
         rows = self.settings.rows_per_batch
         return ReadAllAvailable() if rows is None else ReadMaxRows(rows)
 

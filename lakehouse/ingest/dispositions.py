@@ -18,7 +18,7 @@ KNOWN = "known"  # silver has this very line already: a replay
 
 
 def dispositions(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]) -> np.ndarray:
-    """What becomes of each row.
+    """Return what becomes of each row.
 
     What silver holds comes before any of the rows. A later row with the values of the first one of
     its key is a duplicate, with other values a conflict.
@@ -80,7 +80,7 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
 
 
 def _together(rows: pa.Table, held: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """What silver holds, then the rows."""
+    """Return what silver holds, then the rows."""
     names = list(dict.fromkeys([*columns, *POSITION]))
     return pa.concat_tables([held.select(names), rows.select(names)]).combine_chunks()
 
@@ -92,7 +92,9 @@ def _first_places(codes: np.ndarray) -> np.ndarray:
 
 
 def _are_as(table: pa.Table, others: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """Whether each row has the same values as the row at the other place; null is as null."""
+    """Return whether each row has the same values as the row at the other place; null is
+    as null.
+    """
     same = np.ones(len(table), dtype=bool)
     for name in columns:
         column = table[name].combine_chunks()

@@ -87,7 +87,7 @@ def where(columns: Columns, mask: pa.Array) -> Columns:
 
 
 def is_valid(columns: Columns) -> pa.Array:
-    """Whether each line breaks no rule."""
+    """Return whether each line breaks no rule."""
     return pc.equal(pc.list_value_length(columns["reasons"]), 0)
 
 

@@ -158,7 +158,7 @@ def _document(line: bytes) -> Any:
 
 
 def _values(documents: list[dict[str, Any]], path: tuple[str, ...]) -> list[Any]:
-    """What stands at the path in each document; None where nothing does."""
+    """Return what stands at the path in each document; None where nothing does."""
     if len(path) == 1:
         name = path[0]
         return [document.get(name) for document in documents]
@@ -186,7 +186,7 @@ def _typed(values: list[Any], kind: str, odd: np.ndarray, utc_by_default: bool) 
 
 
 def _leave_out(values: list[Any], odd: np.ndarray, kinds: set[type]) -> None:
-    """Puts None for each value of a type that is none of `kinds`, and marks its line."""
+    """Put None for each value of a type that is none of `kinds`, and marks its line."""
     if set(map(type, values)) <= kinds | {type(None)}:
         return
     for place, value in enumerate(values):
@@ -228,8 +228,8 @@ def _moments(texts: pa.Array, odd: np.ndarray, utc_by_default: bool) -> pa.Array
 
 
 def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
-    """Which values may break a bound; whole numbers that doubles do not hold exactly are left to
-    the exact rules.
+    """Return which values may break a bound; whole numbers that doubles do not hold exactly are
+    left to the exact rules.
     """
     broken = pa.repeat(pa.scalar(False), len(typed))
     if column.values is not None:
@@ -250,8 +250,8 @@ def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
 def _may_repeat_a_field(
     lines: Sequence[bytes], documents: list[dict[str, Any]], texts: np.ndarray
 ) -> np.ndarray:
-    """Whether a line has more quotation marks than its document accounts for: then it may give a
-    field twice.
+    """Return whether a line has more quotation marks than its document accounts for: then it may
+    give a field twice.
 
     The parser keeps the last value of a field that is given twice. A field takes two marks for its
     name and two more for a text, so where the fields and the `texts` that are known of account for
@@ -299,7 +299,7 @@ def _quotes_within(value: Any, depth: int) -> int:
 
 
 def _mask(condition: pa.Array) -> np.ndarray:
-    """Where the condition holds; null is no."""
+    """Return where the condition holds; null is no."""
     return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
 
 

@@ -127,8 +127,8 @@ def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
 
 
 def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
-    """What the tasks have written, in the order of the lines: on the driver if it is little, else
-    on the workers.
+    """Return what the tasks have written, in the order of the lines: on the driver if it is little,
+    else on the workers.
     """
     context = lakehouse.spark.sparkContext
     most_tasks = _TASKS_A_CORE * context.defaultParallelism

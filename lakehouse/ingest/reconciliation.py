@@ -95,8 +95,8 @@ def _named(what: str, names: Sequence[str]) -> list[str]:
 
 
 def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> DataFrame:
-    """How many lines are in each set of places: `places` (sorted names; none for a lost line) and
-    `lines`.
+    """Return how many lines are in each set of places: `places` (sorted names; none for a lost
+    line) and `lines`.
 
     Args:
         bronze: the lines; one that was read twice (from a new checkpoint) counts once.
@@ -112,6 +112,6 @@ def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> D
 
 
 def _lines(rows: DataFrame) -> DataFrame:
-    """Which line each row is of; a release without a table of files numbered none."""
+    """Return which line each row is of; a release without a table of files numbered none."""
     numbered = F.coalesce("landed_file_id", F.lit(0)).alias("landed_file_id")
     return rows.select("source_file", numbered, "line")

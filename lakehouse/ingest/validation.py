@@ -148,8 +148,8 @@ def _storable(name: str) -> str:
 
 
 def value_at(content: Any, path: Sequence[str]) -> Any:
-    """What stands at the path, from the outermost object inwards; a marker of its own where nothing
-    does.
+    """Return what stands at the path, from the outermost object inwards; a marker of its own where
+    nothing does.
     """
     for name in path:
         if not isinstance(content, dict) or name not in content:

@@ -59,8 +59,8 @@ def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.d
 
 
 def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime | None:
-    """When the newest rows began of which a training takes no more; None where there are not so
-    many.
+    """Return when the newest rows began of which a training takes no more; None where there are not
+    so many.
 
     Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from
     history.
@@ -85,7 +85,7 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
 
 
 def labelled_readings(lakehouse: Lakehouse) -> int:
-    """How many readings have a label that can be learned."""
+    """Return how many readings have a label that can be learned."""
     key = lakehouse.model.key
     readings = lakehouse.store.read(lakehouse.catalog.readings).select(key)
     labels = with_active_labels(labels_in_force(lakehouse), lakehouse.model)
@@ -125,7 +125,7 @@ def last_told(labels: pa.Table, model: ModelSettings) -> pa.Table:
 
 
 def has_corrections(lakehouse: Lakehouse) -> bool:
-    """Whether a key may have more than one label."""
+    """Return whether a key may have more than one label."""
     return lakehouse.store.has_any(lakehouse.catalog.labels, IS_CORRECTION)
 
 

@@ -30,7 +30,7 @@ class Meaning:
 
     @classmethod
     def of(cls, model: ModelSettings) -> "Meaning":
-        """What is meant by the settings."""
+        """Return what is meant by the settings."""
         features = features_of(model)
         return cls(
             problem_of(model),
@@ -40,7 +40,7 @@ class Meaning:
 
     @classmethod
     def of_older_release(cls, pipeline: Pipeline, problem: Problem) -> "Meaning":
-        """What a version meant that was trained by a release which kept the model alone."""
+        """Return what a version meant that was trained by a release which kept the model alone."""
         encoder = pipeline[0]
         columns = {name: tuple(read) for name, _, read in encoder.transformers}
         features = Features(columns.get("number", ()), columns.get("text", ()))
@@ -68,8 +68,8 @@ class Meaning:
         return cls(problem, features, {name: tuple(path) for name, path in kept["paths"].items()})
 
     def difference(self, settings: "Meaning") -> str | None:
-        """What of the settings' meaning this version does not share, in words; None where it shares
-        all.
+        """Return what of the settings' meaning this version does not share, in words; None where it
+        shares all.
         """
         parts = []
         if isinstance(settings.problem, Classification) and isinstance(

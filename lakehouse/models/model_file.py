@@ -48,7 +48,7 @@ def reproducible(content: bytes) -> bytes:
 
 
 def _renumber(schema: Any) -> dict[str, str]:
-    """Counts the objects of a schema in place of their addresses; returns old and new names of its
+    """Count the objects of a schema in place of their addresses; return old and new names of its
     files.
     """
     ids, waiting = count(), [schema]

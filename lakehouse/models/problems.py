@@ -96,8 +96,8 @@ class Classification:
         return outputs.argmax(axis=1)
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
-        """What a prediction says of itself: `prediction`, and `score` as the predictions table has
-        it.
+        """Return what a prediction says of itself: `prediction`, and `score` as the predictions
+        table has it.
         """
         return {
             "prediction": [self.classes[code] for code in self.predicted(outputs)],
@@ -113,19 +113,19 @@ class Classification:
         return np.full(rows, -1)
 
     def is_known(self, predicted: np.ndarray) -> np.ndarray:
-        """Which rows a model was asked about."""
+        """Return which rows a model was asked about."""
         return predicted >= 0
 
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Whether each row's class is its label's."""
+        """Return whether each row's class is its label's."""
         return predicted == targets
 
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Whether at most one of two predictions can be right."""
+        """Return whether at most one of two predictions can be right."""
         return one != other
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """What the expected error is learned from: the code of each label, whatever was
+        """Return what the expected error is learned from: the code of each label, whatever was
         predicted.
         """
         return targets
@@ -155,11 +155,11 @@ class Classification:
         }
 
     def can_predict(self, model: Pipeline, targets: np.ndarray) -> np.ndarray:
-        """Which targets the model can predict: those of classes that it was fitted to."""
+        """Return which targets the model can predict: those of classes that it was fitted to."""
         return np.isin(targets, model.classes_)
 
     def difference(self, model: Pipeline) -> str | None:
-        """Why the model does not solve this problem, if so."""
+        """Return why the model does not solve this problem, if so."""
         if not is_classifier(model):
             return "it gives no probabilities of classes"
         if len(model.classes_) < 2:
@@ -211,7 +211,7 @@ class Regression:
         return outputs
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
-        """What a prediction says of itself: `prediction` alone."""
+        """Return what a prediction says of itself: `prediction` alone."""
         return {"prediction": outputs}
 
     @property
@@ -228,21 +228,23 @@ class Regression:
         return np.full(rows, np.nan)
 
     def is_known(self, predicted: np.ndarray) -> np.ndarray:
-        """Which rows a model was asked about."""
+        """Return which rows a model was asked about."""
         return ~np.isnan(predicted)
 
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Whether each row is within the tolerance; the tolerance itself is, NaN is not."""
+        """Return whether each row is within the tolerance; the tolerance itself is, NaN is not."""
         return np.abs(predicted - targets) <= self.tolerance
 
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Whether at most one of two predictions can be right: they are more than two tolerances
-        apart.
+        """Return whether at most one of two predictions can be right: they are more than two
+        tolerances apart.
         """
         return np.abs(one - other) > 2 * self.tolerance
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """What the expected error is learned from: 1 where the prediction is wrong, else 0."""
+        """Return what the expected error is learned from: 1 where the prediction is wrong,
+        else 0.
+        """
         return (~self.is_right(predicted, targets)).astype(np.int64)
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -280,7 +282,7 @@ class Regression:
         return np.ones(len(targets), dtype=bool)
 
     def difference(self, model: Pipeline) -> str | None:
-        """Why the model does not solve this problem, if so."""
+        """Return why the model does not solve this problem, if so."""
         return None if is_regressor(model) else "it does not predict a number"
 
 

@@ -143,12 +143,13 @@ def grid(
 
 
 def failure(error: ValueError) -> Failed:
-    """What scikit-learn refused to fit."""
+    """Return what scikit-learn refused to fit."""
     return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
 
 
 def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:
-    """Why a fitted trial may never take over, whatever it scored; None where nothing forbids it.
+    """Return why a fitted trial may never take over, whatever it scored; None where nothing forbids
+    it.
 
     It reads other columns than the settings say, solves another problem, has seen a single class,
     or its output for a judged row is not a finite number, cross-fitted or not.
@@ -172,8 +173,8 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
 
 
 def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
-    """How the model's columns or its output differ from what is meant by them; None where they do
-    not.
+    """Return how the model's columns or its output differ from what is meant by them; None where
+    they do not.
     """
     read = list(model.feature_names_in_)
     if read != features.names:
@@ -182,7 +183,7 @@ def difference_of(model: Pipeline, features: Features, problem: Problem) -> str 
 
 
 def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem: Problem) -> None:
-    """Whether every point of every grid is one that its family takes.
+    """Return whether every point of every grid is one that its family takes.
 
     Raises:
         ConfigurationError: a parameter is unknown, or has an impossible value.

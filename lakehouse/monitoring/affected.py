@@ -22,7 +22,7 @@ class AffectedWindows:
     newest_label: dt.datetime | None = None
 
     def holds(self, window_start: dt.datetime) -> bool:
-        """Whether that base window is to be computed anew."""
+        """Return whether that base window is to be computed anew."""
         return window_start in self.windows or window_start.date() in self.days
 
     @property

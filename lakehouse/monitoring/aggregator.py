@@ -61,7 +61,7 @@ class Aggregator:
     """Computes whole what a micro-batch, or a backfill, touches, and overwrites it."""
 
     def __init__(self, lakehouse: Lakehouse) -> None:
-        """Reads nothing yet."""
+        """Read nothing yet."""
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
@@ -73,7 +73,7 @@ class Aggregator:
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Computes the windows of a micro-batch, and of those that became final; a replay does the
+        """Compute the windows of a micro-batch, and of those that became final; a replay does the
         same again.
         """
         self.compute(affected_by(self._lakehouse, rows), f"aggregate_kpis batch {batch.number}")
@@ -81,7 +81,7 @@ class Aggregator:
     def compute(
         self, affected: AffectedWindows, why: str, recorded: dt.datetime | None = None
     ) -> None:
-        """Overwrites the windows of what is affected.
+        """Overwrite the windows of what is affected.
 
         Args:
             affected: what is to be computed anew.
@@ -139,8 +139,8 @@ class Aggregator:
     def _stored_facts(
         self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor
     ) -> tuple[list[WindowFacts], AffectedWindows]:
-        """What is stored of those days and can stay; what was stored under another configuration is
-        affected, too.
+        """Return what is stored of those days and can stay; what was stored under another
+        configuration is affected, too.
 
         Such days get facts of now; their own metric rows stay as they were, until they are affected
         or backfilled.
@@ -221,7 +221,7 @@ class Aggregator:
             return None
 
     def _partials(self, rows: DataFrame) -> dict[tuple[dt.datetime, Segment], Partials]:
-        """What the custom metrics are computed from, by base window and segment."""
+        """Return what the custom metrics are computed from, by base window and segment."""
         custom = self._metrics
         if not custom.partials:
             return {}
@@ -272,7 +272,7 @@ class Aggregator:
         as_of: AsOf,
         why: str,
     ) -> None:
-        """Writes the three tables by whole days; the facts last, since their as-of says how far the
+        """Write the three tables by whole days; the facts last, since their as-of says how far the
         others are.
         """
         profiles: list[Row] = []
@@ -307,14 +307,14 @@ class Aggregator:
         }
 
     def _references(self, monitor: Monitor) -> Callable[[str], Mapping[str, Baseline]]:
-        """What a version's windows are compared with: its training data, and the fixed baseline
-        table if any.
+        """Return what a version's windows are compared with: its training data, and the fixed
+        baseline table if any.
         """
         fixed = {BASELINE_TABLE: monitor.baseline} if monitor.baseline else {}
         return cache(lambda version: {BASELINE: monitor.rebinned(self._baseline(version)), **fixed})
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
-        """Adds the profile of the training data of versions that have none yet, and of another
+        """Add the profile of the training data of versions that have none yet, and of another
         fixed baseline table.
         """
         wanted = {(monitor.version, version) for version in versions}
@@ -347,7 +347,7 @@ class Aggregator:
 
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
-    """Whether a row is the baseline of a version that is not looked at now."""
+    """Return whether a row is the baseline of a version that is not looked at now."""
     return (
         row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
     )
@@ -365,7 +365,7 @@ def _newly_final(
 
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
-    """Brings the gold metric tables up to date with predictions and labels: once, or for ever at an
+    """Bring the gold metric tables up to date with predictions and labels: once, or for ever at an
     interval.
     """
     catalog, store = lakehouse.catalog, lakehouse.store
@@ -380,7 +380,7 @@ def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
 
 
 def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
-    """Computes the windows of these days anew, both included, under the configuration of now."""
+    """Compute the windows of these days anew, both included, under the configuration of now."""
     aggregator = Aggregator(lakehouse)
     with lakehouse.store.writing(*_written_by(lakehouse)):
         recorded = aggregator.recorded_as_of(AffectedWindows())

@@ -54,7 +54,7 @@ class Monitor:
 def configuration_of(
     model: ModelSettings, specs: tuple[ColumnSpec, ...], champion: Baseline, last: Monitor | None
 ) -> str:
-    """What is measured from now on, as canonical JSON: equal text is the same configuration.
+    """Return what is measured from now on, as canonical JSON: equal text is the same configuration.
 
     Args:
         model: its settings.

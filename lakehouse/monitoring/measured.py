@@ -38,11 +38,11 @@ class AsOf:
     model_id_column: str
 
     def is_past(self, window: Window) -> bool:
-        """Whether the window has ended by now."""
+        """Return whether the window has ended by now."""
         return self.moment is not None and window.end <= self.moment
 
     def is_past_horizon(self, window: Window) -> bool:
-        """Whether the last label of the window would have landed by now."""
+        """Return whether the last label of the window would have landed by now."""
         return self.moment is not None and window.end + self.horizon <= self.moment
 
 

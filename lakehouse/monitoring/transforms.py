@@ -114,7 +114,7 @@ def primary_schema(catalog: Catalog, model: ModelSettings) -> StructType:
 
 
 def is_wide(model: ModelSettings) -> bool:
-    """Whether the metrics may ask for columns that predictions do not have."""
+    """Return whether the metrics may ask for columns that predictions do not have."""
     return bool(model.metrics.columns or model.metrics.slices or model.metrics.custom)
 
 
@@ -253,7 +253,7 @@ def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
 
 
 def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Array:
-    """Which rows lie between the first and the last one that the version was trained on."""
+    """Return which rows lie between the first and the last one that the version was trained on."""
     moments, span = rows["_moment"], profiling.trained_spans.get(version)
     if span is None:
         return pa.repeat(False, len(rows))

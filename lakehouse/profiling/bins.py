@@ -39,8 +39,8 @@ def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
 
 
 def bin_counts(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """How many finite values each bin of `quantile_edges` holds (int64, one more than there are
-    edges).
+    """Return how many finite values each bin of `quantile_edges` holds (int64, one more than there
+    are edges).
     """
     return sorted_bin_counts(np.sort(_finite(values)), edges)
 

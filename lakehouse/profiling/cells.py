@@ -14,7 +14,7 @@ from lakehouse.profiling.sketches import distinct_sketch, quantile_sketch
 
 
 def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> dict[str, Any]:
-    """What is measured of non-null numbers, booleans or timestamps, by the name of
+    """Return what is measured of non-null numbers, booleans or timestamps, by the name of
     profile.ColumnProfile's field.
     """
     inner = None if edges is None else tuple(map(float, edges))
@@ -40,8 +40,8 @@ def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> d
 
 
 def text_facts(counted: pa.StructArray) -> dict[str, Any]:
-    """What is measured of non-null text, each counted once, by the name of profile.ColumnProfile's
-    field.
+    """Return what is measured of non-null text, each counted once, by the name of
+    profile.ColumnProfile's field.
     """
     values, counts = counted.field(0), counted.field(1).to_numpy()
     lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)

@@ -102,7 +102,9 @@ def raw_numbers_of(cells: pa.Array) -> np.ndarray:
 
 
 def as_doubles(raw: np.ndarray, data_type: pa.DataType) -> np.ndarray:
-    """What `raw_numbers_of` gave as float64, in the same order, in the unit of the metrics."""
+    """Return what `raw_numbers_of` gave as float64, in the same order, in the unit of the
+    metrics.
+    """
     return raw / 1e6 if pa.types.is_timestamp(data_type) else raw.astype(np.float64, copy=False)
 
 
@@ -112,8 +114,8 @@ def counted(cells: pa.Array) -> pa.StructArray:
 
 
 def items_of(counts: pa.StructArray) -> dict[str, int] | None:
-    """How often each counted value occurs, by its text; None where there are more than MAX_ITEMS
-    values.
+    """Return how often each counted value occurs, by its text; None where there are more than
+    MAX_ITEMS values.
     """
     if len(counts) > MAX_ITEMS:
         return None

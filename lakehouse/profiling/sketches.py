@@ -48,7 +48,7 @@ def merged_quantiles(*sketches: bytes) -> bytes:
 
 
 def is_exact(sketch: bytes) -> bool:
-    """Whether `representatives` are the values themselves."""
+    """Return whether `representatives` are the values themselves."""
     histogram = _opened(sketch)
     return histogram.is_exact and histogram.n <= BASELINE_VALUES
 
@@ -93,8 +93,8 @@ def quantiles(sketch: bytes, steps: int = 1000) -> np.ndarray:
 
 
 def counts_in_bins(sketch: bytes, n: int, edges: Sequence[float]) -> tuple[int, ...]:
-    """How many of a summary's n values are in each bin (see bins.quantile_edges): whole numbers
-    that sum to n.
+    """Return how many of a summary's n values are in each bin (see bins.quantile_edges): whole
+    numbers that sum to n.
 
     Exact where the summary is; beyond, values of a bucket that an edge lies in are taken to lie
     evenly in it.
@@ -147,5 +147,5 @@ def merged_distinct(*sketches: bytes) -> bytes:
 
 
 def distinct_count(sketch: bytes) -> int:
-    """How many distinct values a theta sketch has seen, to its standard error."""
+    """Return how many distinct values a theta sketch has seen, to its standard error."""
     return round(compact_theta_sketch.deserialize(sketch).get_estimate())

@@ -93,7 +93,7 @@ class ValueHistogram:
         return self._low[bucket] + (self._high[bucket] - self._low[bucket]) * np.clip(share, 0, 1)
 
     def count_up_to(self, edges: np.ndarray) -> np.ndarray:
-        """How many values are at most each edge, those of a bucket taken to lie evenly."""
+        """Return how many values are at most each edge, those of a bucket taken to lie evenly."""
         bucket = np.searchsorted(
             self._high, edges, side="right"
         )  # the first that is not wholly up to the edge
@@ -183,7 +183,7 @@ class ValueHistogram:
 
 
 def is_value_histogram(content: bytes) -> bool:
-    """Whether the bytes are those of a value histogram, of whatever release."""
+    """Return whether the bytes are those of a value histogram, of whatever release."""
     return content[:2] == _MAGIC
 
 
@@ -199,7 +199,7 @@ def _doubles(numbers: np.ndarray) -> np.ndarray:
 
 
 def _starts(ordered: np.ndarray) -> np.ndarray:
-    """Where each run of equal numbers begins."""
+    """Return where each run of equal numbers begins."""
     return (
         np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
         if len(ordered)

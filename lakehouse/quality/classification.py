@@ -290,7 +290,9 @@ def _check_lengths(
 
 
 def _right(predictions: Values | None, actual: Coded) -> int | None:
-    """How many labelled rows these predictions get right; None where one of them is missing."""
+    """Return how many labelled rows these predictions get right; None where one of them is
+    missing.
+    """
     known = actual.codes >= 0
     if predictions is None:
         return None if known.any() else 0

@@ -13,8 +13,8 @@ Confusion = Mapping[tuple[str, str], int]
 
 
 def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
-    """How many rows have each pair of a prediction's and a label's text; rows that lack one of them
-    do not count.
+    """Return how many rows have each pair of a prediction's and a label's text; rows that lack one
+    of them do not count.
     """
     known = (predicted.codes >= 0) & (actual.codes >= 0)
     pairs, counts = np.unique(

@@ -77,7 +77,7 @@ class Night:
     """
 
     def __init__(self, as_of: np.datetime64, context: LoopContext) -> None:
-        """Reads nothing yet."""
+        """Read nothing yet."""
         self._as_of, self._context, self._ledger = as_of, context, context.ledger
         self._known: tuple[History, LabelledPredictions] | None = None
 
@@ -170,7 +170,7 @@ class Night:
         return Decision(REFRESH, "no_record", (words,), change_at=since, confidence=needed)
 
     def _trigger_input(self) -> TriggerInput:
-        """What the rules look at."""
+        """Return what the rules look at."""
         history, counts = self._history, self._predictions.counts()
         hours, place = np.unique(counts.hour, return_inverse=True)
         labelled, wrong = (
@@ -208,7 +208,7 @@ class Night:
         return replace(decision, change_at=self._detect(between[0]).change_at)
 
     def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
-        """Which kinds of drift there are; where, if the rule has changed."""
+        """Return which kinds of drift there are; where, if the rule has changed."""
         context, regions = self._context, tuple[Region, ...]()
         if decision.action == RETRAIN and decision.change_at is not None:
             labelled = self._predictions.made_since(decision.change_at)
@@ -348,8 +348,8 @@ class Night:
     def _of_new_classes(
         self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted, rows: int
     ) -> GateResult:
-        """Where the champion can predict none of the labels, the challenger is judged as a first
-        model is.
+        """Return where the champion can predict none of the labels, the challenger is judged as a
+        first model is.
         """
         result = self._first_result(labelled, judged, fitted)
         words = (

@@ -28,11 +28,11 @@ class LabelledRows(Protocol):
         """The rows, in order of event time."""
 
     def predicted_by(self, version: int) -> np.ndarray:
-        """What a promoted version predicts for each row."""
+        """Return what a promoted version predicts for each row."""
 
     def known_to(self, version: int) -> np.ndarray:
-        """Which rows have a label that the version can predict: a class that it has learned, or any
-        number.
+        """Return which rows have a label that the version can predict: a class that it has learned,
+        or any number.
         """
 
     def slices(self, where: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -65,7 +65,7 @@ class LabelledPredictions(Protocol):
         """The labelled rows whose event time is at a moment or later."""
 
     def shifts(self) -> Shifts:
-        """How far the champion's newest windows are from what it was trained on."""
+        """Return how far the champion's newest windows are from what it was trained on."""
 
     def metrics(self) -> Mapping[str, Sequence[Window]]:
         """The champion's windows of each metric that a threshold rule asks for, other than
@@ -139,7 +139,7 @@ class Trainer(Protocol):
         """
 
     def fit(self, fitted: Fitted, judged: np.ndarray) -> Trained:
-        """Tunes and fits a model to the chosen candidate's rows.
+        """Tune and fits a model to the chosen candidate's rows.
 
         Raises:
             TrainingError: no model can be fitted to them.
@@ -148,12 +148,12 @@ class Trainer(Protocol):
     def register(
         self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord
     ) -> int:
-        """Registers the model with its record, whatever the gate says of it; returns the version's
+        """Register the model with its record, whatever the gate says of it; return the version's
         number.
         """
 
     def registered_before(self) -> Judged | None:
-        """What a run that was cut off has registered for the decision."""
+        """Return what a run that was cut off has registered for the decision."""
 
 
 class Ledger(Protocol):
@@ -181,22 +181,22 @@ class Ledger(Protocol):
         diagnosis: Diagnosis | None,
         remarks: Sequence[str],
     ) -> None:
-        """Writes a decision, and what is said besides."""
+        """Write a decision, and what is said besides."""
 
     def record_outage(self, as_of: np.datetime64, since: np.datetime64) -> None:
-        """Writes that labels are overdue; once for a label batch."""
+        """Write that labels are overdue; once for a label batch."""
 
     def record_no_challenger(
         self, as_of: np.datetime64, reason: str, evidence: Mapping[str, float]
     ) -> None:
-        """Writes that a training gave no challenger, why, and with which figures."""
+        """Write that a training gave no challenger, why, and with which figures."""
 
     def record_result(self, as_of: np.datetime64, decision: Decision, judged: Judged) -> bool:
-        """Writes the gate's result, and promotes a version that passed; returns whether it did so.
+        """Write the gate's result, and promote a version that passed; return whether it did so.
 
         A challenger that passes may have to wait for a person (`approval: manual`): it is not
         promoted then.
         """
 
     def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:
-        """Writes that the version before is better, and brings it back."""
+        """Write that the version before is better, and bring it back."""

@@ -33,12 +33,12 @@ class PromotedModels:
     """
 
     def __init__(self, ledger: PromotionLedger) -> None:
-        """Loads nothing yet."""
+        """Load nothing yet."""
         self.ledger, self.lakehouse = ledger, ledger.lakehouse
         self.problem = problem_of(ledger.lakehouse.model)
 
     def predicted(self, version: int, frame: pd.DataFrame) -> np.ndarray:
-        """What a version predicts for each row: class codes of the settings, or numbers."""
+        """Return what a version predicts for each row: class codes of the settings, or numbers."""
         meaning, model = self.ledger.meaning(str(version)), self._model(version)
         if not len(frame):
             return self.problem.unknown(0)
@@ -49,7 +49,7 @@ class PromotedModels:
         return self._codes(known.classes)[own] if isinstance(known, Classification) else own
 
     def knows(self, version: int, targets: np.ndarray) -> np.ndarray:
-        """Which labels the version can predict: those of classes that it has learned, or any
+        """Return which labels the version can predict: those of classes that it has learned, or any
         number.
         """
         known = self.ledger.meaning(str(version)).problem

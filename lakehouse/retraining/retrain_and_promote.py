@@ -16,7 +16,7 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
-    """Decides as of the newest label batch, and acts on it: once, or for ever at an interval.
+    """Decide as of the newest label batch, and act on it: once, or for ever at an interval.
 
     Returns:
         Whether a model was promoted (once).

@@ -26,7 +26,7 @@ from lakehouse.storage.store import Row
 
 
 def shifts_of(lakehouse: Lakehouse, champion: str, as_of: dt.datetime) -> Shifts:
-    """How far the champion's newest windows are from what it was trained on."""
+    """Return how far the champion's newest windows are from what it was trained on."""
     model, days = lakehouse.model, _newest_days(lakehouse.model, as_of)
     drifts = _drift_rows(lakehouse, champion, days)
     found = column_drifts(drifts, *_profile_rows(lakehouse, champion, days))
@@ -93,7 +93,9 @@ def _newest_days(model: ModelSettings, as_of: dt.datetime) -> str:
 
 
 def _profile_rows(lakehouse: Lakehouse, champion: str, days: str) -> tuple[list[Row], list[Row]]:
-    """What the champion was trained on, column by column, and what its newest windows hold."""
+    """Return what the champion was trained on, column by column, and what its newest
+    windows hold.
+    """
     store, table = lakehouse.store, lakehouse.catalog.profile_metrics
     ours, log_type = _of_champion(lakehouse, champion), pc.field("log_type")
     columns = ["column_name", "count", "num_nulls", "frequent_items"]

@@ -66,7 +66,7 @@ class SparkTrainer:
     def __init__(
         self, models: PromotedModels, decision: Decision, as_of: dt.datetime, history: History
     ) -> None:
-        """Reads and trains nothing yet.
+        """Read and trains nothing yet.
 
         Args:
             models: what was promoted.
@@ -322,7 +322,7 @@ def _result_of(version: ModelVersion) -> GateResult:
 
 
 def _milliseconds(model: Pipeline, data: TrainingSet) -> float:
-    """How long it takes to score a thousand rows."""
+    """Return how long it takes to score a thousand rows."""
     thousand = data.rows.iloc[np.arange(1_000) % len(data.rows)]
     began = time.perf_counter()
     data.problem.outputs(model, thousand)

@@ -38,7 +38,7 @@ class TableLedger:
     """
 
     def __init__(self, lakehouse: Lakehouse) -> None:
-        """Reads both tables."""
+        """Read both tables."""
         self._lakehouse = lakehouse
         self.versions = PromotionLedger(lakehouse)
         rows = lakehouse.store.rows(lakehouse.catalog.decision)
@@ -97,10 +97,10 @@ class TableLedger:
         if newest in self._outages:
             return
         words = (
-            f"blind since {began:%Y-%m-%d %H:%M}: labels are overdue, the newest is of "
+            f"no labels since {began:%Y-%m-%d %H:%M}: they are overdue, the newest is of "
             f"{newest:%Y-%m-%d %H:%M}"
         )
-        advice = "find out why no labels come; nothing is known till then"
+        advice = "find out why no labels come; until then nothing is known of the model"
         row = {
             "action": LABEL_OUTAGE,
             "retrain": False,
@@ -190,7 +190,7 @@ def decision_of(row: Row) -> Decision:
 
 
 def entry_of(row: Row) -> PromotionEntry:
-    """What the policy reads of a row of gold.promotion."""
+    """Return what the policy reads of a row of gold.promotion."""
     return PromotionEntry(
         instant(row["as_of"]),
         row["action"],

@@ -33,7 +33,7 @@ class TablePredictions:
     """See `ports.LabelledPredictions`."""
 
     def __init__(self, models: PromotedModels, as_of: dt.datetime, history: History) -> None:
-        """Reads nothing yet.
+        """Read nothing yet.
 
         Args:
             models: what was promoted.
@@ -238,8 +238,8 @@ class TablePredictions:
         return Recent(counts.take(late), labelled.rows, archived)
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
-        """When the newest labelled rows before the end begin, as many as may be read; None where
-        all may be.
+        """Return when the newest labelled rows before the end begin, as many as may be read; None
+        where all may be.
         """
         starts, labelled = self._starts, self.hours["labelled"].to_numpy()
         before = np.ones(len(starts), dtype=bool) if end is None else starts < instant(end)
@@ -331,7 +331,7 @@ class TablePredictions:
         return predictions[self._is_new(predictions) & ~counted]
 
     def _is_new(self, predictions: pd.DataFrame) -> np.ndarray:
-        """Whether the label came since the drift period began."""
+        """Return whether the label came since the drift period began."""
         return instants(predictions[LABEL_TIME]) > self._began
 
 

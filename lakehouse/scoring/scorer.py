@@ -29,12 +29,12 @@ class Scorer:
     """The handler of scoring's micro-batches."""
 
     def __init__(self, lakehouse: Lakehouse) -> None:
-        """Loads nothing yet: a version is fetched and verified when a batch first needs it."""
+        """Load nothing yet: a version is fetched and verified when a batch first needs it."""
         self._lakehouse = lakehouse
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Records the batch's version in the ledger, or reads it there, then scores and appends;
+        """Record the batch's version in the ledger, or reads it there, then scores and appends;
         last, what it cost.
         """
         began = time.monotonic()
@@ -103,14 +103,14 @@ class Scorer:
         return version
 
     def _without_predicted(self, rows: DataFrame) -> DataFrame:
-        """Leaves out what an older checkpoint has scored: a piece has one production prediction."""
+        """Leave out what an older checkpoint has scored: a piece has one production prediction."""
         key = self._lakehouse.model.key
         predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
         return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
     def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
-        """What the version reads, and what the settings name; with the place that each row came
-        from.
+        """Return what the version reads, and what the settings name; with the place that each row
+        came from.
         """
         settings, catalog = self._lakehouse.model, self._lakehouse.catalog
         names = dict.fromkeys([*settings.predictions.features, *model.features.names])
@@ -167,7 +167,7 @@ def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
-    """Scores what silver has and predictions have not: once, or for ever. Rows wait for a first
+    """Score what silver has and predictions have not: once, or for ever. Rows wait for a first
     model.
     """
     catalog, store = lakehouse.catalog, lakehouse.store

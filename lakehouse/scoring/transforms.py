@@ -68,7 +68,7 @@ def with_other_prediction(
 
 
 def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -> pa.Array:
-    """What the model predicts for each row of a frame on this machine, in Arrow; null as by
+    """Return what the model predicts for each row of a frame on this machine, in Arrow; null as by
     `with_prediction`.
     """
     if not len(rows):
@@ -90,8 +90,8 @@ def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """What is monitored of a prediction and its label: numbers, or the score and two columns of
-    classes.
+    """Return what is monitored of a prediction and its label: numbers, or the score and two columns
+    of classes.
     """
     name, label = model.labels.label, model.labels.columns[model.labels.label]
     if model.is_regression:

@@ -40,7 +40,7 @@ def load_environment_settings(path: Path | str) -> EnvironmentSettings:
 
 
 def load_policy_settings(path: Path | str) -> PolicySettings:
-    """What stands under `policy:` in a model's file, as a file of its own; errors as for
+    """Return what stands under `policy:` in a model's file, as a file of its own; errors as for
     `load_model_settings`.
     """
     return _load(PolicySettings, path)

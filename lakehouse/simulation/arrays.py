@@ -75,7 +75,7 @@ class Stream:
     def predicted(
         self, history: History, version: int, features: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What a version predicts for rows, and in which bins its predictions are."""
+        """Return what a version predicts for rows, and in which bins its predictions are."""
         predictions = self.models[version].predict(features)
         kinds = self.rows.problem.kind_of(predictions)
         return predictions, bins_of(

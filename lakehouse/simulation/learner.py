@@ -25,7 +25,7 @@ class Tree:
 def fit_tree(
     features: np.ndarray, labels: np.ndarray, weights: np.ndarray, ccp_alpha: float = 0.005
 ) -> Tree:
-    """Fits the tree."""
+    """Fit the tree."""
     tree = DecisionTreeClassifier(ccp_alpha=ccp_alpha, max_leaf_nodes=32, random_state=0)
     medians = np.nanmedian(features, axis=0)
     values = filled(features)

@@ -55,7 +55,7 @@ class Simulation:
         )
 
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":
-        """Goes through the given nights, or through all, to the one of the last label."""
+        """Go through the given nights, or through all, to the one of the last label."""
         rows, ledger = self.stream.rows, self.ledger
         first, last = (
             moment.astype("datetime64[D]") for moment in (rows.event_time[0], rows.label_time.max())

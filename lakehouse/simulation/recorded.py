@@ -46,7 +46,7 @@ class Tally:
 
     @classmethod
     def of(cls, decisions: Iterable[str], verdicts: Iterable[str]) -> "Tally":
-        """Counts the actions of decisions, and those of verdicts and rollbacks."""
+        """Count the actions of decisions, and those of verdicts and rollbacks."""
         found = list(verdicts)
         refused, promoted, back = (found.count(action) for action in (REFUSE, PROMOTE, ROLLBACK))
         return cls(list(decisions).count(RETRAIN), refused + promoted, refused, promoted, back)
@@ -84,7 +84,7 @@ class Recorded:
 
 
 def recorded(root: str, model: ModelSettings) -> Recorded:
-    """Reads silver's readings, labels and predictions and the ledgers of a lakehouse; starts no
+    """Read silver's readings, labels and predictions and the ledgers of a lakehouse; start no
     Spark.
 
     Args:
@@ -139,8 +139,8 @@ def _rows(found: pd.DataFrame, label_time: np.ndarray, model: ModelSettings) -> 
 
 
 def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
-    """When the first model was promoted, and what was decided; a refusal without a challenger is no
-    training.
+    """Return when the first model was promoted, and what was decided; a refusal without a
+    challenger is no training.
     """
     decisions = table_at(root, catalog.decision, ["action"]).to_pylist()
     rows = table_at(root, catalog.promotion, ["as_of", "action", "to_version"]).to_pylist()

@@ -38,8 +38,8 @@ class Replayed:
 
 
 def learner_of(model: ModelSettings) -> MatrixLearner:
-    """What each training of a replay fits: the first point of the first family, by which candidates
-    are compared.
+    """Return what each training of a replay fits: the first point of the first family, by which
+    candidates are compared.
     """
     return MatrixLearner(
         grid([""], model.training.families)[0], problem_of(model), model.training.seed

@@ -23,7 +23,7 @@ _HEADER = "spark.sql.cli.print.header"
 
 
 def open_prompt(root: Path, query: str | None = None) -> int:
-    """Opens the prompt, or answers one query (several with `;` between them) on standard output.
+    """Open the prompt, or answer one query (several with `;` between them) on standard output.
 
     The catalog is in memory, and what Spark and Hive write beside it lies in a folder that goes
     with the prompt: no metastore, no Derby. Tables are read at their newest version, so the
@@ -95,7 +95,7 @@ def quiet_environment(scratch: str) -> dict[str, str]:
 
 
 def _run(words: list[str], query: str | None, scratch: str) -> int:
-    """Runs spark-sql without what it says of the statements that are not the person's own."""
+    """Run spark-sql without what it says of the statements that are not the person's own."""
     own = [] if query is None else ["-e", query]
     environment = {**os.environ, **quiet_environment(scratch)}
     environment["SPARK_SUBMIT_OPTS"] += _QUICK_START

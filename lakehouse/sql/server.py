@@ -103,7 +103,7 @@ def _checked(login: Login) -> Login:
 
 
 def serve(root: Path, port: int, login: Login) -> None:
-    """Serves the tables and views of a lakehouse until the process is told to end (SIGINT,
+    """Serve the tables and views of a lakehouse until the process is told to end (SIGINT,
     SIGTERM).
 
     All clients see the same names, registered before the first of them; each has a session of its
@@ -194,7 +194,7 @@ def _server_settings(scratch: Path, port: int) -> dict[str, str]:
 
 
 def _start(spark: SparkSession, scratch: Path, login: Login) -> None:
-    """Starts the server: its sessions only read, and who opens one has logged in."""
+    """Start the server: its sessions only read, and who opens one has logged in."""
     jvm: Any = spark.sparkContext._jvm
     _compile(jvm, scratch / "classes")
     session: Any = spark._jsparkSession

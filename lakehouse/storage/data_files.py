@@ -61,7 +61,7 @@ class DataFileWriter:
     """Writes one file, if it gets any rows."""
 
     def __init__(self, folder: Folder, schema: pa.Schema, sought_by: Iterable[str]) -> None:
-        """Creates nothing yet.
+        """Create nothing yet.
 
         Args:
             folder: of the table.
@@ -77,7 +77,7 @@ class DataFileWriter:
         self._rows = 0
 
     def write(self, columns: dict[str, pa.Array]) -> None:
-        """Adds rows; columns that the schema does not have are left out, those that rows do not
+        """Add rows; columns that the schema does not have are left out, those that rows do not
         have are null.
         """
         rows = len(next(iter(columns.values())))

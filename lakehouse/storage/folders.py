@@ -59,7 +59,7 @@ class Folder:
         return remote
 
     def delete(self, name: str) -> None:
-        """Removes a file of it."""
+        """Remove a file of it."""
         if self.is_local:
             os.unlink(self.path(name))  # noqa: PTH108
         else:

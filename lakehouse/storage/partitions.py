@@ -26,8 +26,8 @@ def on_days(days: Iterable[dt.date]) -> str:
 
 
 def covering_keys_of(rows: DataFrame, key: str) -> Column:
-    """Whether a key lies between the least and the greatest of the rows: literals, by which Delta
-    skips files.
+    """Return whether a key lies between the least and the greatest of the rows: literals, by which
+    Delta skips files.
     """
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)

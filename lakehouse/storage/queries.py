@@ -54,7 +54,7 @@ class Query:
     errors: list[BaseException]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
-        """Waits `seconds` for the end of what is available, or for ever; whether the query has
+        """Wait `seconds` for the end of what is available, or for ever; whether the query has
         ended.
 
         Raises:
@@ -75,7 +75,7 @@ class Query:
 
 
 def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:
-    """Starts a query that hands each micro-batch of `frame` to `handle`.
+    """Start a query that hands each micro-batch of `frame` to `handle`.
 
     Args:
         store: whose checkpoints are used.
@@ -106,7 +106,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
 
 
 def run_all(queries: Iterable[Query], trigger: str) -> None:
-    """Waits for each query; the first error stops the others."""
+    """Wait for each query; the first error stops the others."""
     running = list(queries)
     try:
         waiting = running

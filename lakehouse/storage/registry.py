@@ -141,7 +141,7 @@ class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
     def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
-        """Opens it; makes the experiment and the registered model where they are not there, or not
+        """Open it; make the experiment and the registered model where they are not there, or not
         any more.
 
         Args:
@@ -178,7 +178,7 @@ class Registry:
         return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
     def promote(self, version: str) -> None:
-        """Moves the alias: one row in one transaction.
+        """Move the alias: one row in one transaction.
 
         Raises:
             RegistryError: there is no such version any more.
@@ -191,7 +191,7 @@ class Registry:
             ) from error
 
     def version(self, version: str) -> ModelVersion:
-        """What is on record of a version.
+        """Return what is on record of a version.
 
         Raises:
             RegistryError: there is none of that number, or this application did not register it.
@@ -221,12 +221,12 @@ class Registry:
         return json.loads(self._artifact(version, _BASELINE_FILE))
 
     def policy_record(self, version: ModelVersion) -> str:
-        """What the retraining policy knows of the version since its training, as JSON."""
+        """Return what the retraining policy knows of the version since its training, as JSON."""
         return self._artifact(version, _POLICY_FILE).decode()
 
     def meaning(self, version: ModelVersion) -> str | None:
-        """What the version's classes and features are, as JSON; None where an older release trained
-        it.
+        """Return what the version's classes and features are, as JSON; None where an older release
+        trained it.
         """
         try:
             return self._artifact(version, _MEANING_FILE).decode()
@@ -234,11 +234,11 @@ class Registry:
             return None
 
     def log_policy_record(self, run_id: str, record: str) -> None:
-        """Keeps the policy's record with a training, before its version is registered."""
+        """Keep the policy's record with a training, before its version is registered."""
         self._client.log_text(run_id, record, _POLICY_FILE)
 
     def log_candidates(self, run_id: str, candidates: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps with a training which rows it could have taken, and how well each choice did."""
+        """Keep with a training which rows it could have taken, and how well each choice did."""
         self._client.log_dict(run_id, list(candidates), _CANDIDATES_FILE)
 
     def log_training(
@@ -275,7 +275,7 @@ class Registry:
         meaning: str,
         sample: Sample,
     ) -> ModelVersion:
-        """Writes the model to the training's run and registers it as a new version, with its
+        """Write the model to the training's run and register it as a new version, with its
         record.
 
         Args:
@@ -388,7 +388,7 @@ class Registry:
 
 
 def _relocate(place: Place, before: str) -> None:
-    """Tells an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and
+    """Tell an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and
     changes none.
     """
     now = place.artifact_location

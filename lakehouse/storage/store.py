@@ -64,15 +64,15 @@ class Store:
     )
 
     def path(self, table: Table) -> str:
-        """Where the table lies."""
+        """Return where the table lies."""
         return _path(self.root, table)
 
     def checkpoint(self, query: str) -> str:
-        """Where the streaming query of that name keeps its checkpoint."""
+        """Return where the streaming query of that name keeps its checkpoint."""
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:
-        """Creates the tables that are not there yet, and adds the columns that an older release did
+        """Create the tables that are not there yet, and add the columns that an older release did
         not know.
 
         Raises:
@@ -134,7 +134,9 @@ class Store:
         return pc.min(least).as_py(), pc.max(greatest).as_py()
 
     def has_any(self, table: Table, column: str) -> bool:
-        """Whether any row has a value in the column, by the files' statistics; starts no job."""
+        """Return whether any row has a value in the column, by the files' statistics; starts no
+        job.
+        """
         files = pa.table(self._delta(table).get_add_actions(flatten=True))
         name = f"null_count.{column}"
         if name not in files.column_names:
@@ -142,8 +144,8 @@ class Store:
         return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
 
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
-        """Whether a file of the table may have a key from `least` to `greatest`, by its statistics;
-        starts no job.
+        """Return whether a file of the table may have a key from `least` to `greatest`, by its
+        statistics; starts no job.
         """
         if least is None:
             return False
@@ -156,7 +158,7 @@ class Store:
         return not pc.all(pc.fill_null(apart, False), min_count=0).as_py()
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
-        """Appends a Spark frame, once for each transaction however often it is tried."""
+        """Append a Spark frame, once for each transaction however often it is tried."""
         _check_columns(f"rows for {table.full_name}", rows.schema, table)
         others = self.columns(table) if table.takes_columns else []
         kept = [
@@ -177,7 +179,7 @@ class Store:
     def commit(
         self, files: Iterable[DataFile | None], table: Table, transaction: Transaction
     ) -> None:
-        """Makes files that tasks have written a part of the table, once for each transaction; None
+        """Make files that tasks have written a part of the table, once for each transaction; None
         is no file.
         """
         delta, made_at = self._delta(table), int(time.time() * 1000)
@@ -193,7 +195,7 @@ class Store:
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
-        """Removes files that tasks have written for the table, and that are not to be a part
+        """Remove files that tasks have written for the table, and that are not to be a part
         of it.
         """
         folder = Folder(self.path(table))
@@ -201,7 +203,9 @@ class Store:
             folder.delete(file.path)
 
     def has(self, transaction: Transaction, table: Table) -> bool:
-        """Whether that transaction, or a later one of its kind, has been written to the table."""
+        """Return whether that transaction, or a later one of its kind, has been written to the
+        table.
+        """
         written = self._delta(table).transaction_version(transaction.app_id)
         return written is not None and written >= transaction.version
 
@@ -242,7 +246,7 @@ class Store:
         return dataset.to_table(columns, where, use_threads=False)
 
     def count(self, table: Table, where: Expression | None = None) -> int:
-        """How many rows of a table the expression holds for; without Spark."""
+        """Return how many rows of a table the expression holds for; without Spark."""
         return int(self._delta(table).to_pyarrow_dataset().count_rows(where, use_threads=False))
 
     def days(self, table: Table) -> frozenset[dt.date]:
@@ -251,12 +255,12 @@ class Store:
         return frozenset(dt.date.fromisoformat(day) for day in days if day)
 
     def rows_appended(self, table: Table) -> int:
-        """How many rows the newest write to the table added; 0 where there was none."""
+        """Return how many rows the newest write to the table added; 0 where there was none."""
         return int(self._newest_write(table).get("operationMetrics", {}).get("numOutputRows", 0))
 
     def why_written(self, table: Table) -> str:
-        """What `replace_partitions` was told with the newest write to the table; empty where there
-        was none.
+        """Return what `replace_partitions` was told with the newest write to the table; empty where
+        there was none.
         """
         return str(self._newest_write(table).get("userMetadata", ""))
 
@@ -285,14 +289,14 @@ class Store:
     def append_rows(
         self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None
     ) -> None:
-        """Appends rows to a table that is written from the driver; what a row lacks is null."""
+        """Append rows to a table that is written from the driver; what a row lacks is null."""
         if transaction is None:
             write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
         else:
             self.append_arrow(_as_arrow(rows, table), table, transaction)
 
     def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
-        """Appends rows, once for each transaction; columns that the table does not have are left
+        """Append rows, once for each transaction; columns that the table does not have are left
         out.
         """
         if not len(rows) or self.has(transaction, table):
@@ -305,7 +309,7 @@ class Store:
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
-        """Puts the rows in the place of all that their partitions held, in one commit; other
+        """Put the rows in the place of all that their partitions held, in one commit; other
         partitions stay.
 
         `why` is the commit's user metadata in the table's history.
@@ -341,7 +345,7 @@ class Store:
 
     @contextmanager
     def writing(self, *tables: Table) -> Iterator[None]:
-        """Holds the right to write these tables: one process at a time.
+        """Hold the right to write these tables: one process at a time.
 
         Delta's log on a local disk has no put-if-absent between processes, and a streaming
         checkpoint has one owner.
@@ -367,7 +371,7 @@ class Store:
         return self._opened[path]
 
     def _compact(self, table: Table) -> None:
-        """Makes one file of many small ones of a table that grows by a small file a batch."""
+        """Make one file of many small ones of a table that grows by a small file a batch."""
         if table.from_driver or table.partition_by:
             return
         delta = self._delta(table)

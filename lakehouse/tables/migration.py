@@ -33,7 +33,7 @@ class Migration:
 
 
 def migration_of(table: Table, found: StructType, found_version: int) -> Migration:
-    """Compares the declaration with the table on disk.
+    """Compare the declaration with the table on disk.
 
     Args:
         table: the declaration.

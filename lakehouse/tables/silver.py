@@ -238,8 +238,8 @@ def predictions(model: ModelSettings) -> Table:
 
 
 def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
-    """What a prediction says: a number, or a class with its probabilities; a regression has no
-    columns for those.
+    """Return what a prediction says: a number, or a class with its probabilities; a regression has
+    no columns for those.
     """
     label = typed_columns(model.labels, (model.labels.label,))[0]
     if model.is_regression:

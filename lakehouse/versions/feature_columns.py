@@ -88,8 +88,8 @@ def unknown_to_settings(ledger: PromotionLedger, meaning: Meaning) -> list[str]:
 
 
 def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
-    """Where each column's values stand in a line: by the settings, or for one they do not name, by
-    who has read it.
+    """Return where each column's values stand in a line: by the settings, or for one they do not
+    name, by who has read it.
     """
     model = ledger.lakehouse.model
     found: dict[str, tuple[str, ...]] = {}

@@ -31,7 +31,7 @@ class PromotionLedger:
     """
 
     def __init__(self, lakehouse: Lakehouse) -> None:
-        """Reads the table."""
+        """Read the table."""
         self.lakehouse = lakehouse
         rows = lakehouse.store.rows(lakehouse.catalog.promotion)
         self.rows: list[Row] = sorted(rows, key=lambda row: row["recorded_at"])
@@ -93,7 +93,7 @@ class PromotionLedger:
         return own[-1] if own else None
 
     def version(self, version: str) -> ModelVersion:
-        """What is on record of a version: in the registry, or if that has lost it, here.
+        """Return what is on record of a version: in the registry, or if that has lost it, here.
 
         Raises:
             RegistryError: it is in neither.
@@ -145,7 +145,7 @@ class PromotionLedger:
         return from_document(self.lakehouse.registry.baseline(self.version(version)))
 
     def meaning(self, version: str) -> Meaning:
-        """What the version's classes and features are, as of its training.
+        """Return what the version's classes and features are, as of its training.
 
         Raises:
             RegistryError: an older release trained it, and its file is gone.

@@ -194,7 +194,7 @@ def test_overdue_labels_are_an_alarm_of_their_own_and_told_once(plant, tmp_path)
     assert row["change_at"] == moment(
         "2019-07-14T00:00:00"
     )  # labels of the pieces made until then have come
-    assert row["reasons"][0].startswith("blind since 2019-07-14 00:00")
+    assert row["reasons"][0].startswith("no labels since 2019-07-14 00:00")
     before = strict.store.versions(*strict.catalog.tables)
     assert not retrain_and_promote(strict, AVAILABLE_NOW)
     assert strict.store.versions(*strict.catalog.tables) == before

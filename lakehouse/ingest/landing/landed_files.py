@@ -92,7 +92,9 @@ def _make(folder: Folder) -> None:
 
 
 def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
-    """What a look into each file found; hashing and unpacking leave the other threads alone."""
+    """Return what a look into each file found; hashing and unpacking leave the other
+    threads alone.
+    """
 
     def look(each: Listed) -> tuple[str, Inspected | Unread]:
         found = _look(folder, each.name)

@@ -50,7 +50,7 @@ class Listing:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, found: "Listed | str | None") -> None:
-        """Adds a file, or why it cannot be looked at; None is no regular file."""
+        """Add a file, or why it cannot be looked at; None is no regular file."""
         if found is None or not is_of_lines(name):
             self.left_alone.append(name)
         elif isinstance(found, str):
@@ -79,15 +79,15 @@ def listing_of(folder: Folder) -> Listing:
 
 
 def is_of_lines(name: str) -> bool:
-    """Whether a file of that name is to be read: its ending says lines, and nothing of its path is
-    hidden.
+    """Return whether a file of that name is to be read: its ending says lines, and nothing of its
+    path is hidden.
     """
     parts = name.split("/")
     return bool(_LINES.fullmatch(parts[-1])) and not any(part.startswith(_HIDDEN) for part in parts)
 
 
 def is_gzip_name(name: str) -> bool:
-    """Whether the name says that the file is compressed."""
+    """Return whether the name says that the file is compressed."""
     return name.lower().endswith(".gz")
 
 
@@ -122,8 +122,8 @@ def _add_local(folder: Folder, found: Listing) -> None:
 def _entries(
     folder: Folder, inner: str, found: Listing
 ) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
-    """What a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes, and goes
-    no further.
+    """Return what a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes,
+    and goes no further.
     """
     try:
         entries = sorted(os.scandir(folder.path(inner)), key=lambda entry: entry.name)

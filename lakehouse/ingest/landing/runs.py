@@ -125,8 +125,8 @@ class Stock:
     def records(
         self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int
     ) -> list[FileRecord]:
-        """What is put on record: files to be read in the order of their landing, then all other
-        news.
+        """Return what is put on record: files to be read in the order of their landing, then all
+        other news.
 
         Args:
             listing: of the folder.
@@ -179,7 +179,7 @@ class Stock:
         return replace(seen, size=listed.size, modified_at=listed.modified_at, signature=signature)
 
     def _is_new(self, record: FileRecord) -> bool:
-        """Whether it says what the newest record of the file does not."""
+        """Return whether it says what the newest record of the file does not."""
         before = self.known.get(record.source_file)
         return (
             before is None
@@ -199,8 +199,8 @@ class Stock:
 def landing_time(
     modified_at: dt.datetime | None, stream: StreamSettings, seen_at: dt.datetime
 ) -> tuple[dt.datetime, str | None]:
-    """When a file landed: its modification time, or where that cannot be, the moment it was first
-    seen.
+    """Return when a file landed: its modification time, or where that cannot be, the moment it was
+    first seen.
 
     It cannot be before the stream began, nor after that moment (but for the difference of clocks
     that the settings allow).
@@ -296,7 +296,7 @@ def in_tasks(run: Run, tasks: int) -> list[list[tuple[FileRecord, Part]]]:
 def _split(
     parts: Iterable[tuple[FileRecord, Part]], least_bytes: int
 ) -> list[list[tuple[FileRecord, Part]]]:
-    """Runs of parts, each closed by the part that makes it long enough."""
+    """Run of parts, each closed by the part that makes it long enough."""
     runs: list[list[tuple[FileRecord, Part]]] = []
     size = least_bytes
     for record, part in parts:

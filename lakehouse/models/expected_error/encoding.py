@@ -71,7 +71,7 @@ def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
-    """Whether each value is the one of this text; NaN where it is missing."""
+    """Return whether each value is the one of this text; NaN where it is missing."""
     if pa.types.is_floating(column.type):  # a truth value, which an older release took for a text
         numbers = column.to_numpy()
         return np.where(np.isnan(numbers), np.nan, numbers == _TRUTHS.get(value, np.inf))

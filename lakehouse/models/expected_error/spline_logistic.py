@@ -87,7 +87,7 @@ def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndar
 
 
 def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int) -> SplineLogistic:
-    """Fits one ridge logistic regression per class on linear splines with knots at 13 even
+    """Fit one ridge logistic regression per class on linear splines with knots at 13 even
     quantiles of each feature.
 
     A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few

@@ -74,7 +74,7 @@ def _awkward(kind: DataType, n: int) -> Any:
 
 
 def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
-    """Computes expressions over the rows of a probe.
+    """Compute expressions over the rows of a probe.
 
     Raises:
         Refusal: one fails, as it would on the first such row of a stream.
@@ -162,7 +162,7 @@ def _said(error: PySparkException) -> str:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keeps PySpark from logging a stack trace for each expression that it refuses: the sentence
+    """Keep PySpark from logging a stack trace for each expression that it refuses: the sentence
     tells enough.
     """
     loggers = [

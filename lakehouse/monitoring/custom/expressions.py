@@ -122,7 +122,7 @@ def columns_read(tree: exp.Expr) -> set[tuple[str, ...]]:
 
 
 def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> None:
-    """Checks what Spark would let pass.
+    """Check what Spark would let pass.
 
     Args:
         tree: of the definition.
@@ -155,7 +155,7 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
 
 
 def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
-    """Names of the functions called; of Spark's that go without brackets, too."""
+    """Name of the functions called; of Spark's that go without brackets, too."""
     calls = [
         f"{node.name}()"
         if node.name.lower() == "unix_timestamp" and not node.expressions
@@ -259,7 +259,7 @@ def _partial(whole: exp.Expr, function: str, integers: Collection[str]) -> exp.E
 
 
 def _scalars(partial: exp.Expr) -> list[exp.Expr]:
-    """What a partial aggregates, and the condition of its FILTER."""
+    """Return what a partial aggregates, and the condition of its FILTER."""
     conditions = [partial.expression.this] if isinstance(partial, exp.Filter) else []
     call = partial.this if isinstance(partial, exp.Filter) else partial
     return [each for each in (*call.expressions, *conditions) if not isinstance(each, exp.Star)]

@@ -57,8 +57,8 @@ def rendered(template: str, names: Mapping[str, str]) -> str:
 
 
 def _strange_in(tree: nodes.Node, names: Collection[str]) -> str | None:
-    """What else the template holds: a loop or a product could go on for ever, a call could reach
-    anything.
+    """Return what else the template holds: a loop or a product could go on for ever, a call could
+    reach anything.
     """
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):

@@ -109,7 +109,8 @@ def _first(labelled: int, first_after: int) -> Decision:
 
 
 def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> Decision:
-    """What a rule asks for; where it cannot tell since when, the most probable beginning is taken.
+    """Return what a rule asks for; where it cannot tell since when, the most probable beginning is
+    taken.
 
     Where the rows to train on do not depend on the change, it is not acted on, and stands in the
     reasons alone.

@@ -65,7 +65,7 @@ class PairedComparison:
 def compare(
     problem: Problem, labels: np.ndarray, champion: np.ndarray, challenger: np.ndarray
 ) -> PairedComparison:
-    """Compares the predictions of two models row by row, by the problem's losses.
+    """Compare the predictions of two models row by row, by the problem's losses.
 
     Of six rows the challenger alone is right on three, the champion alone on one:
 
@@ -205,7 +205,7 @@ def _named(who: str, figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def _unfit(challenger: Challenger, settings: GateSettings) -> str | None:
-    """Why it cannot be served at all."""
+    """Return why it cannot be served at all."""
     if challenger.distinct < 2:
         return "it predicts the same, whatever the row"
     budget = settings.milliseconds_per_thousand
@@ -242,8 +242,8 @@ def _worse_slice(challenger: Challenger, settings: GateSettings) -> str | None:
 
 
 def on_probation(labelled: int, settings: ProbationSettings) -> bool:
-    """Whether a promoted version is still compared with the one before: until so many labels have
-    come since.
+    """Return whether a promoted version is still compared with the one before: until so many labels
+    have come since.
     """
     return labelled <= settings.rows
 

@@ -80,7 +80,7 @@ class Rows:
         )
 
     def wrong(self, predictions: np.ndarray) -> np.ndarray:
-        """Which of the predictions, one for each row, are wrong."""
+        """Return which of the predictions, one for each row, are wrong."""
         return ~self.problem.is_right(predictions, self.labels)
 
 
@@ -98,11 +98,11 @@ class Region:
     code: int
 
     def is_of(self, rows: "Rows") -> bool:
-        """Whether the rows have all of its features."""
+        """Return whether the rows have all of its features."""
         return all(name in rows.names for name, _, _ in self.sides)
 
     def box(self, rows: "Rows") -> np.ndarray:
-        """Which rows lie in the box; one whose value is missing does not."""
+        """Return which rows lie in the box; one whose value is missing does not."""
         inside = np.ones(len(rows), dtype=bool)
         for name, low, high in self.sides:
             column = rows.features[:, rows.names.index(name)]
@@ -110,7 +110,7 @@ class Region:
         return inside
 
     def contradicts(self, rows: "Rows") -> np.ndarray:
-        """Which rows lie in the box and have a label of the kind."""
+        """Return which rows lie in the box and have a label of the kind."""
         return self.box(rows) & (rows.problem.kind_of(rows.labels) == self.code)
 
 
@@ -197,7 +197,7 @@ class Moving:
     code: int
 
     def contradicts(self, rows: "Rows") -> np.ndarray:
-        """Which rows have a label of the kind where it is more likely wrong than not."""
+        """Return which rows have a label of the kind where it is more likely wrong than not."""
         columns = [rows.names.index(name) for name in self.names]
         found = rows.problem.kind_of(rows.labels) == self.code
         found[found] = self.wrong.chances(rows.features[found][:, columns])[:, 1] > _EVEN
@@ -219,7 +219,7 @@ class Segment:
     without: tuple[Region | Moving, ...] = ()
 
     def mask(self, rows: Rows) -> np.ndarray:
-        """Which of the rows it takes."""
+        """Return which of the rows it takes."""
         taken = np.ones(len(rows), dtype=bool)
         if self.start is not None:
             taken &= rows.event_time >= self.start
@@ -239,7 +239,7 @@ class RowRule:
     segments: tuple[Segment, ...]
 
     def mask(self, rows: Rows) -> np.ndarray:
-        """Which of the rows it takes."""
+        """Return which of the rows it takes."""
         return np.logical_or.reduce([segment.mask(rows) for segment in self.segments])
 
     @property

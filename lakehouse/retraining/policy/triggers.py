@@ -78,7 +78,7 @@ class TriggerInput:
         ]
 
     def sums(self, width: dt.timedelta) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Starts of the windows with hours, their labelled rows and their errors."""
+        """Start of the windows with hours, their labelled rows and their errors."""
         step = np.timedelta64(width).astype("timedelta64[s]").astype(int)
         starts, place = np.unique(
             self.hours.astype("datetime64[s]").astype(int) // step, return_inverse=True
@@ -112,7 +112,7 @@ class Finding:
 
 
 def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, inputs: TriggerInput) -> Finding:
-    """Fires where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not
+    """Fire where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not
     sure.
 
     After an alarm to which no better model was found it is quiet until the evidence is ten times as
@@ -150,7 +150,7 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, inputs: TriggerInput) -> Fi
 
 
 def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:
-    """Fires where the newest window breaches the limit, and m of the last n do.
+    """Fire where the newest window breaches the limit, and m of the last n do.
 
     Windows with fewer labels than asked for do not count, neither as breaches nor among the n. With
     hysteresis, a breach that was answered by a training counts again only after a window on the
@@ -196,7 +196,7 @@ def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:
 
 
 def scheduled_rule(rule: ScheduledRule, inputs: TriggerInput) -> Finding:
-    """Fires so long after the last training."""
+    """Fire so long after the last training."""
     if not inputs.trainings:
         return Finding("scheduled", False, "no training yet")
     passed = inputs.as_of - inputs.trainings[-1]
@@ -210,7 +210,7 @@ def scheduled_rule(rule: ScheduledRule, inputs: TriggerInput) -> Finding:
 
 
 def page_hinkley_rule(rule: PageHinkleyRule, inputs: TriggerInput) -> Finding:
-    """Fires where the Page-Hinkley score of the drift period's errors exceeds the threshold."""
+    """Fire where the Page-Hinkley score of the drift period's errors exceeds the threshold."""
     found = page_hinkley(
         list(inputs.wrong.astype(int)), list(inputs.labelled.astype(int)), rule.tolerance
     )
@@ -227,7 +227,7 @@ def page_hinkley_rule(rule: PageHinkleyRule, inputs: TriggerInput) -> Finding:
 
 
 def adwin_rule(rule: AdwinRule, inputs: TriggerInput) -> Finding:
-    """Fires where ADWIN would cut the drift period's errors."""
+    """Fire where ADWIN would cut the drift period's errors."""
     starts, rows, wrong = inputs.sums(rule.window)
     found = adwin(list(wrong.astype(int)), list(rows.astype(int)), rule.delta)
     at = starts[found.change_index] if found.change_index is not None else None
@@ -250,7 +250,7 @@ _RULES: dict[type, Callable[[Any, TriggerInput], Finding]] = {
 
 
 def findings(settings: PolicySettings, inputs: TriggerInput) -> list[Finding]:
-    """What each rule says, in the order of the settings."""
+    """Return what each rule says, in the order of the settings."""
     return [_RULES[type(rule)](rule, inputs) for rule in settings.rules]
 
 
@@ -276,7 +276,7 @@ def combined(found: Sequence[Finding], how: str) -> Finding | None:
 
 
 def held_back(guards: GuardSettings, inputs: TriggerInput) -> str | None:
-    """Why no training may be made now; None where one may."""
+    """Return why no training may be made now; None where one may."""
     if not inputs.trainings:
         return None
     since = inputs.as_of - inputs.trainings[-1]
@@ -289,7 +289,7 @@ def held_back(guards: GuardSettings, inputs: TriggerInput) -> str | None:
 
 
 def is_overdue(guards: GuardSettings, inputs: TriggerInput) -> bool:
-    """Whether the safety net asks for a training: none for so long."""
+    """Return whether the safety net asks for a training: none for so long."""
     net = guards.safety_net
     return bool(
         net and inputs.trainings and inputs.as_of - inputs.trainings[-1] >= np.timedelta64(net)
@@ -299,7 +299,9 @@ def is_overdue(guards: GuardSettings, inputs: TriggerInput) -> bool:
 def _armed(
     rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], inputs: TriggerInput
 ) -> bool:
-    """Whether the metric has been on the good side by the hysteresis since the last training."""
+    """Return whether the metric has been on the good side by the hysteresis since the last
+    training.
+    """
     if not rule.hysteresis or len(inputs.trainings) < 2:
         return True
     return any(

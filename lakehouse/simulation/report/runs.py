@@ -75,7 +75,7 @@ class Result:
 
 
 def run(task: Task) -> Result:
-    """Simulates one run, on one thread."""
+    """Simulate one run, on one thread."""
     with threadpool_limits(1):
         world = world_of(task.scenario, task.seed)
         loop = Simulation(world, task.settings).run()
@@ -115,7 +115,7 @@ def run_all(tasks: Sequence[Task], cores: int) -> list[Result]:
 
 
 def in_parallel(work: Callable[[T], R], tasks: Sequence[T], cores: int) -> list[R]:
-    """What the work gives for each task, in their order; in so many processes, with a
+    """Return what the work gives for each task, in their order; in so many processes, with a
     progress bar.
     """
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as row_rule:
@@ -151,7 +151,7 @@ def excesses(results: Iterable[Result]) -> np.ndarray:
 
 
 def worse_than_idle(results: Iterable[Result], idle: Iterable[Result]) -> np.ndarray:
-    """Whether each run made more errors than one of the same stream that never retrained."""
+    """Return whether each run made more errors than one of the same stream that never retrained."""
     errors = {each.seed: each.regret for each in idle}
     return np.array(
         [

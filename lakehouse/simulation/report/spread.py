@@ -17,7 +17,7 @@ _LEAST = 1.0
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Writes the figure as a PNG: a panel per scenario with an oracle, a point per run, on a
+    """Write the figure as a PNG: a panel per scenario with an oracle, a point per run, on a
     logarithmic scale.
     """
     scenarios = list(dict.fromkeys(each.scenario for each in results if each.oracle > 0))

@@ -105,7 +105,7 @@ def candidates_of(
     since: int,
     settings: CandidateSettings,
 ) -> list[Candidate]:
-    """What is tried, the ones to be preferred first.
+    """Return what is tried, the ones to be preferred first.
 
     Args:
         decision: that asked for the training.
@@ -165,7 +165,7 @@ def recalled(
 
 
 def _is_back(candidate: Candidate, decision: Decision) -> bool:
-    """Whether it builds upon the archived version that the evidence speaks for."""
+    """Return whether it builds upon the archived version that the evidence speaks for."""
     back = decision.evidence.get(RETURNED)
     return (
         back is not None
@@ -186,8 +186,8 @@ def _moving(
     newest: np.datetime64,
     settings: CandidateSettings,
 ) -> list[Candidate]:
-    """What follows a change that is still going on: told by the champion from before it began, on
-    the newest rows.
+    """Return what follows a change that is still going on: told by the champion from before it
+    began, on the newest rows.
 
     It goes first where the change is sure to go on, since nobody else knows where it will have got
     to; it is compared on the newest quarter of the stretch, as older rows speak for where it was. A
@@ -284,7 +284,7 @@ def cross_fit(
     predictions: Mapping[int, np.ndarray],
     learner: Learner,
 ) -> Fitted | None:
-    """Calls each row that the candidate takes, and each judged one, by a model that has not seen
+    """Call each row that the candidate takes, and each judged one, by a model that has not seen
     it.
 
     Args:
@@ -343,7 +343,7 @@ def judged_at_gate(
 
 
 def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
-    """How many different predictions it gives for the judged rows, cross-fitted."""
+    """Return how many different predictions it gives for the judged rows, cross-fitted."""
     return len(np.unique(fitted.predictions[judged & fitted.asked]))
 
 

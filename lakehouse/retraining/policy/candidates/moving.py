@@ -16,7 +16,7 @@ _FARTHEST = 0.75
 
 
 def motion(rows: Rows, predictions: np.ndarray) -> float:
-    """How sure it is that the predictions of some kind become wrong in more and more of the
+    """Return how sure it is that the predictions of some kind become wrong in more and more of the
     features' space, as z.
 
     The greatest score (`trend_score`) of "the prediction was wrong" over the kinds of predictions.
@@ -36,8 +36,8 @@ def motion(rows: Rows, predictions: np.ndarray) -> float:
 def moving_regions(
     rows: Rows, predictions: np.ndarray, forecast: bool = True
 ) -> tuple[Moving, ...]:
-    """Where predictions of the model from before the change are wrong, a little after the newest
-    row, or as of it.
+    """Return where predictions of the model from before the change are wrong, a little after the
+    newest row, or as of it.
 
     The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast
     (Gardner and McKenzie, Management Science 31, 1985), since a change that stops is overshot by as

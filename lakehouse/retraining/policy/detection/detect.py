@@ -284,5 +284,5 @@ class _Rates:
 
 
 def _before(totals: np.ndarray) -> np.ndarray:
-    """Sums over the days before each."""
+    """Sum over the days before each."""
     return totals.cumsum(axis=0) - totals

@@ -112,7 +112,7 @@ def diagnose(
     kinds_of_labels: Sequence[Scalar],
     is_dated: bool = False,
 ) -> Diagnosis:
-    """Tells the kinds of drift apart by which evidence moved.
+    """Tell the kinds of drift apart by which evidence moved.
 
     Concept: the champion errs more than its record allows (Shiryaev-Roberts). Feature: a column's
     distribution left its

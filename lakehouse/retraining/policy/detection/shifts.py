@@ -19,7 +19,8 @@ Row = Mapping[str, Any]
 def column_drifts(
     drifts: Sequence[Row], trained: Sequence[Row], seen: Sequence[Row]
 ) -> dict[str, ColumnDrift]:
-    """How far each column's newest window is from what the champion was trained on, and since when.
+    """Return how far each column's newest window is from what the champion was trained on, and
+    since when.
 
     Args:
         drifts: rows of gold.drift_metrics against the champion's baseline, in order of their
@@ -88,8 +89,8 @@ def _newest(name: str, windows: Sequence[ColumnDrift]) -> ColumnDrift:
 
 
 def _missing(trained: Row | None, seen: Row | None) -> tuple[float, float]:
-    """How much greater the share of missing values is than in training, and how likely so much is
-    by chance.
+    """Return how much greater the share of missing values is than in training, and how likely so
+    much is by chance.
 
     Fisher's exact test, one-sided: given how many are missing on both sides together.
     """

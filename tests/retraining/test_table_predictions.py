@@ -79,7 +79,7 @@ def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatc
     )
     monkeypatch.setattr(
         TablePredictions,
-        "newest_calls",
+        "newest_labelled",
         lambda self, start, _=None: predictions(self, start, None).head(0),
     )
     assert labelled_predictions(lakehouse, evidence.as_of, evidence.history).recent() is None

@@ -1,15 +1,10 @@
-"""A lakehouse that release 0.1.0 wrote is opened, gains the columns it lacks, and goes on; other
-differences are told.
-
-`tests/data/lakehouse-0.1.0.tar.xz` was written by commit 527bb77: glassware, scenario `demo`, seed
-0, the midnights of 5, 6 and 7 July 2019 (first_after 300), without its landing folder and the
-checkpoints of it, which hold absolute paths.
+"""A lakehouse that an earlier release wrote is opened, gains the columns it lacks, and goes on;
+other differences are told.
 """
 
 import datetime as dt
 import json
-import shutil
-from pathlib import Path
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 import pytest
@@ -18,20 +13,19 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from lakehouse.app.opening import open_lakehouse
-from lakehouse.app.whole_way import run_pipeline
 from lakehouse.errors import StoreError
-from lakehouse.glassware.gateway import land_until
-from lakehouse.glassware.pieces import Stream
 from lakehouse.monitoring.aggregator import backfill
+from lakehouse.retraining.policy.decide import KEEP, REFRESH, TRAIN_FIRST
+from lakehouse.retraining.policy.history import DecisionEntry
+from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.tables import Column, Table
 from lakehouse.tables.declaration import VERSION_PROPERTY
 from lakehouse.tables.migration import AddedColumn, migration_of
-from tests.support.rows import moment
+from tests.support.old_lakehouses import take_in_until, unpack
 
-ARCHIVE = Path("tests/data/lakehouse-0.1.0.tar.xz")
-WRITTEN_AT = "/tmp/lakehouse-of-0.1.0"
+GROWING = ("window_facts", "profile_metrics", "drift_metrics")
 FIRST, LAST = dt.date(2019, 7, 1), dt.date(2019, 7, 7)
 
 
@@ -81,45 +75,44 @@ def test_a_table_of_a_newer_release_is_refused(spark: SparkSession) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("old")
-    shutil.unpack_archive(ARCHIVE, folder)
-    return folder / Path(WRITTEN_AT).name  # elsewhere than where it was written
-
-
 def gold(lakehouse: Lakehouse, name: str) -> list:
     return lakehouse.store.rows(
         getattr(lakehouse.catalog, name), pc.field("window_date").is_valid()
     )
 
 
-@pytest.fixture(scope="module")
-def gone_on(spark: SparkSession, unpacked: Path) -> tuple[dict, Lakehouse]:
-    """The row counts before, and the lakehouse after it was opened and has taken in another
-    night.
+@dataclass(frozen=True)
+class GoneOn:
+    """A lakehouse that was opened and has taken in another night.
+
+    Attributes:
+        lakehouse: the lakehouse after it.
+        rows: the rows of each table of `GROWING` before it.
+        decisions: what the new release read of the old decisions.
     """
-    names = ("window_facts", "profile_metrics", "drift_metrics")
-    before = {
-        name: DeltaTable(unpacked / "gold" / name).to_pyarrow_dataset().count_rows()
-        for name in names
+
+    lakehouse: Lakehouse
+    rows: dict[str, int]
+    decisions: list[DecisionEntry]
+
+
+@pytest.fixture(scope="module", params=["0.1.0", "0.2.0"])
+def gone_on(
+    request: pytest.FixtureRequest, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> GoneOn:
+    root = unpack(request.param, tmp_path_factory.mktemp("old"))
+    rows = {
+        name: DeltaTable(root / "gold" / name).to_pyarrow_dataset().count_rows() for name in GROWING
     }
     model = load_model_settings("conf/glassware.yaml")
-    lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(unpacked)))
-    stream, aside = Stream("demo", seed=0), unpacked / "aside"
-    land_until(stream, aside, moment("2019-07-07T00:00:00"))
-    known = set(aside.glob("*/*.jsonl"))  # the archive holds their lines
-    land_until(stream, aside, moment("2019-07-08T00:00:00"))
-    for path in set(aside.glob("*/*.jsonl")) - known:
-        target = Path(lakehouse.landing) / path.relative_to(aside)
-        target.parent.mkdir(parents=True)
-        path.rename(target)
-    run_pipeline(lakehouse)
-    return before, lakehouse
+    lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(root)))
+    decisions = list(TableLedger(lakehouse).decisions)
+    take_in_until(lakehouse, "2019-07-08")
+    return GoneOn(lakehouse, rows, decisions)
 
 
-def test_every_table_has_its_version_in_its_properties(gone_on: tuple[dict, Lakehouse]) -> None:
-    _, lakehouse = gone_on
+def test_every_table_has_its_version_in_its_properties(gone_on: GoneOn) -> None:
+    lakehouse = gone_on.lakehouse
     for each in lakehouse.catalog.tables:
         delta = DeltaTable(lakehouse.store.path(each))
         assert delta.metadata().configuration.get(VERSION_PROPERTY, "1") == str(each.version)
@@ -129,9 +122,9 @@ def test_every_table_has_its_version_in_its_properties(gone_on: tuple[dict, Lake
         assert (migration.added, migration.obstacles) == ((), ())
 
 
-def test_an_old_lakehouse_goes_on_and_loses_nothing(gone_on: tuple[dict, Lakehouse]) -> None:
-    before, lakehouse = gone_on
-    for name, rows in before.items():
+def test_an_old_lakehouse_goes_on_and_loses_nothing(gone_on: GoneOn) -> None:
+    lakehouse = gone_on.lakehouse
+    for name, rows in gone_on.rows.items():
         assert len(gold(lakehouse, name)) > rows - 30  # baselines have no window
     days = {row["window_date"]: row for row in gold(lakehouse, "profile_metrics") if is_table(row)}
     assert sorted(days) == [FIRST + dt.timedelta(days=n) for n in range(7)]
@@ -149,10 +142,9 @@ def is_table(row: dict) -> bool:
     )
 
 
-def test_history_keeps_nulls_in_new_columns_until_a_backfill(
-    gone_on: tuple[dict, Lakehouse],
-) -> None:
-    _, lakehouse = gone_on
+@pytest.mark.parametrize("gone_on", ["0.1.0"], indirect=True)
+def test_history_keeps_nulls_in_new_columns_until_a_backfill(gone_on: GoneOn) -> None:
+    lakehouse = gone_on.lakehouse
     errors = {
         row["window_date"]: row["expected_calibration_error"]
         for row in gold(lakehouse, "profile_metrics")
@@ -167,10 +159,39 @@ def test_history_keeps_nulls_in_new_columns_until_a_backfill(
     assert all(row["expected_calibration_error"] is not None for row in rows)
 
 
-def test_a_table_that_differs_otherwise_is_refused_by_name(
-    spark: SparkSession, gone_on: tuple[dict, Lakehouse]
+@pytest.mark.parametrize("gone_on", ["0.2.0"], indirect=True)
+def test_old_decisions_are_read_with_the_confidence_that_their_evidence_holds(
+    gone_on: GoneOn,
 ) -> None:
-    _, lakehouse = gone_on
+    decisions = [entry.decision for entry in gone_on.decisions]
+    assert [(each.action, each.confidence) for each in decisions] == [
+        (TRAIN_FIRST, 0.0),
+        (REFRESH, 0.4),
+        (REFRESH, 0.4),
+    ]
+    assert all(each.sure for each in decisions)
+    assert not any({"needed", "sure"} & set(each.evidence) for each in decisions)
+
+
+@pytest.mark.parametrize("gone_on", ["0.2.0"], indirect=True)
+def test_the_champion_of_an_old_lakehouse_keeps_its_record_and_can_be_replaced(
+    gone_on: GoneOn,
+) -> None:
+    take_in_until(gone_on.lakehouse, "2019-07-09")
+    ledger = TableLedger(gone_on.lakehouse)
+    *old, kept, refreshed = (entry.decision for entry in ledger.decisions)
+    assert old == [entry.decision for entry in gone_on.decisions]
+    assert kept.action == KEEP
+    assert (refreshed.action, refreshed.rule) == (REFRESH, "growth")
+    assert refreshed.evidence["tried"] == 959.0  # the record of version 3, which 0.2.0 wrote
+    assert [entry.version for entry in ledger.promotions] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("gone_on", ["0.2.0"], indirect=True)
+def test_a_table_that_differs_otherwise_is_refused_by_name(
+    spark: SparkSession, gone_on: GoneOn
+) -> None:
+    lakehouse = gone_on.lakehouse
     path = lakehouse.store.path(lakehouse.catalog.promotion)
     spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS (colour string)")
     with pytest.raises(StoreError, match=r"gold\.promotion in .*: colour is string, not declared"):

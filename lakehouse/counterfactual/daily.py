@@ -2,8 +2,8 @@
 every day, whatever the labels say.
 
 The alternative trains at each midnight, on the newest labelled rows there are then, and its model
-calls the pieces of the day that begins. Nothing is tuned, judged or refused: that is what makes it
-cheap, and what it is compared for.
+predicts the pieces of the day that begins. Nothing is tuned, judged or refused: that is what makes
+it cheap, and what it is compared for.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def known_at(
 def retrained_daily(
     rows: Rows, day: np.datetime64, taken: np.ndarray, learner: Learner
 ) -> Retrained:
-    """Fit a model to the rows that are taken, and let it call those of the day.
+    """Fit a model to the rows that are taken, and let it predict those of the day.
 
     Args:
         rows: those of the day among them.

@@ -93,9 +93,9 @@ def labelled_readings(lakehouse: Lakehouse) -> int:
 
 
 def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFrame:
-    """Silver's labels, one for a key: where a label was corrected, the one that was told last.
+    """Silver's labels, one a key: where a label was corrected, the one of the latest label time.
 
-    Of labels that were told at the same moment, the one that landed last counts.
+    Of labels of the same label time, the one that landed last counts.
 
     Args:
         lakehouse: whose labels they are.
@@ -112,8 +112,8 @@ def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFra
     return labels.withColumn("_place", place).where(F.col("_place") == 1).drop("_place")
 
 
-def last_told(labels: pa.Table, model: ModelSettings) -> pa.Table:
-    """The same of labels in Arrow, which must have their place in the landed files."""
+def latest_labels(labels: pa.Table, model: ModelSettings) -> pa.Table:
+    """`labels_in_force` of an Arrow table, which must hold each label's landed file and line."""
     order = [
         (model.labels.time, "ascending"),
         ("landed_file_id", "ascending"),

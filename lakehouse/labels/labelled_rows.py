@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
-from lakehouse.labels.label_batch import has_corrections, last_told
+from lakehouse.labels.label_batch import has_corrections, latest_labels
 from lakehouse.models import Features
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.versions.feature_columns import joined_columns, sources_of
@@ -61,13 +61,13 @@ def labelled_between(
     near &= pc.field(model.labels.time) <= _scalar(as_of)
     columns = [key, model.labels.label, model.labels.time]
     if has_corrections(lakehouse):
-        labels = last_told(
+        labels = latest_labels(
             store.arrow(catalog.labels, near, [*columns, "landed_file_id", "line"]), model
         )
     else:
         labels = store.arrow(catalog.labels, near, columns)
-    told = labels.select(columns).to_pandas().rename(columns={model.labels.time: LABEL_TIME})
-    return found.merge(told, on=key).sort_values([model.event_time, key], ignore_index=True)
+    dated = labels.select(columns).to_pandas().rename(columns={model.labels.time: LABEL_TIME})
+    return found.merge(dated, on=key).sort_values([model.event_time, key], ignore_index=True)
 
 
 def _scalar(moment: dt.datetime) -> pa.Scalar:

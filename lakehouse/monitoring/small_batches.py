@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.instants import instants
-from lakehouse.labels.label_batch import has_corrections, last_told
+from lakehouse.labels.label_batch import has_corrections, latest_labels
 from lakehouse.models import Classification, problem_of
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.transforms import UNRETRAINED, Profiling
@@ -99,7 +99,7 @@ def _with_labels(lakehouse: Lakehouse, rows: pa.Table) -> pa.Table:
     columns = [key, model.labels.label]
     if has_corrections(lakehouse):
         given = [*columns, model.labels.time, "landed_file_id", "line"]
-        labels = last_told(lakehouse.store.arrow(lakehouse.catalog.labels, near, given), model)
+        labels = latest_labels(lakehouse.store.arrow(lakehouse.catalog.labels, near, given), model)
     else:
         labels = lakehouse.store.arrow(lakehouse.catalog.labels, near, columns)
     place = pd.Index(labels[key].to_pandas()).get_indexer(rows[key].to_pandas())

@@ -47,7 +47,7 @@ class Profiling:
         problem: what is predicted.
         trained_spans: for each version, the event times of the first and the last row that it was
             trained on.
-        call_bins: for each version with a policy record, how its calls are binned by difficulty.
+        error_bins: for each version with a policy record, the bins of its expected error.
     """
 
     specs: tuple[ColumnSpec, ...]
@@ -98,19 +98,19 @@ def primary_rows(
     """Predictions with the label and its time (null where none came) and, if given, all columns of
     their readings.
     """
-    told = labels.select(model.key, model.labels.label, model.labels.time)
+    dated_labels = labels.select(model.key, model.labels.label, model.labels.time)
     if readings is not None:
         others = [name for name in model.readings.columns if name not in predictions.columns]
         predictions = predictions.join(readings.select(model.key, *others), model.key, "left")
-    return predictions.join(told, model.key, "left")
+    return predictions.join(dated_labels, model.key, "left")
 
 
 def primary_schema(catalog: Catalog, model: ModelSettings) -> StructType:
     """The columns of `primary_rows`, with all columns of the readings."""
-    told = [catalog.labels.schema[name] for name in (model.labels.label, model.labels.time)]
+    of_label = [catalog.labels.schema[name] for name in (model.labels.label, model.labels.time)]
     own = catalog.predictions.schema.names
     others = [catalog.readings.schema[name] for name in model.readings.columns if name not in own]
-    return StructType([*catalog.predictions.schema, *others, *told])
+    return StructType([*catalog.predictions.schema, *others, *of_label])
 
 
 def is_wide(model: ModelSettings) -> bool:
@@ -205,20 +205,23 @@ def facts_of_rows(rows: pa.Table, profiling: Profiling) -> WindowFacts:
 def _by_difficulty(
     rows: pa.Table, version: str, profiling: Profiling
 ) -> dict[int, tuple[int, int]]:
-    """Labelled rows and errors by call and difficulty bin, of rows that the version was not trained
-    on.
+    """Labelled rows and errors by kind of prediction and error bin, of rows that the version was
+    not trained on.
     """
     bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
         return {}
     rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))
-    calls, labels = (_as_targets(rows[name], problem) for name in (PREDICTION, profiling.label))
-    known = problem.is_known(calls) & problem.is_known(labels)
+    predictions, labels = (
+        _as_targets(rows[name], problem) for name in (PREDICTION, profiling.label)
+    )
+    known = problem.is_known(predictions) & problem.is_known(labels)
     if not known.any():
         return {}
-    calls, labels = calls[known], labels[known]
-    places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(calls))
-    labelled, wrong = np.bincount(places), np.bincount(places, ~problem.is_right(calls, labels))
+    predictions, labels = predictions[known], labels[known]
+    places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(predictions))
+    is_wrong = ~problem.is_right(predictions, labels)
+    labelled, wrong = np.bincount(places), np.bincount(places, is_wrong)
     return {
         int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)
     }

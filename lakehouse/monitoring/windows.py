@@ -37,8 +37,8 @@ class WindowFacts:
         quality: counts and sums of predictions against labels.
         columns: the profile of each monitored column.
         custom: what custom metrics are computed from.
-        by_difficulty: by call and difficulty bin of the version, labelled rows that it was not
-            trained on, and how many of them it got wrong; of the whole table alone.
+        by_difficulty: by kind of prediction and error bin of the version, labelled rows that it was
+            not trained on, and how many of them it got wrong; of the whole table alone.
     """
 
     start: dt.datetime

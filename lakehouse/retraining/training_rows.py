@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from lakehouse.labels.label_batch import (
     has_corrections,
     labels_in_force,
-    last_told,
+    latest_labels,
     start_of_trainable,
     with_active_labels,
 )
@@ -102,10 +102,10 @@ def _joined_here(
         given += ["landed_file_id", "line"]
     labels = store.arrow(catalog.labels, columns=given, version=of_labels)
     if has_corrections(lakehouse):
-        labels = last_told(labels, model).select(given[:3])
-    told = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
-    told = told[~told[model.labels.label].isin(model.retired_classes)]
-    joined = joined_columns(readings, sources, others).to_pandas().merge(told, on=model.key)
+        labels = latest_labels(labels, model).select(given[:3])
+    dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
+    dated = dated[~dated[model.labels.label].isin(model.retired_classes)]
+    joined = joined_columns(readings, sources, others).to_pandas().merge(dated, on=model.key)
     ordered = joined.sort_values([model.event_time, model.key])
     return ordered.tail(model.training.max_rows).reset_index(drop=True)
 

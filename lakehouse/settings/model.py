@@ -114,11 +114,12 @@ class SourceSettings(Settings):
 
 
 class LabelSettings(SourceSettings):
-    """The labels: which column is the truth, which says when it was told, how late one may come.
+    """The labels: which column is the truth, which is its label time, how late one may come.
 
     Attributes:
-        corrections: what becomes of a label that is told again with another value. `reject`: it
-            goes to quarantine, and the first one counts; `take`: the one that was told last counts.
+        corrections: what becomes of another label of the same key with another value. `reject`:
+            it goes to quarantine, and the first one counts; `take`: the one of the latest label
+            time counts.
     """
 
     time: Name

@@ -11,7 +11,7 @@ from lakehouse.settings.base import Name, Settings, Span
 
 
 class ShiryaevRobertsRule(Settings):
-    """The labelled errors, by call and difficulty, say that the champion has become worse."""
+    """Labelled errors, by prediction and expected error, say that the champion became worse."""
 
     rule: Literal["shiryaev_roberts"] = "shiryaev_roberts"
     alarm: Annotated[float, Field(gt=1)] = 15_000.0

@@ -36,8 +36,8 @@ def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
     (1 and 3).
 
     Each night an oracle takes all rows of the regime of the newest labelled piece, and of the older
-    rows those whose best call was then what it is now: it knows the rule, and where it changed, but
-    no label before it is told.
+    rows those whose best prediction was then what it is now: it knows the rule, and where it
+    changed, but no label before it is told.
     """
     if len(world.starts) < 2:
         return 0.0

@@ -120,9 +120,9 @@ def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
     """
     known = (model.key, model.event_time, *model.predictions.features)
     others = [name for name in model.readings.columns if name not in known]
-    told = [model.labels.label, model.labels.time]
+    of_label = [model.labels.label, model.labels.time]
     own = [column.name for column in catalog.predictions.columns]
-    twice = _twice([*own, *others, *told])
+    twice = _twice([*own, *others, *of_label])
     if twice:
         where = catalog.predictions.full_name
         raise ConfigurationError(

@@ -77,8 +77,8 @@ WINDOW_FACTS = Table(
         Column(
             "by_difficulty",
             "array<struct<bin:int,labelled:bigint,wrong:bigint>>",
-            "Labelled rows and errors by call and difficulty (class code × 7 + bin), none trained "
-            "on; no slices",
+            "Labelled rows and errors by class and bin of expected error (class code × 7 + bin), "
+            "none trained on; no slices",
         ),
         Column("monitor_version", "bigint", "Version of the metrics' configuration"),
         *_FRESHNESS,

@@ -149,7 +149,9 @@ def test_a_job_ends_at_once_with_its_code_and_what_it_wrote_without_tearing_pyth
 @pytest.mark.slow
 def test_a_wrong_configuration_is_one_sentence_that_names_the_key(tmp_path: Path) -> None:
     model = tmp_path / "model.yaml"
-    model.write_text(Path("conf/glassware.yaml").read_text().replace("first_after: ", "frist_after: "))
+    model.write_text(
+        Path("conf/glassware.yaml").read_text().replace("first_after: ", "frist_after: ")
+    )
     failed = run("jobs/ingest.py", "--model", str(model), "--root", str(tmp_path / "root"))
     assert failed.returncode == 2
     assert "training.frist_after: is not a setting; write one of" in failed.stderr

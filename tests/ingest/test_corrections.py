@@ -18,7 +18,7 @@ from lakehouse.ingest.account import account
 from lakehouse.ingest.dispositions import ACCEPTED, CORRECTION, DUPLICATE, with_corrections
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.ingest.validation import CONFLICT
-from lakehouse.labels.label_batch import labelled_readings, labels_in_force, last_told
+from lakehouse.labels.label_batch import labelled_readings, labels_in_force, latest_labels
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.tables import Table
@@ -180,7 +180,7 @@ def test_what_counts_does_not_depend_on_where_the_batches_are_cut(
         known = line[0] in [key for key, _, _ in said]
         assert disposition == (DUPLICATE if line in said else CORRECTION if known else ACCEPTED)
     silver = rows.filter(pa.array(whole != DUPLICATE))
-    counted = {row["id"]: row["y"] for row in last_told(silver, model_of(take)).to_pylist()}
+    counted = {row["id"]: row["y"] for row in latest_labels(silver, model_of(take)).to_pylist()}
     for key, label in counted.items():
         mine = [line for line in dict.fromkeys(told) if line[0] == key]
         latest = max(hour for _, hour, _ in mine)

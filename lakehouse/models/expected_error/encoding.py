@@ -94,5 +94,5 @@ class ErrorBins:
         return cls(SplineLogistic.from_json(record["difficulty"]), tuple(record["names"]))
 
     def bins(self, rows: pa.Table, kinds: np.ndarray) -> np.ndarray:
-        """Kind × number of error bins + error bin, of each row's call (its kind)."""
+        """Kind × number of error bins + error bin, of each row's prediction (by its kind)."""
         return bins_of(self.expected_error, matrix_of(rows, self.names), kinds)

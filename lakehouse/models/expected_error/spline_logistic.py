@@ -80,9 +80,7 @@ class SplineLogistic:
 
 
 def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Kind × number of error bins + error bin, of each row's call (its kind; 0 for all
-    numbers).
-    """
+    """Kind × number of error bins + error bin, of each row's kind (0 for all numbers)."""
     return kinds * N_BINS + expected_error.bins_of_predictions(features, kinds)
 
 

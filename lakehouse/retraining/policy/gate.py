@@ -88,12 +88,12 @@ class Challenger:
         problem: what is predicted.
         labels: labels of the rows to judge on: since the change, told after the champion was
             trained.
-        champion: the champion's calls for them.
+        champion: the champion's predictions of them.
         predictions: the challenger's cross-fitted predictions.
         distinct: how many different predictions it gives for the rows that it was fitted on.
         milliseconds: how long it takes to score a thousand rows.
         slices: for each watched slice, the mask of the rows that lie in it.
-        of_new_classes: rows besides, whose label the challenger can call and the champion cannot.
+        of_new_classes: other rows, whose label the challenger can predict and the champion cannot.
     """
 
     problem: Problem

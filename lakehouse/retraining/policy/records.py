@@ -116,7 +116,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Errors:
-    """How often a version erred in cross-fitting, by kind of call and error bin.
+    """How often a version erred in cross-fitting, by kind of prediction and error bin.
 
     Attributes:
         judged: rows, a place per kind of the prediction × number of error bins + error bin of
@@ -289,7 +289,7 @@ class VersionRecord:
             model.
         changed_at: where that change began; None for a first model.
         row_rule: the rows that it was fit on, open towards the newest.
-        reference: version in production at the alarm, which the change is told by; None for a first
+        reference: version in production at the alarm, which shows the change; None for a first
             model.
         since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
         errors: on the rows that it was cross-fitted on.

@@ -291,7 +291,7 @@ def cross_fit(
         candidate: what is tried.
         rows: all that may be taken.
         judged: mask of the rows that candidates are compared on.
-        predictions: what the versions that candidates name call the rows.
+        predictions: what the versions that candidates name predict of the rows.
         learner: fits a model.
 
     Returns:

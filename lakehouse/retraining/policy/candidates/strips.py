@@ -1,5 +1,5 @@
 """Where a border of the rule may move: the outer parts of each feature, among the rows that get the
-same call.
+same prediction.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ _MOST = 0.6
 
 
 def boundary_strips(rows: Rows, predictions: np.ndarray) -> tuple[Region, ...]:
-    """The lowest and the highest tenth, fifth, third and half of each feature, kind by kind of the
-    calls.
+    """The lowest and the highest tenth, fifth, third and half of each feature, for each kind of
+    prediction.
 
     A rule that changes by a border that moves is wrong in one of them alone, where a model's errors
     by expected error are spread over all borders that it has. A part that equal values make empty,

@@ -125,11 +125,11 @@ def _effects(bins: np.ndarray, record: VersionRecord) -> np.ndarray:
     """Effects × counts: each effect on all predictions, and on those of each kind alone, where
     there are more.
     """
-    call = bins // N_BINS
+    kind = bins // N_BINS
     kinds = len(record.errors.judged) // N_BINS
     on = [
-        np.ones(len(call)),
-        *((call == code).astype(float) for code in range(kinds if kinds > 1 else 0)),
+        np.ones(len(kind)),
+        *((kind == code).astype(float) for code in range(kinds if kinds > 1 else 0)),
     ]
     return np.concatenate([effect * np.stack(on) for effect in EFFECTS])
 
@@ -178,13 +178,13 @@ def _moved(
     cross-fitting, where that is more than their expected error says: it is smooth, and says too
     little where a rule ends within a narrow strip.
     """
-    call = recent.counts.bin // N_BINS
+    kind = recent.counts.bin // N_BINS
     known = {
         version: {each.region: each for each in record.strips}
         for version, record in drift_period.items()
     }
     for strip in drift_period[champion].strips:
-        near = np.flatnonzero(strip.region.box(recent.rows) & (call == strip.region.code))
+        near = np.flatnonzero(strip.region.box(recent.rows) & (kind == strip.region.code))
         counts = recent.counts.take(near)
         measured = {
             version: at.errors for version in known if (at := known[version].get(strip.region))
@@ -200,14 +200,14 @@ def _returns(
     drift_period: Records,
     archived: VersionRecord,
 ) -> np.ndarray:
-    """Log likelihood ratios of "the archived version is right" to no change, where both call
-    otherwise; zero elsewhere.
+    """Log likelihood ratios of "the archived version is right" to no change, where the two
+    differ; zero elsewhere.
 
-    A call is then wrong where the archived version's is right, which it is but for the bound of its
-    own error rate. Without a change it is as often as where the two differed in cross-fitting,
-    where that is more than its expected error says: two models that learned the same rule differ
-    where both are at a loss. A ratio of one where the two agree keeps the supermartingale: it is a
-    likelihood ratio of the disputed rows alone.
+    A prediction is then wrong where the archived version's is right, which it is but for the bound
+    of its own error rate. Without a change it is as often as where the two differed in
+    cross-fitting, where that is more than its expected error says: two models that learned the same
+    rule differ where both are at a loss. A ratio of one where the two agree keeps the
+    supermartingale: it is a likelihood ratio of the disputed rows alone.
     """
     measured = {
         version: found

@@ -196,7 +196,7 @@ def probability_of_change(detection: Detection, expected_every: float = 10_000.0
 def where_contradicted(
     rows: Rows, predictions: np.ndarray, since: np.datetime64
 ) -> tuple[Region, ...]:
-    """The regions in which the rows since then contradict the champion's calls."""
+    """The regions in which the rows since then contradict the champion's predictions."""
     new = rows.event_time >= since
     return contradicted(rows.take(new), predictions[new]) if new.any() else ()
 

@@ -80,7 +80,7 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
 
 
 def _together(rows: pa.Table, held: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Return what silver holds, then the rows."""
+    """Return the rows of silver, followed by the given ones."""
     names = list(dict.fromkeys([*columns, *POSITION]))
     return pa.concat_tables([held.select(names), rows.select(names)]).combine_chunks()
 

@@ -59,8 +59,7 @@ def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.d
 
 
 def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime | None:
-    """Return when the newest rows began of which a training takes no more; None where there are not
-    so many.
+    """Return the event time from which on a training takes rows; None where it takes all.
 
     Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from
     history.

@@ -113,7 +113,7 @@ class Classification:
         return np.full(rows, -1)
 
     def is_known(self, predicted: np.ndarray) -> np.ndarray:
-        """Return which rows a model was asked about."""
+        """Return the mask of the rows that a model predicted."""
         return predicted >= 0
 
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -228,7 +228,7 @@ class Regression:
         return np.full(rows, np.nan)
 
     def is_known(self, predicted: np.ndarray) -> np.ndarray:
-        """Return which rows a model was asked about."""
+        """Return the mask of the rows that a model predicted."""
         return ~np.isnan(predicted)
 
     def is_right(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:

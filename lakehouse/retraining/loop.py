@@ -109,7 +109,7 @@ class Night:
         return self._known[1]
 
     def _report_outage(self) -> None:
-        """Labels that are overdue are an alarm of their own, not a drift."""
+        """Record overdue labels, which are an alarm of their own, not a drift."""
         since = None if self._history.champion is None else self._predictions.without_labels_since()
         if since is not None:
             self._ledger.record_outage(self._as_of, since)
@@ -170,7 +170,7 @@ class Night:
         return Decision(REFRESH, "no_record", (words,), change_at=since, confidence=needed)
 
     def _trigger_input(self) -> TriggerInput:
-        """Return what the rules look at."""
+        """Read what the triggers look at."""
         history, counts = self._history, self._predictions.counts()
         hours, place = np.unique(counts.hour, return_inverse=True)
         labelled, wrong = (
@@ -190,7 +190,7 @@ class Night:
         )
 
     def _detect(self, since: np.datetime64 | None = None) -> Detection:
-        """The detector over the drift period's counts, which are by row from `since` on."""
+        """Run the detector over the drift period's counts, which are by row from `since` on."""
         history, predictions = self._history, self._predictions
         memory = np.timedelta64(self._context.policy.detector.memory)
         champion = int(history.champion or 0)
@@ -199,7 +199,7 @@ class Night:
         )
 
     def _dated(self, detection: Detection, decision: Decision) -> Decision:
-        """An alarm that the detector dated to an hour, dated to the row."""
+        """Date an alarm to the row, where the detector dated it to an hour."""
         if decision.action != RETRAIN or decision.change_at != detection.change_at:
             return decision
         between = detection.interval(_CERTAIN)
@@ -208,7 +208,7 @@ class Night:
         return replace(decision, change_at=self._detect(between[0]).change_at)
 
     def _diagnosis(self, detection: Detection, decision: Decision) -> Diagnosis:
-        """Return which kinds of drift there are; where, if the rule has changed."""
+        """Return the kinds of drift, and the regions in which the rule has changed."""
         context, regions = self._context, tuple[Region, ...]()
         if decision.action == RETRAIN and decision.change_at is not None:
             labelled = self._predictions.made_since(decision.change_at)
@@ -220,9 +220,7 @@ class Night:
         return diagnose(detection, log_alarm, shifts, regions, kinds, is_dated)
 
     def _unanswered(self) -> Decision | None:
-        """The decision that has no result yet; after a refused alarm of the same night, what is
-        left of it.
-        """
+        """Return the decision without a result; after a refused alarm, the rest of the night."""
         asked = [each.decision for each in self._ledger.decisions if each.as_of == self._as_of]
         asked = [decision for decision in asked if decision.retrain]
         results = [
@@ -283,7 +281,7 @@ class Night:
         return Judged(number, result, record.numbered(number))
 
     def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
-        """The best candidate, cross-fitted."""
+        """Return the best candidate, cross-fitted."""
         history, settings = self._history, self._context.policy.candidates
         rows, champion = trainer.labelled.rows, history.champion_record
         candidates = candidates_of(
@@ -295,7 +293,7 @@ class Night:
     def _result(
         self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained
     ) -> GateResult:
-        """The gate's result on a newly trained model."""
+        """Return the gate's result on a newly trained model."""
         if trained.flaw:
             return GateResult(False, f"the challenger may not take over: {trained.flaw}")
         if self._history.champion is None:
@@ -316,8 +314,8 @@ class Night:
     def _compared(
         self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained
     ) -> GateResult:
-        """The gate, on judged rows whose labels came after the champion was trained, and that both
-        can predict.
+        """Return the gate's result on judged rows whose labels came after the champion was
+        trained, and that both can predict.
         """
         history, fitted, rows = self._history, trained.fitted, labelled.rows
         champion = int(history.champion or 0)
@@ -348,8 +346,8 @@ class Night:
     def _of_new_classes(
         self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted, rows: int
     ) -> GateResult:
-        """Return where the champion can predict none of the labels, the challenger is judged as a
-        first model is.
+        """Judge the challenger as a first model, since the champion can predict none of the
+        labels.
         """
         result = self._first_result(labelled, judged, fitted)
         words = (

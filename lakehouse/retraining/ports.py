@@ -153,7 +153,7 @@ class Trainer(Protocol):
         """
 
     def registered_before(self) -> Judged | None:
-        """Return what a run that was cut off has registered for the decision."""
+        """Return the challenger that a run that was cut off has registered for the decision."""
 
 
 class Ledger(Protocol):

@@ -82,7 +82,7 @@ def wilson_interval(share: str, n: str) -> tuple[str, str]:
 
 
 def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
-    """Return what the templates leave open."""
+    """Return the values of the templates' placeholders."""
     low, high = wilson_interval("p.accuracy_score", "p.n_labelled")
     error_low, error_high = wilson_interval("s.error_rate", "s.n_labelled")
     overdue = OverdueRule.of(model)

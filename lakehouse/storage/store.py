@@ -64,11 +64,11 @@ class Store:
     )
 
     def path(self, table: Table) -> str:
-        """Return where the table lies."""
+        """Return the path of a table."""
         return _path(self.root, table)
 
     def checkpoint(self, query: str) -> str:
-        """Return where the streaming query of that name keeps its checkpoint."""
+        """Return the path of a streaming query's checkpoint."""
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:

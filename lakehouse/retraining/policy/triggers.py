@@ -250,7 +250,7 @@ _RULES: dict[type, Callable[[Any, TriggerInput], Finding]] = {
 
 
 def findings(settings: PolicySettings, inputs: TriggerInput) -> list[Finding]:
-    """Return what each rule says, in the order of the settings."""
+    """Ask each trigger, in the order of the settings."""
     return [_RULES[type(rule)](rule, inputs) for rule in settings.rules]
 
 

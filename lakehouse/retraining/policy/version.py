@@ -120,8 +120,9 @@ def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
 def _measured(
     region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray
 ) -> BoundaryStrip:
-    """Return how often a version errs at a border: expected error is smooth, and says too little of
-    a narrow strip.
+    """Count a version's errors in a boundary strip.
+
+    Its expected error is too smooth for a narrow strip.
     """
     inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.predictions) == region.code)
     return BoundaryStrip(region, _errors(bins, fitted, rows, inside))
@@ -130,8 +131,9 @@ def _measured(
 def _disputes(
     bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray
 ) -> dict[int, Errors]:
-    """Return where two models predict otherwise, either is wrong more often than its expected error
-    says: how often, this one?
+    """Count this model's errors where it differs from each earlier version.
+
+    Two models that differ are wrong there more often than their expected errors say.
     """
     on = {
         version: judged & fitted.asked & rows.problem.differ(fitted.predictions, predictions)
@@ -143,7 +145,7 @@ def _disputes(
 def _reference(
     fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None
 ) -> int | None:
-    """Return what the change is told by: of one that goes on, the version from before it began."""
+    """Return the version that shows the change: of one that goes on, that from before it began."""
     if fitted.candidate.moving is not None:
         return fitted.candidate.reference
     if refreshed:

@@ -105,7 +105,7 @@ def candidates_of(
     since: int,
     settings: CandidateSettings,
 ) -> list[Candidate]:
-    """Return what is tried, the ones to be preferred first.
+    """Return the candidates to try, preferred ones first.
 
     Args:
         decision: that asked for the training.
@@ -343,7 +343,7 @@ def judged_at_gate(
 
 
 def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
-    """Return how many different predictions it gives for the judged rows, cross-fitted."""
+    """Count the different cross-fitted predictions for the judged rows."""
     return len(np.unique(fitted.predictions[judged & fitted.asked]))
 
 

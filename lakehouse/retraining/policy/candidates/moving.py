@@ -16,10 +16,10 @@ _FARTHEST = 0.75
 
 
 def motion(rows: Rows, predictions: np.ndarray) -> float:
-    """Return how sure it is that the predictions of some kind become wrong in more and more of the
-    features' space, as z.
+    """Return the evidence, as z, that predictions of some kind go wrong in more and more of the
+    features' space.
 
-    The greatest score (`trend_score`) of "the prediction was wrong" over the kinds of predictions.
+    It is the greatest `trend_score` of "the prediction was wrong" over the kinds of predictions.
 
     Args:
         rows: since the change, which are looked at for a trend.
@@ -36,15 +36,15 @@ def motion(rows: Rows, predictions: np.ndarray) -> float:
 def moving_regions(
     rows: Rows, predictions: np.ndarray, forecast: bool = True
 ) -> tuple[Moving, ...]:
-    """Return where predictions of the model from before the change are wrong, a little after the
-    newest row, or as of it.
+    """Return the regions in which the model from before the change is wrong, as of a little after
+    the newest row, or as of that row.
 
     The trend is carried on for two fifths of the time by which labels lag behind: a damped forecast
     (Gardner and McKenzie, Management Science 31, 1985), since a change that stops is overshot by as
     much.
 
     Args:
-        rows: since the change, which tell the trend.
+        rows: since the change, which show the trend.
         predictions: what the model from before the change predicts for each.
         forecast: whether the trend is carried on.
     """

@@ -319,21 +319,18 @@ def test_what_the_loop_asks_of_a_problem_says_the_same_of_classes_and_of_numbers
     unknown.
     """
     two = classes(2)
-    codes, calls = np.array([0, 1, 1]), np.array([0, 0, 1])
-    assert two.kind_of(calls).tolist() == [0, 0, 1]
-    assert two.differ(codes, calls).tolist() == [False, True, False]
-    assert two.events(calls, codes).tolist() == [0, 1, 1]  # the labels
-    found, targets = np.array([1.0, 2.25, 3.0]), np.array([1.25, 1.0, 3.5])
+    codes, predicted = np.array([0, 1, 1]), np.array([0, 0, 1])
+    assert two.kind_of(predicted).tolist() == [0, 0, 1]
+    assert two.differ(codes, predicted).tolist() == [False, True, False]
+    assert two.events(predicted, codes).tolist() == [0, 1, 1]  # the labels
+    found, targets = np.array([1.0, 2.25, 3.0]), np.array([1.25, 1.0, 3.75])
     assert NUMBER.kind_of(found).tolist() == [0, 0, 0]
-    assert NUMBER.differ(found, targets).tolist() == [
-        False,
-        True,
-        False,
-    ]  # 1.25 is more than two tolerances
-    assert NUMBER.events(found, targets).tolist() == [0, 1, 0]  # whether it is wrong
+    # 1.25 is more than two tolerances; 0.75 is not, so a number between the two is near both.
+    assert NUMBER.differ(found, targets).tolist() == [False, True, False]
+    assert NUMBER.events(found, targets).tolist() == [0, 1, 1]  # whether it is wrong
     for problem in (two, NUMBER):
         assert not problem.is_known(problem.unknown(3)).any()
-    assert two.is_known(calls).all()
+    assert two.is_known(predicted).all()
     assert NUMBER.is_known(found).all()
 
 

@@ -66,7 +66,7 @@ test-beside:
 	$(BIN)/python -m pytest -q -m "not spark" -o cache_dir=.pytest_cache/beside
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
-	$(BIN)/python -m pytest -q -m "not spark and not slow"
+	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope
 
 lint: $(SET_UP) ## Runs ruff, mypy and the import contracts.
 	$(BIN)/ruff check .

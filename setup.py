@@ -33,6 +33,7 @@ DEVELOPMENT = [
     "mypy>=2,<3",
     "polars>=2.1,<3",
     "pytest>=9,<10",
+    "pytest-xdist>=3.8,<4",
     "ruff>=0.14,<1",
     "setuptools>=77,<90",
     "types-PyYAML",

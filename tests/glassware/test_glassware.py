@@ -141,6 +141,7 @@ def test_the_share_of_good_pieces_is_the_closed_form(
     assert base_rate(scenario_named(scenario).regimes[-1]) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_reading_is_the_real_value_with_the_noise_of_the_sensor(scenario: str) -> None:
     stream = Stream(scenario, seed=9, pieces=MANY)
@@ -159,6 +160,7 @@ def test_a_reading_is_the_real_value_with_the_noise_of_the_sensor(scenario: str)
 CEILINGS = {"regime 1": 0.937, "regime 2": 0.951, "regime 3": 0.963}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regime", scenario_named("demo").regimes, ids=lambda regime: regime.name)
 def test_the_best_possible_grader_reaches_the_published_accuracy(regime: Regime) -> None:
     """By simulation from the exact posterior, by the grader's own hits, and by integration."""
@@ -175,6 +177,7 @@ def test_the_best_possible_grader_reaches_the_published_accuracy(regime: Regime)
     assert noise_ceiling(regime) == pytest.approx(expected, abs=0.001)
 
 
+@pytest.mark.slow
 def test_an_outdated_grader_falls_as_far_as_published() -> None:
     """The best rule of regime 1 in regime 2, and that of regime 2 in regime 3."""
     first, second, _ = scenario_named("demo").regimes
@@ -185,6 +188,7 @@ def test_an_outdated_grader_falls_as_far_as_published() -> None:
         assert (believed == actual).mean() == pytest.approx(expected, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_posterior_is_calibrated(scenario: str) -> None:
     """Of the pieces that it gives a chance of about p, a share of about p is good; missing readings
@@ -209,6 +213,7 @@ def test_the_posterior_is_calibrated(scenario: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["covariate", "label_shift", "sensor_fault"])
 def test_the_noise_ceiling_holds_where_more_than_the_rule_changes(scenario: str) -> None:
     chance = posterior_along(Stream(scenario, seed=6, pieces=MANY), 3401, MANY)
@@ -262,6 +267,7 @@ def test_covariate_moves_the_temperature_and_not_what_makes_a_good_piece() -> No
     assert moved["quality"].equals(in_box.astype("int32"))
 
 
+@pytest.mark.slow
 def test_label_shift_makes_good_pieces_rarer_and_leaves_each_kind_as_it_was() -> None:
     stable, shifted = (
         frame(Stream(name, seed=1, pieces=MANY), "truth", 3401)

@@ -217,6 +217,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.lists(written() | mutated() | st.binary(max_size=40), min_size=1, max_size=12))
 def test_random_and_mutated_lines_come_to_what_the_exact_rules_say(lines: list[bytes]) -> None:

@@ -284,6 +284,7 @@ def test_a_regressor_cannot_learn_the_noise_of_the_rows_that_it_is_judged_on():
     assert cross_fit(trial, data).metrics["r2_score"] < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", Regression.families)
 def test_cross_fitted_numbers_are_in_the_order_of_the_rows(family):
     data = numbers(600)

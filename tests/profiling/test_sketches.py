@@ -48,6 +48,7 @@ SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
+@pytest.mark.slow
 @each_shape
 @pytest.mark.parametrize("n", [3000, 200_000])
 def test_a_summary_is_the_same_bytes_in_whatever_order_and_split_its_values_come(

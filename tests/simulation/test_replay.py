@@ -98,6 +98,7 @@ def history(tmp_path_factory) -> Recorded:
     )
 
 
+@pytest.mark.slow
 def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(
     simulated: Simulation, history: Recorded
 ):
@@ -116,6 +117,7 @@ def test_a_replay_decides_exactly_as_the_simulation_does_on_the_same_stream(
     assert result.tally.trainings == len(simulated.events)
 
 
+@pytest.mark.slow
 def test_labels_that_come_in_another_order_within_a_batch_decide_the_same(
     world: World, simulated: Simulation
 ):
@@ -150,6 +152,7 @@ class Watched(StreamPredictions):
         return super().counts(since)
 
 
+@pytest.mark.slow
 def test_a_label_that_comes_late_is_known_from_that_night_on_and_not_before(world: World):
     late = np.random.default_rng(2).random(PIECES) < 0.1
     label_time = np.where(late, world.label_time + 4 * DAY, world.label_time)
@@ -274,6 +277,7 @@ def test_a_folder_that_is_no_lakehouse_of_the_model_is_told(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
     model = load_model_settings(write_repair_settings(tmp_path))
     damages, invoices = repairs(600)

@@ -76,6 +76,7 @@ def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_n
     assert (loop.stream.judged_by[told_next] == version).all()
 
 
+@pytest.mark.slow
 def test_a_replay_decides_the_same(world: World, loop: Simulation):
     again = Simulation(world, PolicySettings()).run()
     assert [repr(event) for event in again.events] == [repr(event) for event in loop.events]
@@ -212,6 +213,7 @@ def test_runs_go_in_parallel_and_come_back_in_order():
     assert [each.seed for each in run_all(tasks, 2)] == [1, 0]
 
 
+@pytest.mark.slow
 def test_the_documented_operating_characteristic_is_the_gates():
     text = Path("docs/policy-evidence.md").read_text(encoding="utf-8")
     for needed in (GateSettings().confidence, GateSettings().least_confidence):

@@ -22,6 +22,7 @@ def scores(speed: float, count: int) -> np.ndarray:
     return np.array([trend_score(*events(3 - speed * AGE, seed), AGE) for seed in range(count)])
 
 
+@pytest.mark.slow
 def test_a_border_that_stands_still_gives_a_standard_normal_score():
     found = scores(0.0, 60)
     assert abs(found.mean()) < 0.45

@@ -199,6 +199,7 @@ def test_an_archived_version_that_is_unsure_says_less():
     assert hard_one == pytest.approx(unsure)
 
 
+@pytest.mark.slow
 def test_rows_that_an_archived_version_calls_otherwise_raise_no_more_false_alarms_than_stated():
     """400 streams of 700 unchanged rows, one in five of them disputed: at most one in fourteen, by
     Markov.
@@ -296,6 +297,7 @@ def test_borders_of_many_features_take_no_more_than_a_fifth_of_the_weight():
         assert np.exp(found) == pytest.approx(0.8 * np.exp(alone) + 0.2 * 700)
 
 
+@pytest.mark.slow
 def test_borders_raise_no_more_false_alarms_than_stated():
     """400 streams of 700 unchanged rows: at most one in fourteen, by Markov."""
     rng = np.random.default_rng(7)

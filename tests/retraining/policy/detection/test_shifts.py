@@ -156,6 +156,7 @@ def test_what_has_no_figures_is_not_stated() -> None:
     assert none == {"x": ColumnDrift("x", 0.0, 1.0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["30 % missing", "young model", "rare kinds"])
 def test_days_without_a_change_are_seldom_stated(stream: str) -> None:
     """The benchmark publishes more; here so few streams that it takes a second."""

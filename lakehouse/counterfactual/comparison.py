@@ -89,8 +89,8 @@ def _days_to_look_at(lakehouse: Lakehouse, version: int) -> frozenset[dt.date]:
     tell.
     """
     store, facts = lakehouse.store, lakehouse.catalog.window_facts
-    label_time = _FACTS_VERSION.fullmatch(store.why_written(lakehouse.catalog.counterfactual))
-    days = days_written(store.path(facts), int(label_time[1]), version) if label_time else None
+    known = _FACTS_VERSION.fullmatch(store.why_written(lakehouse.catalog.counterfactual))
+    days = days_written(store.path(facts), int(known[1]), version) if known else None
     return store.days(facts) if days is None else days
 
 
@@ -161,7 +161,7 @@ def _daily(
     all there is.
     """
     model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
-    predictions, start = _calls_until(models, as_of, day), instant(midnight(day))
+    predictions, start = _predictions_until(models, as_of, day), instant(midnight(day))
     if not len(predictions):
         return {}
     rows, window = (
@@ -194,7 +194,7 @@ def _daily(
     }
 
 
-def _calls_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd.DataFrame:
+def _predictions_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd.DataFrame:
     """The labelled predictions up to the day's end, from as far back as a training at its midnight
     may reach.
     """

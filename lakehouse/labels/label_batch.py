@@ -7,6 +7,7 @@ import datetime as dt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.compute import Expression
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -109,6 +110,24 @@ def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFra
     ]
     place = F.row_number().over(Window.partitionBy(model.key).orderBy(*last_first))
     return labels.withColumn("_place", place).where(F.col("_place") == 1).drop("_place")
+
+
+def labels_here(
+    lakehouse: Lakehouse, where: Expression | None = None, version: int | None = None
+) -> pa.Table:
+    """`labels_in_force` without Spark, for what is small: key, label time and label.
+
+    Args:
+        lakehouse: whose labels they are.
+        where: which labels are looked at; a label that it leaves out replaces none.
+        version: of the Delta table; now without it.
+    """
+    model, store, table = lakehouse.model, lakehouse.store, lakehouse.catalog.labels
+    columns = [model.key, model.labels.time, model.labels.label]
+    if not has_corrections(lakehouse):
+        return store.arrow(table, where, columns, version=version)
+    found = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
+    return latest_labels(found, model).select(columns)
 
 
 def latest_labels(labels: pa.Table, model: ModelSettings) -> pa.Table:

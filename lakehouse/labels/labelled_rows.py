@@ -7,16 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
-from lakehouse.labels.label_batch import has_corrections, latest_labels
+from lakehouse.labels.label_batch import labels_here
 from lakehouse.models import Features
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.versions.feature_columns import joined_columns, sources_of
 from lakehouse.versions.ledger import PromotionLedger
 
 LABEL_TIME = "_label_time"  # no model's column begins with an underscore
-_STATISTICS_UNIT = dt.timedelta(
-    seconds=1
-)  # files tell their least and greatest times in milliseconds
+# Files tell their least and greatest times in milliseconds.
+STATISTICS_UNIT = dt.timedelta(seconds=1)
 
 
 def labelled_between(
@@ -42,7 +41,7 @@ def labelled_between(
     lakehouse = ledger.lakehouse
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
     time, key = pc.field(model.event_time), model.key
-    where: Expression = time >= _scalar(start - _STATISTICS_UNIT)
+    where: Expression = time >= _scalar(start - STATISTICS_UNIT)
     if end is not None:
         where &= time < _scalar(end)
     sources = sources_of(ledger, catalog.predictions, features.names)
@@ -59,14 +58,8 @@ def labelled_between(
     least, greatest = found[key].min(), found[key].max()
     near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
     near &= pc.field(model.labels.time) <= _scalar(as_of)
-    columns = [key, model.labels.label, model.labels.time]
-    if has_corrections(lakehouse):
-        labels = latest_labels(
-            store.arrow(catalog.labels, near, [*columns, "landed_file_id", "line"]), model
-        )
-    else:
-        labels = store.arrow(catalog.labels, near, columns)
-    dated = labels.select(columns).to_pandas().rename(columns={model.labels.time: LABEL_TIME})
+    labels = labels_here(lakehouse, near)
+    dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
     return found.merge(dated, on=key).sort_values([model.event_time, key], ignore_index=True)
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.instants import instants
-from lakehouse.labels.label_batch import has_corrections, latest_labels
+from lakehouse.labels.label_batch import labels_here
+from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.models import Classification, problem_of
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.transforms import UNRETRAINED, Profiling
@@ -24,7 +25,6 @@ from lakehouse.versions.feature_columns import joined_columns, sources_of
 from lakehouse.versions.ledger import PromotionLedger
 
 MOST_ROWS = 20_000
-_STATISTICS_UNIT = dt.timedelta(seconds=1)  # files tell their times in milliseconds
 
 
 def facts_here(
@@ -53,7 +53,7 @@ def facts_here(
         return None
     table, time = lakehouse.catalog.predictions, pc.field(model.event_time)
     start, end = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in span)
-    where = (time >= pc.subtract(start, _STATISTICS_UNIT)) & (time <= end)
+    where = (time >= pc.subtract(start, STATISTICS_UNIT)) & (time <= end)
     if lakehouse.store.count(table, where) > MOST_ROWS:
         return None
     rows = _windowed(lakehouse, lakehouse.store.arrow(table, where), is_affected)
@@ -96,12 +96,7 @@ def _with_labels(lakehouse: Lakehouse, rows: pa.Table) -> pa.Table:
     model, key = lakehouse.model, lakehouse.model.key
     least, greatest = pc.min_max(rows[key]).as_py().values()
     near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
-    columns = [key, model.labels.label]
-    if has_corrections(lakehouse):
-        given = [*columns, model.labels.time, "landed_file_id", "line"]
-        labels = latest_labels(lakehouse.store.arrow(lakehouse.catalog.labels, near, given), model)
-    else:
-        labels = lakehouse.store.arrow(lakehouse.catalog.labels, near, columns)
+    labels = labels_here(lakehouse, near)
     place = pd.Index(labels[key].to_pandas()).get_indexer(rows[key].to_pandas())
     found = pa.array(place, pa.int64(), mask=place < 0)
     return rows.append_column(model.labels.label, labels[model.labels.label].take(found))

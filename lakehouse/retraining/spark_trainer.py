@@ -40,7 +40,13 @@ from lakehouse.profiling.baseline import to_document
 from lakehouse.profiling.bins import quantile_edges
 from lakehouse.profiling.columns import ColumnSpec, numbers_of, read_column
 from lakehouse.profiling.sketches import BASELINE_VALUES
-from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted, cross_fit, fold_of
+from lakehouse.retraining.policy.candidates.choice import (
+    Candidate,
+    Fitted,
+    cross_fit,
+    fold_of,
+    named_versions,
+)
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, compare
@@ -66,7 +72,7 @@ class SparkTrainer:
     def __init__(
         self, models: PromotedModels, decision: Decision, as_of: dt.datetime, history: History
     ) -> None:
-        """Read and trains nothing yet.
+        """Read and train nothing yet.
 
         Args:
             models: what was promoted.
@@ -94,13 +100,7 @@ class SparkTrainer:
         """See `Trainer`: by the first point of the first family."""
         labelled = self.labelled
         rows, model = labelled.rows, self._lakehouse.model
-        named = {
-            version
-            for each in candidates
-            for version in (each.reference, each.version)
-            if version is not None
-        }
-        predicted = {version: labelled.predicted_by(version) for version in named}
+        predicted = {each: labelled.predicted_by(each) for each in named_versions(candidates)}
         columns = (
             None
             if labelled.current == rows.names
@@ -272,12 +272,12 @@ class SparkTrainer:
         specs = specs_of(model)
         spans = RowRule(tuple(replace(segment, without=()) for segment in fitted.row_rule.segments))
         as_table = partial(pa.Table.from_pandas, preserve_index=False)
-        known, label_time = (
+        readings, of_judged = (
             as_table(labelled.frame[mask]) for mask in (spans.mask(labelled.rows), judged)
         )
         found = pa.table(self._problem.columns(outcome.outputs[judged]))
-        of_outcome = {model.labels.label: label_time} | dict.fromkeys(found.column_names, found)
-        tables = {spec.name: of_outcome.get(spec.name, known) for spec in specs}
+        of_outcome = {model.labels.label: of_judged} | dict.fromkeys(found.column_names, found)
+        tables = {spec.name: of_outcome.get(spec.name, readings) for spec in specs}
         edges = own_edges(specs, tables, model.metrics.bins)
         if ledger.champion is not None:
             edges |= edges_of(ledger.baseline(ledger.champion))

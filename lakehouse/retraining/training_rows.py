@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from lakehouse.labels.label_batch import (
-    has_corrections,
+    labels_here,
     labels_in_force,
-    latest_labels,
     start_of_trainable,
     with_active_labels,
 )
@@ -97,12 +96,7 @@ def _joined_here(
     others = list(dict.fromkeys([model.key, model.event_time, *model.metrics.columns]))
     wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
     readings = store.arrow(catalog.readings, newest, list(wanted), version=of_readings)
-    given = [model.key, model.labels.time, model.labels.label]
-    if has_corrections(lakehouse):
-        given += ["landed_file_id", "line"]
-    labels = store.arrow(catalog.labels, columns=given, version=of_labels)
-    if has_corrections(lakehouse):
-        labels = latest_labels(labels, model).select(given[:3])
+    labels = labels_here(lakehouse, version=of_labels)
     dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
     dated = dated[~dated[model.labels.label].isin(model.retired_classes)]
     joined = joined_columns(readings, sources, others).to_pandas().merge(dated, on=model.key)

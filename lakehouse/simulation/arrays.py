@@ -15,6 +15,7 @@ from lakehouse.retraining.policy.candidates.choice import (
     Learner,
     Model,
     cross_fit,
+    named_versions,
     recalled,
 )
 from lakehouse.retraining.policy.decide import Decision
@@ -139,7 +140,7 @@ class StreamPredictions:
         """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold
         has.
         """
-        stream, new = self._stream, self._epoch
+        stream, new = self._stream, self._is_of_period
         ones = np.ones(int(new.sum()), dtype=int)
         hour = self._hours(stream.rows.event_time[new], since)
         return BinCounts(
@@ -148,7 +149,7 @@ class StreamPredictions:
 
     def recent(self, since: np.datetime64 | None = None) -> Recent | None:
         """See `LabelledPredictions`."""
-        stream, history, new = self._stream, self._history, np.flatnonzero(self._epoch)
+        stream, history, new = self._stream, self._history, np.flatnonzero(self._is_of_period)
         recall, champion = self._settings.detector.recall, history.champion_record
         if recall is None or champion is None or not len(new):
             return None
@@ -190,7 +191,7 @@ class StreamPredictions:
         return ()
 
     @property
-    def _epoch(self) -> np.ndarray:
+    def _is_of_period(self) -> np.ndarray:
         """Mask of the rows whose labels came since the drift period began."""
         began = self._history.began
         return (
@@ -224,13 +225,9 @@ class StreamTrainer:
 
     def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
         """See `Trainer`."""
-        named = {
-            version
-            for each in candidates
-            for version in (each.reference, each.version)
-            if version is not None
+        predictions = {
+            each: self.labelled.predicted_by(each) for each in named_versions(candidates)
         }
-        predictions = {version: self.labelled.predicted_by(version) for version in named}
         return [
             cross_fit(each, self.labelled.rows, judged, predictions, self.learner)
             for each in candidates

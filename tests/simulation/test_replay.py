@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +146,7 @@ class Watched(StreamPredictions):
                 (
                     self._rows.label_time.max(),
                     drift_period,
-                    self._stream.rows.label_time[self._epoch],
+                    self._stream.rows.label_time[self._is_of_period],
                 )
             )
         return super().counts(since)
@@ -230,24 +230,22 @@ def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Record
         1,
         1,
     ]  # rows of before, which the first model called afterwards
-    uncalled = replace(works, predicted_in_production=np.full(6, -1), since=None)
-    alone = compared(uncalled, replays)
+    unpredicted = replace(works, predicted_in_production=np.full(6, -1), since=None)
+    alone = compared(unpredicted, replays)
     assert (list(alone["policy"]), list(alone["labelled rows judged"])) == (["a"], [4])
     with pytest.raises(TrainingError, match="let more labels come"):
         compared(works, {"a": replace(replays["a"], since=rows.event_time[5] + DAY)})
 
 
+def dated(lines: list[dict[str, Any]], time: str) -> pa.Table:
+    """Lines as a table of silver, with that column as a moment."""
+    return pa.Table.from_pylist([line | {time: moment(line[time][:19])} for line in lines])
+
+
 def test_features_that_are_text_and_classes_that_are_more_than_two_are_replayed(tmp_path: Path):
     model = load_model_settings(write_parcel_settings(tmp_path))
     readings, labels = parcels(600)
-    tables = {}
-    for name, lines, time in (
-        ("readings", readings, "weighed_at"),
-        ("labels", labels, "settled_at"),
-    ):
-        tables[name] = pa.Table.from_pylist(
-            [line | {time: moment(line[time][:19])} for line in lines]
-        )
+    tables = {"readings": dated(readings, "weighed_at"), "labels": dated(labels, "settled_at")}
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert found.rows.names[:3] == ("grams", "fragile", "found")
     assert {"lane=a", "lane=é"} <= set(found.rows.names)
@@ -281,14 +279,7 @@ def test_a_folder_that_is_no_lakehouse_of_the_model_is_told(tmp_path: Path):
 def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
     model = load_model_settings(write_repair_settings(tmp_path))
     damages, invoices = repairs(600)
-    tables = {}
-    for name, lines, time in (
-        ("readings", damages, "reported_at"),
-        ("labels", invoices, "invoiced_at"),
-    ):
-        tables[name] = pa.Table.from_pylist(
-            [line | {time: moment(line[time][:19])} for line in lines]
-        )
+    tables = {"readings": dated(damages, "reported_at"), "labels": dated(invoices, "invoiced_at")}
     found = recorded(write_lakehouse(tmp_path, model, **tables), model)
     assert np.isnan(found.predicted_in_production).all()
     policy = model.policy

@@ -97,8 +97,8 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
     assert decision.reasons[0].startswith(
         "cooling down: 48 h since the last training; accuracy fell"
     )
-    label_time = "; ".join(decision.reasons)
-    assert (label_time.count("accuracy fell"), label_time.count("most probably since")) == (1, 1)
+    reasons = "; ".join(decision.reasons)
+    assert (reasons.count("accuracy fell"), reasons.count("most probably since")) == (1, 1)
     assert decision.change_between == (
         START,
         START + 2 * HOUR,

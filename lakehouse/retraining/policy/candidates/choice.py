@@ -2,7 +2,7 @@
 cross-fitting.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -147,6 +147,12 @@ def candidates_of(
     if since >= settings.least_rows:
         found.append(Candidate("since_change", start=start))
     return found
+
+
+def named_versions(candidates: Iterable[Candidate]) -> frozenset[int]:
+    """Return the versions whose predictions the candidates are cross-fitted with."""
+    named = {version for each in candidates for version in (each.reference, each.version)}
+    return frozenset(version for version in named if version is not None)
 
 
 def recalled(

@@ -32,6 +32,7 @@ from lakehouse.retraining.policy.gate import (
 )
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import Region, VersionRecord
+from lakehouse.retraining.policy.refresh import GROWTH, due_at
 from lakehouse.retraining.policy.triggers import TriggerInput
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
 from lakehouse.retraining.ports import (
@@ -141,7 +142,7 @@ class Night:
                 self._as_of,
                 history.champion_record,
                 self._predictions.labelled,
-                history.tried,
+                self._due(),
                 record,
                 refused,
             )
@@ -156,6 +157,14 @@ class Night:
         remarks = [] if history.champion is None else self._predictions.unshared_meaning()
         self._ledger.record_decision(self._as_of, decision, diagnosis, remarks)
         return decision
+
+    def _due(self) -> float | None:
+        """Return how many labelled rows since the change a refresh asks for; None for none."""
+        tried, price = self._history.tried, self._context.policy.price
+        if tried is None or price is None:
+            return None
+        labelled, before, gain = tried
+        return due_at(labelled, before, gain, price) if before else labelled * GROWTH
 
     def _unrecorded_champion(self) -> Decision:
         """Train again for a champion of an older release: what it finds hard is not on record.
@@ -194,9 +203,7 @@ class Night:
         history, predictions = self._history, self._predictions
         memory = np.timedelta64(self._context.policy.detector.memory)
         champion = int(history.champion or 0)
-        return detect(
-            predictions.counts(since), history.versions, champion, memory, predictions.recent(since)
-        )
+        return detect(predictions.counts(since), history.versions, champion, memory)
 
     def _dated(self, detection: Detection, decision: Decision) -> Decision:
         """Date an alarm to the row, where the detector dated it to an hour."""
@@ -266,9 +273,7 @@ class Night:
             trained = Trained(chosen, labelled.known_to(archived))
             result = _with_cost(self._compared(decision, labelled, judged, trained), trainer)
             old = history.records[archived]
-            version = restored(
-                old.version, history.archive[archived], chosen, decision, as_of, rows
-            )
+            version = restored(old.version, history.archive[archived], decision, as_of, rows)
             return Judged(archived, result, replace(old, version=version))
         trained = trainer.fit(chosen, judged)
         result = _with_cost(self._result(decision, labelled, judged, trained), trainer)
@@ -281,14 +286,20 @@ class Night:
         return Judged(number, result, record.numbered(number))
 
     def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
-        """Return the best candidate, cross-fitted."""
+        """Return the best candidate, cross-fitted.
+
+        Where enough has happened since the change, that is the one whose models would have
+        predicted best lately; else the one that cross-fitting prefers.
+        """
         history, settings = self._history, self._context.policy.candidates
-        rows, champion = trainer.labelled.rows, history.champion_record
         candidates = candidates_of(
-            decision, champion, history.archive, rows.event_time[-1], int(judged.sum()), settings
+            decision, history.champion_record, history.archive, int(judged.sum()), settings
         )
+        if decision.action == REFRESH and len(candidates) > 1:
+            best = trainer.forward_choice(candidates, judged)
+            candidates = candidates if best is None else [best]
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
-        return choose(fitted, rows, judged, settings) if fitted else None
+        return choose(fitted, trainer.labelled.rows, judged, settings) if fitted else None
 
     def _result(
         self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained

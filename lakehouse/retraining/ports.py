@@ -16,7 +16,7 @@ from lakehouse.retraining.policy.detection.diagnose import Diagnosis, Shifts
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry
-from lakehouse.retraining.policy.records import BinCounts, Recent, Rows
+from lakehouse.retraining.policy.records import BinCounts, Rows
 from lakehouse.retraining.policy.triggers import Window
 
 
@@ -52,11 +52,6 @@ class LabelledPredictions(Protocol):
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
         """The drift period's labelled errors by hour; from `since` on, by row."""
-
-    def recent(self, since: np.datetime64 | None = None) -> Recent | None:
-        """The drift period's newest labelled predictions with their features, timed as `counts`
-        are; None if not needed.
-        """
 
     def labelled_after(self, moment: np.datetime64, most: int) -> LabelledRows | None:
         """The rows whose label came after a moment; None if there are none, or more than `most`."""
@@ -129,6 +124,13 @@ class Trainer(Protocol):
     def cost(self) -> Mapping[str, float]:
         """What the training has cost so far, for the evidence of its result; empty where that is
         not measured.
+        """
+
+    def forward_choice(
+        self, candidates: Sequence[Candidate], judged: np.ndarray
+    ) -> Candidate | None:
+        """Return the candidate that would have predicted best lately; None where the rows do not
+        tell (see `forward.forward_choice`).
         """
 
     def cross_fit(

@@ -47,6 +47,7 @@ from lakehouse.retraining.policy.candidates.choice import (
     fold_of,
     named_versions,
 )
+from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, compare
@@ -96,18 +97,20 @@ class SparkTrainer:
         """See `Trainer`: wall-clock seconds."""
         return {TRAINING_SECONDS: round(time.monotonic() - self._began, 3)}
 
+    def forward_choice(
+        self, candidates: Sequence[Candidate], judged: np.ndarray
+    ) -> Candidate | None:
+        """See `Trainer`: by the first point of the first family."""
+        predicted = self._predicted(candidates)
+        with threadpool_limits(1):
+            return forward_choice(
+                candidates, self.labelled.rows, judged, predicted, self._learner()
+            )
+
     def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
         """See `Trainer`: by the first point of the first family."""
-        labelled = self.labelled
-        rows, model = labelled.rows, self._lakehouse.model
-        predicted = {each: labelled.predicted_by(each) for each in named_versions(candidates)}
-        columns = (
-            None
-            if labelled.current == rows.names
-            else tuple(map(rows.names.index, labelled.current))
-        )
-        learner = MatrixLearner(self._trials()[0], self._problem, model.training.seed, columns)
-        shared = (rows, judged, predicted, learner)
+        rows = self.labelled.rows
+        shared = (rows, judged, self._predicted(candidates), self._learner())
         results = self._as_tasks(candidates, shared, _cross_fitted)
         failures = [each.reason for each in results if isinstance(each, Failed)]
         if len(failures) == len(results):
@@ -126,6 +129,17 @@ class SparkTrainer:
             ]
         ]
         return found
+
+    def _predicted(self, candidates: Sequence[Candidate]) -> dict[int, np.ndarray]:
+        """What the versions that the candidates name predict for the labelled rows."""
+        return {each: self.labelled.predicted_by(each) for each in named_versions(candidates)}
+
+    def _learner(self) -> MatrixLearner:
+        """The learner that candidates are compared by; it reads the features of the settings."""
+        names, current = self.labelled.rows.names, self.labelled.current
+        columns = None if current == names else tuple(map(names.index, current))
+        seed = self._lakehouse.model.training.seed
+        return MatrixLearner(self._trials()[0], self._problem, seed, columns)
 
     def fit(self, fitted: Fitted, judged: np.ndarray) -> Trained:
         """See `Trainer`: the first family, unless a later one is credibly better."""

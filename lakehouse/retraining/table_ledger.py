@@ -13,7 +13,7 @@ from lakehouse.instants import instant, moment_of
 from lakehouse.retraining.policy.decide import KEEP, TRAIN_FIRST, WAIT, Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.gate import GateResult
+from lakehouse.retraining.policy.gate import GateResult, gain_of
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
 from lakehouse.retraining.ports import Judged
 from lakehouse.storage.lakehouse import Lakehouse
@@ -167,16 +167,17 @@ def row_of(decision: Decision) -> dict[str, Any]:
         "change_at": None if decision.change_at is None else moment_of(decision.change_at),
         "change_between": between and {"from": moment_of(between[0]), "to": moment_of(between[1])},
         "gate_confidence": decision.confidence,
-        "is_certain": decision.sure,
     }
 
 
 def decision_of(row: Row) -> Decision:
-    """The decision of a row of gold.decision; releases before 0.3 kept two of its fields among the
-    evidence.
+    """The decision of a row of gold.decision.
+
+    Releases before 0.3 kept the gate's confidence among the evidence.
     """
     evidence, between = dict(row["evidence"]), row["change_between"]
-    confidence, is_certain = evidence.pop("needed", 0.0), bool(evidence.pop("sure", 1.0))
+    confidence = evidence.pop("needed", 0.0)
+    evidence.pop("sure", None)  # of a rule that is gone
     return Decision(
         row["action"],
         row["rule"],
@@ -185,7 +186,6 @@ def decision_of(row: Row) -> Decision:
         None if row["change_at"] is None else instant(row["change_at"]),
         None if between is None else (instant(between["from"]), instant(between["to"])),
         confidence if row["gate_confidence"] is None else row["gate_confidence"],
-        is_certain if row["is_certain"] is None else row["is_certain"],
     )
 
 
@@ -198,4 +198,5 @@ def entry_of(row: Row) -> PromotionEntry:
         None if row["to_version"] is None else int(row["to_version"]),
         PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
         None if row["changed_at"] is None else instant(row["changed_at"]),
+        gain_of(row["evidence"] or {}),
     )

@@ -16,10 +16,9 @@ from lakehouse.instants import instant, instants, moment_of
 from lakehouse.labels.label_batch import labelled_readings, start_of_newest
 from lakehouse.labels.labelled_rows import LABEL_TIME, labelled_between
 from lakehouse.models import Features, Meaning, problem_of
-from lakehouse.retraining.policy.candidates.choice import recalled
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.history import History
-from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Recent
+from lakehouse.retraining.policy.records import BinCounts
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
 from lakehouse.retraining.signals import metric_windows, outage_since, shifts_of
@@ -52,10 +51,8 @@ class TablePredictions:
         champion, catalog = self.history.champion_record, self.lakehouse.catalog
         where, days = pc.field("slice_key").is_null(), None
         if champion is not None and champion.changed_at is not None:
-            model, recall = self.lakehouse.model, self.lakehouse.model.policy.detector.recall
             since = moment_of(min(champion.changed_at, champion.drift_period, self._began))
-            since = min(since, self.as_of - (recall or dt.timedelta())) - model.labels.horizon
-            days = since_day(since)
+            days = since_day(since - self.lakehouse.model.labels.horizon)
         columns = {
             name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")
         }
@@ -143,19 +140,6 @@ class TablePredictions:
     def _framed(self, rows: pd.DataFrame) -> LabelledFrame:
         return LabelledFrame(self._models, rows.reset_index(drop=True), self.history)
 
-    def recent(self, since: np.datetime64 | None = None) -> Recent | None:
-        """See `LabelledPredictions`."""
-        found = self._recent
-        if found is None:
-            return None
-        by_hour = _floored(found.counts)
-        if since is None:
-            return replace(found, counts=by_hour)
-        hours = np.where(
-            found.counts.hour < self._read_from(since), by_hour.hour, found.counts.hour
-        )
-        return replace(found, counts=replace(by_hour, hour=hours))
-
     def predictions(self, start: dt.datetime, end: dt.datetime | None) -> pd.DataFrame:
         """The predictions of a stretch of time (without its end) whose label has come, with it, in
         order of time.
@@ -208,34 +192,6 @@ class TablePredictions:
     @cached_property
     def _features(self) -> Features:
         return self._models.features(self.history)
-
-    @cached_property
-    def _recent(self) -> Recent | None:
-        """See `recent`; all by row. What is read is the newest stretch alone, however long the
-        drift period.
-        """
-        champion, policy = self.history.champion_record, self.lakehouse.model.policy
-        hours = self._by_hour.hour[self._by_hour.labelled > 0]
-        if champion is None or policy.detector.recall is None or not len(hours):
-            return None
-        versions = recalled(
-            self.history.archive, champion, self.history.versions, policy.candidates
-        )
-        recall = np.timedelta64(policy.detector.recall)
-        rows = self.newest_labelled(moment_of(hours.max() - recall))
-        rows = rows[self._is_new(rows)]
-        if not len(rows):
-            return None
-        counts, judged = self.row_counts(rows)
-        late = counts.hour > counts.hour.max() - recall
-        labelled, archived = self._framed(rows[late]), {}
-        for version in versions:
-            predicted = labelled.predicted_by(version)
-            differs = self._problem.differ(predicted, judged[late])
-            archived[version] = ArchivedPredictions(
-                self._bins(version, labelled.frame, predicted), differs
-            )
-        return Recent(counts.take(late), labelled.rows, archived)
 
     def _start_of_newest(self, end: dt.datetime | None) -> dt.datetime | None:
         """Return when the newest labelled rows before the end begin, as many as may be read; None

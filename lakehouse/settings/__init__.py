@@ -17,12 +17,9 @@ from lakehouse.settings.model import (
     TrainingSettings,
 )
 from lakehouse.settings.policy import (
-    AdwinRule,
     CandidateSettings,
     GateSettings,
-    GuardSettings,
     OutageSettings,
-    PageHinkleyRule,
     PolicySettings,
     ProbationSettings,
     Rule,
@@ -37,7 +34,6 @@ from lakehouse.settings.yaml_files import (
 )
 
 __all__ = [
-    "AdwinRule",
     "CandidateSettings",
     "ColumnSettings",
     "ColumnType",
@@ -46,12 +42,10 @@ __all__ = [
     "EnvironmentSettings",
     "Family",
     "GateSettings",
-    "GuardSettings",
     "LabelSettings",
     "MetricSettings",
     "ModelSettings",
     "OutageSettings",
-    "PageHinkleyRule",
     "PolicySettings",
     "PredictionSettings",
     "ProbationSettings",

@@ -1,5 +1,5 @@
 """When to retrain, on which rows, and who may take over: the settings of the policy
-(docs/policy.md).
+(docs/policy-settings.md).
 """
 
 import datetime as dt
@@ -11,30 +11,30 @@ from lakehouse.settings.base import Name, Settings, Span
 
 
 class ShiryaevRobertsRule(Settings):
-    """Labelled errors, by prediction and expected error, say that the champion became worse."""
+    """Labelled errors, by prediction and expected error, say that the champion became worse.
+
+    Attributes:
+        alarm: rows that pass between two false alarms, on average, at least.
+        memory: how far back from the newest label a change is looked for.
+    """
 
     rule: Literal["shiryaev_roberts"] = "shiryaev_roberts"
     alarm: Annotated[float, Field(gt=1)] = 15_000.0
-    suspicion: Annotated[float, Field(gt=1)] | None = None
     memory: Span = dt.timedelta(days=56)
-    recall: Span | None = dt.timedelta(days=7)
-
-    @model_validator(mode="after")
-    def _suspicion_comes_first(self) -> "ShiryaevRobertsRule":
-        if self.suspected > self.alarm:
-            raise ValueError("suspicion is above alarm; write a smaller one, or none")
-        return self
-
-    @property
-    def suspected(self) -> float:
-        """From where on a surer challenger may prove the change: the alarm itself, where no
-        suspicion is set.
-        """
-        return self.alarm if self.suspicion is None else self.suspicion
 
 
 class ThresholdRule(Settings):
-    """A metric of the model breaches a limit in the newest window, and in m of the last n."""
+    """A metric of the model breaches a limit in the newest window, and in m of the last n.
+
+    Attributes:
+        metric: its name.
+        direction: the bad side of the limit.
+        limit: a value of the metric.
+        change: the limit, told by the distance from the champion's first window.
+        window: width of a window.
+        breaches: m.
+        windows: n.
+    """
 
     rule: Literal["threshold"]
     metric: Name = "accuracy_score"
@@ -44,8 +44,6 @@ class ThresholdRule(Settings):
     window: Span = dt.timedelta(days=1)
     breaches: Annotated[int, Field(ge=1)] = 1
     windows: Annotated[int, Field(ge=1)] = 1
-    least_labelled: Annotated[int, Field(ge=1)] = 30
-    hysteresis: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _one_limit(self) -> "ThresholdRule":
@@ -66,62 +64,43 @@ class ScheduledRule(Settings):
     every: Span
 
 
-class PageHinkleyRule(Settings):
-    """Page-Hinkley test on the labelled errors, in the order of their events."""
-
-    rule: Literal["page_hinkley"]
-    tolerance: Annotated[float, Field(ge=0)] = 0.01
-    threshold: Annotated[float, Field(gt=0)] = 12.0
-
-
-class AdwinRule(Settings):
-    """ADWIN's cut test on the labelled errors, window by window."""
-
-    rule: Literal["adwin"]
-    delta: Annotated[float, Field(gt=0, lt=1)] = 0.002
-    window: Span = dt.timedelta(days=1)
-
-
-Rule = Annotated[
-    ShiryaevRobertsRule | ThresholdRule | ScheduledRule | PageHinkleyRule | AdwinRule,
-    Field(discriminator="rule"),
-]
-
-
-class GuardSettings(Settings):
-    """What holds a rule back, or trains without one."""
-
-    cool_down: Span | None = None
-    most_a_week: Annotated[int, Field(ge=1)] | None = None
-    safety_net: Span | None = None
+Rule = Annotated[ShiryaevRobertsRule | ThresholdRule | ScheduledRule, Field(discriminator="rule")]
 
 
 class CandidateSettings(Settings):
-    """On which rows a model may be trained after a change."""
+    """On which rows a model may be trained.
+
+    Attributes:
+        rows: `adaptive` compares candidates; `everything` and `newest` (the first of the windows)
+            take those rows without a comparison.
+        windows: stretches of the newest rows that are compared.
+        preference: how probably a candidate must be better than the ones before it.
+    """
 
     rows: Literal["adaptive", "everything", "newest"] = "adaptive"
-    newest: Span = dt.timedelta(days=7)
-    new_weight: Annotated[float, Field(ge=1)] = 3.0
-    least_rows: Annotated[int, Field(ge=2)] = 40
-    archived: Annotated[int, Field(ge=0)] = 4
+    windows: Annotated[tuple[Span, ...], Field(min_length=1)] = (
+        dt.timedelta(days=30),
+        dt.timedelta(days=7),
+        dt.timedelta(days=3),
+    )
     preference: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
-    moving: Span | None = dt.timedelta(days=6)
 
 
 class GateSettings(Settings):
     """What a challenger must show.
 
     Attributes:
-        first_gain: how much better than no model the first one must be, in accuracy or R².
-        first_right: share of rows that the first one must be right on at least.
+        first_gain: share of the errors of "no model" that the first model must avoid: of classes,
+            of always predicting the majority; of numbers, R².
+        confidence: how probably it must be better at an alarm.
+        least_confidence: below which probability of being better it is refused at a refresh.
+        slice_fall: how much worse it may be in a slice, as a share of the rows.
+        milliseconds_per_thousand: how long it may take to score a thousand rows.
     """
 
     first_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    first_right: Annotated[float, Field(ge=0, lt=1)] = 0.1
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.6
-    suspicion_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.99
     least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    moving_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.1
     slice_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
     milliseconds_per_thousand: Annotated[float, Field(gt=0)] | None = None
 
@@ -144,15 +123,20 @@ class OutageSettings(Settings):
 
 class PolicySettings(Settings):
     """When to retrain, on which rows, and who may take over; the defaults are the best measured
-    (docs/policy.md).
+    (docs/policy-evidence.md).
+
+    Attributes:
+        rules: any of them may ask for a training.
+        cool_down: no training for so long after the last one.
+        price: what a training must be expected to earn, in errors avoided; None for no training
+            without an alarm.
     """
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)] = (ShiryaevRobertsRule(),)
-    combine: Literal["any", "all"] = "any"
-    guards: GuardSettings = GuardSettings()
+    cool_down: Span | None = None
+    price: Annotated[float, Field(gt=0)] | None = 3.0
     candidates: CandidateSettings = CandidateSettings()
     gate: GateSettings = GateSettings()
-    growth: Annotated[float, Field(gt=1)] | None = 1.25
     probation: ProbationSettings = ProbationSettings()
     outage: OutageSettings = OutageSettings()
 

@@ -19,7 +19,19 @@ _GONE = {
     "margins": "is gone: write `gate: {first_gain: ...}` under policy; the rest has defaults",
     "training.folds": "is gone: rows are cross-fitted in five folds; leave it out",
     "training.sliding": "is gone: write `window` under counterfactual",
+    "growth": "is gone: write `price`, the errors that a training must be expected to avoid",
+    "combine": "is gone: any of the rules asks for a training; leave it out",
+    "guards": "is gone: write `cool_down` in its place; a `scheduled` rule is the safety net",
+    "candidates.newest": "is gone: write it as the first of `candidates.windows`",
+    "candidates.new_weight": "is gone: new rows weigh three old ones; leave it out",
+    "candidates.least_rows": "is gone: new rows alone are tried from 40 on; leave it out",
+    "candidates.archived": "is gone: the four newest archived versions are tried; leave it out",
+    "candidates.moving": "is gone: `candidates.windows` follow a change that goes on",
+    "gate.first_right": "is gone: a first model must be right on a tenth of the rows; leave it out",
+    "gate.suspicion_confidence": "is gone with `suspicion`; leave it out",
+    "gate.moving_confidence": "is gone with `candidates.moving`; leave it out",
 }
+"""What earlier releases had, with what to write instead; `policy.` is left out of the keys."""
 _MERGE = "tag:yaml.org,2002:merge"
 _AS_TRUTH = "; YAML reads yes, no, on and off as true and false: put a word in quotes"
 S = TypeVar("S", bound=Settings)
@@ -124,8 +136,9 @@ def _innermost(error: ValidationError) -> list[Any]:
 
 def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden" and key in _GONE:
-        return f"{path}: {key}: {_GONE[key]}"
+    gone = _GONE.get(key.removeprefix("policy."))
+    if item["type"] == "extra_forbidden" and gone:
+        return f"{path}: {key}: {gone}"
     if item["type"] == "extra_forbidden":
         known = _known_keys(kind, item["loc"][:-1])
         return f"{path}: {key}: is not a setting; write one of {', '.join(known)}, or delete it"

@@ -16,13 +16,13 @@ from lakehouse.retraining.policy.candidates.choice import (
     Model,
     cross_fit,
     named_versions,
-    recalled,
 )
+from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
-from lakehouse.retraining.policy.records import ArchivedPredictions, BinCounts, Recent, Rows
+from lakehouse.retraining.policy.records import BinCounts, Rows
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.settings import PolicySettings
@@ -147,23 +147,6 @@ class StreamPredictions:
             hour, stream.judged_by[new], stream.bin[new], ones, stream.wrong[new].astype(int)
         )
 
-    def recent(self, since: np.datetime64 | None = None) -> Recent | None:
-        """See `LabelledPredictions`."""
-        stream, history, new = self._stream, self._history, np.flatnonzero(self._is_of_period)
-        recall, champion = self._settings.detector.recall, history.champion_record
-        if recall is None or champion is None or not len(new):
-            return None
-        event_time = stream.rows.event_time[new]
-        late = event_time > event_time.max() - np.timedelta64(recall)
-        rows, counts = stream.rows.take(new[late]), self.counts(since).take(late)
-        versions = recalled(history.archive, champion, history.versions, self._settings.candidates)
-        judged = stream.judged[new[late]]
-        archived = {}
-        for version in versions:
-            predictions, bins = stream.predicted(history, version, rows.features)
-            archived[version] = ArchivedPredictions(bins, rows.problem.differ(predictions, judged))
-        return Recent(counts, rows, archived)
-
     def labelled_after(self, moment: np.datetime64, most: int) -> StreamRows | None:
         """See `LabelledPredictions`."""
         new = np.flatnonzero(self._rows.label_time > moment)
@@ -223,15 +206,24 @@ class StreamTrainer:
         """Not measured: a replay is the same to the last digit."""
         return {}
 
+    def forward_choice(
+        self, candidates: Sequence[Candidate], judged: np.ndarray
+    ) -> Candidate | None:
+        """See `Trainer`."""
+        predictions = self._predictions(candidates)
+        return forward_choice(candidates, self.labelled.rows, judged, predictions, self.learner)
+
     def cross_fit(self, candidates: Sequence[Candidate], judged: np.ndarray) -> list[Fitted | None]:
         """See `Trainer`."""
-        predictions = {
-            each: self.labelled.predicted_by(each) for each in named_versions(candidates)
-        }
+        predictions = self._predictions(candidates)
         return [
             cross_fit(each, self.labelled.rows, judged, predictions, self.learner)
             for each in candidates
         ]
+
+    def _predictions(self, candidates: Sequence[Candidate]) -> dict[int, np.ndarray]:
+        """What the versions that the candidates name predict for the labelled rows."""
+        return {each: self.labelled.predicted_by(each) for each in named_versions(candidates)}
 
     def fit(self, fitted: Fitted, _: np.ndarray) -> Trained:
         """See `Trainer`: nothing is tuned."""
@@ -314,7 +306,15 @@ class MemoryLedger:
         action, result = PROMOTE if judged.result.passed else REFUSE, judged.result
         gain = self._gain(judged.version)
         self.events.append(Event(as_of, action, decision, result, judged.record.candidate, gain))
-        self._append(PromotionEntry(as_of, action, version=judged.version, record=judged.record))
+        self._append(
+            PromotionEntry(
+                as_of,
+                action,
+                version=judged.version,
+                record=judged.record,
+                gain=result.gain,
+            )
+        )
         return result.passed
 
     def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:

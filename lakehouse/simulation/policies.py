@@ -9,13 +9,7 @@ from lakehouse.settings import PolicySettings, load_model_settings, load_policy_
 
 OF_MODEL, NEVER = "yaml", "never"
 
-_UNGUARDED = {
-    "confidence": 0.0,
-    "suspicion_confidence": 0.0,
-    "least_confidence": 0.0,
-    "slice_fall": 1.0,
-}
-_UNGUARDED |= {"first_gain": 0.0, "first_right": 0.0}
+_UNGUARDED = {"confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0, "first_gain": 0.0}
 _NO_PROBATION = {"rows": 0}
 
 
@@ -24,28 +18,43 @@ def _simple(rules: list[dict[str, Any]], rows: str, newest: str = "7 days") -> P
     return PolicySettings.model_validate(
         {
             "rules": rules,
-            "candidates": {"rows": rows, "newest": newest},
+            "candidates": {"rows": rows, "windows": [newest]},
             "gate": _UNGUARDED,
             "probation": _NO_PROBATION,
-            "growth": None,
+            "price": None,
         }
     )
 
 
-_DAILY = [{"rule": "scheduled", "every": "1 day"}]
+_SCHEDULES = {"daily": "1 day", "weekly": "7 days"}
+_WINDOWS = {
+    "all rows": None,
+    "last 3 days": "3 days",
+    "last 7 days": "7 days",
+    "last 30 days": "30 days",
+}
 _FIVE_POINTS = {"rule": "threshold", "change": 0.05}
+
+HABITS: Mapping[str, PolicySettings] = {
+    NEVER: _simple([{"rule": "scheduled", "every": "99999 days"}], "everything")
+} | {
+    f"{name}, {rows}": _simple(
+        [{"rule": "scheduled", "every": every}],
+        "newest" if newest else "everything",
+        newest or "7 days",
+    )
+    for name, every in _SCHEDULES.items()
+    for rows, newest in _WINDOWS.items()
+}
+"""What people do without looking: when they train, and on which rows."""
 
 POLICIES: Mapping[str, PolicySettings] = {
     "default": PolicySettings(),
-    NEVER: _simple([{"rule": "scheduled", "every": "99999 days"}], "everything"),
-    "daily, all rows": _simple(_DAILY, "everything"),
-    "daily, last 3 days": _simple(_DAILY, "newest", "3 days"),
-    "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest", "7 days"),
+    **HABITS,
+    "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest"),
     "3 of 5 below, last 5 days": _simple(
         [_FIVE_POINTS | {"breaches": 3, "windows": 5}], "newest", "5 days"
     ),
-    "Page-Hinkley, last 5 days": _simple([{"rule": "page_hinkley"}], "newest", "5 days"),
-    "ADWIN, last 5 days": _simple([{"rule": "adwin"}], "newest", "5 days"),
 }
 
 

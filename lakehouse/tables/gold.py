@@ -350,11 +350,6 @@ DECISION = Table(
             "double",
             "P(challenger better) that the gate asks for; NULL in rows before 0.3",
         ),
-        Column(
-            "is_certain",
-            "boolean",
-            "Whether a rule is sure by itself; else the challenger proves the change",
-        ),
     ),
     from_driver=True,
     version=3,

@@ -8,10 +8,9 @@ from lakehouse.retraining.policy.records import VersionRecord
 from lakehouse.retraining.policy.triggers import (
     Finding,
     TriggerInput,
-    combined,
     findings,
+    first_firing,
     held_back,
-    is_overdue,
 )
 from lakehouse.settings import PolicySettings
 
@@ -26,8 +25,7 @@ class DecisionInput:
         as_of: newest label time that has landed.
         champion: record of the version in production; None before the first.
         labelled: labelled rows since the champion's change point; of all time, where there is none.
-        tried: how many they were at the last training of the champion's drift period, promoted or
-            refused.
+        due: how many they must be for a refresh; None where none is made.
         record: what rules look at; None before the first champion.
         refused: whether an alarm's challenger was refused as of this same batch: what is left is
             the refresh.
@@ -36,7 +34,7 @@ class DecisionInput:
     as_of: np.datetime64
     champion: VersionRecord | None
     labelled: int
-    tried: int = 0
+    due: float | None = None
     record: TriggerInput | None = None
     refused: bool = False
 
@@ -53,8 +51,6 @@ class Decision:
         change_at: when the change began, by the evidence; None if none is seen.
         change_between: 90 % credible interval of that.
         confidence: P(challenger better) that the gate asks for.
-        sure: whether a rule is sure by itself; where not, it is the challenger that proves the
-            change.
     """
 
     action: str
@@ -64,7 +60,6 @@ class Decision:
     change_at: np.datetime64 | None = None
     change_between: tuple[np.datetime64, np.datetime64] | None = None
     confidence: float = 0.0
-    sure: bool = True
 
     @property
     def retrain(self) -> bool:
@@ -73,7 +68,7 @@ class Decision:
 
 
 def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) -> Decision:
-    """An alarm first, then the safety net, then a refresh by growth, then nothing.
+    """An alarm first, then a refresh that is expected to earn its price, then nothing.
 
     Args:
         inputs: what is known.
@@ -84,11 +79,9 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
     if champion is None or record is None:
         return _first(inputs.labelled, first_after)
     found = findings(settings, record)
-    alarm = None if inputs.refused else combined(found, settings.combine)
-    decision = (
-        _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, record, settings)
-    )
-    held = held_back(settings.guards, record)
+    alarm = None if inputs.refused else first_firing(found)
+    decision = _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, settings)
+    held = held_back(settings.cool_down, record)
     if decision and not held:
         return decision
     words = tuple(each.words for each in found)
@@ -126,7 +119,6 @@ def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> 
         )
     )
     acted_on = change_at if settings.candidates.rows == "adaptive" else None
-    confidence = settings.gate.confidence if alarm.sure else settings.gate.suspicion_confidence
     return Decision(
         RETRAIN,
         alarm.rule,
@@ -134,36 +126,31 @@ def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> 
         alarm.evidence,
         acted_on,
         between,
-        confidence,
-        alarm.sure,
+        settings.gate.confidence,
     )
 
 
 def _refresh(
-    inputs: DecisionInput, champion: VersionRecord, record: TriggerInput, settings: PolicySettings
+    inputs: DecisionInput, champion: VersionRecord, settings: PolicySettings
 ) -> Decision | None:
-    """Train again when there is much more to learn from, or when the safety net asks for it.
-
-    By growth: the rows since the change have grown by the factor since the last training. A young
-    champion is trained again with each batch, an old one ever more rarely: trainings grow with the
-    logarithm of the rows.
+    """Train again once so many labels have come that it is expected to earn its price (see
+    `refresh.due_at`).
     """
-    gate = settings.gate
-    needed = gate.moving_confidence if champion.row_rule.is_moving else gate.least_confidence
-    evidence = {"labelled": float(inputs.labelled), "tried": float(inputs.tried)}
-    if is_overdue(settings.guards, record):
-        words = f"no training since {_minute(record.trainings[-1])}"
-        return Decision(
-            REFRESH, "safety_net", (words,), evidence, champion.changed_at, confidence=needed
-        )
-    if champion.row_rule.is_moving:
-        is_due = inputs.labelled > inputs.tried
-    else:
-        is_due = settings.growth is not None and inputs.labelled >= inputs.tried * settings.growth
-    if not is_due:
+    if settings.price is None or inputs.due is None or inputs.labelled < inputs.due:
         return None
-    words = f"{inputs.labelled} labelled rows since the change, {inputs.tried} at the last training"
-    return Decision(REFRESH, "growth", (words,), evidence, champion.changed_at, confidence=needed)
+    evidence = {"labelled": float(inputs.labelled), "due": float(inputs.due)}
+    words = (
+        f"{inputs.labelled} labelled rows since the change, {inputs.due:.0f} asked for: training "
+        f"again is expected to avoid {settings.price:g} errors or more until the next time"
+    )
+    return Decision(
+        REFRESH,
+        "price",
+        (words,),
+        evidence,
+        champion.changed_at,
+        confidence=settings.gate.least_confidence,
+    )
 
 
 def _minute(moment: np.datetime64) -> str:

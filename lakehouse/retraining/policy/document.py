@@ -11,17 +11,16 @@ from lakehouse.errors import RegistryError
 from lakehouse.models.expected_error.encoding import ErrorBins
 from lakehouse.models.expected_error.spline_logistic import SplineLogistic
 from lakehouse.retraining.policy.records import (
-    BoundaryStrip,
     Errors,
-    Moving,
     Region,
     RowRule,
     Segment,
     VersionRecord,
 )
 
-FORMAT = 2
-"""Of the JSON. Format 1 had neither this number nor borders and disputes."""
+FORMAT = 3
+"""Of the JSON. Format 1 had no number; format 2 had borders, disputes and forecasts, which are
+read over."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,6 @@ class PolicyRecord:
             "since_change": record.since_change,
             **_errors_to(record.errors),
             "difficulty": record.expected_error.to_json(),
-            "borders": list(map(_border_to, record.strips)),
-            "disputes": [
-                [version, *_errors_to(each).values()] for version, each in record.disputes.items()
-            ],
             "names": self.names,
             "candidate": self.candidate,
             "new_weight": self.new_weight,
@@ -96,8 +91,6 @@ class PolicyRecord:
             since_change=value["since_change"],
             errors=_errors_from(value["judged"], value["wrong"]),
             expected_error=SplineLogistic.from_json(value["difficulty"]),
-            strips=tuple(map(_border_from, value.get("borders", ()))),
-            disputes={version: _errors_from(*each) for version, *each in value.get("disputes", ())},
         )
         return cls(record, tuple(value["names"]), value["candidate"], value["new_weight"])
 
@@ -111,38 +104,21 @@ def _segment_from(value: Mapping[str, Any]) -> Segment:
     return Segment(
         _moment_or_none(value["start"]),
         _moment_or_none(value["end"]),
-        tuple(map(_region_from, value["without"])),
+        # Release 0.2.0 also left out where a forecast said so, which this one cannot tell.
+        tuple(_region_from(region) for region in value["without"] if "sides" in region),
     )
 
 
-def _region_to(region: Region | Moving) -> dict[str, Any]:
-    if isinstance(region, Moving):
-        return {"code": region.code, "names": region.names, "wrong": region.wrong.to_json()}
+def _region_to(region: Region) -> dict[str, Any]:
     return {
         "code": region.code,
         "sides": [(name, _open(low), _open(high)) for name, low, high in region.sides],
     }
 
 
-def _region_from(value: Mapping[str, Any]) -> Region | Moving:
-    if "wrong" in value:
-        return Moving(
-            tuple(value["names"]), SplineLogistic.from_json(value["wrong"]), value["code"]
-        )
-    return _box_from(value)
-
-
-def _box_from(value: Mapping[str, Any]) -> Region:
+def _region_from(value: Mapping[str, Any]) -> Region:
     sides = ((name, _side(low, -np.inf), _side(high, np.inf)) for name, low, high in value["sides"])
     return Region(tuple(sides), value["code"])
-
-
-def _border_to(strip: BoundaryStrip) -> dict[str, Any]:
-    return _region_to(strip.region) | _errors_to(strip.errors)
-
-
-def _border_from(value: Mapping[str, Any]) -> BoundaryStrip:
-    return BoundaryStrip(_box_from(value), _errors_from(value["judged"], value["wrong"]))
 
 
 def _errors_to(errors: Errors) -> dict[str, list[float]]:

@@ -13,6 +13,10 @@ from lakehouse.models import Problem
 from lakehouse.settings import GateSettings, ProbationSettings
 
 _SLICE_DOUBT = 0.05
+"""P(better) in a slice below which a challenger is held to be worse there: one in twenty."""
+_FIRST_RIGHT = 0.1
+"""Share of rows that the first model must be right on: the detector cannot see a model become worse
+that is hardly ever right, since its expected error rates end at .45."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,16 @@ class GateResult:
     passed: bool
     reason: str
     evidence: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gain(self) -> float:
+        """Rows won minus rows lost; 0 where nothing was compared."""
+        return gain_of(self.evidence)
+
+
+def gain_of(evidence: Mapping[str, float]) -> float:
+    """Rows won minus rows lost, by a result's evidence; 0 where nothing was compared."""
+    return evidence.get("won", 0.0) - evidence.get("lost", 0.0)
 
 
 def probability_better(won: Any, lost: Any) -> Any:
@@ -134,13 +148,13 @@ def judge_first(
         f"{naive:.3f}, "
         f"margin {settings.first_gain:g}"
     )
-    if right <= settings.first_right:
+    if right <= _FIRST_RIGHT:
         return GateResult(
             False,
-            f"{words}; right on {right:.1%} of them, more than {settings.first_right:.0%} needed",
+            f"{words}; right on {right:.1%} of them, more than {_FIRST_RIGHT:.0%} needed",
             evidence,
         )
-    return GateResult(skill >= naive + settings.first_gain, words, evidence)
+    return GateResult(skill - naive >= settings.first_gain * (1 - naive), words, evidence)
 
 
 def judge(challenger: Challenger, needed: float, settings: GateSettings) -> GateResult:

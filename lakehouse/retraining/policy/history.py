@@ -11,7 +11,7 @@ from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, De
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import RowRule, VersionRecord
 from lakehouse.retraining.policy.version import archived
-from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK
+from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class PromotionEntry:
         record: what the policy knows of a promoted version from then on; an older release kept
             none.
         changed_at: change point that the version was trained from; None if none.
+        gain: rows that it won against the champion minus those that it lost, where it was judged.
     """
 
     as_of: np.datetime64
@@ -34,6 +35,7 @@ class PromotionEntry:
     version: int | None = None
     record: PolicyRecord | None = None
     changed_at: np.datetime64 | None = None
+    gain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class History:
         began: as-of since which labels are evidence: of the last promotion that answered a change.
         champion_history: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
-        tried: labelled rows since the change at the last training.
+        tried: labelled rows since the change at the last training, those at the training before
+            it in the same drift period, and the gain of the last; None before there was one.
         refused: greatest log statistic of the drift period's alarms whose challenger the gate
             refused; -inf for none.
         promoted: of the champion, the last entry that promoted it.
@@ -69,7 +72,7 @@ class History:
     began: np.datetime64 | None = None
     champion_history: tuple[tuple[np.datetime64, int], ...] = ()
     trainings: tuple[np.datetime64, ...] = ()
-    tried: int = 0
+    tried: tuple[float, float, float] | None = None
     refused: float = -np.inf
     promoted: PromotionEntry | None = None
 
@@ -175,26 +178,33 @@ def _after(state: History, entry: PromotionEntry) -> History:
     )
 
 
-def _tried(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> int:
-    """An alarm whose challenger was refused does not count; a refresh does, whatever became
-    of it.
+def _tried(
+    promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
+) -> tuple[float, float, float] | None:
+    """Return the rows at the last two trainings of the drift period, and the last one's gain.
+
+    An alarm whose challenger was refused does not count; a refresh does, whatever became of it.
     """
-    found = [
-        (entry.as_of, 1, int(entry.decision.evidence["labelled"]))
+    answers = [
+        (entry.as_of, 0, float(entry.record.version.since_change), 0.0)
+        for entry in promotions
+        if entry.action == PROMOTE
+        and entry.record
+        and entry.record.version.drift_period == entry.as_of
+    ]
+    gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
+    refreshes = [
+        (entry.as_of, 1, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
         for entry in decisions
         if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
     ]
-    promoted = {
-        entry.as_of: entry.record.version
-        for entry in promotions
-        if entry.action == PROMOTE and entry.record
-    }
-    found += [
-        (as_of, 0, record.since_change)
-        for as_of, record in promoted.items()
-        if record.drift_period == as_of
-    ]
-    return max(found)[2] if found else 0
+    trainings = sorted([*answers, *refreshes])
+    if not trainings:
+        return None
+    began = max((as_of for as_of, *_ in answers), default=trainings[0][0])
+    of_period = [labelled for as_of, _, labelled, _ in trainings if as_of >= began]
+    before = of_period[-2] if len(of_period) > 1 else 0.0
+    return of_period[-1], before, trainings[-1][3]
 
 
 def _refused(

@@ -3,15 +3,16 @@ model is fit on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lakehouse.models import Classification, Problem
 from lakehouse.models.expected_error.spline_logistic import SplineLogistic
 
-_EVEN = 0.5
 _TWO_CLASSES = Classification((0, 1), 1)
+MOST_REGIONS = 64
+"""Contradicted regions that a row rule keeps: some 6 kB of JSON with two features each."""
 
 
 @dataclass(frozen=True)
@@ -129,82 +130,6 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class BoundaryStrip:
-    """An outer part of a feature, in which the predictions of a kind go wrong if a border of the
-    rule moves.
-
-    Attributes:
-        region: where, and the kind of the predictions.
-        errors: of a version in it.
-    """
-
-    region: Region
-    errors: Errors
-
-
-@dataclass(frozen=True)
-class ArchivedPredictions:
-    """What an archived version would have predicted for the rows, whose rule may be back.
-
-    Attributes:
-        bins: kind of each of its predictions × number of error bins + error bin of that prediction
-            under it.
-        differs: whether at most one of its prediction and the one of production can be right.
-    """
-
-    bins: np.ndarray
-    differs: np.ndarray
-
-
-@dataclass(frozen=True)
-class Recent:
-    """The newest of a drift period's labelled predictions row by row, with what counts do not
-    tell.
-
-    Attributes:
-        counts: a place per row.
-        rows: their features.
-        archived: by archived version whose rule may be back, what it would have predicted for them.
-    """
-
-    counts: BinCounts
-    rows: Rows
-    archived: Mapping[int, ArchivedPredictions]
-
-    def take(self, where: np.ndarray) -> "Recent":
-        """The rows of this mask."""
-        archived = {
-            version: ArchivedPredictions(o.bins[where], o.differs[where])
-            for version, o in self.archived.items()
-        }
-        return Recent(self.counts.take(where), self.rows.take(where), archived)
-
-
-@dataclass(frozen=True)
-class Moving:
-    """A region whose border moves: where the predictions of one kind will be wrong, as a model of
-    the features.
-
-    Attributes:
-        names: the features that the model reads, in its order.
-        wrong: P(a prediction of the kind is wrong) in its second column, as of a little after the
-            newest row.
-        code: of the kind of label that is not true there any more.
-    """
-
-    names: tuple[str, ...]
-    wrong: SplineLogistic
-    code: int
-
-    def contradicts(self, rows: "Rows") -> np.ndarray:
-        """Return which rows have a label of the kind where it is more likely wrong than not."""
-        columns = [rows.names.index(name) for name in self.names]
-        found = rows.problem.kind_of(rows.labels) == self.code
-        found[found] = self.wrong.chances(rows.features[found][:, columns])[:, 1] > _EVEN
-        return found
-
-
-@dataclass(frozen=True)
 class Segment:
     """Rows of a stretch of time, but for those in regions that later rows contradict.
 
@@ -216,7 +141,7 @@ class Segment:
 
     start: np.datetime64 | None
     end: np.datetime64 | None = None
-    without: tuple[Region | Moving, ...] = ()
+    without: tuple[Region, ...] = ()
 
     def mask(self, rows: Rows) -> np.ndarray:
         """Return which of the rows it takes."""
@@ -242,6 +167,29 @@ class RowRule:
         """Return which of the rows it takes."""
         return np.logical_or.reduce([segment.mask(rows) for segment in self.segments])
 
+    def thinned(self, rows: Rows) -> np.ndarray:
+        """Return which rows lie where contradicted labels were left out.
+
+        A row that is left there has a label of another kind: it agrees with the model because it
+        was selected so, and says nothing of how often the model errs.
+        """
+        found = np.zeros(len(rows), dtype=bool)
+        for segment in self.segments:
+            whole = replace(segment, without=()).mask(rows)
+            for region in segment.without:
+                found |= whole & region.box(rows)
+        return found
+
+    def bounded(self) -> "RowRule":
+        """Return the rule without its oldest stretches, if it has more than `MOST_REGIONS` regions.
+
+        So a record has a greatest size, however often the rule of a process has changed.
+        """
+        kept = list(self.segments)
+        while len(kept) > 1 and sum(len(segment.without) for segment in kept) > MOST_REGIONS:
+            kept.pop(0)
+        return RowRule(tuple(kept))
+
     @property
     def end(self) -> np.datetime64:
         """Event time before which all its rows lie; it is known of an archived row rule only."""
@@ -257,14 +205,7 @@ class RowRule:
             tuple(replace(s, end=end if s.end is None else min(s.end, end)) for s in kept)
         )
 
-    @property
-    def is_moving(self) -> bool:
-        """Whether it follows a change that was still going on."""
-        return any(
-            isinstance(region, Moving) for segment in self.segments for region in segment.without
-        )
-
-    def without(self, regions: tuple[Region | Moving, ...]) -> "RowRule":
+    def without(self, regions: tuple[Region, ...]) -> "RowRule":
         """The same without the rows in the regions."""
         return RowRule(
             tuple(
@@ -294,10 +235,6 @@ class VersionRecord:
         since_change: rows since `changed_at` (all rows, without one) that had a label as of then.
         errors: on the rows that it was cross-fitted on.
         expected_error: model of what is hard for it.
-        strips: where a border of the rule may move; the same regions for all versions of an drift
-            period.
-        disputes: by earlier version, the errors on the rows since the change that it predicts
-            otherwise.
     """
 
     version: int
@@ -309,8 +246,6 @@ class VersionRecord:
     since_change: int
     errors: Errors
     expected_error: SplineLogistic
-    strips: tuple[BoundaryStrip, ...] = ()
-    disputes: Mapping[int, Errors] = field(default_factory=dict)
 
 
 Records = Mapping[int, VersionRecord]

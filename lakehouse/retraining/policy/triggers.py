@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from lakehouse.retraining.policy.detection.detect import RETURNED, Detection
-from lakehouse.retraining.policy.detection.sequential_tests import adwin, page_hinkley
+from lakehouse.retraining.policy.detection.detect import Detection
 from lakehouse.settings import (
-    AdwinRule,
-    GuardSettings,
-    PageHinkleyRule,
     PolicySettings,
     ScheduledRule,
     ShiryaevRobertsRule,
     ThresholdRule,
 )
 
-_WEEK = np.timedelta64(7, "D")
 _STRONGER = math.log(10)
+"""An alarm whose challenger was refused is quiet until its evidence is ten times as strong: a real
+change gets there within a batch or two, a false one does not come back every night."""
+_LEAST_LABELLED = 30
+"""Labels that a window needs to count: the standard error of a share is below a tenth from there
+on."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,6 @@ class Finding:
         words: why, or why not.
         evidence: figures that it rests on.
         change_at: when the change began, where the rule can tell.
-        sure: whether the gate may take its word; else the challenger has to prove the change
-            (suspicion).
     """
 
     rule: str
@@ -108,53 +106,27 @@ class Finding:
     words: str
     evidence: dict[str, float] = field(default_factory=dict)
     change_at: np.datetime64 | None = None
-    sure: bool = True
 
 
 def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, inputs: TriggerInput) -> Finding:
-    """Fire where the Shiryaev-Roberts statistic exceeds the alarm; above the suspicion, but not
-    sure.
-
-    After an alarm to which no better model was found it is quiet until the evidence is ten times as
-    strong: a real change gets there within a batch or two, a false alarm does not come back every
-    night.
-    """
-    found = inputs.detection
-    evidence = {"log_statistic": found.log_statistic, "log_alarm": math.log(rule.alarm)}
-    if found.returned is not None:
-        evidence[RETURNED] = float(found.returned)
-    sure = found.log_statistic > math.log(rule.alarm)
-    fires = found.log_statistic > max(math.log(rule.suspected), inputs.refused + _STRONGER)
-    if not fires:
-        words = (
-            f"no credible fall of accuracy: evidence e^{found.log_statistic:.1f} of "
-            f"e^{math.log(rule.alarm):.1f}"
-        )
-        if found.log_statistic > math.log(rule.suspected):
-            words = (
-                "the alarm stands, but no better model was found: evidence "
-                f"e^{found.log_statistic:.1f}"
-            )
+    """Fire where the Shiryaev-Roberts statistic exceeds the alarm."""
+    found, log_alarm = inputs.detection, math.log(rule.alarm)
+    evidence = {"log_statistic": found.log_statistic, "log_alarm": log_alarm}
+    strength = f"evidence e^{found.log_statistic:.1f}"
+    if found.log_statistic <= log_alarm:
+        words = f"no credible fall of accuracy: {strength} of e^{log_alarm:.1f}"
         return Finding(rule.rule, False, words, evidence)
-    level = f"e^{math.log(rule.alarm if sure else rule.suspected):.1f}"
-    back = (
-        ""
-        if found.returned is None
-        else f"; what version {found.returned} had learned is true again"
-    )
-    words = (
-        f"accuracy fell: evidence e^{found.log_statistic:.1f} exceeds "
-        f"{'alarm' if sure else 'suspicion'}, {level}{back}"
-    )
-    return Finding(rule.rule, True, words, evidence, found.change_at, sure)
+    if found.log_statistic <= inputs.refused + _STRONGER:
+        words = f"the alarm stands, but no better model was found: {strength}"
+        return Finding(rule.rule, False, words, evidence)
+    words = f"accuracy fell: {strength} exceeds alarm, e^{log_alarm:.1f}"
+    return Finding(rule.rule, True, words, evidence, found.change_at)
 
 
 def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:
     """Fire where the newest window breaches the limit, and m of the last n do.
 
-    Windows with fewer labels than asked for do not count, neither as breaches nor among the n. With
-    hysteresis, a breach that was answered by a training counts again only after a window on the
-    good side by that much.
+    Windows with fewer labels than asked for do not count, neither as breaches nor among the n.
 
     Three days of accuracy; the limit is .9, to be breached on two of the last three:
 
@@ -171,18 +143,18 @@ def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:
     kept = [
         each
         for each in inputs.windows(rule.metric, rule.window)
-        if each.labelled >= rule.least_labelled
+        if each.labelled >= _LEAST_LABELLED
     ]
     if not kept:
         return Finding(
-            "threshold", False, f"{rule.metric}: no window with {rule.least_labelled} labels yet"
+            "threshold", False, f"{rule.metric}: no window with {_LEAST_LABELLED} labels yet"
         )
     sign = -1 if rule.direction == "below" else 1
     limit = rule.limit if rule.limit is not None else kept[0].value + sign * (rule.change or 0)
     over = [sign * (each.value - limit) for each in kept]
     last = over[-rule.windows :]
     breaches = sum(each > 0 for each in last)
-    fires = bool(last[-1] > 0 and breaches >= rule.breaches and _armed(rule, over, kept, inputs))
+    fires = bool(last[-1] > 0 and breaches >= rule.breaches)
     words = (
         f"{rule.metric} {rule.direction} {limit:.4g} in {breaches} of the last {len(last)} "
         "windows, "
@@ -209,43 +181,10 @@ def scheduled_rule(rule: ScheduledRule, inputs: TriggerInput) -> Finding:
     )
 
 
-def page_hinkley_rule(rule: PageHinkleyRule, inputs: TriggerInput) -> Finding:
-    """Fire where the Page-Hinkley score of the drift period's errors exceeds the threshold."""
-    found = page_hinkley(
-        list(inputs.wrong.astype(int)), list(inputs.labelled.astype(int)), rule.tolerance
-    )
-    fires = found.score > rule.threshold
-    at = (
-        inputs.hours[min(found.change_index, len(inputs.hours) - 1)]
-        if fires and found.change_index is not None
-        else None
-    )
-    words = f"Page-Hinkley score {found.score:.1f} of {rule.threshold:g} errors"
-    return Finding(
-        "page_hinkley", fires, words, {"score": found.score, "threshold": rule.threshold}, at
-    )
-
-
-def adwin_rule(rule: AdwinRule, inputs: TriggerInput) -> Finding:
-    """Fire where ADWIN would cut the drift period's errors."""
-    starts, rows, wrong = inputs.sums(rule.window)
-    found = adwin(list(wrong.astype(int)), list(rows.astype(int)), rule.delta)
-    at = starts[found.change_index] if found.change_index is not None else None
-    return Finding(
-        "adwin",
-        at is not None,
-        f"ADWIN's cut exceeds chance by {found.excess:.3f}",
-        {"excess": found.excess},
-        at,
-    )
-
-
 _RULES: dict[type, Callable[[Any, TriggerInput], Finding]] = {
     ShiryaevRobertsRule: shiryaev_roberts_rule,
     ThresholdRule: threshold_rule,
     ScheduledRule: scheduled_rule,
-    PageHinkleyRule: page_hinkley_rule,
-    AdwinRule: adwin_rule,
 }
 
 
@@ -254,58 +193,25 @@ def findings(settings: PolicySettings, inputs: TriggerInput) -> list[Finding]:
     return [_RULES[type(rule)](rule, inputs) for rule in settings.rules]
 
 
-def combined(found: Sequence[Finding], how: str) -> Finding | None:
-    """The finding that asks for a training: the first that fires, where any, or all, do.
+def first_firing(found: Sequence[Finding]) -> Finding | None:
+    """Join the findings that ask for a training; None where there are none.
 
-    Its change point is the first that a firing rule can tell; it is sure where one of them is.
+    The change point is the first that one of them can tell.
     """
     firing = [each for each in found if each.fires]
-    if not firing or (how == "all" and len(firing) < len(found)):
+    if not firing:
         return None
     at = next((each.change_at for each in firing if each.change_at is not None), None)
     evidence = {key: value for each in reversed(firing) for key, value in each.evidence.items()}
     words = "; ".join(each.words for each in firing)
-    return Finding(
-        "+".join(each.rule for each in firing),
-        True,
-        words,
-        evidence,
-        at,
-        any(each.sure for each in firing),
-    )
+    return Finding("+".join(each.rule for each in firing), True, words, evidence, at)
 
 
-def held_back(guards: GuardSettings, inputs: TriggerInput) -> str | None:
+def held_back(cool_down: dt.timedelta | None, inputs: TriggerInput) -> str | None:
     """Return why no training may be made now; None where one may."""
-    if not inputs.trainings:
+    if cool_down is None or not inputs.trainings:
         return None
     since = inputs.as_of - inputs.trainings[-1]
-    if guards.cool_down is not None and since < np.timedelta64(guards.cool_down):
+    if since < np.timedelta64(cool_down):
         return f"cooling down: {since / np.timedelta64(1, 'h'):.0f} h since the last training"
-    week = sum(each > inputs.as_of - _WEEK for each in inputs.trainings)
-    if guards.most_a_week is not None and week >= guards.most_a_week:
-        return f"{week} trainings in the last seven days, {guards.most_a_week} allowed"
     return None
-
-
-def is_overdue(guards: GuardSettings, inputs: TriggerInput) -> bool:
-    """Return whether the safety net asks for a training: none for so long."""
-    net = guards.safety_net
-    return bool(
-        net and inputs.trainings and inputs.as_of - inputs.trainings[-1] >= np.timedelta64(net)
-    )
-
-
-def _armed(
-    rule: ThresholdRule, over: Sequence[float], windows: Sequence[Window], inputs: TriggerInput
-) -> bool:
-    """Return whether the metric has been on the good side by the hysteresis since the last
-    training.
-    """
-    if not rule.hysteresis or len(inputs.trainings) < 2:
-        return True
-    return any(
-        each < -rule.hysteresis
-        for each, window in zip(over, windows, strict=True)
-        if window.start >= inputs.trainings[-1]
-    )

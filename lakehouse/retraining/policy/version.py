@@ -14,17 +14,18 @@ from lakehouse.models.expected_error.spline_logistic import (
     fit_spline_logistic,
 )
 from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
-from lakehouse.retraining.policy.candidates.strips import boundary_strips
 from lakehouse.retraining.policy.decide import REFRESH, Decision
 from lakehouse.retraining.policy.records import (
-    BoundaryStrip,
     Errors,
-    Region,
     RowRule,
     Rows,
     Segment,
     VersionRecord,
 )
+
+MOST_ARCHIVED = 5
+"""Champions of earlier drift periods whose rows are on record: the last one, which a change is told
+by, and four whose rule may be back."""
 
 
 def judged_rows(decision: Decision, rows: Rows) -> np.ndarray:
@@ -56,31 +57,24 @@ def record_of(
         rows: those that it was cross-fitted on.
         champion: record of the version in production; None before the first.
     """
-    taken = (fitted.weights > 0) & fitted.asked
+    taken = (fitted.weights > 0) & fitted.asked & ~fitted.row_rule.thinned(rows)
     kept, predictions = rows.take(taken), fitted.predictions[taken]
     expected_error = fit_expected_error(kept, predictions)
     bins = _bins(expected_error, fitted, rows)
     if rows.problem.expects_by_errors:
         bins[taken] = _bins_of_unseen(kept, predictions)
     refreshed = champion if decision.action == REFRESH else None
-    watched = (
-        tuple(strip.region for strip in refreshed.strips if strip.region.is_of(rows))
-        if refreshed
-        else ()
-    )
-    regions, compared = watched or boundary_strips(kept, predictions), judged_rows(decision, rows)
+    compared = judged_rows(decision, rows)
     return VersionRecord(
         version=version,
         as_of=as_of,
         drift_period=refreshed.drift_period if refreshed else as_of,
         changed_at=decision.change_at,
         row_rule=fitted.row_rule,
-        reference=_reference(fitted, refreshed, champion),
+        reference=refreshed.reference if refreshed else champion.version if champion else None,
         since_change=int(compared.sum()),
         errors=_errors(bins, fitted, rows, taken),
         expected_error=expected_error,
-        strips=tuple(_measured(region, bins, fitted, rows, taken) for region in regions),
-        disputes=_disputes(bins, fitted, rows, compared),
     )
 
 
@@ -117,46 +111,9 @@ def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
     return found
 
 
-def _measured(
-    region: Region, bins: np.ndarray, fitted: Fitted, rows: Rows, taken: np.ndarray
-) -> BoundaryStrip:
-    """Count a version's errors in a boundary strip.
-
-    Its expected error is too smooth for a narrow strip.
-    """
-    inside = taken & region.box(rows) & (rows.problem.kind_of(fitted.predictions) == region.code)
-    return BoundaryStrip(region, _errors(bins, fitted, rows, inside))
-
-
-def _disputes(
-    bins: np.ndarray, fitted: Fitted, rows: Rows, judged: np.ndarray
-) -> dict[int, Errors]:
-    """Count this model's errors where it differs from each earlier version.
-
-    Two models that differ are wrong there more often than their expected errors say.
-    """
-    on = {
-        version: judged & fitted.asked & rows.problem.differ(fitted.predictions, predictions)
-        for version, predictions in fitted.by_version.items()
-    }
-    return {version: _errors(bins, fitted, rows, differs) for version, differs in on.items()}
-
-
-def _reference(
-    fitted: Fitted, refreshed: VersionRecord | None, champion: VersionRecord | None
-) -> int | None:
-    """Return the version that shows the change: of one that goes on, that from before it began."""
-    if fitted.candidate.moving is not None:
-        return fitted.candidate.reference
-    if refreshed:
-        return refreshed.reference
-    return champion.version if champion else None
-
-
 def restored(
     record: VersionRecord,
     row_rule: RowRule,
-    fitted: Fitted,
     decision: Decision,
     as_of: np.datetime64,
     rows: Rows,
@@ -169,21 +126,18 @@ def restored(
     Args:
         record: as it was.
         row_rule: its rows up to the change that ended its drift period.
-        fitted: the chosen candidate: itself.
         decision: that asked for a training.
         as_of: newest label time that had landed.
         rows: those that it was compared on.
     """
-    judged = judged_rows(decision, rows)
     return replace(
         record,
         as_of=as_of,
         drift_period=as_of,
         changed_at=decision.change_at,
         reference=record.version,
-        row_rule=row_rule.plus(Segment(decision.change_at)),
-        since_change=int(judged.sum()),
-        disputes=_disputes(_bins(record.expected_error, fitted, rows), fitted, rows, judged),
+        row_rule=row_rule.plus(Segment(decision.change_at)).bounded(),
+        since_change=int(judged_rows(decision, rows).sum()),
     )
 
 
@@ -191,16 +145,13 @@ def archived(
     archive: Mapping[int, RowRule], champion: VersionRecord, change_at: np.datetime64 | None
 ) -> dict[int, RowRule]:
     """The archive after an alarm was answered: the champion before comes last, with its rows up to
-    the change.
+    the change; only the newest `MOST_ARCHIVED` are kept.
     """
     kept = {
         version: row_rule for version, row_rule in archive.items() if version != champion.version
     }
-    return kept | {
-        champion.version: champion.row_rule
-        if change_at is None
-        else champion.row_rule.until(change_at)
-    }
+    last = champion.row_rule if change_at is None else champion.row_rule.until(change_at)
+    return dict(list((kept | {champion.version: last}).items())[-MOST_ARCHIVED:])
 
 
 def _errors(bins: np.ndarray, fitted: Fitted, rows: Rows, where: np.ndarray) -> Errors:

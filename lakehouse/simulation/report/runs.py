@@ -204,12 +204,8 @@ def _noticed(results: Sequence[Result]) -> str:
 
 
 def _alarms(events: Sequence[Event]) -> list[Event]:
-    """Alarms: trainings that a rule asked for, but for suspicions that the gate did not confirm."""
-    return [
-        event
-        for event in events
-        if event.decision.action == RETRAIN and (event.action == PROMOTE or event.decision.sure)
-    ]
+    """Alarms: trainings that a rule asked for."""
+    return [event for event in events if event.decision.action == RETRAIN]
 
 
 def _delays(world: World, events: Sequence[Event]) -> tuple[tuple[float, ...], tuple[int, ...]]:

@@ -2,30 +2,29 @@
 cross-fitting.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from lakehouse.retraining.policy.candidates.moving import (
-    AGAIN,
-    BEGINS,
-    GIVES_UP,
-    GOES_ON,
-    motion,
-    moving_regions,
-)
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.decide import REFRESH, Decision
-from lakehouse.retraining.policy.detection.detect import RETURNED
 from lakehouse.retraining.policy.gate import compare
-from lakehouse.retraining.policy.records import Records, RowRule, Rows, Segment, VersionRecord
+from lakehouse.retraining.policy.records import RowRule, Rows, Segment, VersionRecord
 from lakehouse.settings import CandidateSettings
 
 FOLDS = 5
-_THIRD, _QUARTER = 3, 4
 EVERYTHING = RowRule((Segment(None),))
+_NEW_WEIGHT = 3.0
+"""Of a row since the change, where an old one weighs one: old rows are right only where nothing
+has contradicted them so far. Weights of 2 to 5 come to the same (docs/policy-evidence.md)."""
+_LEAST_NEW = 40
+"""Rows since the change from which on they are tried alone: a tree of fewer has two leaves."""
+_RETURN = 0.7
+"""How probably an archived version must be better than the candidates before it: three in ten
+changes are held to be returns, and it was fitted to none of the rows that it is compared on."""
 
 
 class Model(Protocol):
@@ -49,28 +48,18 @@ class Candidate:
         reference: version whose predictions, where new rows contradict them, tell which old rows to
             leave out; None for none.
         start: from when on rows count as new; None for all.
+        span: how far back from the newest row new rows go, in place of `start`; None for `start`.
         weight: of a new row; an old one weighs one.
         version: the archived version that comes back without training; None for a training.
-        moving: how sure it must be that the change goes on (z of `motion`); None for a change that
-            is over.
-        goes_on: whether the champion follows that change already.
-        compared_from: event time from which on it is compared with others; None for `start`.
     """
 
     name: str
     old: RowRule | None = None
     reference: int | None = None
     start: np.datetime64 | None = None
+    span: np.timedelta64 | None = None
     weight: float = 1.0
     version: int | None = None
-    moving: float | None = None
-    goes_on: bool = False
-    compared_from: np.datetime64 | None = None
-
-    @property
-    def comparable(self) -> np.datetime64 | None:
-        """From when on it is compared with others."""
-        return self.start if self.compared_from is None else self.compared_from
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,6 @@ class Fitted:
         asked: mask of the rows that it has a prediction for.
         by_fold: for each fold, the weights of all rows without it: zero for its own; none of an
             archived version.
-        by_version: by version that a candidate names, what it predicts for each row.
     """
 
     candidate: Candidate
@@ -94,25 +82,22 @@ class Fitted:
     predictions: np.ndarray
     asked: np.ndarray
     by_fold: tuple[np.ndarray, ...] = ()
-    by_version: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 def candidates_of(
     decision: Decision,
     champion: VersionRecord | None,
     archive: Mapping[int, RowRule],
-    newest: np.datetime64,
     since: int,
     settings: CandidateSettings,
 ) -> list[Candidate]:
-    """Return the candidates to try, preferred ones first.
+    """Return the candidates to try, in the order of what usually is best.
 
     Args:
         decision: that asked for the training.
         champion: record of the version in production; None before the first.
         archive: the last champion of each earlier drift period with its row rule up to the change
             that ended it, oldest first.
-        newest: event time of the newest labelled row.
         since: labelled rows since the change; few of them are not enough alone.
         settings: of the candidates.
     """
@@ -120,33 +105,34 @@ def candidates_of(
     if champion is None and start is not None:
         # The champion is of an older release: no rule for its rows is on record.
         return [Candidate("since_change", start=start)]
-    if settings.rows == "newest" and champion is not None:
-        return [Candidate("newest", start=newest - np.timedelta64(settings.newest))]
-    if start is None or champion is None or settings.rows == "everything":
-        return [Candidate("everything")]
-    row_rules = dict(archive)
-    # After a new change the champion's own old rows count. A refresh still answers the old change,
-    # so it keeps to the version from before that one.
-    reference = champion.reference
-    if decision.action != REFRESH or reference is None:
-        reference = champion.version
-        row_rules[reference] = champion.row_rule.until(start)
-    others = [version for version in row_rules if version != reference][::-1][: settings.archived]
-    found = [
-        _transfer(version, row_rules[version], start, settings.new_weight)
-        for version in (reference, *others)
+    windows = [
+        Candidate(f"last {_in_days(span)}", span=np.timedelta64(span)) for span in settings.windows
     ]
-    # The order is one of merit: `choose` takes the first unless a later one is credibly better.
-    found = _moving(champion, reference, row_rules, newest, settings) + found
-    if decision.action != REFRESH:
-        found += [
-            Candidate(f"version {version}", start=start, version=version) for version in others
-        ]
-        # The sort is stable: only what the evidence speaks for moves to the front.
-        found.sort(key=lambda each: not _is_back(each, decision))
-    if since >= settings.least_rows:
-        found.append(Candidate("since_change", start=start))
-    return found
+    if settings.rows == "newest" and champion is not None:
+        return windows[:1]
+    everything = Candidate("everything")
+    if champion is None or settings.rows == "everything":
+        return [everything]
+    if start is None:
+        return [everything, *windows]
+    new = [Candidate("since_change", start=start)] if since >= _LEAST_NEW else []
+    if decision.action == REFRESH and champion.reference is not None:
+        # A refresh still answers the old change, so it keeps to the version from before that one.
+        rules = {**archive, champion.version: champion.row_rule}
+        known = champion.reference if champion.reference in rules else champion.version
+        return [_transfer(known, rules[known], start), *new, everything, *windows]
+    # After a new change the champion's own old rows count.
+    others = {version: rule for version, rule in archive.items() if version != champion.version}
+    transfers = [
+        _transfer(champion.version, champion.row_rule.until(start), start),
+        *(_transfer(version, others[version], start) for version in reversed(others)),
+    ]
+    returns = [
+        Candidate(f"version {version}", start=start, version=version)
+        for version in reversed(others)
+    ]
+    # Of the windows only the longest: the others begin near the change or after it.
+    return [*transfers, *returns, *new, everything, *windows[:1]]
 
 
 def named_versions(candidates: Iterable[Candidate]) -> frozenset[int]:
@@ -155,104 +141,41 @@ def named_versions(candidates: Iterable[Candidate]) -> frozenset[int]:
     return frozenset(version for version in named if version is not None)
 
 
-def recalled(
-    archive: Mapping[int, RowRule],
-    champion: VersionRecord,
-    records: Records,
-    settings: CandidateSettings,
-) -> list[int]:
-    """The archived versions whose return is looked for: the newest of drift periods that are over,
-    the newest first.
-    """
-    over = [
-        version for version in archive if records[version].drift_period != champion.drift_period
-    ]
-    return over[::-1][: settings.archived]
-
-
-def _is_back(candidate: Candidate, decision: Decision) -> bool:
-    """Return whether it builds upon the archived version that the evidence speaks for."""
-    back = decision.evidence.get(RETURNED)
-    return (
-        back is not None
-        and back in (candidate.version, candidate.reference)
-        and candidate.moving is None
-    )
-
-
-def _transfer(version: int, row_rule: RowRule, start: np.datetime64, weight: float) -> Candidate:
+def _transfer(version: int, row_rule: RowRule, start: np.datetime64) -> Candidate:
     """The version's old rows but for those that the new ones contradict, and the new ones."""
-    return Candidate(f"transfer from {version}", row_rule, version, start, weight)
+    return Candidate(f"transfer from {version}", row_rule, version, start, weight=_NEW_WEIGHT)
 
 
-def _moving(
-    champion: VersionRecord,
-    reference: int,
-    row_rules: Mapping[int, RowRule],
-    newest: np.datetime64,
-    settings: CandidateSettings,
-) -> list[Candidate]:
-    """Return what follows a change that is still going on: told by the champion from before it
-    began, on the newest rows.
-
-    It goes first where the change is sure to go on, since nobody else knows where it will have got
-    to; it is compared on the newest quarter of the stretch, as older rows speak for where it was. A
-    champion that follows a change goes on to do so on less evidence, through later alarms too.
-    """
-    if settings.moving is None:
-        return []
-    span = np.timedelta64(settings.moving)
-    version = next(
-        (each for each, row_rule in row_rules.items() if row_rule.end > newest - span), reference
-    )
-    goes_on = champion.row_rule.is_moving
-    if goes_on and champion.reference in row_rules:
-        version = champion.reference or version
-    start = max(row_rules[version].end, newest - span)
-    if newest - start < span / _THIRD:
-        return []
-    least = GOES_ON if goes_on else (BEGINS if version == reference else AGAIN)
-    compared_from = max(start, newest - span / _QUARTER)
-    name = f"moving from {version}"
-    old = row_rules[version]
-    return [
-        Candidate(
-            name, old, version, start, moving=least, goes_on=goes_on, compared_from=compared_from
-        )
-    ]
+def _in_days(span: dt.timedelta) -> str:
+    days = span / dt.timedelta(days=1)
+    return f"{days:g} day" if days == 1 else f"{days:g} days"
 
 
 def row_rule_of(
-    candidate: Candidate,
-    rows: Rows,
-    predictions: np.ndarray | None,
-    kept: np.ndarray,
-    forecast: bool = True,
+    candidate: Candidate, rows: Rows, predictions: np.ndarray | None, kept: np.ndarray
 ) -> tuple[RowRule, np.ndarray]:
-    """The candidate's row rule and the rows' weights, where only the kept rows may say what is
-    contradicted.
+    """Return the candidate's row rule and the rows' weights, where only the kept rows are known.
 
     Args:
         candidate: which.
-        rows: all that may be taken.
+        rows: all that may be taken, of which some are kept.
         predictions: what the reference predicts for them; None without one.
-        kept: mask of rows.
-        forecast: whether a change that goes on is looked for where it will be, or where it is.
+        kept: mask of rows that may say what is contradicted, and when "newest" is.
     """
-    new = Segment(candidate.start)
+    start = candidate.start
+    if candidate.span is not None:
+        start = rows.event_time[kept].max() - candidate.span
+    new = Segment(start)
     if candidate.old is None:
         row_rule = RowRule((new,))
         return row_rule, row_rule.mask(rows).astype(float)
     old, is_new = candidate.old, new.mask(rows)
     if predictions is not None:
-        tell = is_new & kept
-        if candidate.moving is not None:
-            found = moving_regions(rows.take(tell), predictions[tell], forecast)
-            row_rule = old.plus(new).without(found)
-            return row_rule, row_rule.mask(rows).astype(float)
-        regions = contradicted(rows.take(tell), predictions[tell])
+        known = is_new & kept
+        regions = contradicted(rows.take(known), predictions[known])
         old = old.without(regions) if regions else old
-    return old.plus(new), np.where(is_new, candidate.weight, old.mask(rows).astype(float))
+    rule = old.plus(new).bounded()
+    return rule, np.where(is_new, candidate.weight, rule.mask(rows).astype(float))
 
 
 def fold_of(rows: int) -> np.ndarray:
@@ -263,12 +186,9 @@ def fold_of(rows: int) -> np.ndarray:
 def weights_by_fold(
     candidate: Candidate, rows: Rows, predictions: np.ndarray | None
 ) -> tuple[np.ndarray, ...]:
-    """For each fold the rows' weights without it: zero for its own.
+    """For each fold, return the rows' weights without it: zero for its own.
 
-    What is contradicted is found anew for each, so that it too has not seen the fold's rows. One
-    that begins to follow a change has to prove its forecast, lest a change that is over be
-    followed; one that goes on is taken as of the newest row, since rows of the past cannot say how
-    good a forecast is.
+    What is contradicted is found anew for each, so that it too has not seen the fold's rows.
 
     Args:
         candidate: what is tried.
@@ -276,11 +196,10 @@ def weights_by_fold(
         predictions: what the reference predicts for them; None without one.
     """
     fold = fold_of(len(rows))
-    forecast = not candidate.goes_on
-    found = [
-        row_rule_of(candidate, rows, predictions, fold != out, forecast)[1] for out in range(FOLDS)
-    ]
-    return tuple(np.where(fold == out, 0.0, weights) for out, weights in enumerate(found))
+    return tuple(
+        np.where(fold == out, 0.0, row_rule_of(candidate, rows, predictions, fold != out)[1])
+        for out in range(FOLDS)
+    )
 
 
 def cross_fit(
@@ -290,43 +209,43 @@ def cross_fit(
     predictions: Mapping[int, np.ndarray],
     learner: Learner,
 ) -> Fitted | None:
-    """Call each row that the candidate takes, and each judged one, by a model that has not seen
+    """Predict each row that the candidate takes, and each judged one, by a model that has not seen
     it.
 
     Args:
         candidate: what is tried.
         rows: all that may be taken.
         judged: mask of the rows that candidates are compared on.
-        predictions: what the versions that candidates name predict of the rows.
+        predictions: what the versions that candidates name predict for the rows.
         learner: fits a model.
 
     Returns:
-        None where a fold leaves fewer than two different labels to fit on, or where the change is
-        not sure to go on.
+        None where a fold leaves fewer than two different labels to fit on.
     """
     everything = np.ones(len(rows), dtype=bool)
     if candidate.version is not None:
         own = predictions[candidate.version]
-        return Fitted(
-            candidate, EVERYTHING, everything.astype(float), own, judged, by_version=predictions
-        )
+        return Fitted(candidate, EVERYTHING, everything.astype(float), own, judged)
     reference = None if candidate.reference is None else predictions[candidate.reference]
-    if candidate.moving is not None and reference is not None:
-        new = Segment(candidate.start).mask(rows)
-        if motion(rows.take(new), reference[new]) < candidate.moving:
-            return None
     row_rule, weights = row_rule_of(candidate, rows, reference, everything)
     fold, by_fold = fold_of(len(rows)), weights_by_fold(candidate, rows, reference)
-    found, every = rows.problem.unknown(len(rows)), (weights > 0) | judged
-    for out, kept in enumerate(by_fold):
-        fit_on = kept > 0
-        asked = (fold == out) & every
-        if len(np.unique(rows.labels[fit_on])) < 2:
+    fitted, asked = rows.problem.unknown(len(rows)), (weights > 0) | judged
+    for out, weights_without in enumerate(by_fold):
+        model = _fit(rows, weights_without, learner)
+        if model is None:
             return None
-        if asked.any():
-            model = learner(rows.features[fit_on], rows.labels[fit_on], kept[fit_on])
-            found[asked] = model.predict(rows.features[asked])
-    return Fitted(candidate, row_rule, weights, found, every, by_fold, predictions)
+        own = (fold == out) & asked
+        if own.any():
+            fitted[own] = model.predict(rows.features[own])
+    return Fitted(candidate, row_rule, weights, fitted, asked, by_fold)
+
+
+def _fit(rows: Rows, weights: np.ndarray, learner: Learner) -> Model | None:
+    """Fit a model to the rows with a weight; None where their labels do not differ."""
+    taken = weights > 0
+    if len(np.unique(rows.labels[taken])) < 2:
+        return None
+    return learner(rows.features[taken], rows.labels[taken], weights[taken])
 
 
 def judged_at_gate(
@@ -334,18 +253,13 @@ def judged_at_gate(
 ) -> np.ndarray:
     """Mask of the rows that a challenger is compared with the champion on: judged, and new to both.
 
-    Of a candidate that follows a change which goes on, only the newest: older rows speak for where
-    the rule was.
-
     Args:
         fitted: the challenger, cross-fitted.
         rows: all that may be taken.
         judged: mask of the rows that candidates are compared on.
         trained: newest label time that had landed when the champion was trained.
     """
-    found = judged & (rows.label_time > trained) & fitted.asked
-    newest = fitted.candidate.compared_from
-    return found if newest is None else found & (rows.event_time >= newest)
+    return judged & (rows.label_time > trained) & fitted.asked
 
 
 def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
@@ -356,28 +270,20 @@ def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:
 def choose(
     fitted: Sequence[Fitted], rows: Rows, judged: np.ndarray, settings: CandidateSettings
 ) -> Fitted:
-    """The first, unless a later one is better on the judged rows with the preference's probability,
-    and so on.
+    """Return the first, unless a later one is better on the judged rows with the preference's
+    probability, and so on.
 
     The order is by what usually is best, so that few rows do not choose by chance: with an even
-    choice of five, the luckiest is taken, which costs more than it gains. One that goes on to
-    follow a change is given up on more evidence, as the judged rows do not know where the change
-    will have got to. One that predicts the same for all rows is taken only where all do: the gate
-    would refuse it.
+    choice of five, the luckiest is taken, which costs more than it gains. One that predicts the
+    same for all rows is taken only where all do: the gate would refuse it.
     """
-    chosen, *others = [each for each in fitted if distinct_predictions(each, judged) > 1] or list(
-        fitted
-    )
+    varied = [each for each in fitted if distinct_predictions(each, judged) > 1]
+    on = judged & np.logical_and.reduce([each.asked for each in fitted])
+    chosen, *others = varied or list(fitted)
     for other in others:
-        starts = [
-            start for each in (chosen, other) if (start := each.candidate.comparable) is not None
-        ]
-        on = judged & (rows.event_time >= max(starts)) if starts else judged
-        found = compare(
-            rows.problem, rows.labels[on], chosen.predictions[on], other.predictions[on]
-        )
-        needed = (
-            max(settings.preference, GIVES_UP) if chosen.candidate.goes_on else settings.preference
-        )
-        chosen = other if found.better > needed else chosen
+        predictions = (each.predictions[on] for each in (chosen, other))
+        returns = other.candidate.version is not None
+        needed = min(settings.preference, _RETURN) if returns else settings.preference
+        if compare(rows.problem, rows.labels[on], *predictions).better > needed:
+            chosen = other
     return chosen

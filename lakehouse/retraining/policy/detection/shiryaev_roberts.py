@@ -25,13 +25,10 @@ class ChangeEvidence:
             -inf without rows.
         posterior: by hour, the probability that the change began with it, given that there was one
             in these hours.
-        shares: by effect, the probability that it is the one, given that there was a change; zeros
-            without rows.
     """
 
     log_statistic: float
     posterior: np.ndarray
-    shares: np.ndarray
 
 
 def upper_rates(wrong: np.ndarray, judged: np.ndarray) -> np.ndarray:
@@ -72,9 +69,7 @@ def log_ratios_of_rates(
     )
 
 
-def shiryaev_roberts(
-    ratios: np.ndarray, rows: Sequence[int] | np.ndarray, prior: np.ndarray | None = None
-) -> ChangeEvidence:
+def shiryaev_roberts(ratios: np.ndarray, rows: Sequence[int] | np.ndarray) -> ChangeEvidence:
     """Mean over the effects of the Shiryaev-Roberts statistic, M <- (M + rows) * likelihood ratio,
     hour by hour.
 
@@ -99,14 +94,12 @@ def shiryaev_roberts(
     Args:
         ratios: log likelihood ratios, effects × hours, in order of time.
         rows: labelled rows of each hour.
-        prior: weight of each effect in the mean; they add up to one. None for even ones.
     """
     if ratios.shape[1] == 0:
-        return ChangeEvidence(-np.inf, np.empty(0), np.zeros(len(ratios)))
+        return ChangeEvidence(-np.inf, np.empty(0))
     since = np.cumsum(ratios[:, ::-1], axis=1)[:, ::-1]
-    weights = np.full(len(since), 1 / len(since)) if prior is None else prior
     with np.errstate(divide="ignore"):
-        parts = np.log(np.asarray(rows, dtype=float)) + since + np.log(weights)[:, np.newaxis]
+        parts = np.log(np.asarray(rows, dtype=float)) + since - np.log(len(since))
     summands = logsumexp(parts, axis=0)
     total = float(logsumexp(summands))
-    return ChangeEvidence(total, np.exp(summands - total), np.exp(logsumexp(parts, axis=1) - total))
+    return ChangeEvidence(total, np.exp(summands - total))

@@ -1,7 +1,9 @@
 """What a declaration of a table or a view says, and what is derived from it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from textwrap import dedent
 
 from pyspark.sql.types import DataType, StructField, StructType
 
@@ -109,6 +111,31 @@ class View:
     def full_name(self) -> str:
         """`gold.name`, as SQL users write it."""
         return f"gold.{self.name}"
+
+
+def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
+    '''Columns from a text, a line for each: its name, its type in Spark's DDL, and what it means.
+
+    A line that is indented further continues the one before. A name alone stands for the
+    declared column of that name.
+
+    >>> of_day = Column("day", "date", "Day of the events")
+    >>> columns("""
+    ...     day
+    ...     n_rows bigint Predictions,
+    ...         with or without a label
+    ... """, [of_day])[1]
+    Column(name='n_rows', ddl='bigint', comment='Predictions, with or without a label')
+    '''
+    by_name = {column.name: column for column in declared}
+    lines: list[str] = []
+    for line in dedent(text).strip().splitlines():
+        if line.startswith(" "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    parts = [line.split(maxsplit=2) for line in lines]
+    return tuple(Column(*part) if len(part) > 1 else by_name[part[0]] for part in parts)
 
 
 @cache

@@ -1,6 +1,4 @@
-"""Spans of time in words, and the windows that they cut event time into: weeks from Monday, months
-of the calendar.
-"""
+"""Spans of time in words, and the windows that they cut event time into (weeks from Monday)."""
 
 import datetime as dt
 import math
@@ -124,9 +122,7 @@ class Granularity:
 
 
 def base_window(granularities: Iterable[Granularity]) -> dt.timedelta:
-    """The widest span, an hour at most, that all windows are whole multiples of: additive facts are
-    kept for it.
-    """
+    """The widest span, an hour at most, that all windows are whole multiples of."""
     widths = [HOUR, *(each.span for each in granularities if not each.months)]
     return dt.timedelta(seconds=math.gcd(*(int(width.total_seconds()) for width in widths)))
 

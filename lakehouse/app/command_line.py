@@ -107,9 +107,7 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
-    """Return what nobody has foreseen, in one sentence: its class and words, what to do, and where
-    its trace lies.
-    """
+    """An unforeseen error in one sentence: class and words, what to do, where its trace lies."""
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,9 +125,7 @@ def unforeseen(error: BaseException, folder: Path) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The line of an error that tells most: what a worker raised, if it carries that with it, else
-    its first.
-    """
+    """The line of an error that tells most: a worker's error, else the error's first line."""
     text = str(getattr(error, "java_exception", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = (
@@ -141,9 +137,7 @@ def _words(error: BaseException) -> str:
 
 
 def log_folder() -> Path:
-    """Return where traces go: into the lakehouse that the job has opened, as long as that is a
-    folder of this machine.
-    """
+    """Return where traces go: into the opened lakehouse, if that is a folder of this machine."""
     inside = _opened_roots and "://" not in _opened_roots[-1]
     return (
         Path(_opened_roots[-1]) / "_system" / "log"

@@ -1,6 +1,4 @@
-"""Opening a lakehouse: its settings are checked, what is missing is created, and SQL's statements
-are written.
-"""
+"""Open a lakehouse: check its settings, create what is missing, write SQL's statements."""
 
 import json
 import os
@@ -56,9 +54,7 @@ def open_lakehouse(
 
 
 def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
-    """The classes that promoted versions know, in the order of their codes; new ones only ever come
-    behind them.
-    """
+    """The classes that promoted versions know, by their codes; new ones come behind them."""
     promoted = store.rows(
         store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"]
     )
@@ -80,9 +76,7 @@ def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
 
 
 def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
-    """Those that the metrics were computed for when a release did not keep the classes of a
-    version.
-    """
+    """The classes that metrics were computed for, where a release kept none with its versions."""
     monitors = store.rows(store.catalog.monitor, columns=["monitor_version", "configuration"])
     if not monitors:
         return list(model.classes)
@@ -99,9 +93,7 @@ def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
 
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
-    """Write the statements that give tables and views names, for Spark and for DuckDB, where they
-    have changed.
-    """
+    """Write the statements that name tables and views in Spark and DuckDB, if they changed."""
     for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
         sql, path = (
             made(store.catalog, views, store.root, store.path),

@@ -18,9 +18,7 @@ from lakehouse.versions.ledger import PromotionLedger
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
-    """Remove the demo's folder where it holds another simulation; the same one goes on where it
-    stopped.
-    """
+    """Remove the demo's folder if it holds another simulation; the same one goes on."""
     if simulation_in(root / "landing") in (None, stream):
         return
     print(f"{root} holds another simulation; it is removed, and this one begins anew")
@@ -31,9 +29,7 @@ def begin_anew_where_other(stream: Stream, root: Path) -> None:
 
 
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
-    """Land and process each midnight that is not past yet; begin with what a run that was cut
-    off had landed.
-    """
+    """Land and process each past midnight, first what a run that was cut off had landed."""
     landing = Path(lakehouse.landing)
     last = START + days * DAY if days else midnight_after(stream)
     n_nights = (last - START) // DAY

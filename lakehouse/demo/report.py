@@ -1,6 +1,4 @@
-"""What happened: each drift, when it was noticed and mended, and the accuracy with and without the
-loop.
-"""
+"""Each drift, when it was noticed and mended, and the accuracy with and without the loop."""
 
 from dataclasses import dataclass
 
@@ -148,9 +146,7 @@ def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
 
 
 def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
-    """Accuracy of the first model on the whole days between two moments; the counterfactual is
-    counted by day.
-    """
+    """Accuracy of the first model on the whole days between two moments."""
     never = alternative(story, NEVER)
     days = never[(never.index >= start.ceil("D")) & (never.index < end.floor("D"))]
     return (
@@ -187,9 +183,7 @@ def alternative(story: Story, name: str) -> pd.DataFrame:
 
 
 def in_words(story: Story) -> str:
-    """The accuracy of the loop and of its alternatives, on the pieces that no model was
-    trained on.
-    """
+    """The accuracy of the loop and its alternatives, on pieces that no model was trained on."""
     never, daily = alternative(story, NEVER), alternative(story, DAILY)
     if never.empty:
         return "no label yet of a piece that the first model was not trained on"

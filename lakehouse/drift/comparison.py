@@ -1,6 +1,4 @@
-"""How far a column has moved from a reference: every distance from additive facts, none from raw
-rows.
-"""
+"""How far a column has moved from a reference, by additive facts and not by raw rows."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -63,9 +61,7 @@ def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
 
 
 def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> dict[str, int]:
-    """Return how many columns hold values now and did not in the reference (`added`), and the
-    reverse (`missing`).
-    """
+    """Return how many columns gained their first values (`added`), and lost all (`missing`)."""
     now, before = set(current), set(reference)
     return {"added": len(now - before), "missing": len(before - now)}
 

@@ -1,6 +1,4 @@
-"""How far apart two distributions are: from counts in common bins or categories, and from quantile
-sketches.
-"""
+"""How far apart two distributions are: by counts in common bins or by quantile sketches."""
 
 import math
 
@@ -41,9 +39,7 @@ def kl_divergence(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def hellinger_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares, from 0 (the same) to 1
-    (nothing in common).
-    """
+    """Root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares: 0 same, 1 disjoint."""
     roots = np.sqrt(_shares(current)) - np.sqrt(_shares(reference))
     return math.sqrt(float(roots @ roots) / 2)
 
@@ -61,9 +57,7 @@ def js_distance(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def tv_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The total variation distance, half the sum of |p - q|: the share of rows that would have to
-    change.
-    """
+    """Half the sum of |p - q|: the share of rows that would have to change."""
     return float(np.abs(_shares(current) - _shares(reference)).sum()) / 2
 
 

@@ -1,6 +1,4 @@
-"""Tests of whether two samples are of one distribution: from counts in common bins, and from
-quantile sketches.
-"""
+"""Tests of whether two samples are of one distribution: by binned counts or by sketches."""
 
 import math
 import warnings

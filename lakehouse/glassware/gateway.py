@@ -113,9 +113,7 @@ def last_landed(landing: Path, topic: str) -> int:
 
 
 def json_lines(table: pa.Table) -> Iterator[str]:
-    """A line of JSON per row: numbers in full precision, moments in UTC to the microsecond, null
-    for nothing.
-    """
+    """A line of JSON per row: full precision, moments in UTC to the microsecond."""
     columns = [_plain(column) for column in table.columns]
     for row in zip(*columns, strict=True):
         yield json.dumps(dict(zip(table.column_names, row, strict=True)), allow_nan=False) + "\n"
@@ -124,9 +122,7 @@ def json_lines(table: pa.Table) -> Iterator[str]:
 def _due(
     stream: Stream, landing: Path, moment: datetime, lines_per_file: int
 ) -> Iterator[LandedFile]:
-    """The files that are missing at `moment`, readings first: a label never lands before its
-    reading.
-    """
+    """The files missing at `moment`, readings first: no label lands before its reading."""
     for topic, newest in (
         (READINGS, stream.last_reading_by(moment)),
         (LABELS, stream.last_label_by(moment)),
@@ -166,9 +162,7 @@ def _remove_unfinished(landing: Path) -> None:
 
 
 def _claim(stream: Stream, landing: Path) -> None:
-    """Marks the folder as this simulation's, before its first file; another one that came first is
-    refused.
-    """
+    """Mark the folder as this simulation's, before its first file; refuse another's folder."""
     _refuse_other_uses(stream, landing)
     if not (landing / MARKER).exists():
         _write_whole(landing / MARKER, [json.dumps(asdict(stream)) + "\n"])
@@ -197,9 +191,7 @@ def _in_words(stream: Stream) -> str:
 
 @contextmanager
 def _alone_in(landing: Path) -> Iterator[None]:
-    """Wait until no other process lands here; the lock ends with the process, however that
-    ends.
-    """
+    """Wait until no other process lands here; the lock ends with the process."""
     with _open_folder(landing) as folder:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield

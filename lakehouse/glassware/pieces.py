@@ -1,6 +1,4 @@
-"""The glassware stream: readings, late labels and their truth, as pure functions of (scenario,
-seed, id).
-"""
+"""Readings, late labels and their truth, as pure functions of (scenario, seed, id)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -140,9 +138,7 @@ class Stream:
         return pa.table([_pids(first_id, last_id), times, quality], schema=LABEL_SCHEMA)
 
     def truth(self, first_id: int, last_id: int) -> pa.Table:
-        """Return what no sensor tells: the regime, the noise-free values and the quality of pieces
-        `first_id`–`last_id`.
-        """
+        """Regime, noise-free values and quality of pieces `first_id`–`last_id`."""
         values = self._real_values(first_id, self._uniforms(first_id, last_id))
         names = np.empty(values.shape[1], dtype=object)
         for regime, ids in self._stretches(first_id, last_id):
@@ -161,9 +157,7 @@ class Stream:
         return midnight_of(self.reading_time(piece_id)) + 2 * DAY
 
     def last_reading_by(self, moment: datetime) -> int:
-        """The id of the last piece that is made at `moment` or before; 0 for none. A naive moment
-        is in UTC.
-        """
+        """The id of the last piece made by `moment` (naive: UTC); 0 for none."""
         newest = (in_utc(moment) - START) // (self._period_us * MICROSECOND)
         if newest > self.pieces:
             return self.pieces
@@ -173,9 +167,7 @@ class Stream:
         return newest if self.reading_time(newest) <= in_utc(moment) else newest - 1
 
     def last_label_by(self, moment: datetime) -> int:
-        """The id of the last piece whose label is known at `moment` or before; 0 for none. A naive
-        moment is in UTC.
-        """
+        """The id of the last piece whose label is known by `moment` (naive: UTC); 0 for none."""
         return self.last_reading_by(midnight_of(in_utc(moment)) - DAY - MICROSECOND)
 
     @property
@@ -183,9 +175,7 @@ class Stream:
         return round(self.period * 1e6)
 
     def _uniforms(self, first_id: int, last_id: int) -> Floats:
-        """The random words of these pieces as numbers between 0 and 1, both excluded, of shape (8,
-        n).
-        """
+        """The random words of these pieces as numbers in (0, 1), of shape (8, n)."""
         if first_id < 1 or last_id > self.pieces:
             raise ValueError(f"pieces {first_id}-{last_id} are not within 1-{self.pieces}")
         philox = np.random.Philox(key=self.seed).advance(

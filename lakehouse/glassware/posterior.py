@@ -1,6 +1,4 @@
-"""What the best possible grader would know: the exact probability of quality, and the accuracy that
-noise allows.
-"""
+"""The best possible grader: the exact probability of quality, and the accuracy it reaches."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,9 +60,7 @@ def regimes(
 
 
 def posterior_along(stream: Stream, first_id: int, last_id: int) -> Floats:
-    """The probability of quality 1 for each of the pieces `first_id`–`last_id`, given its reading
-    and its regime.
-    """
+    """P(quality 1) of each piece `first_id`–`last_id`, given its reading and its regime."""
     stretches = stream.course.stretches(first_id, last_id)
     return np.concatenate(
         [posterior(regime, stream.readings(first, last)) for regime, first, last in stretches]
@@ -98,9 +94,7 @@ def base_rate(regime: Regime) -> float:
 
 
 def noise_ceiling(regime: Regime) -> float:
-    """The accuracy of the best possible grader, integrated numerically (to 0.0005); a mean where
-    the rule creeps.
-    """
+    """Accuracy of the best possible grader, to 0.0005; a mean where the rule creeps."""
     ceilings = []
     every = regime.pressure_missing_every
     for temp_low in _temp_lows(regime):
@@ -112,9 +106,7 @@ def noise_ceiling(regime: Regime) -> float:
 
 
 def _ceiling(regime: Regime, temp_low: float, pressure_is_read: bool) -> float:
-    """The integral of the larger of P(reading, good) and P(reading, bad) over a grid of
-    readings.
-    """
+    """The integral of max(P(reading, good), P(reading, bad)) over a grid of readings."""
     lower, upper = regime.box.limits
     lower[0] = temp_low
     inside, mass = np.ones(1), np.ones(1)
@@ -136,17 +128,13 @@ def _grid(spread: Spread) -> tuple[Floats, Floats]:
 
 
 def _share_inside(spread: Spread, low: ArrayLike, high: ArrayLike, readings: Floats) -> Floats:
-    """The probability that a real value lies within the limits, given its reading; NaN tells
-    nothing.
-    """
+    """The probability that a real value lies within the limits, given its reading."""
     given = spread.share_below_given(high, readings) - spread.share_below_given(low, readings)
     return np.where(np.isnan(readings), spread.share_below(high) - spread.share_below(low), given)
 
 
 def _weighted(regime: Regime, inside: Floats) -> tuple[Floats, Floats]:
-    """The weights of good and bad where the box alone gives probability `inside`, after the
-    regime's own good share.
-    """
+    """The weights of good and bad, where the box alone gives the probability `inside`."""
     if regime.good_share is None:
         return inside, 1 - inside
     box_share = np.prod(_widths(regime, regime.box.temp[0]))

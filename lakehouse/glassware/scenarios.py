@@ -33,9 +33,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Creep:
-    """A lower temperature limit that moves evenly, piece by piece, to reach `temp_low` at
-    `last_id`.
-    """
+    """A lower temperature limit that moves evenly, by piece, to `temp_low` at `last_id`."""
 
     temp_low: float
     last_id: int
@@ -71,16 +69,12 @@ class Regime:
 
     @property
     def box_shares(self) -> Floats:
-        """The shares of pieces below the box's limits, of shape (2, 3), before `good_share` and
-        `creep`.
-        """
+        """Shares of pieces below the box's limits, shape (2, 3), by the box alone."""
         pairs = zip(self.spreads, self.box.limits.T, strict=True)
         return np.array([spread.share_below(limits) for spread, limits in pairs]).T
 
     def limits(self, ids: Ids) -> tuple[Floats, Floats]:
-        """The lower and the upper limits for these pieces, each by sensor and piece, of shape (3,
-        n).
-        """
+        """Lower and upper limits for these pieces, by sensor and piece, of shape (3, n)."""
         lower, upper = (
             np.repeat(limit[:, np.newaxis], len(ids), axis=1) for limit in self.box.limits
         )
@@ -98,18 +92,14 @@ class Regime:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named course of regimes, in the order of their first pieces; the first one begins at piece
-    1.
-    """
+    """A named course of regimes, in order of their first pieces; the first begins at piece 1."""
 
     name: str
     summary: str
     regimes: tuple[Regime, ...]
 
     def stretches(self, first_id: int, last_id: int) -> Iterator[tuple[Regime, int, int]]:
-        """The regimes that the pieces `first_id`–`last_id` lie in, each with its first and last of
-        these pieces.
-        """
+        """The regimes of the pieces `first_id`–`last_id`, each with its first and last piece."""
         ends = [regime.first_id - 1 for regime in self.regimes[1:]] + [last_id]
         for regime, end in zip(self.regimes, ends, strict=True):
             first, last = max(first_id, regime.first_id), min(last_id, end)

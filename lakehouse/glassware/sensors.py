@@ -27,9 +27,7 @@ class Spread(Protocol):
         """The share of pieces (0–1) below `value`: the inverse of `quantile`."""
 
     def share_below_given(self, value: ArrayLike, reading: Floats) -> Floats:
-        """The probability that the real value lies below `value` where the sensor reads
-        `reading`.
-        """
+        """P(real value < `value`), where the sensor reads `reading`."""
 
     def reading_density(self, reading: Floats) -> Floats:
         """The density of readings, noise included."""

@@ -1,6 +1,4 @@
-"""The glassware stream as a PySpark data source: `spark.read` and `spark.readStream` with
-`.format("glassware")`.
-"""
+"""The glassware stream as a PySpark data source: `.format("glassware")`."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -152,9 +150,7 @@ class GlasswareStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow)
 
 
 def split(first_id: int, last_id: int, rows: int) -> list[IdRange]:
-    """The ids `first_id`–`last_id` in ranges of at most `rows`; none where `last_id` lies
-    before.
-    """
+    """The ids `first_id`–`last_id` in ranges of at most `rows`; none if the span is empty."""
     return [
         IdRange(first, min(first + rows - 1, last_id))
         for first in range(first_id, last_id + 1, rows)

@@ -66,9 +66,7 @@ def _split(rows: DataFrame, others: DataFrame, key: str, met: str, waiting: str)
 
 
 def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
-    """The accounts of the landed files of readings and labels, and of what else lies in the landing
-    folder.
-    """
+    """The accounts of landed files, and of what else lies in the landing folder."""
     records = file_records(lakehouse)
     accounts = [
         _of_files(lakehouse, source, [each for each in records if each.source == source.name])
@@ -110,9 +108,7 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
 
 
 def _lines_read(lakehouse: Lakehouse, source: Source) -> dict[int | None, int]:
-    """Lines in bronze, by the file's row in bronze.landed_file; a line that was read again counts
-    once.
-    """
+    """Lines in bronze, by row of bronze.landed_file; a line that was read twice counts once."""
     lines = (
         lakehouse.store.read(source.bronze)
         .groupBy("landed_file_id")

@@ -1,6 +1,4 @@
-"""What becomes of a valid row: accepted as the first of its key, or a duplicate, a conflict or a
-correction.
-"""
+"""What becomes of a valid row: accepted, or a duplicate, a conflict or a correction."""
 
 from collections.abc import Sequence
 
@@ -92,9 +90,7 @@ def _first_places(codes: np.ndarray) -> np.ndarray:
 
 
 def _are_as(table: pa.Table, others: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """Return whether each row has the same values as the row at the other place; null is
-    as null.
-    """
+    """Return whether each row equals the row at the other place; null equals null."""
     same = np.ones(len(table), dtype=bool)
     for name in columns:
         column = table[name].combine_chunks()

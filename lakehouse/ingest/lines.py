@@ -1,6 +1,4 @@
-"""Lines as Arrow batches: where each came from, its raw text, its typed values and every rule that
-it breaks.
-"""
+"""Lines as Arrow batches: origin, raw text, typed values and every rule that they break."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +22,7 @@ Columns = dict[str, pa.Array]
 
 
 def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Columns:
-    """Lines of a file that follow one another, with where they came from (the columns of
-    `GIVEN`).
-    """
+    """Consecutive lines of a file, with where they came from (the columns of `GIVEN`)."""
     size = len(lines)
     raw, raw_bytes = _as_text(lines)
     return {
@@ -40,9 +36,7 @@ def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Colum
 
 
 def _as_text(lines: list[bytes]) -> tuple[pa.Array, pa.Array]:
-    """The lines as text; and the bytes of those that are not UTF-8, whose text shows these bytes by
-    escapes.
-    """
+    """The lines as text, and the bytes of those that are not UTF-8 (shown by escapes)."""
     raw = pa.array(lines, pa.binary())
     try:
         return raw.cast(pa.string()), pa.nulls(len(lines), pa.binary())

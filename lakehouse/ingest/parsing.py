@@ -228,9 +228,7 @@ def _moments(texts: pa.Array, odd: np.ndarray, utc_by_default: bool) -> pa.Array
 
 
 def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
-    """Return which values may break a bound; whole numbers that doubles do not hold exactly are
-    left to the exact rules.
-    """
+    """Return which values may break a bound; inexact whole numbers go to the exact rules."""
     broken = pa.repeat(pa.scalar(False), len(typed))
     if column.values is not None:
         broken = pc.or_(broken, pc.invert(pc.is_in(typed, pa.array(column.values, typed.type))))
@@ -269,9 +267,7 @@ def _may_repeat_a_field(
 
 
 def _quotes(document: dict[str, Any], depth: int) -> int:
-    """The quotation marks of a document without escapes; -1 for one that is nested deeper than
-    `depth`.
-    """
+    """The quotation marks of a document without escapes; -1 if nested deeper than `depth`."""
     kinds = list(map(type, document.values()))
     marks = 2 * (len(kinds) + kinds.count(str))
     if dict not in kinds and list not in kinds:

@@ -78,9 +78,7 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
 
 
 def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Take in a run; a file that is not there any more, or not as it was, goes on record and is
-    left out.
-    """
+    """Take in a run; files that are gone or have changed go on record and are left out."""
     left = _without_lost(lakehouse, run)
     while left:
         try:
@@ -94,9 +92,7 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
 
 
 def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they
-    belong.
-    """
+    """Bring lines to bronze, bad ones to quarantine, the others to where they belong."""
     store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
     task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
     if store.has(
@@ -127,9 +123,7 @@ def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
 
 
 def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
-    """Return what the tasks have written, in the order of the lines: on the driver if it is little,
-    else on the workers.
-    """
+    """What the tasks wrote, in line order: on the driver if little, else on the workers."""
     context = lakehouse.spark.sparkContext
     most_tasks = _TASKS_A_CORE * context.defaultParallelism
     parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
@@ -153,9 +147,7 @@ def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> It
 
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
-    """The run without the files that were lost when they should have been read; None where none is
-    left.
-    """
+    """The run without the files that were lost before they were read; None if none is left."""
     is_lost = pc.field("status") == files.UNREADABLE
     rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
     lost = {row["landed_file_id"] for row in rows}

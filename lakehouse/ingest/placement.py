@@ -1,6 +1,4 @@
-"""Where valid rows belong: silver, where their keys are new; a duplicate or a conflict, where a key
-has come before.
-"""
+"""Where valid rows belong: silver if their keys are new, else duplicates or quarantine."""
 
 from collections.abc import Sequence
 

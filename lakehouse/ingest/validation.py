@@ -41,9 +41,7 @@ class _NotFiniteError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """A parsed line: the value of each column (None where it broke a rule), and the rules that it
-    breaks.
-    """
+    """A parsed line: each column's value (None if it broke a rule), and the broken rules."""
 
     values: dict[str, Any]
     reasons: list[str]
@@ -148,9 +146,7 @@ def _storable(name: str) -> str:
 
 
 def value_at(content: Any, path: Sequence[str]) -> Any:
-    """Return what stands at the path, from the outermost object inwards; a marker of its own where
-    nothing does.
-    """
+    """Return the value at the path, from the outermost object inwards; `_ABSENT` for none."""
     for name in path:
         if not isinstance(content, dict) or name not in content:
             return _ABSENT
@@ -166,9 +162,7 @@ class _Rounded(float):
 
 
 def _exact_number(text: str) -> int | float:
-    """A number with a fraction or an exponent; a whole one that a double cannot hold exactly, as a
-    whole number.
-    """
+    """A number as float; as int if it is whole and a double cannot hold it exactly."""
     value = float(text)
     if not value.is_integer():  # infinity is none, either
         return value

@@ -1,6 +1,4 @@
-"""The label batch that a decision rests on: what has landed is now, for no wall clock decides
-anything.
-"""
+"""The label batch that a decision rests on. "Now" is the newest label that has landed."""
 
 import datetime as dt
 
@@ -36,9 +34,7 @@ def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datet
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in; those of the weeks before `near` alone,
-    if it is given.
-    """
+    """The newest label time in the facts; only of the weeks before `near`, if given."""
     since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
     days = since_day(since) if since else None
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
@@ -154,16 +150,12 @@ def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:
 
 
 def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in: a decision rests on what they know, not
-    on what is coming.
-    """
+    """The newest label time in the facts: a decision rests on no label that is still to come."""
     return max(filter(None, (recorded_as_of(lakehouse, since), since)), default=None)
 
 
 def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time in silver; files of older labels than the last decision's are
-    skipped.
-    """
+    """The newest label time in silver; skips files older than the last decision."""
     labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
     rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))
     return rows.agg(F.max(label_time).alias("newest")).toArrow()["newest"][0].as_py()

@@ -61,9 +61,7 @@ class OverdueRule:
         return since
 
     def sql(self, start: str, coverage: str, now: str) -> str:
-        """SQL of whether a window's labels are overdue; the arguments are SQL of what
-        `outage_since` takes.
-        """
+        """SQL of whether a window's labels are overdue; the arguments are SQL, too."""
         seconds = int(self.due_after.total_seconds())
         return (
             f"{coverage} < {self.least_coverage} AND {start} + INTERVAL '{seconds}' SECOND <= {now}"

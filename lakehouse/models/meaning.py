@@ -1,6 +1,4 @@
-"""What a version means: the classes behind its codes, by value, and the columns that it reads, by
-name.
-"""
+"""What a version means: the classes behind its codes, and the columns that it reads."""
 
 import json
 from collections.abc import Mapping
@@ -68,9 +66,7 @@ class Meaning:
         return cls(problem, features, {name: tuple(path) for name, path in kept["paths"].items()})
 
     def difference(self, settings: "Meaning") -> str | None:
-        """Return what of the settings' meaning this version does not share, in words; None where it
-        shares all.
-        """
+        """Return how the settings' meaning differs from this version's, in words; None if not."""
         parts = []
         if isinstance(settings.problem, Classification) and isinstance(
             self.problem, Classification

@@ -1,6 +1,4 @@
-"""The file that a model is kept in: data, never code, and only of the types that our families
-need.
-"""
+"""The file of a model: data, never code, and only of the types that our families need."""
 
 import hashlib
 import io
@@ -48,9 +46,7 @@ def reproducible(content: bytes) -> bytes:
 
 
 def _renumber(schema: Any) -> dict[str, str]:
-    """Count the objects of a schema in place of their addresses; return old and new names of its
-    files.
-    """
+    """Number a schema's objects in place of their addresses; return old and new file names."""
     ids, waiting = count(), [schema]
     new_ids: dict[int, int] = {}
     names: dict[str, str] = {}

@@ -96,9 +96,7 @@ class Classification:
         return outputs.argmax(axis=1)
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
-        """Return what a prediction says of itself: `prediction`, and `score` as the predictions
-        table has it.
-        """
+        """The columns of a prediction: `prediction`, and `score` as in the predictions table."""
         return {
             "prediction": [self.classes[code] for code in self.predicted(outputs)],
             "score": self.score(outputs),
@@ -125,9 +123,7 @@ class Classification:
         return one != other
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return what the expected error is learned from: the code of each label, whatever was
-        predicted.
-        """
+        """The expected error's target: the code of each label, whatever was predicted."""
         return targets
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -236,15 +232,11 @@ class Regression:
         return np.abs(predicted - targets) <= self.tolerance
 
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Return whether at most one of two predictions can be right: they are more than two
-        tolerances apart.
-        """
+        """Return whether two predictions exclude one another: they differ by > 2 tolerances."""
         return np.abs(one - other) > 2 * self.tolerance
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return what the expected error is learned from: 1 where the prediction is wrong,
-        else 0.
-        """
+        """The expected error's target: 1 where the prediction is wrong, else 0."""
         return (~self.is_right(predicted, targets)).astype(np.int64)
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -253,18 +245,14 @@ class Regression:
         return np.where(np.isnan(found), np.inf, found)
 
     def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The figures of a verdict: the mean absolute error, and the share of rows within the
-        tolerance.
-        """
+        """A gate's figures: mean absolute error, and share of rows within the tolerance."""
         return {
             "mean_absolute_error": float(self.losses(predicted, targets).mean()),
             "within_tolerance": float(self.is_right(predicted, targets).mean()),
         }
 
     def skill(self, predicted: np.ndarray, targets: np.ndarray) -> float:
-        """R²: 1 - (sum of squared errors) / (sum of squared distances of the targets from their
-        mean).
-        """
+        """R²: 1 - (sum of squared errors) / (sum of squares about the targets' mean)."""
         spread = float(np.square(targets - targets.mean()).sum())
         return 1.0 - float(np.square(predicted - targets).sum()) / spread
 

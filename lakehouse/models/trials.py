@@ -1,6 +1,4 @@
-"""Trials: the grids of the families, the pipeline of a trial, and what forbids a model to take
-over.
-"""
+"""Trials: the families' grids, a trial's pipeline, and what bars a model from taking over."""
 
 import itertools
 import json
@@ -28,9 +26,7 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to try: a family with one point of its grid, on the rows of one candidate
-    (`window`).
-    """
+    """A family at one point of its grid, on the rows of one candidate (`window`)."""
 
     window: str
     family: str
@@ -44,9 +40,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in its order: numbers (booleans are 0 and 1) as they are,
-    text encoded.
-    """
+    """The columns that a model reads, in order: numbers as they are, text encoded."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...] = ()
@@ -173,9 +167,7 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
 
 
 def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
-    """Return how the model's columns or its output differ from what is meant by them; None where
-    they do not.
-    """
+    """Return how the model's columns or output differ from what is meant; None if not."""
     read = list(model.feature_names_in_)
     if read != features.names:
         return f"it reads {', '.join(read)}, not {', '.join(features.names)}"

@@ -13,9 +13,7 @@ from lakehouse.storage.lakehouse import Lakehouse
 
 @dataclass(frozen=True)
 class AffectedWindows:
-    """What is to be computed anew: base windows by their start, whole days, and the newest label
-    time among it.
-    """
+    """What to compute anew: base windows, whole days, and the newest label time among it."""
 
     windows: frozenset[dt.datetime] = frozenset()
     days: frozenset[dt.date] = frozenset()
@@ -38,9 +36,7 @@ class AffectedWindows:
 
 
 def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
-    """The base windows of new predictions, and those of the predictions that new labels belong
-    to.
-    """
+    """The base windows of new predictions, and of predictions that have a new label."""
     model = lakehouse.model
     key, width = model.key, model.metrics.base_window
     is_label = F.col("_kind") == transforms.LABEL

@@ -1,6 +1,4 @@
-"""Aggregate: predictions and labels that have come to the facts of their windows, and those to the
-metric tables.
-"""
+"""Predictions and labels to the facts of their windows, and facts to the metric tables."""
 
 import datetime as dt
 import logging
@@ -73,9 +71,7 @@ class Aggregator:
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Compute the windows of a micro-batch, and of those that became final; a replay does the
-        same again.
-        """
+        """Compute the windows of a micro-batch, and those that became final; replays agree."""
         self.compute(affected_by(self._lakehouse, rows), f"aggregate_kpis batch {batch.number}")
 
     def compute(
@@ -117,9 +113,7 @@ class Aggregator:
         return near or recorded_as_of(self._lakehouse, None)
 
     def _newest_label(self) -> dt.datetime | None:
-        """The newest label time in silver: labels that came before any prediction have left no
-        trace in the facts.
-        """
+        """The newest label time in silver: labels before any prediction are in no facts."""
         newest = F.max(self._model.labels.time).alias("newest")
         return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
@@ -197,9 +191,7 @@ class Aggregator:
         return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
 
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
-        """The predictions with what the first model would have predicted; without it where its file
-        is gone.
-        """
+        """The predictions with the first model's; without them if its file is gone."""
         promoted = ledger.promoted_versions
         if len(promoted) == 1:
             return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
@@ -272,9 +264,7 @@ class Aggregator:
         as_of: AsOf,
         why: str,
     ) -> None:
-        """Write the three tables by whole days; the facts last, since their as-of says how far the
-        others are.
-        """
+        """Write the three tables by whole days."""
         profiles: list[Row] = []
         drifts: list[Row] = []
         references = self._references(monitor)
@@ -307,16 +297,12 @@ class Aggregator:
         }
 
     def _references(self, monitor: Monitor) -> Callable[[str], Mapping[str, Baseline]]:
-        """Return what a version's windows are compared with: its training data, and the fixed
-        baseline table if any.
-        """
+        """A version's references: its training data, and the fixed baseline table if any."""
         fixed = {BASELINE_TABLE: monitor.baseline} if monitor.baseline else {}
         return cache(lambda version: {BASELINE: monitor.rebinned(self._baseline(version)), **fixed})
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
-        """Add the profile of the training data of versions that have none yet, and of another
-        fixed baseline table.
-        """
+        """Add the baseline rows that are missing: of versions, and of a fixed table."""
         wanted = {(monitor.version, version) for version in versions}
         if wanted <= self._with_baseline_rows:
             return
@@ -356,18 +342,14 @@ def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
 def _newly_final(
     recorded: dt.datetime | None, moment: dt.datetime | None, horizon: dt.timedelta
 ) -> tuple[dt.datetime, dt.datetime] | None:
-    """The span in which a window ends that may have become final since the facts were last
-    written.
-    """
+    """The span in which windows may have become final since the last facts."""
     if recorded is None or moment is None or moment <= recorded:
         return None
     return recorded - horizon, moment
 
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
-    """Bring the gold metric tables up to date with predictions and labels: once, or for ever at an
-    interval.
-    """
+    """Bring the gold metric tables up to date: once, or for ever at an interval."""
     catalog, store = lakehouse.catalog, lakehouse.store
     with store.writing(*_written_by(lakehouse)):
         news = transforms.touching(

@@ -1,6 +1,4 @@
-"""The configuration of the metrics, and when another one begins: a value that rows of the facts
-name by its version.
-"""
+"""The configuration of the metrics; rows of the facts name it by its version."""
 
 import json
 from collections.abc import Mapping
@@ -94,9 +92,7 @@ def _edges(
 
 
 def _edges_of(profile: ColumnProfile, n_bins: int, is_first: bool) -> tuple[float, ...]:
-    """The first champion brings the bins of its raw training data; later there is its sketch alone
-    to make bins of.
-    """
+    """The first champion brings the bins of its training data; later ones have a sketch alone."""
     if is_first and profile.bin_edges is not None:
         return profile.bin_edges
     return (

@@ -62,9 +62,7 @@ def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[di
 def baseline_rows(
     log_type: str, version: str, baseline: Baseline, as_of: AsOf
 ) -> list[dict[str, Any]]:
-    """The rows of a baseline, without window and granularity: of a version's training data, or of
-    the fixed table.
-    """
+    """The rows of a baseline, without window: of a version's training data or a fixed table."""
     keys = {
         "log_type": log_type,
         as_of.model_id_column: version,

@@ -1,6 +1,4 @@
-"""The rows of both metric tables for the windows of one granularity, custom metrics among their
-columns.
-"""
+"""The rows of both metric tables for the windows of one granularity, with custom metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

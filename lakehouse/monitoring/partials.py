@@ -1,6 +1,4 @@
-"""Partial values of custom metrics: what an hour keeps of an aggregate, so that hours merge to any
-coarser window.
-"""
+"""Partial values of custom metrics: what an hour keeps, so that hours merge to any window."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +43,5 @@ def _merged(
 def as_partials(
     stored: Mapping[str, float | None] | Iterable[tuple[str, float | None]] | None,
 ) -> Partials:
-    """A map column's value as partials, however Arrow gives it back: a mapping, pairs, or
-    nothing.
-    """
+    """A map column's value as partials, whatever Arrow returns: a mapping, pairs or None."""
     return dict(stored or ())

@@ -1,6 +1,4 @@
-"""The configuration that the metrics are computed under: recorded where it is another than the
-last.
-"""
+"""The configuration that metrics are computed under, recorded whenever it changes."""
 
 import datetime as dt
 import json
@@ -59,9 +57,7 @@ def _newest(lakehouse: Lakehouse) -> Monitor | None:
 
 
 def _fixed_baseline(lakehouse: Lakehouse, name: str, monitor: Monitor) -> Baseline:
-    """The profile of the monitored columns that the fixed baseline table has, each part of it
-    profiled by itself.
-    """
+    """The profile of the monitored columns of the fixed baseline table, merged from parts."""
     rows = _table(lakehouse, name)
     specs = tuple(spec for spec in specs_of(lakehouse.model) if spec.name in rows.columns)
     if not specs:

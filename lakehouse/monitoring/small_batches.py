@@ -1,6 +1,4 @@
-"""The facts of a small batch, computed on the driver: the same rows to the same facts as by Spark,
-without the planning of a job for a few hundred rows.
-"""
+"""The facts of a small batch on the driver: the same as Spark's, without planning a job."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator

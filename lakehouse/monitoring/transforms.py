@@ -72,9 +72,7 @@ def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 
 
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
-    """One frame of what can touch a window: new predictions by their event time, new labels by
-    their key.
-    """
+    """What can affect a window: new predictions by event time, new labels by key."""
     new_predictions = predictions.select(
         F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
     )
@@ -95,9 +93,7 @@ def window_start(time: str, width: dt.timedelta) -> Column:
 def primary_rows(
     predictions: DataFrame, labels: DataFrame, readings: DataFrame | None, model: ModelSettings
 ) -> DataFrame:
-    """Predictions with the label and its time (null where none came) and, if given, all columns of
-    their readings.
-    """
+    """Predictions with label and label time (null for none) and, if given, their readings."""
     dated_labels = labels.select(model.key, model.labels.label, model.labels.time)
     if readings is not None:
         others = [name for name in model.readings.columns if name not in predictions.columns]
@@ -205,9 +201,7 @@ def facts_of_rows(rows: pa.Table, profiling: Profiling) -> WindowFacts:
 def _by_difficulty(
     rows: pa.Table, version: str, profiling: Profiling
 ) -> dict[int, tuple[int, int]]:
-    """Labelled rows and errors by kind of prediction and error bin, of rows that the version was
-    not trained on.
-    """
+    """Rows and errors by kind and error bin, of labelled rows outside the training."""
     bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
         return {}
@@ -270,9 +264,7 @@ def profiles_of(
     edges: Mapping[str, tuple[float, ...]],
     kept: int = WINDOW_VALUES,
 ) -> dict[str, ColumnProfile]:
-    """The profile of each monitored column that the rows have; arguments as for
-    `ColumnProfile.of`.
-    """
+    """The profile of each monitored column present; arguments as for `ColumnProfile.of`."""
     present = [spec for spec in specs if spec.name in rows.column_names]
     return {
         spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept)

@@ -1,6 +1,4 @@
-"""The additive facts of windows: base windows, versions and parts of a table merge to any coarser
-window.
-"""
+"""The additive facts of windows: hours, versions and slices merge to any coarser window."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -17,9 +15,7 @@ ALL_VERSIONS = "*"
 
 
 class Segment(NamedTuple):
-    """Whose rows a window's facts are of: a version's, and of these a slice's; the whole table
-    where it has no key.
-    """
+    """The rows a fact covers: one version, or one slice of it. No slice key means all rows."""
 
     version: str
     slice_key: str | None = None
@@ -176,9 +172,7 @@ class Scope:
         touched: Iterable[dt.datetime],
         newly_final: tuple[dt.datetime, dt.datetime] | None,
     ) -> "Scope":
-        """The scope of touched moments, and of windows that end in the span (start not in it):
-        these become final.
-        """
+        """The scope of affected moments, and of windows that end in `newly_final`."""
         windows = {granularity.window(moment) for moment in touched}
         windows_after = {granularity.after(window) for window in windows}
         if newly_final:

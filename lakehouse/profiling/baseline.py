@@ -1,6 +1,4 @@
-"""A baseline: the profiles of a table's columns, as a document that outlives the rows (see
-docs/profile-format.md).
-"""
+"""A baseline: the profiles of a table's columns, as a document (see docs/profile-format.md)."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias

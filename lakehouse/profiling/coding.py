@@ -27,9 +27,7 @@ class Coded(NamedTuple):
     texts: tuple[str, ...]
 
     def places_in(self, texts: Sequence[str]) -> np.ndarray:
-        """For each value the place of its text in other texts; -1 where it is missing or not among
-        them.
-        """
+        """For each value the place of its text in other texts; -1 if missing or not there."""
         places = {text: place for place, text in enumerate(texts)}
         # The last one is what the code -1 of a missing value points to.
         return np.array([*(places.get(text, -1) for text in self.texts), -1])[self.codes]

@@ -93,18 +93,14 @@ def numbers_of(cells: pa.Array) -> np.ndarray:
 
 
 def raw_numbers_of(cells: pa.Array) -> np.ndarray:
-    """Non-null cells as numbers that lose nothing: booleans as such, timestamps as epoch
-    microseconds.
-    """
+    """Non-null cells as lossless numbers: booleans, and timestamps in epoch microseconds."""
     return (cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells).to_numpy(
         zero_copy_only=False
     )
 
 
 def as_doubles(raw: np.ndarray, data_type: pa.DataType) -> np.ndarray:
-    """Return what `raw_numbers_of` gave as float64, in the same order, in the unit of the
-    metrics.
-    """
+    """`raw_numbers_of` as float64, in the same order and in the unit of the metrics."""
     return raw / 1e6 if pa.types.is_timestamp(data_type) else raw.astype(np.float64, copy=False)
 
 
@@ -114,9 +110,7 @@ def counted(cells: pa.Array) -> pa.StructArray:
 
 
 def items_of(counts: pa.StructArray) -> dict[str, int] | None:
-    """Return how often each counted value occurs, by its text; None where there are more than
-    MAX_ITEMS values.
-    """
+    """Return how often each value occurs, by its text; None for more than MAX_ITEMS values."""
     if len(counts) > MAX_ITEMS:
         return None
     items: Counter[str] = Counter()

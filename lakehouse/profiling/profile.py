@@ -1,6 +1,4 @@
-"""The additive facts of one column: an hour's, a week's or a model's training data's, all by the
-same code.
-"""
+"""The additive facts of one column, by the same code for an hour, a week or a training."""
 
 import base64
 import math
@@ -119,9 +117,7 @@ class ColumnProfile:
 
     @property
     def distinct_count(self) -> int:
-        """Distinct non-null values: exact up to 4096 of them, with a standard error of 1.6 %
-        beyond.
-        """
+        """Distinct non-null values: exact up to 4096, with a standard error of 1.6 % beyond."""
         return min(distinct_count(self.distinct_sketch), self.count)
 
     @property
@@ -205,9 +201,7 @@ class ColumnProfile:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "ColumnProfile":
-        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy, and
-        leaves other fields.
-        """
+        """The inverse of `to_row`; takes any engine's containers and ignores other fields."""
         spec = ColumnSpec(row["name"], row["data_type"], row["kind"])
         moments = Moments(*(row[name] for name in ("num_finite", "mean", "mean_rest", "m2")))
         facts = {

@@ -137,9 +137,7 @@ def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
 
 
 def merged_distinct(*sketches: bytes) -> bytes:
-    """The sketch of the union of all sketches' values; one call costs a fraction of merging pair by
-    pair.
-    """
+    """The sketch of the union of all values; one call is far cheaper than merging pairwise."""
     union = theta_union(THETA_LG_K)
     for sketch in sketches:
         union.update(compact_theta_sketch.deserialize(sketch))

@@ -53,9 +53,7 @@ class ValueHistogram:
 
     @classmethod
     def merged(cls, *parts: "ValueHistogram") -> "ValueHistogram":
-        """Of the values of all parts; as many buckets may be in use as in the part with the
-        fewest.
-        """
+        """Of the values of all parts, with the bucket limit of the part that has the fewest."""
         counts, least, greatest = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("counts", "least", "greatest")
@@ -107,9 +105,7 @@ class ValueHistogram:
         return found
 
     def to_bytes(self) -> bytes:
-        """As it is kept: a header, then of the buckets their counts, how far they are apart, and
-        how wide they are.
-        """
+        """As it is kept: a header, then the buckets' counts, gaps and widths."""
         # Differences of 64-bit numbers may be too large for a sign; without one they are right,
         # whatever wraps around.
         gaps = np.diff(self.least, prepend=self.least[:1])
@@ -144,9 +140,7 @@ class ValueHistogram:
         return cls(allowed, content[3], counts, least, least + spreads)
 
     def _fitted(self) -> "ValueHistogram":
-        """At the least level, from its own on, at which no more buckets are in use than are
-        allowed.
-        """
+        """At the lowest level, from its own up, that needs no more buckets than allowed."""
         low, high = self.level, _LEVELS - 1
         while low < high:
             middle = (low + high) // 2

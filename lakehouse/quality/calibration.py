@@ -1,6 +1,4 @@
-"""Is a classifier right as often as it is sure to be? Additive counts by confidence, and the error
-that they give.
-"""
+"""Is a classifier right as often as it is sure to be? Additive counts by confidence."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,9 +35,7 @@ class Calibration:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, is_class: np.ndarray) -> "Calibration":
-        """The counts of rows, given each class's probability (a row each, a column per class) and
-        the true class.
-        """
+        """The counts of rows, from class probabilities (rows × classes) and true classes."""
         top = probabilities.argmax(axis=1)[:, None]
         confidence = np.take_along_axis(probabilities, top, axis=1)[:, 0]
         right = np.take_along_axis(is_class, top, axis=1)[:, 0]

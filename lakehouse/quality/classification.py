@@ -209,9 +209,7 @@ class QualityFacts:
         )
 
     def _with_scores(self, probabilities: np.ndarray, places: np.ndarray) -> "QualityFacts":
-        """The facts with the probabilities of labelled rows added, given the place of each label in
-        the classes.
-        """
+        """The facts with the probabilities of labelled rows added, by place of each label."""
         scored = np.isfinite(probabilities).all(axis=1)
         scores, is_class = (
             probabilities[scored],
@@ -290,9 +288,7 @@ def _check_lengths(
 
 
 def _right(predictions: Values | None, actual: Coded) -> int | None:
-    """Return how many labelled rows these predictions get right; None where one of them is
-    missing.
-    """
+    """Count the labelled rows that these predictions get right; None if one is missing."""
     known = actual.codes >= 0
     if predictions is None:
         return None if known.any() else 0

@@ -13,9 +13,7 @@ Confusion = Mapping[tuple[str, str], int]
 
 
 def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
-    """Return how many rows have each pair of a prediction's and a label's text; rows that lack one
-    of them do not count.
-    """
+    """Count rows by prediction's and label's text; rows that lack one of them do not count."""
     known = (predicted.codes >= 0) & (actual.codes >= 0)
     pairs, counts = np.unique(
         predicted.codes[known] * max(len(actual.texts), 1) + actual.codes[known], return_counts=True

@@ -1,6 +1,4 @@
-"""The quality of a model of either kind: one way in for what does not care whether it classifies or
-regresses.
-"""
+"""The quality of a model of either kind, for callers that do not care which one it is."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -21,9 +19,7 @@ def quality_metrics(facts: Quality) -> dict[str, Any]:
 
 
 def quality_from_row(row: Mapping[str, Any]) -> Quality:
-    """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a
-    tolerance.
-    """
+    """The inverse of `to_row` of either kind: only a regressor's row has a tolerance."""
     return (
         QualityFacts.from_row(row)
         if row.get("tolerance") is None

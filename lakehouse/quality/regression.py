@@ -167,9 +167,7 @@ class RegressionFacts:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "RegressionFacts":
-        """The facts that `to_row` wrote; a struct that holds other models' facts, too, may have
-        more fields.
-        """
+        """The inverse of `to_row`; the struct may have other models' fields, too."""
         n = row["n_labelled"]
         labels, errors = (
             Moments(n, *(row[f"{part}_{name}"] for name in _MOMENTS)) for part in ("label", "error")
@@ -204,9 +202,7 @@ def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
 
 
 def _r2(facts: RegressionFacts, squared_error: float) -> float | None:
-    """None for fewer than two labels; where all labels are the same, 1 for no error and 0 for
-    any.
-    """
+    """None for fewer than two labels; if all are the same, 1 for no error and 0 for any."""
     if facts.n_labelled < 2 or math.isinf(facts.labels.m2):
         return None
     if not facts.labels.m2:

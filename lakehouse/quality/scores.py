@@ -68,9 +68,7 @@ class ScoreHistogram:
 
     @property
     def auc_error(self) -> float | None:
-        """How far off the AUC can be: half the share of pairs whose two rows are in the same
-        bin.
-        """
+        """The greatest error of the AUC: half the share of pairs that share a bin."""
         same_bin = sum(p * n for p, n in zip(self.positives, self.negatives, strict=True))
         return same_bin / 2 / self.pairs if self.pairs else None
 

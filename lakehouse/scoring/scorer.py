@@ -1,6 +1,4 @@
-"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch
-was first tried.
-"""
+"""New silver rows to predictions, by the champion of when their micro-batch was first tried."""
 
 import datetime as dt
 import time
@@ -34,9 +32,7 @@ class Scorer:
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Record the batch's version in the ledger, or reads it there, then scores and appends;
-        last, what it cost.
-        """
+        """Resolve the batch's version, score its rows, append them, and record the cost."""
         began = time.monotonic()
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         seen = self._seen_in_ledger(batch)
@@ -58,9 +54,7 @@ class Scorer:
         self._record_cost(batch, version, time.monotonic() - began)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
-        """Once for each batch; of one that was cut off before this, the seconds are those of its
-        replay.
-        """
+        """Once for each batch; the seconds of a batch that was cut off are its replay's."""
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         row = {
             "query_id": batch.query_id,
@@ -75,9 +69,7 @@ class Scorer:
         store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
 
     def _seen_in_ledger(self, batch: Batch) -> list[Row]:
-        """This batch's row, if it was tried before, and the first row of any other query: of an
-        older checkpoint.
-        """
+        """This batch's row, if it was tried before, and the first row of any older query."""
         query_id, number = pc.field("query_id"), pc.field("batch_id")
         mine = (query_id == batch.query_id) & (number == batch.number)
         other = (query_id != batch.query_id) & (number == 0)
@@ -109,9 +101,7 @@ class Scorer:
         return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
     def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
-        """Return what the version reads, and what the settings name; with the place that each row
-        came from.
-        """
+        """The columns that the version or the settings read, and each row's position."""
         settings, catalog = self._lakehouse.model, self._lakehouse.catalog
         names = dict.fromkeys([*settings.predictions.features, *model.features.names])
         sources = sources_of(PromotionLedger(self._lakehouse), catalog.readings, names)
@@ -167,9 +157,7 @@ def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
-    """Score what silver has and predictions have not: once, or for ever. Rows wait for a first
-    model.
-    """
+    """Score what silver has and predictions lack, once or for ever; wait for a first model."""
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = queries.interval_seconds(trigger)
     with store.writing(

@@ -1,6 +1,4 @@
-"""Scoring: features to what the model predicts by a pandas UDF, the model loaded once per worker
-and version.
-"""
+"""Features to predictions by a pandas UDF; a worker loads each version once."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,17 +58,13 @@ def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) 
 def with_other_prediction(
     rows: DataFrame, model: ScoringModel, prediction_type: str, name: str
 ) -> DataFrame:
-    """The rows with what another model than the one that scored them would have predicted, in the
-    column `name`.
-    """
+    """The rows with another model's prediction, in the column `name`."""
     scored, answer = _answered(rows, model)
     return scored.select(*rows.columns, answer.columns(prediction_type)[0].alias(name))
 
 
 def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -> pa.Array:
-    """Return what the model predicts for each row of a frame on this machine, in Arrow; null as by
-    `with_prediction`.
-    """
+    """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
     pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
@@ -81,18 +75,14 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
-    """The rows with the worker's answer in `_found` (no model's column begins so), and how to read
-    it.
-    """
+    """The rows with the worker's answer in `_found`, and how to read it."""
     answer = _answer_of(model.problem)
     predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
     return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """Return what is monitored of a prediction and its label: numbers, or the score and two columns
-    of classes.
-    """
+    """The monitored columns of a prediction and its label."""
     name, label = model.labels.label, model.labels.columns[model.labels.label]
     if model.is_regression:
         return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(
@@ -104,9 +94,7 @@ def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 
 @dataclass(frozen=True)
 class _ClassAnswer:
-    """A class: its place, and the probability of each, from the worker; the predictions table's
-    columns from those.
-    """
+    """A class's place and all probabilities from the worker, and the columns from those."""
 
     problem: Classification
 

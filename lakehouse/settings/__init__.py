@@ -1,6 +1,4 @@
-"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says
-what to write.
-"""
+"""A model's YAML file and the environment, validated: an error says what to write."""
 
 from lakehouse.settings.base import ColumnType, Scalar, Settings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings

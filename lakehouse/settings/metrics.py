@@ -19,9 +19,7 @@ def _checked_input(name: str) -> str:
 
 
 def _metric_type(text: Any) -> Any:
-    """The bare word of a type, also where it is written as Databricks' API does:
-    CUSTOM_METRIC_TYPE_AGGREGATE.
-    """
+    """The bare word of a type, also if it is written as in Databricks' API."""
     return text.lower().split("custom_metric_type_")[-1] if isinstance(text, str) else text
 
 

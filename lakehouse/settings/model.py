@@ -107,9 +107,7 @@ class SourceSettings(Settings):
     columns: dict[Name, ColumnSettings]
 
     def path_of(self, column: str) -> tuple[str, ...]:
-        """The names that lead to the column's value in a line, from the outermost object
-        inwards.
-        """
+        """The names that lead to the column's value in a line, from the outermost inwards."""
         return self.columns[column].field or (column,)
 
 
@@ -191,9 +189,7 @@ class ModelSettings(Settings):
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 
     def knowing(self, classes: Sequence[Any]) -> "ModelSettings":
-        """The same for a lakehouse whose versions know these classes: each keeps its place in
-        `classes` for good.
-        """
+        """The same for a lakehouse whose versions know these classes, which keep their places."""
         model = self.model_copy()
         model._known_classes = tuple(classes)
         return model
@@ -312,9 +308,7 @@ class ModelSettings(Settings):
 
     @property
     def modelled(self) -> frozenset[str]:
-        """The columns of readings and labels that models compute with: numeric features, and a
-        label that is one.
-        """
+        """The columns that models compute with: numeric features, and a numeric label."""
         kinds = {name: self.readings.columns[name].type for name in self.predictions.features}
         label = self.labels.columns[self.labels.label].type if self.is_regression else ""
         return frozenset(
@@ -351,9 +345,7 @@ class ModelSettings(Settings):
 
     @property
     def positive(self) -> Scalar:
-        """The class whose probability is the score of a two-class model: as named, else the
-        last.
-        """
+        """The class that a two-class model's score is of: the named one, else the last."""
         return (
             self._active_classes[-1]
             if self.predictions.positive is None

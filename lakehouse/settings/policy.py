@@ -1,6 +1,4 @@
-"""When to retrain, on which rows, and who may take over: the settings of the policy
-(docs/policy.md).
-"""
+"""The policy's settings: when to retrain, on which rows, who may take over (docs/policy.md)."""
 
 import datetime as dt
 from typing import Annotated, Literal
@@ -27,9 +25,7 @@ class ShiryaevRobertsRule(Settings):
 
     @property
     def suspected(self) -> float:
-        """From where on a surer challenger may prove the change: the alarm itself, where no
-        suspicion is set.
-        """
+        """Where a surer challenger may prove the change: by default, the alarm itself."""
         return self.alarm if self.suspicion is None else self.suspicion
 
 
@@ -127,9 +123,7 @@ class GateSettings(Settings):
 
 
 class ProbationSettings(Settings):
-    """How long a promoted model is compared with the one before, and how sure a rollback must
-    be.
-    """
+    """How long a new champion is compared with the last, and how sure a rollback must be."""
 
     rows: Annotated[int, Field(ge=0)] = 400
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
@@ -143,9 +137,7 @@ class OutageSettings(Settings):
 
 
 class PolicySettings(Settings):
-    """When to retrain, on which rows, and who may take over; the defaults are the best measured
-    (docs/policy.md).
-    """
+    """When to retrain, on which rows, who may take over; the defaults measured best."""
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)] = (ShiryaevRobertsRule(),)
     combine: Literal["any", "all"] = "any"

@@ -1,6 +1,4 @@
-"""YAML files to settings; an error is one sentence for each key that is wrong, with what to write
-instead.
-"""
+"""YAML files to settings; an error is a sentence per wrong key, with what to write instead."""
 
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -40,9 +38,7 @@ def load_environment_settings(path: Path | str) -> EnvironmentSettings:
 
 
 def load_policy_settings(path: Path | str) -> PolicySettings:
-    """Return what stands under `policy:` in a model's file, as a file of its own; errors as for
-    `load_model_settings`.
-    """
+    """Return a model's `policy:` as a file of its own; errors as for `load_model_settings`."""
     return _load(PolicySettings, path)
 
 

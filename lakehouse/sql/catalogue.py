@@ -1,6 +1,4 @@
-"""What is derived from the declarations: docs/tables.md, and the SQL that gives tables and views
-names.
-"""
+"""What derives from the declarations: docs/tables.md, and SQL that names tables and views."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -40,9 +38,7 @@ def as_list(catalog: Catalog, views: Iterable[View]) -> str:
 
 
 def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
-    """A page with a section for each table (what a row is, its keys, its columns), and one for each
-    view.
-    """
+    """A page with a section for each table and view: what a row is, and the columns."""
     return "\n".join(
         [_PAGE, *map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)]
     )
@@ -71,9 +67,7 @@ def as_spark_sql(
 def as_duckdb_sql(
     catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
 ) -> str:
-    """The same for DuckDB: each table is a view of `delta_scan`, which reads the newest version at
-    each query.
-    """
+    """The same for DuckDB: a table is a view of `delta_scan`, which reads the newest version."""
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {name};" for name in _LAYERS]
     tables = [
         f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM "
@@ -111,9 +105,7 @@ def statements_of(sql: str) -> list[str]:
 
 
 def in_duckdb(sql: str) -> str:
-    """A query in Spark's SQL as DuckDB's: names in quotes (`window` and `end` are words of it),
-    NULLs in order.
-    """
+    """Spark's SQL as DuckDB's: names quoted (`window` and `end` are keywords), NULLs in order."""
     return sqlglot.transpile(sql, read="spark", write="duckdb", identify=True, pretty=True)[0]
 
 

@@ -1,6 +1,4 @@
-"""An endpoint for JDBC and ODBC on a lakehouse: Spark's Thrift server, on loopback, with a login
-that is checked.
-"""
+"""An endpoint for JDBC and ODBC: Spark's Thrift server, on loopback, with a login."""
 
 import getpass
 import hashlib
@@ -150,9 +148,7 @@ def _check_free(port: int) -> None:
 
 @contextmanager
 def _session(scratch: Path, port: int) -> Iterator[SparkSession]:
-    """A Spark of its own, with a folder for classes; no password is among its settings, nor in its
-    environment.
-    """
+    """A Spark with a folder for classes; its settings and environment hold no password."""
     (scratch / "classes").mkdir()
     properties = read_properties(LOCAL_PROPERTIES)
     class_path = {
@@ -213,9 +209,7 @@ def _start(spark: SparkSession, scratch: Path, login: Login) -> None:
 
 
 def _compile(jvm: Any, folder: Path) -> None:
-    """Compiles the server's own classes, by the compiler that Spark brings (a JDK need not be
-    there).
-    """
+    """Compile the server's classes by the compiler that Spark brings: no JDK is needed."""
     for source in sorted(_CLASSES.glob("*.java")):
         compiler = jvm.org.codehaus.janino.SimpleCompiler()
         compiler.cook(source.read_text(encoding="utf-8"))

@@ -1,6 +1,4 @@
-"""Data files of a Delta table, written where the rows are made: a part of the table once the driver
-commits them.
-"""
+"""Data files of a Delta table, written by tasks; they count once the driver commits them."""
 
 import datetime as dt
 import json
@@ -77,9 +75,7 @@ class DataFileWriter:
         self._rows = 0
 
     def write(self, columns: dict[str, pa.Array]) -> None:
-        """Add rows; columns that the schema does not have are left out, those that rows do not
-        have are null.
-        """
+        """Add rows, in the schema's columns: others are left out, missing ones are null."""
         rows = len(next(iter(columns.values())))
         if not rows:
             return

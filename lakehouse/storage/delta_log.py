@@ -1,6 +1,4 @@
-"""What Delta's log tells of a table besides its state: which partitions were written since a
-version.
-"""
+"""What Delta's log tells besides a table's state: partitions written since a version."""
 
 import datetime as dt
 import json

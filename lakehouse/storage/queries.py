@@ -1,6 +1,4 @@
-"""Streaming queries: triggers, checkpoints, and the identity of a micro-batch that makes its writes
-repeatable.
-"""
+"""Streaming queries: triggers, checkpoints, and micro-batches whose writes can be repeated."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -32,9 +30,7 @@ class Batch:
     steps: tuple[str, ...] = ()
 
     def transaction(self, table: Table) -> Transaction:
-        """The transaction of this batch's one append to `table`; a replay has the same, a new
-        checkpoint another.
-        """
+        """The transaction of this batch's one append to `table`, the same in a replay."""
         return Transaction(":".join((self.query_id, table.full_name, *self.steps)), self.number)
 
     def step(self, *names: str) -> "Batch":

@@ -1,6 +1,4 @@
-"""MLflow: the only module that talks to it. Versions, their records, their files, and the alias
-`champion`.
-"""
+"""MLflow: the only module that uses it. Versions, records, files, and the alias `champion`."""
 
 import datetime as dt
 import hashlib
@@ -203,9 +201,7 @@ class Registry:
         return self._from_tags(found)
 
     def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
-        """The version that a decision of that moment asked for, if any: a run that was cut off goes
-        on with it.
-        """
+        """The version that this decision asked for, if a run that was cut off trained it."""
         found = self._client.search_model_versions(
             f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'"
         )
@@ -225,9 +221,7 @@ class Registry:
         return self._artifact(version, _POLICY_FILE).decode()
 
     def meaning(self, version: ModelVersion) -> str | None:
-        """Return what the version's classes and features are, as JSON; None where an older release
-        trained it.
-        """
+        """The version's classes and features, as JSON; None if an older release trained it."""
         try:
             return self._artifact(version, _MEANING_FILE).decode()
         except RegistryError:
@@ -248,9 +242,7 @@ class Registry:
         results: Sequence[tuple[Trial, CrossFit | Failed]],
         sample: Sample,
     ) -> str:
-        """A run for the training, and under it one for each trial; returns the training's run
-        id.
-        """
+        """Log a run for the training and one under it per trial; return the training's id."""
         parent = self._new_run(name, data, {}, sample)
         for trial, result in results:
             tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
@@ -341,9 +333,7 @@ class Registry:
         return str(run)
 
     def _artifact(self, version: ModelVersion, path: str) -> bytes:
-        """A file of the version's run; where MLflow has lost the run, from where its files lie on
-        this disk.
-        """
+        """A file of the version's run; read from this disk if MLflow has lost the run."""
         try:
             with tempfile.TemporaryDirectory() as folder:
                 return Path(
@@ -388,9 +378,7 @@ class Registry:
 
 
 def _relocate(place: Place, before: str) -> None:
-    """Tell an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and
-    changes none.
-    """
+    """Tell an SQLite file that its artifacts moved with it: MLflow keeps absolute paths."""
     now = place.artifact_location
     with (
         closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection,

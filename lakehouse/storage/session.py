@@ -1,6 +1,4 @@
-"""The Spark session of a job: the one that spark-submit made, or one built from the same properties
-file.
-"""
+"""The Spark session of a job: spark-submit's, or one built from the same properties file."""
 
 import os
 import sys
@@ -37,9 +35,7 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """The settings of a Spark properties file: a key, white space, a value; `#` opens a comment
-    line.
-    """
+    """The settings of a Spark properties file: a key, white space, a value; `#` comments."""
     if not path.is_file():
         raise ConfigurationError(
             f"{path}: no such properties file; run from the repository's root or name one"

@@ -42,9 +42,7 @@ _STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistic
 
 @dataclass(frozen=True)
 class Transaction:
-    """Delta's application transaction: a second write under the same id and version is left out,
-    not repeated.
-    """
+    """Delta's application transaction: of two writes with one id and version, one counts."""
 
     app_id: str
     version: int
@@ -52,9 +50,7 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Store:
-    """The tables under `<root>/<layer>/<table>`, and what belongs to the system under
-    `<root>/_system`.
-    """
+    """The tables under `<root>/<layer>/<table>`, and system files under `<root>/_system`."""
 
     spark: SparkSession
     root: str
@@ -134,9 +130,7 @@ class Store:
         return pc.min(least).as_py(), pc.max(greatest).as_py()
 
     def has_any(self, table: Table, column: str) -> bool:
-        """Return whether any row has a value in the column, by the files' statistics; starts no
-        job.
-        """
+        """Return whether any row has a value in the column, by the files' statistics."""
         files = pa.table(self._delta(table).get_add_actions(flatten=True))
         name = f"null_count.{column}"
         if name not in files.column_names:
@@ -144,9 +138,7 @@ class Store:
         return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
 
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
-        """Return whether a file of the table may have a key from `least` to `greatest`, by its
-        statistics; starts no job.
-        """
+        """Return whether a file may have a key from `least` to `greatest`, by its statistics."""
         if least is None:
             return False
         files = pa.table(self._delta(table).get_add_actions(flatten=True))
@@ -179,9 +171,7 @@ class Store:
     def commit(
         self, files: Iterable[DataFile | None], table: Table, transaction: Transaction
     ) -> None:
-        """Make files that tasks have written a part of the table, once for each transaction; None
-        is no file.
-        """
+        """Add files that tasks wrote to the table, once per transaction; None is no file."""
         delta, made_at = self._delta(table), int(time.time() * 1000)
         added = [
             AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file
@@ -195,17 +185,13 @@ class Store:
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
-        """Remove files that tasks have written for the table, and that are not to be a part
-        of it.
-        """
+        """Remove files that tasks wrote for the table and that it is not to have."""
         folder = Folder(self.path(table))
         for file in filter(None, files):
             folder.delete(file.path)
 
     def has(self, transaction: Transaction, table: Table) -> bool:
-        """Return whether that transaction, or a later one of its kind, has been written to the
-        table.
-        """
+        """Return whether the table has that transaction, or a later one of its id."""
         written = self._delta(table).transaction_version(transaction.app_id)
         return written is not None and written >= transaction.version
 
@@ -259,9 +245,7 @@ class Store:
         return int(self._newest_write(table).get("operationMetrics", {}).get("numOutputRows", 0))
 
     def why_written(self, table: Table) -> str:
-        """Return what `replace_partitions` was told with the newest write to the table; empty where
-        there was none.
-        """
+        """Return the `why` of the newest `replace_partitions`; empty where there was none."""
         return str(self._newest_write(table).get("userMetadata", ""))
 
     def _newest_write(self, table: Table) -> dict[str, Any]:
@@ -273,9 +257,7 @@ class Store:
     def batches(
         self, table: Table, where: Expression, columns: list[str]
     ) -> Iterator[pa.RecordBatch]:
-        """A part of a table without Spark, batch by batch, in the order of its files: it need not
-        fit in memory.
-        """
+        """A part of a table, batch by batch in file order: it need not fit in memory."""
         dataset = self._delta(table).to_pyarrow_dataset()
         yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
 
@@ -296,9 +278,7 @@ class Store:
             self.append_arrow(_as_arrow(rows, table), table, transaction)
 
     def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
-        """Append rows, once for each transaction; columns that the table does not have are left
-        out.
-        """
+        """Append rows, once per transaction; columns unknown to the table are left out."""
         if not len(rows) or self.has(transaction, table):
             return
         once = CommitProperties(
@@ -395,9 +375,7 @@ class Store:
                 self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({properties})")
 
     def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
-        """The columns that the table on disk lacks; None where it is as declared, its version
-        too.
-        """
+        """The columns that the table on disk lacks; None if it is as declared."""
         delta = DeltaTable(self.path(table))
         version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
         migration = migration_of(

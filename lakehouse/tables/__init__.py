@@ -1,6 +1,4 @@
-"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is
-derived from here.
-"""
+"""Every table of the lakehouse, declared once; all else is derived from here."""
 
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View

@@ -115,9 +115,7 @@ def _check_names(table: Table) -> None:
 
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
-    """Metrics see predictions, readings and labels as one row: a name must not mean two things
-    there.
-    """
+    """Check names across predictions, readings and labels: metrics see them as one row."""
     known = (model.key, model.event_time, *model.predictions.features)
     others = [name for name in model.readings.columns if name not in known]
     of_label = [model.labels.label, model.labels.time]

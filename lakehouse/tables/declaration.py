@@ -69,9 +69,7 @@ class Table:
 
     @property
     def schema(self) -> StructType:
-        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers
-        see them.
-        """
+        """The Spark schema with comments; all fields are nullable, as Delta readers see them."""
         return StructType(
             [
                 StructField(column.name, _type(column.ddl), True, {"comment": column.comment})
@@ -98,9 +96,7 @@ class Table:
 
 @dataclass(frozen=True)
 class View:
-    """One view of gold: its name, what a row is, its columns with their types, and its query in
-    Spark's SQL.
-    """
+    """One view of gold: its name, its grain, its columns, and its query in Spark's SQL."""
 
     name: str
     grain: str

@@ -1,6 +1,4 @@
-"""What has to change in a table on disk for it to be as it is declared: columns may be added,
-nothing else.
-"""
+"""How a table on disk becomes as declared: columns may be added, nothing else."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -235,9 +235,7 @@ def predictions(model: ModelSettings) -> Table:
 
 
 def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
-    """Return what a prediction says: a number, or a class with its probabilities; a regression has
-    no columns for those.
-    """
+    """The columns of a prediction: a number, or a class with its probabilities."""
     label = typed_columns(model.labels, (model.labels.label,))[0]
     if model.is_regression:
         return (

@@ -1,6 +1,4 @@
-"""The columns that versions read: by name, or where a column was renamed, by where its values stand
-in a line.
-"""
+"""The columns that versions read: by name, or if renamed, by their place in a line."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
@@ -31,9 +29,7 @@ def features_read(ledger: PromotionLedger, versions: Iterable[str]) -> Features:
 
 
 def sources_of(ledger: PromotionLedger, table: Table, names: Iterable[str]) -> dict[str, list[str]]:
-    """For each feature, the columns of the table that hold its values, the first one first; none
-    where it is gone.
-    """
+    """For each feature, the table's columns that hold its values, its own name first."""
     columns, paths = ledger.lakehouse.store.columns(table), _paths(ledger)
     return {
         name: [
@@ -88,9 +84,7 @@ def unknown_to_settings(ledger: PromotionLedger, meaning: Meaning) -> list[str]:
 
 
 def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
-    """Return where each column's values stand in a line: by the settings, or for one they do not
-    name, by who has read it.
-    """
+    """Each column's place in a line: by the settings, else by the version that has read it."""
     model = ledger.lakehouse.model
     found: dict[str, tuple[str, ...]] = {}
     for version in ledger.promoted_versions:

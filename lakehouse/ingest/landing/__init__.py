@@ -1,6 +1,4 @@
-"""Landed files: the only modules that read them. What lies in a folder, whether it can be read, and
-its lines.
-"""
+"""Landed files: what lies in a folder, whether it can be read, and its lines."""
 
 from lakehouse.ingest.landing.content import UnreadableError
 from lakehouse.ingest.landing.inspection import Inspected, Part, inspect

@@ -1,6 +1,4 @@
-"""The bytes of a landed file, without compression, in blocks; every way in which they may be
-damaged is one error.
-"""
+"""The bytes of a landed file, unpacked, in blocks; all kinds of damage are one error."""
 
 import gzip
 import io
@@ -43,9 +41,7 @@ def content_of(file: Any, name: str) -> Iterator[bytes]:
 
 
 def _unpacked(source: Any) -> Iterator[bytes]:
-    """The content of a gzip file of one or more members; zeros behind them are padding, all else is
-    damage.
-    """
+    """The content of a gzip file of one or more members; zeros behind them are padding."""
     try:
         with gzip.GzipFile(fileobj=source) as unpacked:
             yield from iter(lambda: unpacked.read(BLOCK), b"")

@@ -1,6 +1,4 @@
-"""Taking stock of the landing folders: what is new goes on record in bronze.landed_file, which
-ingest then reads.
-"""
+"""Take stock of the landing folders: put on record what is new, for ingest to read."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -58,9 +56,7 @@ def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
 
 
 def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
-    """Put on record which files of a run cannot be read any more, or are not what they were;
-    whether there are any.
-    """
+    """Record which files of a run are lost or have changed; return whether there are any."""
     folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
     lost = []
     for record in {each.landed_file_id: each for each, _ in run.parts}.values():
@@ -92,9 +88,7 @@ def _make(folder: Folder) -> None:
 
 
 def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
-    """Return what a look into each file found; hashing and unpacking leave the other
-    threads alone.
-    """
+    """Look into each file, in threads: hashing and unpacking release Python's lock."""
 
     def look(each: Listed) -> tuple[str, Inspected | Unread]:
         found = _look(folder, each.name)

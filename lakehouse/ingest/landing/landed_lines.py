@@ -1,6 +1,4 @@
-"""What a task of ingest does: read parts of landed files, type their lines, and write them where
-they may belong.
-"""
+"""A task of ingest: read parts of landed files, type their lines, write them where they belong."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

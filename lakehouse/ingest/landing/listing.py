@@ -79,9 +79,7 @@ def listing_of(folder: Folder) -> Listing:
 
 
 def is_of_lines(name: str) -> bool:
-    """Return whether a file of that name is to be read: its ending says lines, and nothing of its
-    path is hidden.
-    """
+    """Return whether the file is to be read: it ends like lines, and no part is hidden."""
     parts = name.split("/")
     return bool(_LINES.fullmatch(parts[-1])) and not any(part.startswith(_HIDDEN) for part in parts)
 
@@ -122,9 +120,7 @@ def _add_local(folder: Folder, found: Listing) -> None:
 def _entries(
     folder: Folder, inner: str, found: Listing
 ) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
-    """Return what a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes,
-    and goes no further.
-    """
+    """The entries of a sub-folder, by path; names that are not UTF-8 go no further."""
     try:
         entries = sorted(os.scandir(folder.path(inner)), key=lambda entry: entry.name)
     except OSError as error:

@@ -1,6 +1,4 @@
-"""Landed files: which are to be looked into, what is put on record of them, and in which runs they
-are read.
-"""
+"""Landed files: which to look into, what goes on record, and in which runs they are read."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -220,9 +218,7 @@ def landing_time(
 def in_batches(
     records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES
 ) -> Iterator[list[FileRecord]]:
-    """The files to be read, in their order, in runs of at most so many bytes of content; a longer
-    file comes alone.
-    """
+    """The files to read, in order, in batches of at most so many bytes; longer files alone."""
     batch: list[FileRecord] = []
     size = 0
     for record in records:
@@ -260,9 +256,7 @@ class Run:
 
     @property
     def lines_before(self) -> dict[int, int]:
-        """For each file, the lines of the run before its own line 0 (below 0 where the run begins
-        within the file).
-        """
+        """For each file, how many lines of the run precede its line 0; negative if cut."""
         found: dict[int, int] = {}
         lines = 0
         for record, part in self.parts:
@@ -272,24 +266,18 @@ class Run:
 
     @property
     def lines(self) -> tuple[int, int]:
-        """The number of the first line, and the one behind that of the last, where all parts are of
-        one file.
-        """
+        """Numbers of the first line and behind the last, if all parts are of one file."""
         return self.parts[0][1].first_line, self.parts[-1][1].first_line + self.parts[-1][1].lines
 
 
 def in_runs(records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES) -> list[Run]:
-    """The files as runs of about so many bytes: all of them as a rule, a stretch of one that is
-    longer.
-    """
+    """The files as runs of about so many bytes; a longer file makes several."""
     parts = [(record, part) for record in records for part in record.parts]
     return [Run(tuple(run)) for run in _split(parts, most_bytes)]
 
 
 def in_tasks(run: Run, tasks: int) -> list[list[tuple[FileRecord, Part]]]:
-    """The parts for so many tasks, about the same for each, in order; fewer tasks where the parts
-    are few.
-    """
+    """The parts split evenly and in order among at most so many tasks."""
     return _split(run.parts, max(1, run.size // tasks))
 
 

@@ -1,6 +1,4 @@
-"""Features of any kind as numbers: what the policy's regions, expected errors and learners are
-computed from.
-"""
+"""Features of any kind as numbers, for the policy's regions, expected errors and learners."""
 
 import json
 from collections.abc import Iterable
@@ -53,9 +51,7 @@ def feature_of(name: str) -> str:
 
 
 def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """The features as numbers: rows × names; NaN where the value, or the whole column, is
-    missing.
-    """
+    """The features as numbers, rows × names; NaN if the value or the column is missing."""
     matrix = np.empty((len(rows), len(names)))
     for place, name in enumerate(names):
         column, _, value = name.partition(_IS)

@@ -1,6 +1,4 @@
-"""How hard is a row for its champion? The probability that its prediction is wrong, as the training
-rows tell it.
-"""
+"""The probability that a champion's prediction is wrong, learned from its training rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,9 +109,7 @@ _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
 
 
 def knots_of(column: np.ndarray) -> tuple[float, ...]:
-    """The 13 even quantiles of a feature's known values, where its line bends; those that coincide
-    come once.
-    """
+    """The 13 even quantiles of a feature's known values, without repeats: its line bends there."""
     known = column[np.isfinite(column)]
     if not len(known):
         return (0.0,)
@@ -121,9 +117,7 @@ def knots_of(column: np.ndarray) -> tuple[float, ...]:
 
 
 def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
-    """A linear spline's basis, rows × (knots + 1): a hat around each knot, and whether the value is
-    missing.
-    """
+    """A linear spline's basis, rows × (knots + 1): a hat per knot, and "is missing"."""
     gone = np.isnan(column)
     hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
     return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])

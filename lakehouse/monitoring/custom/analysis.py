@@ -1,6 +1,4 @@
-"""What Spark says of an expression: of its names and types, and of rows that it could fail on; no
-job runs.
-"""
+"""What Spark says of an expression: names, types, and rows that it could fail on; no job runs."""
 
 import datetime as dt
 import logging
@@ -48,9 +46,7 @@ Wrap = Callable[[str], Column]
 
 
 def probe(spark: SparkSession, fields: Iterable[StructField]) -> DataFrame:
-    """A local frame of two rows that are valid and awkward: zeros and ones, texts that are no
-    number, empty arrays.
-    """
+    """A local frame of two valid, awkward rows: zeros and ones, odd texts, empty arrays."""
     schema = StructType(list(fields))
     rows = [{field.name: _awkward(field.dataType, n) for field in schema} for n in (0, 1)]
     return spark.createDataFrame(
@@ -88,9 +84,7 @@ def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
 
 
 def without_aggregates(text: str) -> Column:
-    """A column that Spark refuses where the expression aggregates, makes several rows, or is not
-    deterministic.
-    """
+    """A column that Spark refuses if the expression aggregates, explodes or is random."""
     return F.any_value(F.expr(text))
 
 
@@ -127,9 +121,7 @@ def understood(
 
 
 def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[DataType]:
-    """The types of expressions; where one of them aggregates where it must not, `nested` is the
-    reason to refuse.
-    """
+    """The types of expressions; `nested` is the reason to refuse an aggregate."""
     return [
         field.dataType for field in _analysed(frame, [wrap(text) for text in texts], nested).schema
     ]
@@ -162,9 +154,7 @@ def _said(error: PySparkException) -> str:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep PySpark from logging a stack trace for each expression that it refuses: the sentence
-    tells enough.
-    """
+    """Keep PySpark from logging a stack trace for each expression that it refuses."""
     loggers = [
         PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")
     ]

@@ -1,6 +1,4 @@
-"""Custom metrics, checked at start-up: Spark reads every expression and tries it on two rows,
-without a job.
-"""
+"""Custom metrics, checked at start-up: Spark tries each expression on two rows, without a job."""
 
 import difflib
 import hashlib
@@ -72,9 +70,7 @@ class MetricContext:
 
 
 def custom_metrics_of(spark: SparkSession, catalog: Catalog, model: ModelSettings) -> CustomMetrics:
-    """The metrics of a model's settings, ready to be computed; errors as for
-    `check_custom_metrics`.
-    """
+    """A model's metrics, ready to be computed; errors as for `check_custom_metrics`."""
     context = MetricContext(
         rows=primary_schema(catalog, model),
         prediction=PREDICTION,
@@ -164,9 +160,7 @@ class _Checker:
         )
 
     def _of_column(self, metric: CustomMetricSettings, column: str) -> tuple[sql.Parts, set[str]]:
-        """The metric's parts on the rows of one column, and the columns of the profile table that
-        it reads.
-        """
+        """The metric's parts on one column's rows, and the profile columns that it reads."""
         text = sql.normalized(rendered(metric.definition, self._names(metric, column)))
         tree = sql.parsed(text)
         if metric.type == "aggregate":

@@ -94,9 +94,7 @@ class CustomMetrics:
 
     @property
     def partials(self) -> dict[str, str]:
-        """What an hour keeps: SQL of aggregates over its rows, by the partial's id (`….sum`,
-        `….min`, `….max`).
-        """
+        """SQL of the aggregates that an hour keeps, by id (`….sum`, `….min`, `….max`)."""
         each_column = (texts for metric in self.profile for texts in metric.partials.values())
         return {key: text for texts in each_column for key, text in texts.items()}
 
@@ -187,9 +185,7 @@ def _filled(
     fields: Iterable[StructField],
     metrics: Sequence[CheckedMetric],
 ) -> list[dict[str, Any]]:
-    """The rows with the metrics, computed in one small local frame; in it the names of the rows'
-    columns are kept.
-    """
+    """The rows with the metrics, computed in one small local frame."""
     inputs = {column for metric in metrics for column in metric.settings.input_columns}
     chosen = [place for place, row in enumerate(rows) if row["column_name"] in inputs]
     filled = [{**row, **dict.fromkeys(metric.name for metric in metrics)} for row in rows]

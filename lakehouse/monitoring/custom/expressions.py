@@ -1,6 +1,4 @@
-"""The SQL of custom metrics, read and taken apart; whether Spark understands it is asked
-elsewhere.
-"""
+"""The SQL of custom metrics, parsed and taken apart; `analysis` asks Spark about it."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -25,9 +23,7 @@ _SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT", "D": "DOUBLE", "F":
 
 
 class _Dialect(Spark):
-    """Spark's SQL with every function under the name that it was written with, or Spark would be
-    asked another.
-    """
+    """Spark's SQL that keeps each function's written name, since sqlglot would rename some."""
 
     class Parser(SparkParser):
         FUNCTIONS = {}  # noqa: RUF012 - how sqlglot declares a dialect
@@ -113,9 +109,7 @@ def sql_of(tree: exp.Expr) -> str:
 
 
 def columns_read(tree: exp.Expr) -> set[tuple[str, ...]]:
-    """The columns that the expression names, each with the fields that follow by dots, in lower
-    case.
-    """
+    """The columns that the expression names, with their dotted fields, in lower case."""
     return {
         tuple(part.name.lower() for part in column.parts) for column in tree.find_all(exp.Column)
     }
@@ -225,9 +219,7 @@ def taken_apart(
 
 
 def forgiving(tree: exp.Expr) -> str:
-    """The SQL with NULL where Spark would raise an error: divided by zero, or cast from what is no
-    such value.
-    """
+    """The SQL with NULL where Spark would raise: division by zero, or a failed cast."""
     tree = exp.Paren(this=tree.copy())
     _forgive(tree)
     return sql_of(tree)

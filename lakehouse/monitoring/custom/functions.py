@@ -1,6 +1,4 @@
-"""What custom metrics may call: the aggregate functions that hours can be summed of, and what to
-write for others.
-"""
+"""The functions of custom metrics: aggregates that hours can be summed of, and substitutes."""
 
 from collections.abc import Mapping
 

@@ -57,9 +57,7 @@ def rendered(template: str, names: Mapping[str, str]) -> str:
 
 
 def _strange_in(tree: nodes.Node, names: Collection[str]) -> str | None:
-    """Return what else the template holds: a loop or a product could go on for ever, a call could
-    reach anything.
-    """
+    """Return what else the template holds: a loop might not end, a call could reach anything."""
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             return f"more than names ({type(node).__name__.lower()})"

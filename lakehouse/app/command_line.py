@@ -139,11 +139,9 @@ def _words(error: BaseException) -> str:
 def log_folder() -> Path:
     """Return where traces go: into the opened lakehouse, if that is a folder of this machine."""
     inside = _opened_roots and "://" not in _opened_roots[-1]
-    return (
-        Path(_opened_roots[-1]) / "_system" / "log"
-        if inside
-        else Path(tempfile.gettempdir()) / "lakehouse-log"
-    )
+    if inside:
+        return Path(_opened_roots[-1]) / "_system" / "log"
+    return Path(tempfile.gettempdir()) / "lakehouse-log"
 
 
 def _notes(error: BaseException) -> str:

@@ -95,10 +95,8 @@ def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
     """Write the statements that name tables and views in Spark and DuckDB, if they changed."""
     for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
-        sql, path = (
-            made(store.catalog, views, store.root, store.path),
-            Path(store.root) / "_system" / name,
-        )
+        sql = made(store.catalog, views, store.root, store.path)
+        path = Path(store.root) / "_system" / name
         if not path.exists() or path.read_text(encoding="utf-8") != sql:
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(sql, encoding="utf-8")

@@ -149,11 +149,9 @@ def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
     """Accuracy of the first model on the whole days between two moments."""
     never = alternative(story, NEVER)
     days = never[(never.index >= start.ceil("D")) & (never.index < end.floor("D"))]
-    return (
-        float(days["n_right_otherwise"].sum() / days["n_labelled"].sum())
-        if len(days)
-        else float("nan")
-    )
+    if len(days):
+        return float(days["n_right_otherwise"].sum() / days["n_labelled"].sum())
+    return float("nan")
 
 
 def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:

@@ -130,8 +130,7 @@ def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
     if current.bin_edges != reference.bin_edges:
         raise ValueError(
             f"Profiles of column {current.spec.name!r} count in different bins and cannot be "
-            "compared: profile the "
-            "current rows with the reference's edges."
+            "compared: profile the current rows with the reference's edges."
         )
     counts = np.array(current.bin_counts), np.array(reference.bin_counts)
     return {

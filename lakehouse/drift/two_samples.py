@@ -210,10 +210,8 @@ def _distances(sample: Sample) -> _Distances:
         # understate them.
         bias = (moments.mean - median) + moments.mean_rest
         total = moments.m2 + moments.n * bias * bias
-        squares, error = (
-            total - moments.n * mean * mean,
-            MEAN_ERROR * math.hypot(distances[0], distances[-1]),
-        )
+        squares = total - moments.n * mean * mean
+        error = MEAN_ERROR * math.hypot(distances[0], distances[-1])
         squares = squares if squares > 1e-9 * total else 0.0
     return _Distances(
         mean, squares if math.sqrt(squares / moments.n) > rounding else 0.0, error, rounding

@@ -176,8 +176,7 @@ def _refuse_other_uses(stream: Stream, landing: Path) -> None:
         if earlier != stream:
             raise ConfigurationError(
                 f"landing: {landing} holds the simulation {_in_words(earlier)}, not "
-                f"{_in_words(stream)};"
-                " name another folder, or the same simulation"
+                f"{_in_words(stream)}; name another folder, or the same simulation"
             )
     elif any(path for topic in (READINGS, LABELS) for path in (landing / topic).glob("[!.]*")):
         raise ConfigurationError(

@@ -143,11 +143,9 @@ def _documents(lines: Sequence[bytes]) -> list[dict[str, Any]]:
         found = list(map(orjson.loads, lines))
     except ValueError:
         found = list(map(_document, lines))
-    return (
-        found
-        if set(map(type, found)) == {dict}
-        else [each if type(each) is dict else _NONE for each in found]
-    )
+    if set(map(type, found)) == {dict}:
+        return found
+    return [each if type(each) is dict else _NONE for each in found]
 
 
 def _document(line: bytes) -> Any:

@@ -161,11 +161,9 @@ class Classification:
         if len(model.classes_) < 2:
             return "it was trained on a single class"
         strange = set(model.classes_) - set(range(len(self.classes)))
-        return (
-            f"it knows more classes than the {len(self.classes)} of the settings"
-            if strange
-            else None
-        )
+        if strange:
+            return f"it knows more classes than the {len(self.classes)} of the settings"
+        return None
 
 
 @dataclass(frozen=True)

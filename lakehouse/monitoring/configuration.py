@@ -95,8 +95,6 @@ def _edges_of(profile: ColumnProfile, n_bins: int, is_first: bool) -> tuple[floa
     """The first champion brings the bins of its training data; later ones have a sketch alone."""
     if is_first and profile.bin_edges is not None:
         return profile.bin_edges
-    return (
-        quantile_edges(representatives(profile.quantile_sketch or b""), n_bins)
-        if profile.moments.n
-        else ()
-    )
+    if profile.moments.n:
+        return quantile_edges(representatives(profile.quantile_sketch or b""), n_bins)
+    return ()

@@ -48,19 +48,15 @@ class CustomRows:
         def partials_of(row: Mapping[str, Any]) -> Partials:
             return facts[self._place(row)].custom
 
-        return (
-            with_custom_metrics(self.spark, rows, partials_of, self.custom)
-            if self.custom.profile
-            else rows
-        )
+        if self.custom.profile:
+            return with_custom_metrics(self.spark, rows, partials_of, self.custom)
+        return rows
 
     def of_baseline(self, rows: list[Row]) -> list[Row]:
         """Rows of a baseline: a profile and no rows, so aggregates are NULL."""
-        return (
-            with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
-            if self.custom.profile
-            else rows
-        )
+        if self.custom.profile:
+            return with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
+        return rows
 
     def of_drift(
         self,

@@ -229,10 +229,8 @@ def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
 
 
 def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
-    problem, others = (
-        profiling.problem,
-        rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None,
-    )
+    problem = profiling.problem
+    others = rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None
     if isinstance(problem, Regression):
         values = (rows[PREDICTION].to_pylist(), rows[profiling.label].to_pylist())
         return RegressionFacts.of(

@@ -28,10 +28,8 @@ def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
     for start in range(0, len(bits), BLOCK):
         found = theta_hashes(bits[start : start + BLOCK])
         under = np.flatnonzero(found <= limit)
-        hashes, places = (
-            np.concatenate([hashes, found[under]]),
-            np.concatenate([places, under + start]),
-        )
+        hashes = np.concatenate([hashes, found[under]])
+        places = np.concatenate([places, under + start])
         if len(hashes) > 2 * n:
             hashes, places = _least(hashes, places, n)
             limit = hashes[-1]

@@ -290,8 +290,7 @@ def _merged_bins(parts: Sequence[ColumnProfile]) -> tuple[int, ...] | None:
     if any(each.bin_edges != parts[0].bin_edges for each in parts):
         raise ValueError(
             f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be "
-            "merged: profile all "
-            "with the same edges, those of one baseline."
+            "merged: profile all with the same edges, those of one baseline."
         )
     counts = [each.bin_counts for each in parts if each.bin_counts is not None]
     return tuple(map(sum, zip(*counts, strict=True))) if counts else None

@@ -156,10 +156,8 @@ class ValueHistogram:
         starts = _starts(self.least >> level)
         if not len(starts):
             return self
-        counts, greatest = (
-            np.add.reduceat(self.counts, starts),
-            np.maximum.reduceat(self.greatest, starts),
-        )
+        counts = np.add.reduceat(self.counts, starts)
+        greatest = np.maximum.reduceat(self.greatest, starts)
         return ValueHistogram(self.allowed, level, counts, self.least[starts], greatest)
 
     @cached_property
@@ -194,11 +192,9 @@ def _doubles(numbers: np.ndarray) -> np.ndarray:
 
 def _starts(ordered: np.ndarray) -> np.ndarray:
     """Return where each run of equal numbers begins."""
-    return (
-        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-        if len(ordered)
-        else np.empty(0, dtype=np.int64)
-    )
+    if len(ordered):
+        return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return np.empty(0, dtype=np.int64)
 
 
 def _width(numbers: np.ndarray) -> int:

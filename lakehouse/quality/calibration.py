@@ -64,11 +64,9 @@ class Calibration:
         where there are no rows.
         """
         n = sum(self.rows)
-        return (
-            sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n
-            if n
-            else None
-        )
+        if n:
+            return sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n
+        return None
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The bins as plain values, for a Spark array of structs of the same field names."""

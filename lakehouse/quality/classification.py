@@ -150,8 +150,7 @@ class QualityFacts:
         if (self.classes, self.positive) != (other.classes, other.positive):
             raise ValueError(
                 f"Facts of different classes cannot be merged: {self.classes} with positive "
-                f"{self.positive!r} and "
-                f"{other.classes} with positive {other.positive!r}."
+                f"{self.positive!r} and {other.classes} with positive {other.positive!r}."
             )
         return replace(
             self,
@@ -211,10 +210,8 @@ class QualityFacts:
     def _with_scores(self, probabilities: np.ndarray, places: np.ndarray) -> "QualityFacts":
         """The facts with the probabilities of labelled rows added, by place of each label."""
         scored = np.isfinite(probabilities).all(axis=1)
-        scores, is_class = (
-            probabilities[scored],
-            places[scored, None] == np.arange(len(self.classes)),
-        )
+        scores = probabilities[scored]
+        is_class = places[scored, None] == np.arange(len(self.classes))
         if ((scores < 0) | (scores > 1)).any():
             raise ValueError(
                 "A probability is below 0 or above 1: pass what predict_proba returns."
@@ -282,8 +279,7 @@ def _check_lengths(
     if probabilities is not None and np.shape(probabilities) != (len(predictions), len(classes)):
         raise ValueError(
             f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows "
-            "and one column for "
-            f"each of the classes {classes}."
+            f"and one column for each of the classes {classes}."
         )
 
 

@@ -20,11 +20,9 @@ def quality_metrics(facts: Quality) -> dict[str, Any]:
 
 def quality_from_row(row: Mapping[str, Any]) -> Quality:
     """The inverse of `to_row` of either kind: only a regressor's row has a tolerance."""
-    return (
-        QualityFacts.from_row(row)
-        if row.get("tolerance") is None
-        else RegressionFacts.from_row(row)
-    )
+    if row.get("tolerance") is None:
+        return QualityFacts.from_row(row)
+    return RegressionFacts.from_row(row)
 
 
 def merged_quality(a: Quality, b: Quality) -> Quality:

@@ -89,8 +89,7 @@ class RegressionFacts:
         if not len(predicted) == len(actual) == len(unretrained):
             raise ValueError(
                 f"There are {len(predicted)} predictions, {len(actual)} labels and "
-                f"{len(unretrained)} predictions "
-                "without retraining: pass one of each per row."
+                f"{len(unretrained)} predictions without retraining: pass one of each per row."
             )
         known = np.isfinite(actual)
         errors, actual = predicted[known] - actual[known], actual[known]
@@ -137,8 +136,7 @@ class RegressionFacts:
         if self.tolerance != other.tolerance:
             raise ValueError(
                 f"Facts of different tolerances cannot be merged: {self.tolerance} and "
-                f"{other.tolerance}. Compute both "
-                "with the same one."
+                f"{other.tolerance}. Compute both with the same one."
             )
         return RegressionFacts(
             tolerance=self.tolerance,

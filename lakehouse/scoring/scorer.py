@@ -126,11 +126,9 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
         RegistryError: it was never promoted, its file is not the one that was, or it is not what
         its record says.
     """
-    lakehouse, content, sha256 = (
-        ledger.lakehouse,
-        ledger.model_file(version),
-        ledger.sha256(version),
-    )
+    lakehouse = ledger.lakehouse
+    content = ledger.model_file(version)
+    sha256 = ledger.sha256(version)
     meaning, pipeline = ledger.meaning(version), load(content, sha256)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
     difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(

@@ -33,11 +33,9 @@ def _output_type(given: Any) -> Any:
                 "write a type such as `double`, or the JSON of a StructField"
             ) from error
     name = given.get("type") if isinstance(given, dict) else given
-    return (
-        {"bigint": "long", "int": "integer"}.get(name.lower(), name.lower())
-        if isinstance(name, str)
-        else name
-    )
+    if isinstance(name, str):
+        return {"bigint": "long", "int": "integer"}.get(name.lower(), name.lower())
+    return name
 
 
 Width = Annotated[Granularity, PlainValidator(_checked_granularity), PlainSerializer(str)]

@@ -290,9 +290,8 @@ class ModelSettings(Settings):
             raise ValueError("predictions.positive: leave it out; a regression has no classes")
         if self.predictions.tolerance is None:
             raise ValueError(
-                "predictions.tolerance: write how far a prediction may be from the label and still "
-                "count as right, "
-                "in the label's unit"
+                "predictions.tolerance: write how far a prediction may be from the label and "
+                "still count as right, in the label's unit"
             )
 
     @model_validator(mode="after")
@@ -346,11 +345,9 @@ class ModelSettings(Settings):
     @property
     def positive(self) -> Scalar:
         """The class that a two-class model's score is of: the named one, else the last."""
-        return (
-            self._active_classes[-1]
-            if self.predictions.positive is None
-            else self.predictions.positive
-        )
+        if self.predictions.positive is None:
+            return self._active_classes[-1]
+        return self.predictions.positive
 
 
 class EnvironmentSettings(Settings):

@@ -125,6 +125,5 @@ def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
         where = catalog.predictions.full_name
         raise ConfigurationError(
             f"{', '.join(twice)}: two of the readings, the label, its time and the columns of "
-            f"{where} have that name; "
-            "give the model's another"
+            f"{where} have that name; give the model's another"
         )

@@ -136,10 +136,9 @@ def finish_alias_move(ledger: PromotionLedger) -> None:
         return
     if wanted is None or alias not in (None, before):
         _LOG.warning(
-            "the alias champion of %s names version %s, which this lakehouse did not promote last; "
-            "version %s stays in "
-            "production; to go back use jobs/rollback.py, and then set the alias to what "
-            "gold.promotion says",
+            "the alias champion of %s names version %s, which this lakehouse did not promote "
+            "last; version %s stays in production; to go back use jobs/rollback.py, and then set "
+            "the alias to what gold.promotion says",
             *(name, alias, wanted),
         )
         return

@@ -51,8 +51,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Granularity:
-    """A width of windows, in words: minutes to weeks that divide a week or are whole weeks, or
-    calendar months.
+    """A width of windows, in words: parts of a week, whole weeks, or calendar months.
 
     Raises:
         ValueError: the words are of no such width.

@@ -86,8 +86,7 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
 
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
-    """Run a job's `main`, and tell how it ended: by its exit code, where that is not 0 with one
-    sentence on stderr.
+    """Run a job's `main`; return its exit code, with one sentence on stderr where it is not 0.
 
     Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
     foreseen, whose trace is kept in a file that the sentence names.

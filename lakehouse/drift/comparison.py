@@ -36,8 +36,7 @@ COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
 
 
 def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
-    """The columns of `drift_metrics` that compare one column, by name; deltas are current minus
-    reference.
+    """One column's comparison, by column of `drift_metrics`; deltas are current minus reference.
 
     Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones
     chi-squared, total variation, L-infinity and Jensen-Shannon, both Hellinger and
@@ -67,8 +66,7 @@ def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> 
 
 
 def main_pvalue(row: Mapping[str, Any]) -> float | None:
-    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is
-    categorical.
+    """The p-value that stands for a column: of KS if numeric, of chi-squared if categorical.
 
     One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison
     counts each once.

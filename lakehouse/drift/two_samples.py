@@ -13,14 +13,10 @@ from lakehouse.profiling.moments import Moments
 from lakehouse.profiling.sketches import WINDOW_VALUES, is_exact, representatives, weighted_values
 
 EXACT_KS_PAIRS = 1_000_000
-"""Rows times rows up to which the KS p-value is exact, which takes a millisecond; beyond, the limit
-is within 0.015.
-"""
+"""Product of sizes up to which the KS p-value is exact; beyond, the limit is within 0.015."""
 
 EXACT_KS_SIZE = 1000
-"""Effective sample size up to which the asymptotic p-value is scipy's own, whose cost grows with
-the size.
-"""
+"""Effective size up to which the p-value is scipy's own, whose cost grows with the size."""
 
 MEAN_ERROR = 0.05 / WINDOW_VALUES
 """Standard error of the mean of a monotone function over a summary, as a share of the function's
@@ -107,8 +103,7 @@ def asymptotic_ks_pvalue(statistic: float, n: int, m: int) -> float:
 
 
 def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
-    """The test of homogeneity of two rows of counts per category, as
-    scipy.stats.chi2_contingency(correction=False).
+    """The test of homogeneity of two rows of counts, as chi2_contingency(correction=False).
 
     Categories that neither side has must not be passed. Where there is one category only nothing
     can differ: the statistic is 0 and the p-value 1.
@@ -121,8 +116,7 @@ def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
 
 
 def mann_whitney_test(current: Sample, reference: Sample) -> Result:
-    """The Mann-Whitney U test of whether either side tends to larger values: U of the current side,
-    two-sided p-value.
+    """The two-sided Mann-Whitney U test of whether either side tends to larger values.
 
     Where both sides are exact it is scipy.stats.mannwhitneyu(current, reference,
     method="asymptotic"), with its corrections for ties and continuity. Beyond, U / (n * m) is off
@@ -145,8 +139,7 @@ def mann_whitney_test(current: Sample, reference: Sample) -> Result:
 
 
 def levene_test(current: Sample, reference: Sample) -> Result | None:
-    """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from
-    each side's median.
+    """The Brown-Forsythe test of equal spread: an F test of distances from the medians.
 
     Where both sides are exact it is scipy.stats.levene(current, reference, center="median").
     Beyond, a side's mean distance is off by less than the width of a bucket, which the p-value
@@ -169,8 +162,7 @@ def levene_test(current: Sample, reference: Sample) -> Result | None:
 
 
 def adjusted_pvalues(pvalues: Sequence[float | None]) -> list[float | None]:
-    """The p-values of tests made at once, adjusted for their number; None stays None and does not
-    count.
+    """The p-values of tests made at once, adjusted for their number; None stays None.
 
     Rejecting what is at most q keeps the expected share of false alarms among the rejected to q.
     Source: Benjamini & Hochberg, "Controlling the false discovery rate" (1995);

@@ -83,8 +83,7 @@ def land_until(
 
 
 def next_midnight(stream: Stream, landing: Path) -> datetime | None:
-    """The first midnight (UTC) at which something is due that is not landed yet; None when all is
-    landed.
+    """The first midnight (UTC) at which something is due that is not landed; None for none.
 
     Raises:
         ConfigurationError: as for `land_until`.

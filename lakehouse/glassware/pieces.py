@@ -101,8 +101,7 @@ class Stream:
         return self.label_time(self.pieces)
 
     def readings(self, first_id: int, last_id: int) -> pa.Table:
-        """The readings of pieces `first_id`–`last_id`, both included; a row per piece, in the order
-        of time.
+        """The readings of pieces `first_id`–`last_id`, a row per piece in order of time.
 
         Columns: pid, process_time (UTC, microseconds), temp, pressure, duration; null where a
         sensor gave nothing.
@@ -125,8 +124,7 @@ class Stream:
         return pa.table(columns, schema=READING_SCHEMA)
 
     def labels(self, first_id: int, last_id: int) -> pa.Table:
-        """The inspections of pieces `first_id`–`last_id`, both included; a row per piece, in the
-        order of pieces.
+        """The inspections of pieces `first_id`–`last_id`, a row per piece in their order.
 
         Columns: pid, qualitycheck_time (midnight UTC two days after the piece's day), quality (1
         good, 0 bad).
@@ -222,8 +220,7 @@ class Stream:
 
 
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:
-    """Move evenly spread `shares` so that `good_share` of the pieces are good, without changing
-    how either kind looks.
+    """Move evenly spread `shares` so that `good_share` of the pieces are good.
 
     Works on shares (quantiles), where the box is a box and every piece is equally likely: a good
     piece is put inside, and a bad one is bad by its temperature first, or by its pressure first, or

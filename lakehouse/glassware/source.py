@@ -107,8 +107,7 @@ class GlasswareReader(DataSourceReader):
 
 
 class GlasswareStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Pieces in the order of their ids, `rows_per_batch` at a time; all of them are available from
-    the start.
+    """Pieces in the order of their ids, `rows_per_batch` at a time, available from the start.
 
     Nothing is kept outside the query's checkpoint, so any micro-batch can be read again, with the
     same rows.

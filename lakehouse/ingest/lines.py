@@ -88,8 +88,7 @@ def is_valid(columns: Columns) -> pa.Array:
 def in_chunks(
     batches: Iterable[pa.RecordBatch], run: Run, most_lines: int
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of a run's lines, cut at every so many lines of the run, those left out counted too;
-    none is empty.
+    """Rows of a run's lines, cut at every `most_lines` lines of the run; none is empty.
 
     Args:
         batches: rows in the order of the lines.

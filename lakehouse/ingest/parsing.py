@@ -1,5 +1,4 @@
-"""Lines in blocks: plain ones are parsed and checked a column at a time, the others one by one by
-the exact rules.
+"""Lines in blocks: plain ones are parsed column by column, others one by one by exact rules.
 
 A line is plain where the fast parser cannot differ from the exact one: JSON without escapes, no
 field given twice, values of the declared types that break no rule. What a line comes to never
@@ -246,8 +245,7 @@ def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
 def _may_repeat_a_field(
     lines: Sequence[bytes], documents: list[dict[str, Any]], texts: np.ndarray
 ) -> np.ndarray:
-    """Return whether a line has more quotation marks than its document accounts for: then it may
-    give a field twice.
+    """Return whether a line may give a field twice: it has more quotation marks than it should.
 
     The parser keeps the last value of a field that is given twice. A field takes two marks for its
     name and two more for a text, so where the fields and the `texts` that are known of account for

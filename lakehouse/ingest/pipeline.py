@@ -1,5 +1,4 @@
-"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and
-duplicates.
+"""Landed files to bronze, and in the same micro-batch to silver, quarantine and duplicates.
 
 What has landed is put on record first (bronze.landed_file); each commit of that table is a
 micro-batch of the stream that reads it. So a file is its row there and not its name, and a replay

@@ -35,8 +35,7 @@ def place(
     silver: Sequence[DataFile | None],
     keys: Keys,
 ) -> None:
-    """Make the valid rows of a run a part of silver, or look at them chunk by chunk where a key may
-    have come before.
+    """Add a run's valid rows to silver; chunk by chunk where a key may have come before.
 
     Args:
         lakehouse: whose rows they are.

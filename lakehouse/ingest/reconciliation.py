@@ -95,8 +95,7 @@ def _named(what: str, names: Sequence[str]) -> list[str]:
 
 
 def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> DataFrame:
-    """Return how many lines are in each set of places: `places` (sorted names; none for a lost
-    line) and `lines`.
+    """Count lines by set of places: `places` (sorted names; none for a lost line) and `lines`.
 
     Args:
         bronze: the lines; one that was read twice (from a new checkpoint) counts once.

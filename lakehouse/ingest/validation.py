@@ -62,8 +62,7 @@ class LineRules:
     modelled: frozenset[str] = frozenset()
 
     def read(self, raw: bytes, landed_at: dt.datetime) -> Row:
-        """Read one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the
-        reasons.
+        """Read one line that landed at `landed_at` (UTC). Never raises; see the reasons.
 
         A byte order mark before the object is no fault: files that begin with one may have been
         joined.

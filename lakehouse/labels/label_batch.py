@@ -42,8 +42,7 @@ def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetim
 
 
 def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.datetime64 | None:
-    """The newest of the windows from which on there are at least so many labelled rows; None where
-    all have fewer.
+    """The newest window with at least so many labelled rows from it on; None if there is none.
 
     Args:
         starts: of the windows; one may come more than once.

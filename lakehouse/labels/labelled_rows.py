@@ -25,8 +25,7 @@ def labelled_between(
     start: dt.datetime,
     end: dt.datetime | None,
 ) -> pd.DataFrame:
-    """The predictions of a stretch of time whose label has come, in order of event time; without
-    Spark.
+    """The labelled predictions of a stretch of time, in order of event time; without Spark.
 
     Args:
         ledger: of promotions; its versions tell which columns hold a feature.

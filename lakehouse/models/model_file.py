@@ -28,8 +28,7 @@ def dump(model: Pipeline) -> bytes:
 
 
 def reproducible(content: bytes) -> bytes:
-    """A skops file without what differs from one process to the next: addresses in memory, and the
-    time of writing.
+    """A skops file without addresses in memory and the time of writing.
 
     The same rows give the same model, and so the same file and digest.
     """

@@ -1,5 +1,4 @@
-"""The two problems that a model can solve: what it is fitted to, what its output means, what is
-right, what is better.
+"""The two problems that a model can solve: its targets, outputs, errors and losses.
 
 Both say which rows are wrong, because the decision to retrain rests on those counts. Both give each
 row a loss, because the gate compares two models row by row. And both sort predictions into kinds:
@@ -168,8 +167,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """How much? A target is the label itself, an output one number for each row, in the label's
-    unit.
+    """How much? A target is the label, an output one number per row, in the label's unit.
 
     A row is right where its prediction is no farther than the tolerance from its label; its loss is
     that distance.

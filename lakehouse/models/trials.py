@@ -51,8 +51,7 @@ class Features:
         return [*self.numeric, *self.categorical]
 
     def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The columns as models take them: numbers as doubles, text as objects; a column that is
-        not there is missing.
+        """The columns as models take them: numbers as doubles, text as objects.
 
         Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees
         compute in, its greatest. The types of a frame do not depend on which values it has:
@@ -142,8 +141,7 @@ def failure(error: ValueError) -> Failed:
 
 
 def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:
-    """Return why a fitted trial may never take over, whatever it scored; None where nothing forbids
-    it.
+    """Return why a fitted trial may never take over, whatever it scored; None if it may.
 
     It reads other columns than the settings say, solves another problem, has seen a single class,
     or its output for a judged row is not a finite number, cross-fitted or not.

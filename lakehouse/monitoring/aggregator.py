@@ -133,8 +133,7 @@ class Aggregator:
     def _stored_facts(
         self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor
     ) -> tuple[list[WindowFacts], AffectedWindows]:
-        """Return what is stored of those days and can stay; what was stored under another
-        configuration is affected, too.
+        """The stored facts of those days that can stay, and what is affected besides.
 
         Such days get facts of now; their own metric rows stay as they were, until they are affected
         or backfilled.

@@ -12,9 +12,7 @@ from lakehouse.profiling.sketches import representatives
 from lakehouse.settings import ModelSettings
 
 FACTS_FORMAT = 4
-"""Raised when the code measures what it did not before: facts of another format are computed anew
-before they merge.
-"""
+"""Raised when the code measures something new: older facts are computed anew before they merge."""
 
 Edges = Mapping[str, tuple[float, ...]]
 

@@ -92,8 +92,7 @@ def drift_rows(
     references: Callable[[str], Mapping[str, Baseline]],
     as_of: AsOf,
 ) -> list[dict[str, Any]]:
-    """The rows that compare windows with the one before and with baselines; a baseline has no
-    slices to compare with.
+    """The rows that compare windows with the one before, and whole tables with baselines.
 
     Args:
         facts: of these windows and of the ones before them.

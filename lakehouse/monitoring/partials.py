@@ -19,8 +19,7 @@ MERGES: dict[str, Callable[[float, float], float]] = {
 
 
 def merge_partials(a: Partials, b: Partials) -> dict[str, float | None]:
-    """The partials of both sets of rows together, each merged as the last word of its id says
-    (`….sum`).
+    """The partials of both sets together, merged as the last word of each id says (`….sum`).
 
     None is SQL's NULL: no row had a value; the other side's value stands. A partial that one side
     does not know (its hours were computed before the metric was defined so) is left out: half a sum

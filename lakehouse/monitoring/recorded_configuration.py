@@ -18,8 +18,7 @@ from lakehouse.tables.declaration import SQL_TYPES
 
 
 def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
-    """The configuration of the settings; put on record, under the next version, where it is not the
-    newest there.
+    """The configuration of the settings, recorded under the next version where it is new.
 
     Args:
         lakehouse: whose settings and records are compared.

@@ -131,8 +131,7 @@ def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str])
 def facts_of_windows(
     rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType
 ) -> DataFrame:
-    """The facts of each base window × version × slice among the rows, in the columns of `schema`;
-    custom ones are not.
+    """The facts of each base window × version × slice, in the columns of `schema`.
 
     Args:
         rows: whole base windows of `in_segments`.

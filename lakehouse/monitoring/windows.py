@@ -111,8 +111,7 @@ Facts = Mapping[tuple[Window, Segment], WindowFacts]
 def rolled_up(
     parts: Iterable[WindowFacts], granularity: Granularity
 ) -> dict[tuple[Window, Segment], WindowFacts]:
-    """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of
-    each slice.
+    """Parts merged to windows of the granularity: by segment, and over all versions (`*`).
 
     Three hours of two versions make one day: of version 1, of version 2, and of both together:
 
@@ -146,8 +145,7 @@ def with_partials(
 
 @dataclass(frozen=True)
 class Scope:
-    """The windows of one granularity that a computation writes, and the base windows that it needs
-    for that.
+    """The windows of one granularity to write, and the base windows that this needs.
 
     Rows are overwritten by the day in which their window starts, so windows that share a touched
     one's day go with it.

@@ -14,9 +14,7 @@ Kind = Literal["numeric", "categorical"]
 Cells: TypeAlias = pd.Series | pa.Array | pa.ChunkedArray
 
 MAX_ITEMS = 10_000
-"""A column with more distinct values than this is not categorical: its values are no longer counted
-one by one.
-"""
+"""A column with more distinct values is not categorical: its values are not counted singly."""
 
 ARROW_TYPES = {
     "double": pa.float64(),

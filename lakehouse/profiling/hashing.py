@@ -14,8 +14,7 @@ _MIX1, _MIX2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
-    """The values with the n least hashes (all of them where there are fewer): what a theta sketch
-    of size n keeps.
+    """The values with the n least hashes, or all if fewer: what a theta sketch of size n keeps.
 
     A sketch that sees these alone is the one that sees all, and a loop over them is short however
     many there are. Fast where the values are distinct, right where they are not.
@@ -37,8 +36,7 @@ def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def theta_hashes(bits: np.ndarray) -> np.ndarray:
-    """The hash of each 64-bit value: the first half of MurmurHash3 x64 128, shifted by one bit as
-    theta sketches do.
+    """Hash 64-bit values: the first half of MurmurHash3 x64 128, shifted by one bit.
 
     Source: Appleby, MurmurHash3.cpp, for keys of eight bytes.
     """

@@ -58,8 +58,7 @@ class Moments:
 
     @property
     def stddev(self) -> float | None:
-        """The sample standard deviation (n - 1), as Spark's `stddev`; None for fewer than two
-        values.
+        """The sample standard deviation (n - 1), as Spark's; None for fewer than two values.
 
         Infinite where the squared deviations are too large for a double.
         """

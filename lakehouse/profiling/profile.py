@@ -83,8 +83,7 @@ class ColumnProfile:
         edges: tuple[float, ...] | None = None,
         kept: int = WINDOW_VALUES,
     ) -> "ColumnProfile":
-        """The profile of a column's cells, with counts in the bins of `edges` where the column is
-        numeric.
+        """The profile of a column's cells; a numeric column is counted in the bins of `edges`.
 
         Args:
             values: the cells.
@@ -164,8 +163,7 @@ class ColumnProfile:
         )
 
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
-        """The profile with its finite values counted in other bins, as its quantile sketch knows
-        them.
+        """The profile with its finite values counted in other bins, by its quantile sketch.
 
         Exact where the sketch is; beyond, values of a bucket that an edge lies in are shared out
         evenly.

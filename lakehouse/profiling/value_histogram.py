@@ -1,5 +1,4 @@
-"""How often values occurred, on a grid that depends on the values alone: mergeable in any order, to
-the same bytes.
+"""How often values occurred, on a grid that depends on the values alone: merging is exact.
 
 The grid is that of the doubles themselves. Their bits, read as whole numbers, rise with the values;
 a bucket of level L holds the doubles whose numbers agree but for the last L bits, and knows the

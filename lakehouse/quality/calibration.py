@@ -15,8 +15,7 @@ _INNER_EDGES = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
 
 @dataclass(frozen=True)
 class Calibration:
-    """How sure a classifier was of labelled rows, and how often rightly so, in equal bins of
-    confidence.
+    """How sure a classifier was, and how often rightly so, in equal bins of confidence.
 
     A row's confidence is its highest probability, and it is right where its label is that class
     (the first one of equals). This is about the probabilities: where another threshold than the
@@ -56,8 +55,7 @@ class Calibration:
 
     @property
     def error(self) -> float | None:
-        """The expected calibration error: the mean over rows of |share right - mean confidence| of
-        the row's bin.
+        """The expected calibration error: mean |share right - mean confidence| by bin.
 
         Source: Guo et al., "On calibration of modern neural networks" (2017), equation 3. Exact for
         these bins; None

@@ -16,9 +16,7 @@ from lakehouse.quality.first_model import accuracy_without_retraining, merged_ri
 from lakehouse.quality.scores import ScoreHistogram, macro_auc
 
 CLIP = float(np.finfo(np.float64).eps)
-"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn
-does.
-"""
+"""Probabilities are kept this far from 0 and 1 before a logarithm, as in scikit-learn."""
 
 METRICS = (
     "accuracy_score",
@@ -240,8 +238,7 @@ def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str,
 
 
 def metrics_of(facts: QualityFacts) -> dict[str, Any]:
-    """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is
-    labelled.
+    """A classifier's columns of `profile_metrics`, by name; None where nothing is labelled.
 
     Losses, the AUC and the calibration error are None too where no labelled row has probabilities,
     the AUC also where labels are of one class only. The AUC is the positive class's, or the

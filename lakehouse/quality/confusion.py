@@ -35,8 +35,7 @@ def accuracy(confusion: Confusion) -> float:
 
 
 def precision_recall_f1(confusion: Confusion) -> dict[str, dict[str, Any]]:
-    """`precision`, `recall` and `f1_score`, each with `macro`, `weighted` and `one_vs_all` (by
-    class).
+    """`precision`, `recall` and `f1_score`, each `macro`, `weighted` and `one_vs_all`.
 
     Classes are all that were predicted or are labels. As scikit-learn with zero_division=0: what
     has no denominator counts as 0; `weighted` weighs classes by their labels. At least one row is

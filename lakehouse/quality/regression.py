@@ -12,9 +12,7 @@ from lakehouse.profiling.moments import NO_MOMENTS, Moments
 from lakehouse.quality.first_model import accuracy_without_retraining, merged_right
 
 SMALLEST_LABEL = float(np.finfo(np.float64).eps)
-"""What a percentage error is divided by at least, as scikit-learn does: a label of zero then gives
-a huge one.
-"""
+"""The least divisor of a percentage error, as in scikit-learn: a label of zero gives a huge one."""
 
 METRICS = (
     "mean_squared_error",
@@ -179,8 +177,7 @@ class RegressionFacts:
 
 
 def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
-    """The columns of `profile_metrics` that judge a regressor, by name, as scikit-learn computes
-    them.
+    """A regressor's columns of `profile_metrics`, by name, as scikit-learn computes them.
 
     None where nothing is labelled. Errors are in the label's unit (the percentage error a share).
     """

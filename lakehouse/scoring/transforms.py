@@ -20,8 +20,7 @@ from lakehouse.settings import ModelSettings
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A registered version, ready to be sent to workers: its file as bytes, verified by digest
-    where it is loaded.
+    """A registered version, ready for workers: its file, verified by digest where it is loaded.
 
     Its features and its problem are those that it was trained with, whatever the settings say by
     now.
@@ -33,14 +32,11 @@ class ScoringModel:
     features: Features
     problem: Problem
     is_linear: bool = False
-    """Whether a finite row may have an output that is not: sums of products overflow, averages of
-    leaves do not.
-    """
+    """Whether an output may overflow: sums of products do, averages of leaves do not."""
 
 
 def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) -> DataFrame:
-    """The rows with the model's version and what it predicts: a number, or a class, its score and
-    all probabilities.
+    """The rows with the version and its prediction: a number, or a class with probabilities.
 
     A row whose output is not finite has no prediction: null.
 

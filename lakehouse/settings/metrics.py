@@ -42,8 +42,7 @@ Width = Annotated[Granularity, PlainValidator(_checked_granularity), PlainSerial
 
 
 class CustomMetricSettings(Settings):
-    """A metric of the user's own: it becomes a column of gold.profile_metrics, or of
-    gold.drift_metrics if a drift.
+    """A metric of the user's own: a column of gold.profile_metrics, or of gold.drift_metrics.
 
     The fields are those of Databricks' custom metrics; `docs/custom-metrics.md` tells what a
     definition may say.

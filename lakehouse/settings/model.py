@@ -83,8 +83,7 @@ class ColumnSettings(Settings):
 
 
 class StreamSettings(Settings):
-    """When the stream began, how far ahead of its landing an event may say it happened, and in
-    which zone.
+    """When the stream began, how far ahead of its landing an event may be, and its zone.
 
     Attributes:
         time_zone: of times that are written without one, as the IANA database names it.
@@ -321,8 +320,7 @@ class ModelSettings(Settings):
 
     @property
     def classes(self) -> tuple[Scalar, ...]:
-        """The label's classes: those that earlier versions know, in their order, then new ones, in
-        ascending order.
+        """The label's classes: those that earlier versions know, then new ones, ascending.
 
         The place of a class is its code, in what is kept of versions too. A regression has none.
         """

@@ -47,8 +47,7 @@ def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
 def as_spark_sql(
     catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
 ) -> str:
-    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`); they write
-    nothing to a table.
+    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`).
 
     The comments of a table's columns are those that its Delta log holds.
     """
@@ -84,8 +83,7 @@ def as_duckdb_sql(
 
 
 def at_root(sql: str, root: str) -> str:
-    """Spark's statements for a lakehouse that lies at `root` now: it may have been copied since
-    they were made.
+    """Spark's statements for a lakehouse that is at `root` now, perhaps as a copy.
 
     Raises:
         ConfigurationError: they do not say for which root they were made.

@@ -56,8 +56,7 @@ class Login:
 
 
 def login_of(root: Path, environment: Mapping[str, str]) -> Login:
-    """The login: of the environment's two variables, else of `<root>/_system/sql_login`, which is
-    made if missing.
+    """The login of the environment's variables, else of `<root>/_system/sql_login`.
 
     The file holds the user and the password, a line each, and is its owner's alone.
 
@@ -101,8 +100,7 @@ def _checked(login: Login) -> Login:
 
 
 def serve(root: Path, port: int, login: Login) -> None:
-    """Serve the tables and views of a lakehouse until the process is told to end (SIGINT,
-    SIGTERM).
+    """Serve a lakehouse's tables and views until the process is told to end (SIGINT, SIGTERM).
 
     All clients see the same names, registered before the first of them; each has a session of its
     own. What Spark and Hive write beside the tables lies in a folder that goes with the server.

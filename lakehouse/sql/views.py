@@ -1,5 +1,4 @@
-"""The views of gold: what operators ask, in plain columns. They hold no data; they say what the
-tables say now.
+"""The views of gold: what operators ask, in plain columns. They hold no data.
 
 Each is written once, in Spark's SQL (`sql/catalogue.py` makes DuckDB's from it), as a template:
 names of tables, of the model id column and of the day's granularity, the label horizon and the
@@ -22,9 +21,7 @@ from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
 CHASED_FOR = dt.timedelta(days=7)
-"""How long a day with overdue labels is an open alarm: labels that have not come by then will not
-be chased.
-"""
+"""How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
 
 _Z = 1.959963984540054  # the normal distribution's quantile for a 95 % interval
 _DAY = ("1 day", "1 days", "24 hour", "24 hours")
@@ -61,8 +58,7 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
 
 
 def wilson_interval(share: str, n: str) -> tuple[str, str]:
-    """SQL of the 95 % score interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL
-    where n is 0.
+    """SQL of the 95 % interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL at n = 0.
 
     Args:
         share: SQL of the share, 0-1.

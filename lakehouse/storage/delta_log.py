@@ -7,8 +7,7 @@ from lakehouse.storage.folders import Folder
 
 
 def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None:
-    """The days (`window_date`) of the files that came or went with the versions after `after`, up
-    to `until`.
+    """The days (`window_date`) of files that came or went after version `after`, up to `until`.
 
     Args:
         path: of the table.

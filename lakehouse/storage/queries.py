@@ -18,8 +18,7 @@ AVAILABLE_NOW = "available-now"
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its
-    number there.
+    """A micro-batch: the id of its query, which a new checkpoint renews, and its number.
 
     Attributes:
         steps: names of what writes more than once to one table, each with transactions of its own.
@@ -50,8 +49,7 @@ class Query:
     errors: list[BaseException]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
-        """Wait `seconds` for the end of what is available, or for ever; whether the query has
-        ended.
+        """Wait `seconds` for the end of what is available; return whether the query ended.
 
         Raises:
             LakehouseError: a continuous query stopped unexplained.

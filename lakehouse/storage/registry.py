@@ -139,8 +139,7 @@ class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
     def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
-        """Open it; make the experiment and the registered model where they are not there, or not
-        any more.
+        """Open it; make the experiment and the registered model where they are missing.
 
         Args:
             model_name: of the experiment, and of the registered model.
@@ -267,8 +266,7 @@ class Registry:
         meaning: str,
         sample: Sample,
     ) -> ModelVersion:
-        """Write the model to the training's run and register it as a new version, with its
-        record.
+        """Write the model to the training's run and register it as a new version.
 
         Args:
             run_id: of the training.

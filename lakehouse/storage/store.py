@@ -68,8 +68,7 @@ class Store:
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:
-        """Create the tables that are not there yet, and add the columns that an older release did
-        not know.
+        """Create missing tables, and add the columns that an older release did not know.
 
         Raises:
             StoreError: a table that is there differs by more than columns to add; all differences
@@ -110,8 +109,7 @@ class Store:
     def key_range(
         self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
     ) -> tuple[Any, Any] | None:
-        """Bounds on the keys of the rows with a time from `start` to `end`, by the files'
-        statistics; starts no job.
+        """Bounds on the keys of rows with a time from `start` to `end`, by the files' statistics.
 
         Returns:
             The bounds, which may be wider than the keys; None where a file tells none.
@@ -289,8 +287,7 @@ class Store:
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
-        """Put the rows in the place of all that their partitions held, in one commit; other
-        partitions stay.
+        """Overwrite all partitions that the rows are in, in one commit; others stay.
 
         `why` is the commit's user metadata in the table's history.
 
@@ -400,8 +397,7 @@ class Store:
 
 
 def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
-    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what
-    is missing.
+    """Columns of a table of a lakehouse that is not opened: without Spark, creating nothing.
 
     Raises:
         StoreError: the lakehouse has no such table.

@@ -334,8 +334,7 @@ PROMOTION = Table(
 
 
 def metric_tables(model: ModelSettings) -> tuple[Table, Table]:
-    """The profile and the drift metrics of a model: with its name for the model id column, and its
-    own metrics.
+    """A model's profile and drift metrics, with its model id column and its custom metrics.
 
     Raises:
         ConfigurationError: one of its metrics has the name of a column.

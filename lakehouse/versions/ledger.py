@@ -97,8 +97,7 @@ class PromotionLedger:
             return _of_row(row)
 
     def sha256(self, version: str) -> str:
-        """The digest that was recorded when the version was promoted: the lakehouse's word, not the
-        artifact store's.
+        """The digest recorded at the promotion: the lakehouse's, not the artifact store's.
 
         Raises:
             RegistryError: the version was never promoted here.

@@ -22,8 +22,7 @@ def record_result(
     row: Mapping[str, Any],
     policy_record: str | None,
 ) -> bool:
-    """Record the gate's result on a challenger, and promote it if it passed and no person is to be
-    asked.
+    """Record the gate's result on a challenger; promote it if it passed and no person is asked.
 
     Args:
         ledger: of the lakehouse whose champion it may become.

@@ -1,5 +1,4 @@
-"""A look through a whole landed file before a line of it is taken: can it be read, and where may it
-be cut?
+"""A look through a whole landed file: can it be read, and where may it be cut?
 
 It costs a fraction of what parsing costs, and makes a file one thing: taken whole, or left whole
 with a reason.

@@ -19,8 +19,7 @@ _THREADS = 4
 
 
 def take_stock(lakehouse: Lakehouse) -> None:
-    """Put on record what has landed since the last time: files to be read, in batches of bounded
-    size, and other news.
+    """Record what has landed since the last time: files to be read, in batches, and other news.
 
     Raises:
         LandingError: a landing folder cannot be looked at.

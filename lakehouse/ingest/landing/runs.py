@@ -123,8 +123,7 @@ class Stock:
     def records(
         self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int
     ) -> list[FileRecord]:
-        """Return what is put on record: files to be read in the order of their landing, then all
-        other news.
+        """The records of what is new: files to be read in order of landing, then other news.
 
         Args:
             listing: of the folder.
@@ -197,8 +196,7 @@ class Stock:
 def landing_time(
     modified_at: dt.datetime | None, stream: StreamSettings, seen_at: dt.datetime
 ) -> tuple[dt.datetime, str | None]:
-    """Return when a file landed: its modification time, or where that cannot be, the moment it was
-    first seen.
+    """Return when a file landed: its modification time, or if impossible, when it was first seen.
 
     It cannot be before the stream began, nor after that moment (but for the difference of clocks
     that the settings allow).

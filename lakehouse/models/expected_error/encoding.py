@@ -17,8 +17,7 @@ _IS = "="  # no feature's name holds it
 
 
 def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> tuple[str, ...]:
-    """The columns of the matrix: each numeric feature, then `feature=value` for the values of the
-    others.
+    """The matrix's columns: each numeric feature, then `feature=value` for values of the others.
 
     What earlier versions read and the settings do not name any more is among them.
 

@@ -17,8 +17,7 @@ _INVERSE_PENALTY = 10.0
 
 @dataclass(frozen=True)
 class SplineLogistic:
-    """An additive logistic model of each class: logit P(class | x) = intercept + sum of one
-    piecewise line per feature.
+    """An additive logistic model of each class: one piecewise line per feature.
 
     Attributes:
         knots: by feature, where its line bends, ascending.
@@ -83,8 +82,7 @@ def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndar
 
 
 def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int) -> SplineLogistic:
-    """Fit one ridge logistic regression per class on linear splines with knots at 13 even
-    quantiles of each feature.
+    """Fit a ridge logistic regression per class on linear splines of each feature.
 
     A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few
     numbers: it can be kept as JSON and computed anywhere. With two classes the second one's line

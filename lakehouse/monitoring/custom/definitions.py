@@ -1,5 +1,4 @@
-"""Custom metrics, computed: partials from rows, metrics from merged partials, drift from two
-windows' metrics.
+"""Custom metrics: partials from rows, metrics from merged partials, drift from two windows.
 
 Spark evaluates every expression: partials over the primary rows, the rest over a small local frame,
 without a job.
@@ -63,8 +62,7 @@ class CheckedMetric:
 
     @property
     def value(self) -> str:
-        """The SQL of its value on the rows of its input columns, NULL elsewhere; an aggregate's,
-        also without partials.
+        """SQL of its value on rows of its input columns; NULL elsewhere, or without partials.
 
         The frame says in `_column` which column a row is of, and in `_has.<name>` whether all
         partials are there.
@@ -105,8 +103,7 @@ def output_field(metric: CustomMetricSettings) -> StructField:
 
 
 def partials_column(custom: CustomMetrics) -> Column:
-    """The partials of the grouped rows, for `groupBy(...).agg(...)` over the primary rows: a
-    map<string,double>.
+    """The partials of grouped primary rows, for `groupBy(...).agg(...)`: a map<string,double>.
 
     Every id is a key; its value is NULL where SQL's aggregate is (no row has a value).
     """

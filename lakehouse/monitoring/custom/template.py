@@ -34,8 +34,7 @@ class Refusal(Exception):  # noqa: N818 - caught in this package, where it becom
 
 
 def rendered(template: str, names: Mapping[str, str]) -> str:
-    """The template with the names filled in; besides names it may hold conditions, and nothing
-    else.
+    """The template with the names filled in; besides names it may hold only conditions.
 
     Raises:
         Refusal: it is no template, or uses anything but these names and conditions.

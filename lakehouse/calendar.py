@@ -18,9 +18,8 @@ _UNITS = {
 }
 _MONTHS = {"month": 1, "year": 12}
 _WORDS = re.compile(r"(\d{1,6}) (second|minute|hour|day|week|month|year)s?")
-_MONDAY = dt.datetime(
-    1970, 1, 5, tzinfo=dt.UTC
-)  # weeks begin on Monday; whatever divides a week fits into them
+# Weeks begin on Monday; whatever divides a week fits into them.
+_MONDAY = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)
 
 
 def parse_span(text: Any) -> dt.timedelta:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigurationError
 from lakehouse.models import Classification, Meaning, check_families, problem_of
 from lakehouse.monitoring.custom.check import custom_metrics_of
-from lakehouse.monitoring.slices import check_slices
+from lakehouse.monitoring.custom.slices import check_slices
 from lakehouse.monitoring.transforms import primary_schema
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql

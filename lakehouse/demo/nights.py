@@ -22,9 +22,8 @@ def begin_anew_where_other(stream: Stream, root: Path) -> None:
     if simulation_in(root / "landing") in (None, stream):
         return
     print(f"{root} holds another simulation; it is removed, and this one begins anew")
-    aside = root.rename(
-        root.with_name(f".{root.name}.removed")
-    )  # in one step: half a lakehouse would be worse
+    # Moved aside in one step: half a lakehouse would be worse.
+    aside = root.rename(root.with_name(f".{root.name}.removed"))
     shutil.rmtree(aside)
 
 

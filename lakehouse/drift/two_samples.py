@@ -76,9 +76,8 @@ def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
     if n * m <= EXACT_KS_PAIRS:
         # The limit would call two rows against two others certain drift (exactly: one in three).
         places = np.arange(len(current))
-        with (
-            warnings.catch_warnings()
-        ):  # where the exact way overflows, scipy takes the asymptotic one, and says so
+        # Where the exact way overflows, scipy takes the asymptotic one, and says so.
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="ks_2samp: Exact calculation unsuccessful")
             test = ks_2samp(
                 np.repeat(places, current), np.repeat(places, reference), method="exact"

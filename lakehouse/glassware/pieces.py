@@ -222,10 +222,10 @@ class Stream:
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:
     """Move evenly spread `shares` so that `good_share` of the pieces are good.
 
-    Works on shares (quantiles), where the box is a box and every piece is equally likely: a good
-    piece is put inside, and a bad one is bad by its temperature first, or by its pressure first, or
-    by its duration alone, as often as bad pieces were before. This is exact, and takes no rejected
-    draws.
+    How either kind looks stays. Works on shares (quantiles), where the box is a box and every piece
+    is equally likely: a good piece is put inside, and a bad one is bad by its temperature first, or
+    by its pressure first, or by its duration alone, as often as bad pieces were before. This is
+    exact, and takes no rejected draws.
 
     Args:
         regime: gives the box.

@@ -255,9 +255,8 @@ def _may_repeat_a_field(
     marks = np.array([line.count(b'"') for line in lines])
     fields = np.array([len(document) for document in documents])
     suspect = marks != 2 * (fields + texts)
-    for place in np.flatnonzero(
-        suspect
-    ):  # fields that nobody declared, or a field that is given twice
+    # The others have fields that nobody declared, or a field that is given twice.
+    for place in np.flatnonzero(suspect):
         suspect[place] = marks[place] != _quotes(documents[place], _DEEPEST)
     return suspect | np.array([b"\\" in line for line in lines], dtype=bool)
 

@@ -94,9 +94,8 @@ def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch)
     """Bring lines to bronze, bad ones to quarantine, the others to where they belong."""
     store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
     task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
-    if store.has(
-        to_bronze, source.bronze
-    ):  # a replay: what bronze holds counts, whatever the files hold by now
+    # In a replay, what bronze holds counts, whatever the files hold by now.
+    if store.has(to_bronze, source.bronze):
         written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
     else:
         written = _written(lakehouse, task, run)

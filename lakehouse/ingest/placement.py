@@ -17,7 +17,7 @@ from lakehouse.ingest.dispositions import (
 from lakehouse.ingest.landing.runs import Run
 from lakehouse.ingest.lines import Keys, in_chunks
 from lakehouse.ingest.validation import CONFLICT as REASON
-from lakehouse.storage.data_files import DataFile
+from lakehouse.storage.delta.data_files import DataFile
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Store
@@ -101,9 +101,8 @@ def _lines_of(store: Store, bronze: Table, rows: pa.Table) -> pa.Table:
     near = store.arrow(
         bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique())
     )
-    once = near.take(
-        pa.array(_first_places(near))
-    )  # from a new checkpoint, bronze may have a line twice
+    # From a new checkpoint, bronze may have a line twice.
+    once = near.take(pa.array(_first_places(near)))
     return once.join(wanted, ["landed_file_id", "line"], join_type="left semi").sort_by(_IN_ORDER)
 
 

@@ -17,9 +17,8 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.models.problems import Problem
 from lakehouse.settings import ModelSettings
 
-SCALED = frozenset(
-    {"logistic_regression", "ridge_regression"}
-)  # their penalty depends on the features' units
+# Families whose penalty depends on the features' units.
+SCALED = frozenset({"logistic_regression", "ridge_regression"})
 _LONGEST_REASON = 500
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -53,9 +52,9 @@ class Features:
     def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The columns as models take them: numbers as doubles, text as objects.
 
-        Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees
-        compute in, its greatest. The types of a frame do not depend on which values it has:
-        encoders refuse others than they know.
+        A column that is not there is missing. Whole numbers beyond 2**53 become the nearest
+        double, numbers beyond float32, which trees compute in, its greatest. The types of a frame
+        do not depend on which values it has: encoders refuse others than they know.
         """
         columns = {
             name: rows[name] if name in rows else pd.Series(None, rows.index, object)

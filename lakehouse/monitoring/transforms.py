@@ -30,9 +30,8 @@ from lakehouse.settings.reserved import PREDICTION
 from lakehouse.tables import Catalog
 
 LABEL = "label"
-UNRETRAINED = (
-    "_unretrained"  # what the first model would have predicted; no model's column begins so
-)
+UNRETRAINED = "_unretrained"
+"""Column of what the first model would have predicted."""
 SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
 
 
@@ -116,9 +115,8 @@ def is_wide(model: ModelSettings) -> bool:
 
 def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str]) -> DataFrame:
     """The primary rows, once for each segment that they are in, with the columns of SEGMENT."""
-    parts = primary.select(
-        "*", F.explode(_slices(slices)).alias("_slice")
-    )  # no model's column begins so
+    # No model's column begins with an underscore.
+    parts = primary.select("*", F.explode(_slices(slices)).alias("_slice"))
     return parts.select(
         *primary.columns,
         window_start(model.event_time, model.metrics.base_window).alias("_window"),
@@ -176,9 +174,8 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
     arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
     def profile(rows: pa.Table) -> pa.Table:
-        ordered = rows.sort_by(
-            "_key"
-        )  # the same sums to the last digit, however the rows were partitioned
+        # In order, sums are the same to the last digit, however the rows were partitioned.
+        ordered = rows.sort_by("_key")
         return pa.Table.from_pylist([facts_of_rows(ordered, profiling).to_row()], arrow_schema)
 
     return profile

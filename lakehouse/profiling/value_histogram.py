@@ -91,9 +91,8 @@ class ValueHistogram:
 
     def count_up_to(self, edges: np.ndarray) -> np.ndarray:
         """Return how many values are at most each edge, those of a bucket taken to lie evenly."""
-        bucket = np.searchsorted(
-            self._high, edges, side="right"
-        )  # the first that is not wholly up to the edge
+        # The first bucket that is not wholly up to the edge.
+        bucket = np.searchsorted(self._high, edges, side="right")
         found = np.append(0, self._up_to)[bucket]
         inside = np.flatnonzero(
             (bucket < len(self.counts)) & (edges >= np.append(self._low, np.inf)[bucket])

@@ -60,9 +60,8 @@ class Scorer:
             "query_id": batch.query_id,
             "batch_id": batch.number,
             "model_version": version,
-            "rows": store.rows_appended(
-                catalog.predictions
-            ),  # the newest commit is the batch's, or its replay's
+            # The newest commit is the batch's, or its replay's.
+            "rows": store.rows_appended(catalog.predictions),
             "seconds": round(seconds, 3),
             "recorded_at": dt.datetime.now(dt.UTC),
         }
@@ -81,9 +80,8 @@ class Scorer:
             raise RegistryError(
                 f"{self._lakehouse.model.name} has no champion any more; its rows wait for one"
             )
-        self._model(
-            version
-        )  # before the ledger's row: a batch that names a refused file could never be scored
+        # Before the ledger's row: a batch that names a refused file could never be scored.
+        self._model(version)
         ledger = self._lakehouse.catalog.scoring_ledger
         row = {
             "query_id": batch.query_id,

@@ -74,11 +74,8 @@ def _load(kind: type[S], path: Path | str) -> S:
         ) from error
     except _TwiceError as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # a date that does not exist is a ValueError
+    # A date that does not exist is a ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         settings = kind.model_validate(content)

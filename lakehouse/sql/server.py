@@ -58,7 +58,8 @@ class Login:
 def login_of(root: Path, environment: Mapping[str, str]) -> Login:
     """The login of the environment's variables, else of `<root>/_system/sql_login`.
 
-    The file holds the user and the password, a line each, and is its owner's alone.
+    The file is made if missing. It holds the user and the password, a line each, and is its
+    owner's alone.
 
     Raises:
         ConfigurationError: one of the two is missing, the password is short, or others may read the

@@ -104,9 +104,8 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
     running = list(queries)
     try:
         waiting = running
-        while (
-            waiting
-        ):  # for each in turn: an error of the last must not wait for the end of the first
+        # For each in turn: an error of the last must not wait for the end of the first.
+        while waiting:
             waiting = [
                 query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)
             ]

@@ -11,7 +11,7 @@ from lakehouse.ingest.landing import Part, blocks_of
 from lakehouse.ingest.landing.runs import FileRecord
 from lakehouse.ingest.lines import Columns, Keys
 from lakehouse.ingest.parsing import BlockParser
-from lakehouse.storage.data_files import DataFile, Target
+from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.folders import Folder
 
 

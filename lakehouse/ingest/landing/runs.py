@@ -92,9 +92,8 @@ def to_inspect(listing: Listing, known: Mapping[str, FileRecord], folder: str) -
 def _is_news(listed: Listed, record: FileRecord | None) -> bool:
     if record is None or record.status == GONE:
         return True
-    if (
-        record.size is None and record.status == LANDED
-    ):  # read by a release that kept no more than its time
+    # A release that kept no table of files recorded no more than their times.
+    if record.size is None and record.status == LANDED:
         return _milliseconds(listed.modified_at) != _milliseconds(record.modified_at)
     return (listed.size, listed.signature) != (record.size, record.signature)
 

@@ -57,9 +57,8 @@ def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
         if column not in rows.column_names:
             matrix[:, place] = np.nan
         elif _IS not in name:
-            matrix[:, place] = (
-                rows[column].cast(pa.float64(), safe=False).to_numpy()
-            )  # beyond 2**53 the nearest
+            # Not safe: whole numbers beyond 2**53 become the nearest double.
+            matrix[:, place] = rows[column].cast(pa.float64(), safe=False).to_numpy()
         else:
             matrix[:, place] = _is_value(rows[column], value)
     return matrix

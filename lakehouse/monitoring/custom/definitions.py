@@ -198,9 +198,8 @@ def _filled(
     frame = spark.createDataFrame(
         pa.Table.from_pylist(records, to_arrow_schema(schema, timezone="UTC"))
     )
-    values = frame.selectExpr(
-        "_row", *(metric.value for metric in metrics)
-    )  # each may read those to its left
-    for found in values.collect():
-        filled[found["_row"]].update({metric.name: found[metric.name] for metric in metrics})
+    # In the order of the metrics: each may read those to its left, as Spark allows in one SELECT.
+    values = frame.selectExpr("_row", *(metric.value for metric in metrics))
+    for row in values.collect():
+        filled[row["_row"]].update({metric.name: row[metric.name] for metric in metrics})
     return filled

@@ -40,9 +40,8 @@ class _Dialect(Spark):
 
     class Generator(SparkGenerator):
         def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
-            if type(expression) is exp.Cast and isinstance(
-                expression.this, exp.Literal
-            ):  # DATE '2024-02-29'
+            # DATE '2024-02-29' stays a literal: as a cast it would be something else to Spark.
+            if type(expression) is exp.Cast and isinstance(expression.this, exp.Literal):
                 return f"{self.sql(expression, 'to')} {self.sql(expression, 'this')}"
             return super().cast_sql(expression, safe_prefix)
 
@@ -238,15 +237,10 @@ def _partial(whole: exp.Expr, function: str, integers: Collection[str]) -> exp.E
                 and side.name.lower() in integers
             ):
                 side.replace(exp.Anonymous(this="BIGINT", expressions=[side.copy()]))
-    if aggregate in (
-        "sum",
-        "avg",
-        "mean",
-    ):  # a sum of doubles cannot overflow, as one of longs or decimals can
-        call.set(
-            "expressions",
-            [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)],
-        )
+    # A sum of doubles cannot overflow, as one of longs or decimals can.
+    if aggregate in ("sum", "avg", "mean"):
+        double = exp.DataType.build("double")
+        call.set("expressions", [exp.TryCast(this=call.expressions[0], to=double, safe=True)])
     return whole
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from lakehouse.glassware.pieces import DEFAULT_PERIOD, DEFAULT_PIECES, FIRST_PID, START, Stream
+from lakehouse.glassware.pieces import DEFAULT_PERIOD, DEFAULT_PIECES, FIRST_PID, START
 from lakehouse.glassware.scenarios import Box, Regime, scenario_named
 from lakehouse.glassware.sensors import SENSORS, Floats, Spread
 
@@ -57,14 +57,6 @@ def regimes(
         for regime in scenario_named(scenario).regimes
         if regime.first_id <= pieces
     ]
-
-
-def posterior_along(stream: Stream, first_id: int, last_id: int) -> Floats:
-    """P(quality 1) of each piece `first_id`–`last_id`, given its reading and its regime."""
-    stretches = stream.course.stretches(first_id, last_id)
-    return np.concatenate(
-        [posterior(regime, stream.readings(first, last)) for regime, first, last in stretches]
-    )
 
 
 def posterior(regime: Regime, readings: pa.Table) -> Floats:

@@ -116,67 +116,56 @@ THIRD_BOX = replace(SECOND_BOX, pressure=(12.0, 15.0))
 
 _BEGIN = Regime("regime 1", 1, FIRST_BOX)
 
-SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(
-            "demo",
-            "the rule for a good piece changes twice, at pieces 3401 and 6501",
-            (
-                _BEGIN,
-                Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
-                Regime("regime 3", SECOND_DRIFT_ID, THIRD_BOX),
-            ),
+
+def _after_the_first(name: str, summary: str, *later: Regime) -> Scenario:
+    return Scenario(name, summary, (_BEGIN, *later))
+
+
+_ALL = (
+    _after_the_first(
+        "demo",
+        "the rule for a good piece changes twice, at pieces 3401 and 6501",
+        Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
+        Regime("regime 3", SECOND_DRIFT_ID, THIRD_BOX),
+    ),
+    _after_the_first("stable", "nothing ever changes"),
+    _after_the_first(
+        "gradual",
+        "the lower temperature limit creeps from 351 at piece 3401 to 354 at piece 6500",
+        Regime("creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)),
+        Regime("regime 2", SECOND_DRIFT_ID, SECOND_BOX),
+    ),
+    _after_the_first(
+        "recurring",
+        "the rule changes at piece 3401, goes back at 5001, and changes again at 6501",
+        Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
+        Regime("regime 1 again", 5001, FIRST_BOX),
+        Regime("regime 2 again", SECOND_DRIFT_ID, SECOND_BOX),
+    ),
+    _after_the_first(
+        "covariate",
+        "real temperatures rise by 2 at piece 3401; the rule stays",
+        Regime("warmer", FIRST_DRIFT_ID, FIRST_BOX, temp=Uniform(352.0, 362.0)),
+    ),
+    _after_the_first(
+        "label_shift",
+        "good pieces become rarer (0.4) at piece 3401; good and bad ones each look as before",
+        Regime("rarer good pieces", FIRST_DRIFT_ID, FIRST_BOX, good_share=0.4),
+    ),
+    _after_the_first(
+        "sensor_fault",
+        "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; the "
+        "truth stays",
+        Regime(
+            "faulty sensors",
+            FIRST_DRIFT_ID,
+            FIRST_BOX,
+            temp_offset=3.0,
+            pressure_missing_every=50,
         ),
-        Scenario("stable", "nothing ever changes", (_BEGIN,)),
-        Scenario(
-            "gradual",
-            "the lower temperature limit creeps from 351 at piece 3401 to 354 at piece 6500",
-            (
-                _BEGIN,
-                Regime(
-                    "creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)
-                ),
-                Regime("regime 2", SECOND_DRIFT_ID, SECOND_BOX),
-            ),
-        ),
-        Scenario(
-            "recurring",
-            "the rule changes at piece 3401, goes back at 5001, and changes again at 6501",
-            (
-                _BEGIN,
-                Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
-                Regime("regime 1 again", 5001, FIRST_BOX),
-                Regime("regime 2 again", SECOND_DRIFT_ID, SECOND_BOX),
-            ),
-        ),
-        Scenario(
-            "covariate",
-            "real temperatures rise by 2 at piece 3401; the rule stays",
-            (_BEGIN, Regime("warmer", FIRST_DRIFT_ID, FIRST_BOX, temp=Uniform(352.0, 362.0))),
-        ),
-        Scenario(
-            "label_shift",
-            "good pieces become rarer (0.4) at piece 3401; good and bad ones each look as before",
-            (_BEGIN, Regime("rarer good pieces", FIRST_DRIFT_ID, FIRST_BOX, good_share=0.4)),
-        ),
-        Scenario(
-            "sensor_fault",
-            "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; "
-            "the truth stays",
-            (
-                _BEGIN,
-                Regime(
-                    "faulty sensors",
-                    FIRST_DRIFT_ID,
-                    FIRST_BOX,
-                    temp_offset=3.0,
-                    pressure_missing_every=50,
-                ),
-            ),
-        ),
-    )
-}
+    ),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def scenario_named(name: str) -> Scenario:

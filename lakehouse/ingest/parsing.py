@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest.validation import EXACT_WHOLE, LARGEST_FLOAT32, LineRules
+from lakehouse.profiling import columns as profiling
 from lakehouse.settings import ColumnSettings
 
 _DEEPEST = 8  # nesting of plain lines; the parsers have other limits of their own
@@ -31,14 +32,7 @@ _PYTHON_TYPES: dict[str, set[type]] = {
     "string": {str},
     "timestamp": {str},
 }
-ARROW_TYPES = {
-    "double": pa.float64(),
-    "long": pa.int64(),
-    "integer": pa.int32(),
-    "boolean": pa.bool_(),
-    "string": pa.string(),
-    "timestamp": _MOMENT,
-}
+ARROW_TYPES = {**profiling.ARROW_TYPES, "timestamp": _MOMENT}
 # Days that every year has, and no times but those that Arrow reads as the exact rules do.
 _PLAIN_MOMENT = (
     r"^[12]\d{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from pyspark.sql import SparkSession
@@ -13,7 +14,6 @@ from lakehouse.monitoring.custom.definitions import (
     with_custom_metrics,
 )
 from lakehouse.monitoring.measured import CONSECUTIVE, AsOf, baseline_rows, drift_rows, profile_rows
-from lakehouse.monitoring.partials import Partials
 from lakehouse.monitoring.windows import Facts, Scope, Segment, WindowFacts, rolled_up
 from lakehouse.profiling.baseline import Baseline
 
@@ -44,19 +44,17 @@ class CustomRows:
 
     def of_profile(self, rows: list[Row], facts: Facts) -> list[Row]:
         """Profile rows with their aggregate and derived metrics."""
-
-        def partials_of(row: Mapping[str, Any]) -> Partials:
-            return facts[self._place(row)].custom
-
-        if self.custom.profile:
-            return with_custom_metrics(self.spark, rows, partials_of, self.custom)
-        return rows
+        if not self.custom.profile:
+            return rows
+        return with_custom_metrics(
+            self.spark, rows, lambda row: facts[self._place(row)].custom, self.custom
+        )
 
     def of_baseline(self, rows: list[Row]) -> list[Row]:
         """Rows of a baseline: a profile and no rows, so aggregates are NULL."""
-        if self.custom.profile:
-            return with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
-        return rows
+        if not self.custom.profile:
+            return rows
+        return with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
 
     def of_drift(
         self,
@@ -73,19 +71,17 @@ class CustomRows:
             facts: of these windows.
             baseline: the profile rows of a baseline, by drift type and version.
         """
-        known = {
+        by_place = {
             (row["window"]["start"], self._segment(row), row["column_name"]): row for row in profile
         }
 
         def compared(row: Mapping[str, Any]) -> tuple[Row | None, Row | None]:
             segment, column = self._segment(row), row["column_name"]
-            current = known.get((row["window"]["start"], segment, column))
+            current = by_place.get((row["window"]["start"], segment, column))
             if row["drift_type"] == CONSECUTIVE:
-                return current, known.get((row["window_cmp"]["start"], segment, column))
+                return current, by_place.get((row["window_cmp"]["start"], segment, column))
             references = baseline(row["drift_type"], facts[self._place(row)].segment.version)
-            return current, next(
-                (each for each in references if each["column_name"] == column), None
-            )
+            return current, next((ref for ref in references if ref["column_name"] == column), None)
 
         return with_custom_drift(self.spark, rows, compared, self.custom)
 
@@ -127,14 +123,10 @@ def _baselines(
     references: References, as_of: AsOf, own: CustomRows
 ) -> Callable[[str, str], list[Row]]:
     """The profile rows of baselines with their custom metrics, each made once."""
-    made: dict[tuple[str, str], list[Row]] = {}
 
+    @cache
     def rows(drift_type: str, version: str) -> list[Row]:
-        if (drift_type, version) not in made:
-            baseline = references(version)[drift_type]
-            made[drift_type, version] = own.of_baseline(
-                baseline_rows(drift_type, version, baseline, as_of)
-            )
-        return made[drift_type, version]
+        baseline = references(version)[drift_type]
+        return own.of_baseline(baseline_rows(drift_type, version, baseline, as_of))
 
     return rows

@@ -170,8 +170,7 @@ summed AS (
 ),
 final AS (
   SELECT p.window_date, p.is_final FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-    IS NULL AND p.$id = '*'
+  WHERE $of_whole_days AND p.$id = '*'
 )
 SELECT s.window_date AS day, f.is_final, s.n_labelled, s.n_right / s.n_labelled AS accuracy,
   s.right_without / s.n_labelled AS accuracy_without_retraining, s.n_right - s.right_without AS

@@ -52,8 +52,7 @@ WITH moves AS (
 ),
 days AS (
   SELECT DISTINCT p.window_date, p.window.end AS ends FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-  IS NULL
+  WHERE $of_whole_days
 ),
 champions AS (
   SELECT d.window_date, MAX_BY(m.to_version, m.recorded_at) AS champion
@@ -80,8 +79,7 @@ FROM $profile_metrics AS p
 LEFT JOIN champions AS c ON c.window_date = p.window_date
 LEFT JOIN moved AS m ON m.moved_on = p.window_date
 LEFT JOIN drifted AS d ON d.window_date = p.window_date AND d.$id = p.$id
-WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-IS NULL
+WHERE $of_whole_days
 """,
 )
 
@@ -103,8 +101,7 @@ ALARMS = View(
     """
 WITH days AS (
   SELECT p.window, p.window_date, p.label_coverage, p.is_final, p.as_of FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-    IS NULL AND p.$id = '*'
+  WHERE $of_whole_days AND p.$id = '*'
 ),
 clock AS (
   SELECT GREATEST(MAX(d.window.start), MAX(d.as_of)) AS now,
@@ -175,7 +172,7 @@ WITH slices AS (
     CAST(ROUND((1 - p.accuracy_score) * p.n_labelled) AS BIGINT) AS n_wrong,
     p.root_mean_squared_error
   FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table'
+  WHERE $of_days
 ),
 compared AS (
   SELECT *, MAX(CASE WHEN slice_key IS NULL THEN error_rate END) OVER (PARTITION BY window_date,

@@ -40,11 +40,8 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
     for view in views:
-        twice = [
-            name
-            for name, times in Counter(column.name for column in view.columns).items()
-            if times > 1
-        ]
+        times = Counter(column.name for column in view.columns)
+        twice = [name for name in times if times[name] > 1]
         if twice:
             raise ConfigurationError(
                 f"metrics.model_id_column: {twice[0]} is a column of {view.full_name} already; "
@@ -81,13 +78,15 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     low, high = wilson_interval("p.accuracy_score", "p.n_labelled")
     error_low, error_high = wilson_interval("s.error_rate", "s.n_labelled")
+    day = next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0])
+    of_days = f"p.granularity = '{day}' AND p.log_type = 'INPUT' AND p.column_name = ':table'"
     overdue = OverdueRule.of(model)
     chased = int((overdue.due_after + CHASED_FOR).total_seconds())
     return {
         "id": model.metrics.model_id_column,
-        "day": next(
-            (text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]
-        ),
+        "day": day,
+        "of_days": of_days,
+        "of_whole_days": f"{of_days} AND p.slice_key IS NULL",
         "features": ", ".join(f"'{name}'" for name in model.predictions.features),
         "landed_file": catalog.landed_file.full_name,
         "profile_metrics": catalog.profile_metrics.full_name,
@@ -117,6 +116,6 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
 
 def _filled(view: View, names: Mapping[str, str]) -> View:
     columns = tuple(
-        replace(each, name=Template(each.name).substitute(names)) for each in view.columns
+        replace(column, name=Template(column.name).substitute(names)) for column in view.columns
     )
     return replace(view, columns=columns, sql=Template(view.sql).substitute(names).strip())

@@ -72,7 +72,7 @@ class Table:
         """The Spark schema with comments; all fields are nullable, as Delta readers see them."""
         return StructType(
             [
-                StructField(column.name, _type(column.ddl), True, {"comment": column.comment})
+                StructField(column.name, spark_type(column.ddl), True, {"comment": column.comment})
                 for column in self.columns
             ]
         )
@@ -135,7 +135,8 @@ def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
 
 
 @cache
-def _type(ddl: str) -> DataType:
+def spark_type(ddl: str) -> DataType:
+    """Spark's type of a DDL text, such as `map<string,double>`."""
     row = StructType.fromDDL(f"value {ddl}")
     assert isinstance(row, StructType)
     return row.fields[0].dataType

@@ -14,9 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
-    DataType,
     DoubleType,
-    IntegerType,
     LongType,
     StringType,
     StructField,
@@ -25,16 +23,10 @@ from pyspark.sql.types import (
 
 from lakehouse.monitoring.partials import Partials
 from lakehouse.settings import CustomMetricSettings
+from lakehouse.tables.declaration import SQL_TYPES, spark_type
 
 Row = Mapping[str, Any]
 CURRENT, BASE = "current_df", "base_df"
-_TYPES: Mapping[str, DataType] = {
-    "double": DoubleType(),
-    "long": LongType(),
-    "integer": IntegerType(),
-    "boolean": BooleanType(),
-    "string": StringType(),
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class CheckedMetric:
             f"WHEN {known}_column = '{column}' THEN {text}"
             for column, text in self.expressions.items()
         )
-        kind = _TYPES[self.settings.output_data_type].simpleString()
+        kind = SQL_TYPES[self.settings.output_data_type]
         return f"TRY_CAST(CASE {cases} END AS {kind}) AS `{self.name}`"
 
 
@@ -99,7 +91,7 @@ class CustomMetrics:
 
 def output_field(metric: CustomMetricSettings) -> StructField:
     """The column that a metric becomes."""
-    return StructField(metric.name, _TYPES[metric.output_data_type])
+    return StructField(metric.name, spark_type(SQL_TYPES[metric.output_data_type]))
 
 
 def partials_column(custom: CustomMetrics) -> Column:

@@ -121,7 +121,7 @@ class Granularity:
 
 def base_window(granularities: Iterable[Granularity]) -> dt.timedelta:
     """The widest span, an hour at most, that all windows are whole multiples of."""
-    widths = [HOUR, *(each.span for each in granularities if not each.months)]
+    widths = [HOUR, *(granularity.span for granularity in granularities if not granularity.months)]
     return dt.timedelta(seconds=math.gcd(*(int(width.total_seconds()) for width in widths)))
 
 

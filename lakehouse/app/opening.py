@@ -60,17 +60,17 @@ def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
     )
     if not promoted or model.is_regression:
         return []
-    kept = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
-    problems = [Meaning.from_json(text).problem for text in kept if text]
+    meanings = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
+    problems = [Meaning.from_json(text).problem for text in meanings if text]
     classes = [
-        each
+        label
         for problem in problems
         if isinstance(problem, Classification)
-        for each in problem.classes
+        for label in problem.classes
     ]
     return list(
         dict.fromkeys(
-            [*(_classes_of_older_release(store, model) if None in kept else []), *classes]
+            [*(_classes_of_older_release(store, model) if None in meanings else []), *classes]
         )
     )
 
@@ -94,8 +94,8 @@ def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
     """Write the statements that name tables and views in Spark and DuckDB, if they changed."""
-    for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
-        sql = made(store.catalog, views, store.root, store.path)
+    for name, statements in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
+        sql = statements(store.catalog, views, store.root, store.path)
         path = Path(store.root) / "_system" / name
         if not path.exists() or path.read_text(encoding="utf-8") != sql:
             new = path.with_suffix(f".{os.getpid()}")

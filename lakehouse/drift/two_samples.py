@@ -167,8 +167,8 @@ def adjusted_pvalues(pvalues: Sequence[float | None]) -> list[float | None]:
     Source: Benjamini & Hochberg, "Controlling the false discovery rate" (1995);
     scipy.stats.false_discovery_control.
     """
-    known = [pvalue for pvalue in pvalues if pvalue is not None]
-    adjusted = iter(false_discovery_control(known).tolist() if known else [])
+    given = [pvalue for pvalue in pvalues if pvalue is not None]
+    adjusted = iter(false_discovery_control(given).tolist() if given else [])
     return [None if pvalue is None else next(adjusted) for pvalue in pvalues]
 
 

@@ -147,8 +147,8 @@ class Stream:
     def reading_time(self, piece_id: int) -> datetime:
         """Return when the piece is made and read, in UTC."""
         times = self._process_times(piece_id, self._uniforms(piece_id, piece_id))
-        made: datetime = times[0].item()
-        return made.replace(tzinfo=UTC)
+        moment: datetime = times[0].item()
+        return moment.replace(tzinfo=UTC)
 
     def label_time(self, piece_id: int) -> datetime:
         """Return when the piece's inspection is known, in UTC: midnight two days after its day."""

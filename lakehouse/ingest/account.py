@@ -46,16 +46,16 @@ def _account(
         (QUARANTINED, store.read(catalog.quarantine).where(of_source)),
         (DUPLICATE, store.read(catalog.duplicate).where(of_source)),
     ]
-    found = {
+    lines_by_places = {
         tuple(row["places"] or ()): row["lines"]
         for row in whereabouts(store.read(bronze), places).collect()
     }
     return Account(
         source=silver.name,
-        lines=sum(found.values()),
-        places={name: found.get((name,), 0) for name, _ in places},
-        unaccounted=found.get((), 0),
-        in_two_places=sum(count for where, count in found.items() if len(where) > 1),
+        lines=sum(lines_by_places.values()),
+        places={name: lines_by_places.get((name,), 0) for name, _ in places},
+        unaccounted=lines_by_places.get((), 0),
+        in_two_places=sum(count for where, count in lines_by_places.items() if len(where) > 1),
         followed=followed,
     )
 
@@ -69,7 +69,7 @@ def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
     """The accounts of landed files, and of what else lies in the landing folder."""
     records = file_records(lakehouse)
     accounts = [
-        _of_files(lakehouse, source, [each for each in records if each.source == source.name])
+        _of_files(lakehouse, source, [record for record in records if record.source == source.name])
         for source in lakehouse.sources
     ]
     sources = tuple(f"{source.name}/" for source in lakehouse.sources)
@@ -82,8 +82,8 @@ def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
 
 def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -> FileAccount:
     read = _lines_read(lakehouse, source)
-    known = newest(records).values()
-    lost = {record.landed_file_id for record in known if record.status == UNREADABLE}
+    latest = newest(records).values()
+    lost = {record.landed_file_id for record in latest if record.status == UNREADABLE}
     landed = [
         record
         for record in records
@@ -99,7 +99,7 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
         waiting,
         {
             record.source_file: record.reason or ""
-            for record in known
+            for record in latest
             if record.status == UNREADABLE
         },
         {record.source_file: record.reason for record in landed if record.reason},

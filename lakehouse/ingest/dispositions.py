@@ -41,8 +41,8 @@ def dispositions(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]
     is_first = first == np.arange(len(both))
     is_known = _are_as(both, first, POSITION)
     is_repeated = _are_as(both, first, values)
-    found = np.select([is_first, is_known, is_repeated], [ACCEPTED, KNOWN, DUPLICATE], CONFLICT)
-    return found[len(held) :]
+    result = np.select([is_first, is_known, is_repeated], [ACCEPTED, KNOWN, DUPLICATE], CONFLICT)
+    return result[len(held) :]
 
 
 def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]) -> np.ndarray:
@@ -58,9 +58,9 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
     >>> with_corrections(rows, held, "id", ["id", "x"]).tolist()
     ['correction', 'duplicate', 'duplicate']
     """
-    found = dispositions(rows, held, key, values)
-    if not (found == CONFLICT).any():
-        return found
+    result = dispositions(rows, held, key, values)
+    if not (result == CONFLICT).any():
+        return result
     both = _together(rows, held, [key, *values])
     codes = (
         both.select(list(values))
@@ -74,7 +74,7 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
     among_all = np.select(
         [is_first, _are_as(both, first, POSITION)], [CORRECTION, KNOWN], DUPLICATE
     )
-    return np.where(found == CONFLICT, among_all[len(held) :], found)
+    return np.where(result == CONFLICT, among_all[len(held) :], result)
 
 
 def _together(rows: pa.Table, held: pa.Table, columns: Sequence[str]) -> pa.Table:

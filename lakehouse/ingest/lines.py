@@ -103,7 +103,7 @@ def in_chunks(
     current = 0
     for batch in batches:
         ids, numbers = batch.column("landed_file_id").to_numpy(), batch.column("line").to_numpy()
-        places = np.array([before[each] for each in ids.tolist()]) + numbers
+        places = np.array([before[file_id] for file_id in ids.tolist()]) + numbers
         chunks = places // most_lines
         starts = [0, *(np.flatnonzero(np.diff(chunks)) + 1).tolist()]
         for start, end in zip(starts, [*starts[1:], len(batch)], strict=True):

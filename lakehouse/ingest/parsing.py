@@ -133,12 +133,12 @@ class BlockParser:
 def _documents(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     """The object of each line; `_NONE` where the fast parser finds none."""
     try:
-        found = list(map(orjson.loads, lines))
+        documents = list(map(orjson.loads, lines))
     except ValueError:
-        found = list(map(_document, lines))
-    if set(map(type, found)) == {dict}:
-        return found
-    return [each if type(each) is dict else _NONE for each in found]
+        documents = list(map(_document, lines))
+    if set(map(type, documents)) == {dict}:
+        return documents
+    return [document if type(document) is dict else _NONE for document in documents]
 
 
 def _document(line: bytes) -> Any:
@@ -276,11 +276,11 @@ def _quotes_within(value: Any, depth: int) -> int:
     if type(value) is not list:
         return 0
     inner = (
-        [_quotes_within(each, depth - 1) + 2 * (type(each) is str) for each in value]
+        [_quotes_within(item, depth - 1) + 2 * (type(item) is str) for item in value]
         if depth >= 0
         else [-1]
     )
-    return -1 if any(each < 0 for each in inner) else sum(inner)
+    return -1 if any(item < 0 for item in inner) else sum(inner)
 
 
 def _mask(condition: pa.Array) -> np.ndarray:

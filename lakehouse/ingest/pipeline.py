@@ -41,7 +41,7 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
         LandingError: a landing folder cannot be looked at.
     """
     seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
-    sources = [table for each in lakehouse.sources for table in (each.bronze, each.silver)]
+    sources = [table for source in lakehouse.sources for table in (source.bronze, source.silver)]
     with lakehouse.store.writing(
         catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
     ):
@@ -99,10 +99,14 @@ def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch)
         written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
     else:
         written = _written(lakehouse, task, run)
-        store.commit([each.bronze for each in written], source.bronze, to_bronze)
-    store.commit([each.quarantine for each in written], quarantine, batch.transaction(quarantine))
-    keys = keys_together(each.keys for each in written)
-    place(lakehouse, source, run, batch, [each.silver for each in written], keys)
+        store.commit([output.bronze for output in written], source.bronze, to_bronze)
+    store.commit(
+        [output.quarantine for output in written],
+        quarantine,
+        batch.transaction(quarantine),
+    )
+    keys = keys_together(output.keys for output in written)
+    place(lakehouse, source, run, batch, [output.silver for output in written], keys)
 
 
 def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
@@ -126,7 +130,7 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
     most_tasks = _TASKS_A_CORE * context.defaultParallelism
     parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
     if run.size < _TASK_BYTES:
-        return [task.take_in(each) for each in parts]
+        return [task.take_in(part) for part in parts]
     written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
     return written
 

@@ -62,9 +62,11 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
     judge = with_corrections if source.takes_corrections else dispositions
-    found = judge(rows, held, key, list(source.settings.columns))
-    repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (DUPLICATE, CONFLICT))
-    store.append_arrow(_accepted(rows, found), source.silver, batch.transaction(source.silver))
+    by_row = judge(rows, held, key, list(source.settings.columns))
+    repeated, conflicting = (
+        rows.filter(pa.array(by_row == disposition)) for disposition in (DUPLICATE, CONFLICT)
+    )
+    store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
     if len(repeated):
         lines = _lines_of(store, source.bronze, repeated).append_column(
             "key", repeated[key].cast(pa.string())
@@ -78,10 +80,10 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
         )
 
 
-def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
+def _accepted(rows: pa.Table, by_row: np.ndarray) -> pa.Table:
     """The rows that silver takes, corrections marked as such."""
-    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=found != CORRECTION)
-    taken = pa.array(np.isin(found, (ACCEPTED, CORRECTION)))
+    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=by_row != CORRECTION)
+    taken = pa.array(np.isin(by_row, (ACCEPTED, CORRECTION)))
     columns = [name for name in rows.column_names if name != IS_CORRECTION]
     return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)
 

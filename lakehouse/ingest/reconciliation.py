@@ -101,11 +101,13 @@ def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> D
         bronze: the lines; one that was read twice (from a new checkpoint) counts once.
         places: name and rows of each place that a line can be in.
     """
-    found = reduce(
+    lines_in_places = reduce(
         DataFrame.unionByName,
         [_lines(rows).withColumn("place", F.lit(name)) for name, rows in places],
     )
-    by_line = found.groupBy(*_LINE).agg(F.sort_array(F.collect_set("place")).alias("places"))
+    by_line = lines_in_places.groupBy(*_LINE).agg(
+        F.sort_array(F.collect_set("place")).alias("places")
+    )
     joined = _lines(bronze).distinct().join(by_line, _LINE, "left")
     return joined.groupBy("places").agg(F.count("*").alias("lines"))
 

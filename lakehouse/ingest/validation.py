@@ -176,7 +176,7 @@ def _exact_number(text: str) -> int | float:
 
 def _broken_bounds(value: Any, column: ColumnSettings) -> list[str]:
     if column.values is not None and value not in column.values:
-        return [f"not one of {', '.join(str(each) for each in column.values)}"]
+        return [f"not one of {', '.join(str(allowed) for allowed in column.values)}"]
     below = column.min is not None and value < column.min
     above = column.max is not None and value > column.max
     return ["out of range"] if below or above else []

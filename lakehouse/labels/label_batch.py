@@ -29,8 +29,8 @@ def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datet
         ledger: of promotions.
         since: as-of of the last decision, before which nothing is looked for.
     """
-    found = _newest_in_gold if ledger.champion else _newest_in_silver
-    return found(ledger.lakehouse, since)
+    newest = _newest_in_gold if ledger.champion else _newest_in_silver
+    return newest(ledger.lakehouse, since)
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
@@ -71,11 +71,11 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
         since = as_of - stretch
         newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))
         starts = newest["start"].cast("timestamp[us]").to_numpy()
-        found = start_of_newest(
+        start = start_of_newest(
             starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows
         )
-        if found is not None or since.date() <= first_day:
-            return None if found is None else moment_of(found)
+        if start is not None or since.date() <= first_day:
+            return None if start is None else moment_of(start)
         stretch *= 2
 
 
@@ -121,8 +121,8 @@ def labels_here(
     columns = [model.key, model.labels.time, model.labels.label]
     if not has_corrections(lakehouse):
         return store.arrow(table, where, columns, version=version)
-    found = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
-    return latest_labels(found, model).select(columns)
+    labels = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
+    return latest_labels(labels, model).select(columns)
 
 
 def latest_labels(labels: pa.Table, model: ModelSettings) -> pa.Table:

@@ -36,12 +36,12 @@ def reproducible(content: bytes) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop(_SCHEMA))
     names = _renumber(schema)
-    made = io.BytesIO()
-    with ZipFile(made, "w") as archive:
+    written = io.BytesIO()
+    with ZipFile(written, "w") as archive:
         for name, number in names.items():
             archive.writestr(ZipInfo(number), members[name])  # as of 1980
         archive.writestr(ZipInfo(_SCHEMA), json.dumps(schema))
-    return made.getvalue()
+    return written.getvalue()
 
 
 def _renumber(schema: Any) -> dict[str, str]:
@@ -69,11 +69,11 @@ def load(content: bytes, sha256: str) -> Pipeline:
         RegistryError: its digest is not the recorded one, or it holds a type that is not on the
         list.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
         raise RegistryError(
-            f"model file: its SHA-256 is {found}, recorded is {sha256}; it was changed, and is not "
-            "loaded"
+            f"model file: its SHA-256 is {digest}, recorded is {sha256}; it was changed, and is "
+            "not loaded"
         )
     unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     if unknown:

@@ -64,7 +64,7 @@ class Classification:
     @property
     def active(self) -> tuple[Scalar, ...]:
         """The classes that labels have, in the order of their codes."""
-        return tuple(each for each in self.classes if each not in self.retired)
+        return tuple(label for label in self.classes if label not in self.retired)
 
     @property
     def kinds(self) -> tuple[Scalar, ...]:
@@ -237,8 +237,8 @@ class Regression:
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The absolute error, in the label's unit; that of NaN is infinite."""
-        found = np.abs(predicted - targets)
-        return np.where(np.isnan(found), np.inf, found)
+        distances = np.abs(predicted - targets)
+        return np.where(np.isnan(distances), np.inf, distances)
 
     def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """A gate's figures: mean absolute error, and share of rows within the tolerance."""
@@ -282,9 +282,9 @@ def problem_of(model: ModelSettings) -> Problem:
 
 def probabilities(model: Pipeline, rows: pd.DataFrame, n_classes: int) -> np.ndarray:
     """Rows × classes; a class that the model never saw has probability zero."""
-    found = model.predict_proba(rows)
-    if found.shape[1] == n_classes:
-        return found
+    of_seen = model.predict_proba(rows)
+    if of_seen.shape[1] == n_classes:
+        return of_seen
     full = np.zeros((len(rows), n_classes))
-    full[:, model.classes_] = found
+    full[:, model.classes_] = of_seen
     return full

@@ -66,8 +66,8 @@ class Features:
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
-    known = column.where(column.notna(), np.nan) if column.dtype == object else column
-    return np.clip(known.to_numpy(np.float64, na_value=np.nan), -LARGEST_FLOAT32, LARGEST_FLOAT32)
+    numbers = column.where(column.notna(), np.nan) if column.dtype == object else column
+    return np.clip(numbers.to_numpy(np.float64, na_value=np.nan), -LARGEST_FLOAT32, LARGEST_FLOAT32)
 
 
 def _objects(column: pd.Series) -> pd.Series:
@@ -153,11 +153,11 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
     difference = difference_of(model, data.features, data.problem)
     if difference:
         return difference
-    for found in (
+    for given in (
         outputs,
         data.problem.outputs(model, data.rows.loc[data.judged, data.features.names]),
     ):
-        strange = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+        strange = ~np.isfinite(given.reshape(len(given), -1)).all(axis=1)
         if strange.any():
             return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
     return None
@@ -198,10 +198,10 @@ def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
         ConfigurationError: the family does not take one of the parameters.
     """
     family, parameters = problem.families[trial.family], dict(trial.parameters)
-    known = family().get_params()
-    wrong = [name for name in parameters if name not in known]
+    taken = family().get_params()
+    wrong = [name for name in parameters if name not in taken]
     if wrong:
-        known_names = ", ".join(sorted(known))
+        known_names = ", ".join(sorted(taken))
         raise ConfigurationError(
             f"training.families.{trial.family}: {wrong[0]} is not known; write one of {known_names}"
         )
@@ -228,6 +228,8 @@ def example_places(rows: pd.DataFrame, n_rows: int) -> np.ndarray:
     places = set(range(min(n_rows, len(rows))))
     for has_value in rows.notna().to_numpy().T:
         places |= {
-            int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()
+            int(np.argmax(has_value == wanted))
+            for wanted in (True, False)
+            if (has_value == wanted).any()
         }
     return np.array(sorted(places), dtype=np.int64)

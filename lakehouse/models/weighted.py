@@ -59,12 +59,12 @@ class MatrixLearner:
         """The fitted model; missing values are taken at the median of its rows."""
         scale = [StandardScaler()] if self.trial.family in SCALED else []
         fill = SimpleImputer(strategy="median", keep_empty_features=True)
-        kept = (
+        chosen = (
             []
             if self.columns is None
             else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
         )
-        model = make_pipeline(*kept, fill, *scale, estimator(self.trial, self.problem, self.seed))
+        model = make_pipeline(*chosen, fill, *scale, estimator(self.trial, self.problem, self.seed))
         return model.fit(features, codes, **_weights_of(model, weights))
 
 
@@ -81,19 +81,19 @@ def cross_fit_weighted(trial: Trial, data: TrainingSet, weighting: Weighting) ->
     Returns:
         Figures are of the judged rows. A failure where scikit-learn refuses what it is to fit.
     """
-    asked = (weighting.whole > 0) | data.judged
+    wanted = (weighting.whole > 0) | data.judged
     outputs: np.ndarray | None = None
     try:
         for place, weights in enumerate(weighting.by_fold):
-            out = asked & (weighting.fold == place)
+            out = wanted & (weighting.fold == place)
             if not out.any():
                 continue
             model = fit_weighted(trial, data, weights)
-            found = data.problem.outputs(model, data.rows.loc[out, data.features.names])
+            of_fold = data.problem.outputs(model, data.rows.loc[out, data.features.names])
             outputs = (
-                np.full((len(asked), *found.shape[1:]), np.nan) if outputs is None else outputs
+                np.full((len(wanted), *of_fold.shape[1:]), np.nan) if outputs is None else outputs
             )
-            outputs[out] = found
+            outputs[out] = of_fold
     except ValueError as error:
         return failure(error)
     if outputs is None:

@@ -41,7 +41,7 @@ def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
     key, width = model.key, model.metrics.base_window
     is_label = F.col("_kind") == transforms.LABEL
     label_key = F.when(is_label, F.col(key))
-    found = (
+    news = (
         rows.agg(
             F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
                 "windows"
@@ -53,11 +53,11 @@ def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
         .toArrow()
         .to_pylist()[0]
     )
-    windows = set(found["windows"])
-    if found["newest_label"] is not None:
+    windows = set(news["windows"])
+    if news["newest_label"] is not None:
         predicted = lakehouse.store.read(lakehouse.catalog.predictions)
-        candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
+        candidates = predicted.where(F.col(key).between(news["least"], news["greatest"]))
         labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
         start = transforms.window_start(model.event_time, width).alias("start")
         windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
-    return AffectedWindows(frozenset(windows), newest_label=found["newest_label"])
+    return AffectedWindows(frozenset(windows), newest_label=news["newest_label"])

@@ -95,10 +95,10 @@ class Aggregator:
             or self._newest_label()
         )
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
-        kept, affected = self._stored_facts(
+        stored, affected = self._stored_facts(
             {day for scope in scopes for day in scope.fact_dates}, affected, monitor
         )
-        facts = [*kept, *self._computed(affected, monitor, ledger)]
+        facts = [*stored, *self._computed(affected, monitor, ledger)]
         if facts:
             self._write(scopes, affected, facts, monitor, self._as_of(moment, monitor), why)
 
@@ -186,8 +186,8 @@ class Aggregator:
         )
         rows = transforms.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
-        return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
+        facts = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
+        return with_partials(map(WindowFacts.from_row, facts), self._partials(rows))
 
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
         """The predictions with the first model's; without them if its file is gone."""
@@ -198,11 +198,11 @@ class Aggregator:
         if first is None:
             return predictions
         sources = sources_of(ledger, self._catalog.predictions, first.features.names)
-        known = with_features(predictions, sources, predictions.columns)
-        found = with_other_prediction(
-            known, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
+        readable = with_features(predictions, sources, predictions.columns)
+        predicted = with_other_prediction(
+            readable, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
         )
-        return found.select(*predictions.columns, transforms.UNRETRAINED)
+        return predicted.select(*predictions.columns, transforms.UNRETRAINED)
 
     def _fetched_first(self, version: str) -> ScoringModel | None:
         try:
@@ -216,7 +216,7 @@ class Aggregator:
         custom = self._metrics
         if not custom.partials:
             return {}
-        found = (
+        groups = (
             rows.groupBy(*transforms.SEGMENT)
             .agg(partials_column(custom).alias("_partials"))
             .toArrow()
@@ -227,7 +227,7 @@ class Aggregator:
             (row[window], Segment(row[version], row[key], row[value])): as_partials(
                 row["_partials"]
             )
-            for row in found
+            for row in groups
         }
 
     def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> transforms.Profiling:
@@ -273,10 +273,10 @@ class Aggregator:
             drifts += added.drift
         days = affected.all_days
         stored: list[Row] = [
-            self._fact_row(each, as_of) for each in facts if each.start.date() in days
+            self._fact_row(window, as_of) for window in facts if window.start.date() in days
         ]
         catalog = self._catalog
-        self._add_baseline_rows({each.segment.version for each in facts}, monitor, as_of)
+        self._add_baseline_rows({window.segment.version for window in facts}, monitor, as_of)
         written = (
             (catalog.profile_metrics, profiles),
             (catalog.drift_metrics, drifts),
@@ -307,16 +307,15 @@ class Aggregator:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
         stored = self._store.rows(table, partitions=NO_DAY)
-        kept = [
+        valid = [
             row
             for row in stored
             if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
         ]
-        there = {(row["log_type"], row[name]) for row in kept}
+        there = {(row["log_type"], row[name]) for row in valid}
         added: list[Row] = []
-        for version in sorted(
-            (each for each in versions if (BASELINE, each) not in there), key=int
-        ):
+        missing = [version for version in versions if (BASELINE, version) not in there]
+        for version in sorted(missing, key=int):
             added += self._custom.of_baseline(
                 baseline_rows(BASELINE, version, self._baseline(version), as_of)
             )
@@ -324,7 +323,7 @@ class Aggregator:
             fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
             added += self._custom.of_baseline(fixed)
         if added:
-            self._store.replace_partitions([*kept, *added], table, "baselines")
+            self._store.replace_partitions([*valid, *added], table, "baselines")
         self._with_baseline_rows |= wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:

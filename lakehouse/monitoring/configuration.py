@@ -65,7 +65,7 @@ def configuration_of(
             "columns": [vars(spec) for spec in specs],
             "predicts": {
                 "problem_type": model.predictions.problem_type,
-                "classes": [text_of(each) for each in model.classes],
+                "classes": [text_of(label) for label in model.classes],
                 "positive": None if model.is_regression else text_of(model.positive),
                 "tolerance": model.predictions.tolerance,
             },
@@ -79,11 +79,11 @@ def configuration_of(
 def _edges(
     specs: tuple[ColumnSpec, ...], n_bins: int, champion: Baseline, last: Monitor | None
 ) -> dict[str, list[float]]:
-    kept = last.edges if last and json.loads(last.configuration)["bins"] == n_bins else {}
+    edges_before = last.edges if last and json.loads(last.configuration)["bins"] == n_bins else {}
     edges = {}
     for spec in specs:
-        if spec.name in kept:
-            edges[spec.name] = list(kept[spec.name])
+        if spec.name in edges_before:
+            edges[spec.name] = list(edges_before[spec.name])
         elif not spec.is_categorical and spec.name in champion:
             edges[spec.name] = list(_edges_of(champion[spec.name], n_bins, is_first=last is None))
     return edges

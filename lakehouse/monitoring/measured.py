@@ -51,11 +51,11 @@ def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[di
     return [
         {
             **_input_keys(window, segment, granularity, as_of),
-            **_window_state(window, each, as_of),
+            **_window_state(window, of_window, as_of),
             **row,
         }
-        for (window, segment), each in facts.items()
-        for row in _table_and_columns(each)
+        for (window, segment), of_window in facts.items()
+        for row in _table_and_columns(of_window)
     ]
 
 

@@ -106,7 +106,9 @@ def rows_of(
     """
     merged = rolled_up(facts, scope.granularity)
     chosen = {
-        key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates
+        key: of_window
+        for key, of_window in merged.items()
+        if key[0].start.date() in scope.profile_dates
     }
     drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
     drift = drift_rows(merged, drifting, scope.granularity, references, as_of)

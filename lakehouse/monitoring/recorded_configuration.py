@@ -50,7 +50,7 @@ def _newest(lakehouse: Lakehouse) -> Monitor | None:
     rows = lakehouse.store.rows(lakehouse.catalog.monitor)
     if not rows:
         return None
-    row = max(rows, key=lambda each: each["monitor_version"])
+    row = max(rows, key=lambda monitor: monitor["monitor_version"])
     baseline = from_document(json.loads(row["baseline"])) if row["baseline"] else {}
     return Monitor(row["monitor_version"], row["configuration"], baseline)
 

@@ -146,7 +146,7 @@ def facts_of_windows(
         F.col(model.event_time).alias("_moment"),
         *([UNRETRAINED] if UNRETRAINED in rows.columns else []),
         *(F.col(name) for name in columns if name in rows.columns),
-        *(_probability(text_of(each)).alias(f"_p{n}") for n, each in enumerate(classes)),
+        *(_probability(text_of(label)).alias(f"_p{n}") for n, label in enumerate(classes)),
     )
     return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
 
@@ -164,8 +164,8 @@ def _slices(expressions: Iterable[str]) -> Column:
         F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value")
     )
     parts = [
-        F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value"))
-        for each in expressions
+        F.struct(F.lit(expression).alias("key"), F.expr(expression).cast("string").alias("value"))
+        for expression in expressions
     ]
     return F.array(whole, *parts)
 
@@ -220,7 +220,7 @@ def _by_difficulty(
 def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
     """Predictions or labels as the problem has them, unknown where there is none."""
     if isinstance(problem, Classification):
-        return coded(column).places_in([text_of(each) for each in problem.classes])
+        return coded(column).places_in([text_of(label) for label in problem.classes])
     return column.cast(pa.float64()).to_numpy()
 
 
@@ -248,7 +248,7 @@ def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Ar
     moments, span = rows["_moment"], profiling.trained_spans.get(version)
     if span is None:
         return pa.repeat(False, len(rows))
-    first, last = (pa.scalar(each, moments.type) for each in span)
+    first, last = (pa.scalar(end, moments.type) for end in span)
     return pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
 
 

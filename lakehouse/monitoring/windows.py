@@ -90,8 +90,8 @@ class WindowFacts:
             columns={profile.spec.name: profile for profile in profiles},
             custom=as_partials(row["custom"]),
             by_difficulty={
-                each["bin"]: (each["labelled"], each["wrong"])
-                for each in row["by_difficulty"] or ()
+                counts["bin"]: (counts["labelled"], counts["wrong"])
+                for counts in row["by_difficulty"] or ()
             },
         )
 
@@ -140,7 +140,9 @@ def with_partials(
     facts: Iterable[WindowFacts], partials: Mapping[tuple[dt.datetime, Segment], Partials]
 ) -> list[WindowFacts]:
     """The facts, each with what custom metrics are computed from in its window and segment."""
-    return [replace(each, custom=partials.get((each.start, each.segment), {})) for each in facts]
+    return [
+        replace(window, custom=partials.get((window.start, window.segment), {})) for window in facts
+    ]
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ class Scope:
             windows |= set(granularity.ending_in(*newly_final))
         drifting = windows | windows_after
         written = {
-            each for window in drifting for each in granularity.starting_on(window.start.date())
+            same_day
+            for window in drifting
+            for same_day in granularity.starting_on(window.start.date())
         }
         needed = written | {granularity.before(window) for window in written}
         return cls(

@@ -25,9 +25,9 @@ def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
     hashes, places = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     limit = np.uint64(np.iinfo(np.uint64).max)
     for start in range(0, len(bits), BLOCK):
-        found = theta_hashes(bits[start : start + BLOCK])
-        under = np.flatnonzero(found <= limit)
-        hashes = np.concatenate([hashes, found[under]])
+        new = theta_hashes(bits[start : start + BLOCK])
+        under = np.flatnonzero(new <= limit)
+        hashes = np.concatenate([hashes, new[under]])
         places = np.concatenate([places, under + start])
         if len(hashes) > 2 * n:
             hashes, places = _least(hashes, places, n)

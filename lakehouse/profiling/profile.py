@@ -141,25 +141,25 @@ class ColumnProfile:
                 raise ValueError(
                     f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}."
                 )
-        parts = [each for each in (self, *others) if each.rows]
+        parts = [part for part in (self, *others) if part.rows]
         if len(parts) < 2:
             return parts[0] if parts else self
         return replace(
             parts[0],
-            count=sum(each.count for each in parts),
-            num_nulls=sum(each.num_nulls for each in parts),
-            num_nan=sum(each.num_nan for each in parts),
-            num_zeros=sum(each.num_zeros for each in parts),
-            moments=reduce(Moments.merge, (each.moments for each in parts)),
-            min=_of_known(min, (each.min for each in parts)),
-            max=_of_known(max, (each.max for each in parts)),
+            count=sum(part.count for part in parts),
+            num_nulls=sum(part.num_nulls for part in parts),
+            num_nan=sum(part.num_nan for part in parts),
+            num_zeros=sum(part.num_zeros for part in parts),
+            moments=reduce(Moments.merge, (part.moments for part in parts)),
+            min=_of_known(min, (part.min for part in parts)),
+            max=_of_known(max, (part.max for part in parts)),
             bin_counts=_merged_bins(parts),
-            items=_merged_items([each.items for each in parts]),
-            quantile_sketch=_of_known(_merged_quantiles, (each.quantile_sketch for each in parts)),
-            distinct_sketch=merged_distinct(*(each.distinct_sketch for each in parts)),
-            min_length=_of_known(min, (each.min_length for each in parts)),
-            max_length=_of_known(max, (each.max_length for each in parts)),
-            total_length=_of_known(sum, (each.total_length for each in parts)),
+            items=_merged_items([part.items for part in parts]),
+            quantile_sketch=_of_known(_merged_quantiles, (part.quantile_sketch for part in parts)),
+            distinct_sketch=merged_distinct(*(part.distinct_sketch for part in parts)),
+            min_length=_of_known(min, (part.min_length for part in parts)),
+            max_length=_of_known(max, (part.max_length for part in parts)),
+            total_length=_of_known(sum, (part.total_length for part in parts)),
         )
 
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
@@ -203,9 +203,9 @@ class ColumnProfile:
         spec = ColumnSpec(row["name"], row["data_type"], row["kind"])
         moments = Moments(*(row[name] for name in ("num_finite", "mean", "mean_rest", "m2")))
         facts = {
-            each.name: row[each.name]
-            for each in fields(cls)
-            if each.name not in ("spec", "moments")
+            field.name: row[field.name]
+            for field in fields(cls)
+            if field.name not in ("spec", "moments")
         }
         containers: dict[str, Callable[[Any], Any]] = {
             "bin_edges": _floats,
@@ -285,12 +285,12 @@ def _frequent_items(profile: ColumnProfile) -> list[dict[str, Any]] | None:
 
 
 def _merged_bins(parts: Sequence[ColumnProfile]) -> tuple[int, ...] | None:
-    if any(each.bin_edges != parts[0].bin_edges for each in parts):
+    if any(part.bin_edges != parts[0].bin_edges for part in parts):
         raise ValueError(
             f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be "
             "merged: profile all with the same edges, those of one baseline."
         )
-    counts = [each.bin_counts for each in parts if each.bin_counts is not None]
+    counts = [part.bin_counts for part in parts if part.bin_counts is not None]
     return tuple(map(sum, zip(*counts, strict=True))) if counts else None
 
 

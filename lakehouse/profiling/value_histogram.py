@@ -93,14 +93,14 @@ class ValueHistogram:
         """Return how many values are at most each edge, those of a bucket taken to lie evenly."""
         # The first bucket that is not wholly up to the edge.
         bucket = np.searchsorted(self._high, edges, side="right")
-        found = np.append(0, self._up_to)[bucket]
+        up_to_edge = np.append(0, self._up_to)[bucket]
         inside = np.flatnonzero(
             (bucket < len(self.counts)) & (edges >= np.append(self._low, np.inf)[bucket])
         )
         own = bucket[inside]
         share = (edges[inside] - self._low[own]) / (self._high[own] - self._low[own])
-        found[inside] += np.floor(share * (self.counts[own] - 1)).astype(np.int64) + 1
-        return found
+        up_to_edge[inside] += np.floor(share * (self.counts[own] - 1)).astype(np.int64) + 1
+        return up_to_edge
 
     def to_bytes(self) -> bytes:
         """As it is kept: a header, then the buckets' counts, gaps and widths."""
@@ -130,9 +130,9 @@ class ValueHistogram:
         first = np.frombuffer(content, "<i8", min(size, 1), _HEADER)
         start, arrays = _HEADER + first.nbytes, []
         for width in content[4:7]:
-            found = np.frombuffer(content, _WIDTHS[width], size, start)
-            arrays.append(found.astype(np.uint64).view(np.int64))
-            start += found.nbytes
+            array = np.frombuffer(content, _WIDTHS[width], size, start)
+            arrays.append(array.astype(np.uint64).view(np.int64))
+            start += array.nbytes
         counts, gaps, spreads = arrays
         least = np.cumsum(gaps) + (first[0] if size else 0)  # wraps around as the gaps did
         return cls(allowed, content[3], counts, least, least + spreads)

@@ -77,7 +77,7 @@ class Calibration:
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "Calibration":
         """The counts that `to_rows` wrote."""
-        bins = [(int(each["rows"]), int(each["right"]), float(each["confidence"])) for each in rows]
+        bins = [(int(row["rows"]), int(row["right"]), float(row["confidence"])) for row in rows]
         return cls(*zip(*bins, strict=True))
 
 

@@ -106,18 +106,20 @@ class QualityFacts:
         predicted, actual = coded(predictions), coded(labels)
         if (predicted.codes < 0).any():
             raise ValueError("A prediction is missing: pass only rows that were predicted.")
-        known = actual.codes >= 0
+        is_labelled = actual.codes >= 0
         facts = replace(
             nothing,
-            n_rows=len(known),
-            n_labelled=int(known.sum()),
+            n_rows=len(is_labelled),
+            n_labelled=int(is_labelled.sum()),
             confusion=confusion_of(predicted, actual),
             n_right_without_retraining=_right(without_retraining, actual),
         )
         if probabilities is None:
             return facts
         places = actual.places_in(facts.classes)
-        return facts._with_scores(np.asarray(probabilities, dtype=np.float64)[known], places[known])
+        return facts._with_scores(
+            np.asarray(probabilities, dtype=np.float64)[is_labelled], places[is_labelled]
+        )
 
     @classmethod
     def empty(cls, classes: Sequence[Any], positive: Any = None) -> "QualityFacts":
@@ -282,13 +284,13 @@ def _check_lengths(
 
 def _right(predictions: Values | None, actual: Coded) -> int | None:
     """Count the labelled rows that these predictions get right; None if one is missing."""
-    known = actual.codes >= 0
+    is_labelled = actual.codes >= 0
     if predictions is None:
-        return None if known.any() else 0
+        return None if is_labelled.any() else 0
     predicted = coded(predictions)
-    if (predicted.codes[known] < 0).any():
+    if (predicted.codes[is_labelled] < 0).any():
         return None
-    return int((predicted.places_in(actual.texts)[known] == actual.codes[known]).sum())
+    return int((predicted.places_in(actual.texts)[is_labelled] == actual.codes[is_labelled]).sum())
 
 
 def _calibration(row: Mapping[str, Any]) -> Calibration | None:

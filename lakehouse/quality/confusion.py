@@ -14,9 +14,10 @@ Confusion = Mapping[tuple[str, str], int]
 
 def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
     """Count rows by prediction's and label's text; rows that lack one of them do not count."""
-    known = (predicted.codes >= 0) & (actual.codes >= 0)
+    is_whole = (predicted.codes >= 0) & (actual.codes >= 0)
     pairs, counts = np.unique(
-        predicted.codes[known] * max(len(actual.texts), 1) + actual.codes[known], return_counts=True
+        predicted.codes[is_whole] * max(len(actual.texts), 1) + actual.codes[is_whole],
+        return_counts=True,
     )
     return {
         (predicted.texts[pair // len(actual.texts)], actual.texts[pair % len(actual.texts)]): count

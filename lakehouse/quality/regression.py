@@ -89,11 +89,11 @@ class RegressionFacts:
                 f"There are {len(predicted)} predictions, {len(actual)} labels and "
                 f"{len(unretrained)} predictions without retraining: pass one of each per row."
             )
-        known = np.isfinite(actual)
-        errors, actual = predicted[known] - actual[known], actual[known]
+        is_labelled = np.isfinite(actual)
+        errors, actual = predicted[is_labelled] - actual[is_labelled], actual[is_labelled]
         if not np.isfinite(errors).all():
             raise ValueError("A prediction is not finite: pass only rows that were predicted.")
-        distances, others = np.abs(errors), np.abs(unretrained[known] - actual)
+        distances, others = np.abs(errors), np.abs(unretrained[is_labelled] - actual)
         return replace(
             cls.empty(tolerance),
             n_rows=len(predicted),
@@ -155,8 +155,8 @@ class RegressionFacts:
         }
         parts = {"label": self.labels, "error": self.errors}
         moments = {
-            f"{part}_{name}": getattr(each, name)
-            for part, each in parts.items()
+            f"{part}_{name}": getattr(values, name)
+            for part, values in parts.items()
             for name in _MOMENTS
         }
         return {**facts, "n_labelled": self.n_labelled, **moments}

@@ -66,8 +66,8 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
     outputs = model.problem.outputs(pipeline, model.features.frame(rows))
     is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
-    found = model.problem.columns(outputs)["prediction"]
-    return pa.array(found, mask=~is_known).cast(kind)
+    predictions = model.problem.columns(outputs)["prediction"]
+    return pa.array(predictions, mask=~is_known).cast(kind)
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
@@ -84,7 +84,7 @@ def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
         return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(
             name, label.type, "numeric"
         )
-    classes = [ColumnSpec(each, label.type, "categorical") for each in ("prediction", name)]
+    classes = [ColumnSpec(column, label.type, "categorical") for column in ("prediction", name)]
     return (ColumnSpec("score", "double", "numeric"), *classes)
 
 
@@ -111,9 +111,9 @@ class _ClassAnswer:
         labels = self.problem.classes
         parts = [F.col(f"_found.{name}") for name in self._names]
         entries = [
-            each
+            entry
             for label, part in zip(labels, parts, strict=True)
-            for each in (F.lit(text_of(label)), part)
+            for entry in (F.lit(text_of(label)), part)
         ]
         # Of two classes, the positive one's probability; of more, the greatest.
         score = (

@@ -297,10 +297,10 @@ class ModelSettings(Settings):
     def _families_fit(self) -> "ModelSettings":
         problem, families = self.predictions.problem_type, self.training.families
         if _NOT_FOR[problem] in families:
-            known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
+            allowed = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
             raise ValueError(
                 f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of "
-                f"{known}"
+                f"{allowed}"
             )
         return self
 
@@ -326,13 +326,13 @@ class ModelSettings(Settings):
         """
         return (
             *self._known_classes,
-            *(each for each in self._active_classes if each not in self._known_classes),
+            *(label for label in self._active_classes if label not in self._known_classes),
         )
 
     @property
     def retired_classes(self) -> tuple[Any, ...]:
         """Classes that earlier versions know, and the settings do not name any more."""
-        return tuple(each for each in self._known_classes if each not in self._active_classes)
+        return tuple(label for label in self._known_classes if label not in self._active_classes)
 
     @property
     def _active_classes(self) -> tuple[Any, ...]:

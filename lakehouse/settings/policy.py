@@ -151,5 +151,5 @@ class PolicySettings(Settings):
     @property
     def detector(self) -> ShiryaevRobertsRule:
         """The rule that dates changes: as configured, else with its defaults."""
-        found = (rule for rule in self.rules if isinstance(rule, ShiryaevRobertsRule))
-        return next(found, ShiryaevRobertsRule())
+        detectors = (rule for rule in self.rules if isinstance(rule, ShiryaevRobertsRule))
+        return next(detectors, ShiryaevRobertsRule())

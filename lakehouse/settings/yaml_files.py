@@ -110,9 +110,9 @@ def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
 
 def _innermost(error: ValidationError) -> list[Any]:
     """The errors without those of a block that is only wrong because something in it is."""
-    found = error.errors()
-    blocks = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
-    return [item for item in found if not item["loc"] or item["loc"] not in blocks]
+    errors = error.errors()
+    blocks = {each["loc"][:depth] for each in errors for depth in range(len(each["loc"]))}
+    return [item for item in errors if not item["loc"] or item["loc"] not in blocks]
 
 
 def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
@@ -120,8 +120,8 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "extra_forbidden" and key in _GONE:
         return f"{path}: {key}: {_GONE[key]}"
     if item["type"] == "extra_forbidden":
-        known = _known_keys(kind, item["loc"][:-1])
-        return f"{path}: {key}: is not a setting; write one of {', '.join(known)}, or delete it"
+        keys = _known_keys(kind, item["loc"][:-1])
+        return f"{path}: {key}: is not a setting; write one of {', '.join(keys)}, or delete it"
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")

@@ -72,7 +72,9 @@ def as_duckdb_sql(
         f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM "
         f"delta_scan({_duckdb(path_of(table))});\n"
         + _duckdb_comments(
-            table.full_name, table.grain, [(each.name, each.comment) for each in table.columns]
+            table.full_name,
+            table.grain,
+            [(column.name, column.comment) for column in table.columns],
         )
         for table in catalog.tables
     ]
@@ -99,7 +101,7 @@ def at_root(sql: str, root: str) -> str:
 
 def statements_of(sql: str) -> list[str]:
     """The single statements of such a file, for a client that takes one at a time."""
-    return [each for each in sql.split(";\n") if each.strip()]
+    return [statement for statement in sql.split(";\n") if statement.strip()]
 
 
 def in_duckdb(sql: str) -> str:
@@ -119,7 +121,7 @@ def _spark_view(view: View) -> str:
 
 def _duckdb_view(view: View) -> str:
     comments = _duckdb_comments(
-        view.full_name, view.grain, [(each.name, each.comment) for each in view.columns]
+        view.full_name, view.grain, [(column.name, column.comment) for column in view.columns]
     )
     return f"CREATE OR REPLACE VIEW {view.full_name} AS\n{in_duckdb(view.sql)};\n{comments}"
 

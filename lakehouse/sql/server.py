@@ -77,12 +77,12 @@ def login_of(root: Path, environment: Mapping[str, str]) -> Login:
         ) as file:
             file.write(f"{getpass.getuser()}\n{secrets.token_urlsafe(24)}\n")
     try:
-        found = path.stat()
+        state = path.stat()
     except FileNotFoundError:
         raise ConfigurationError(
             f"--root: {root} holds no lakehouse; write the folder of one"
         ) from None
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    if state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
         raise ConfigurationError(
             f"{path}: others may have read its password; delete it, and it is made anew"
         )

@@ -84,9 +84,9 @@ class Folder:
         """
         uri = re.sub("^s3[an]://", "s3://", self.location.rstrip("/"))
         try:
-            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+            opened: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"{self.location}: cannot be opened: {error}; write a path, or another URI"
             ) from error
-        return found
+        return opened

@@ -189,7 +189,9 @@ class Registry:
             f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'"
         )
         # Older releases recorded no action: their versions count for any.
-        fitting = [each for each in versions if each.tags.get("action", action) == action]
+        fitting = [
+            registered for registered in versions if registered.tags.get("action", action) == action
+        ]
         return self._from_tags(fitting[0]) if fitting else None
 
     def model_file(self, version: ModelVersion) -> bytes:

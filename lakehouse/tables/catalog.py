@@ -116,8 +116,8 @@ def _check_names(table: Table) -> None:
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
     """Check names across predictions, readings and labels: metrics see them as one row."""
-    known = (model.key, model.event_time, *model.predictions.features)
-    others = [name for name in model.readings.columns if name not in known]
+    in_predictions = (model.key, model.event_time, *model.predictions.features)
+    others = [name for name in model.readings.columns if name not in in_predictions]
     of_label = [model.labels.label, model.labels.time]
     own = [column.name for column in catalog.predictions.columns]
     twice = _twice([*own, *others, *of_label])

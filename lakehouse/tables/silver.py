@@ -153,7 +153,9 @@ def typed_columns(
 ) -> tuple[Column, ...]:
     """The columns of a source (or those of these names), in Spark's types."""
     chosen = source.columns if names is None else {name: source.columns[name] for name in names}
-    return tuple(Column(name, SQL_TYPES[each.type], each.comment) for name, each in chosen.items())
+    return tuple(
+        Column(name, SQL_TYPES[column.type], column.comment) for name, column in chosen.items()
+    )
 
 
 def bronze(source: SourceSettings) -> Table:

@@ -49,7 +49,8 @@ def with_features(
 ) -> DataFrame:
     """The other columns, and each feature from its sources; null where it has none."""
     return rows.select(
-        *others, *(_column(name, found) for name, found in sources.items() if name not in others)
+        *others,
+        *(_column(name, columns) for name, columns in sources.items() if name not in others),
     )
 
 
@@ -62,11 +63,11 @@ def joined_columns(
 ) -> pa.Table:
     """The same of an Arrow table that has the other columns and all sources."""
     columns = {name: rows[name] for name in others}
-    for name, found in sources.items():
+    for name, names in sources.items():
         if name not in columns:
             columns[name] = (
-                reduce(pc.coalesce, (rows[each] for each in found))
-                if found
+                reduce(pc.coalesce, (rows[source] for source in names))
+                if names
                 else pa.nulls(len(rows))
             )
     return pa.table(columns)
@@ -86,7 +87,7 @@ def unknown_to_settings(ledger: PromotionLedger, meaning: Meaning) -> list[str]:
 def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
     """Each column's place in a line: by the settings, else by the version that has read it."""
     model = ledger.lakehouse.model
-    found: dict[str, tuple[str, ...]] = {}
+    paths: dict[str, tuple[str, ...]] = {}
     for version in ledger.promoted_versions:
-        found |= ledger.meaning(version).paths
-    return found | {name: model.readings.path_of(name) for name in model.readings.columns}
+        paths |= ledger.meaning(version).paths
+    return paths | {name: model.readings.path_of(name) for name in model.readings.columns}

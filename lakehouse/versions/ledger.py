@@ -139,15 +139,15 @@ class PromotionLedger:
         Raises:
             RegistryError: an older release trained it, and its file is gone.
         """
-        found, registry = self.version(version), self.lakehouse.registry
-        key = (self.lakehouse.store.root, version, found.sha256)
+        registered, registry = self.version(version), self.lakehouse.registry
+        key = (self.lakehouse.store.root, version, registered.sha256)
         if key not in _MEANINGS:
             row = self.promotion_of(version)
-            kept = (row["meaning"] if row else None) or registry.meaning(found)
-            if kept:
-                _MEANINGS[key] = Meaning.from_json(kept)
+            recorded = (row["meaning"] if row else None) or registry.meaning(registered)
+            if recorded:
+                _MEANINGS[key] = Meaning.from_json(recorded)
             else:
-                pipeline = load(registry.model_file(found), found.sha256)
+                pipeline = load(registry.model_file(registered), registered.sha256)
                 _MEANINGS[key] = Meaning.of_older_release(
                     pipeline, problem_of(self.lakehouse.model)
                 )

@@ -72,9 +72,11 @@ def answer(
         waiting = ledger.waiting
         if waiting is None:
             raise RegistryError(f"{name} has no version that waits for approval")
-        found = str(waiting["to_version"])
-        if version not in (None, found):
-            raise RegistryError(f"{name} version {found} waits for approval, not version {version}")
+        candidate = str(waiting["to_version"])
+        if version not in (None, candidate):
+            raise RegistryError(
+                f"{name} version {candidate} waits for approval, not version {version}"
+            )
         action = PROMOTE if approved else REFUSE
         decided = {"action": action, "who": who, "reason": reason, "from_version": ledger.champion}
         left_out = {"recorded_at", *([] if approved else ["policy_record"])}
@@ -83,7 +85,7 @@ def answer(
         )
         if approved:
             finish_alias_move(ledger)
-        return found
+        return candidate
 
 
 def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ def take_stock(lakehouse: Lakehouse) -> None:
     if not records:
         records = _of_older_release(lakehouse)
         _record(lakehouse, records)
-    known = files.newest(records)
+    latest = files.newest(records)
     next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
     seen_at = dt.datetime.now(dt.UTC)
     news: list[FileRecord] = []
@@ -37,8 +37,8 @@ def take_stock(lakehouse: Lakehouse) -> None:
         folder = Folder(lakehouse.landing).within(source.table)
         _make(folder)
         listing = listing_of(folder)
-        looked_into = _inspected(folder, files.to_inspect(listing, known, source.table))
-        stock = Stock(source.table, known, lakehouse.model.stream, seen_at)
+        looked_into = _inspected(folder, files.to_inspect(listing, latest, source.table))
+        stock = Stock(source.table, latest, lakehouse.model.stream, seen_at)
         added = stock.records(listing, looked_into, next_id)
         next_id += sum(record.status == files.LANDED for record in added)
         news += added
@@ -59,10 +59,10 @@ def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
     folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
     lost = []
     for record in {each.landed_file_id: each for each, _ in run.parts}.values():
-        found = _look(folder, record.source_file)
-        if isinstance(found, Inspected) and found.sha256 == record.sha256:
+        content = _look(folder, record.source_file)
+        if isinstance(content, Inspected) and content.sha256 == record.sha256:
             continue
-        why = found.reason if isinstance(found, Unread) else "its content is another"
+        why = content.reason if isinstance(content, Unread) else "its content is another"
         reason = f"it changed before it was read: {why}"
         place = (record.source, record.source_file, files.UNREADABLE, seen_at)
         lost.append(FileRecord(*place, landed_file_id=record.landed_file_id, reason=reason))
@@ -89,13 +89,13 @@ def _make(folder: Folder) -> None:
 def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
     """Look into each file, in threads: hashing and unpacking release Python's lock."""
 
-    def look(each: Listed) -> tuple[str, Inspected | Unread]:
-        found = _look(folder, each.name)
-        if isinstance(found, Inspected) and found.size != each.size:
-            return each.name, Unread(
+    def look(file: Listed) -> tuple[str, Inspected | Unread]:
+        content = _look(folder, file.name)
+        if isinstance(content, Inspected) and content.size != file.size:
+            return file.name, Unread(
                 "it is being written; land it by an atomic rename", is_content=False
             )
-        return each.name, found
+        return file.name, content
 
     with ThreadPoolExecutor(_THREADS) as threads:
         return dict(threads.map(look, listed))

@@ -64,28 +64,28 @@ def newest(records: Iterable[FileRecord]) -> dict[str, FileRecord]:
 
     One that could not be read for a while keeps the digest of what was read of it before.
     """
-    found: dict[str, FileRecord] = {}
+    latest: dict[str, FileRecord] = {}
     for record in sorted(records, key=lambda record: (record.seen_at, record.landed_file_id or 0)):
-        before = found.get(record.source_file)
+        before = latest.get(record.source_file)
         was_read = before is not None and record.landed_file_id is None and record.sha256 is None
-        found[record.source_file] = (
+        latest[record.source_file] = (
             replace(record, sha256=before.sha256) if before and was_read else record
         )
-    return found
+    return latest
 
 
-def to_inspect(listing: Listing, known: Mapping[str, FileRecord], folder: str) -> list[Listed]:
+def to_inspect(listing: Listing, latest: Mapping[str, FileRecord], folder: str) -> list[Listed]:
     """The files that are new, may have changed, or could not be reached.
 
     Args:
         listing: of a source's landing folder.
-        known: newest record of each file, by its path under the landing folder.
+        latest: newest record of each file, by its path under the landing folder.
         folder: of the source, under the landing folder.
     """
     return [
-        each
-        for name, each in listing.files.items()
-        if _is_news(each, known.get(f"{folder}/{name}"))
+        listed
+        for name, listed in listing.files.items()
+        if _is_news(listed, latest.get(f"{folder}/{name}"))
     ]
 
 
@@ -120,16 +120,16 @@ class Stock:
     seen_at: dt.datetime
 
     def records(
-        self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int
+        self, listing: Listing, looks: Mapping[str, Inspected | Unread], first_id: int
     ) -> list[FileRecord]:
         """The records of what is new: files to be read in order of landing, then other news.
 
         Args:
             listing: of the folder.
-            found: what became of the files that were looked into, by name.
+            looks: what became of the files that were looked into, by name.
             first_id: for the first file that is to be read; later ones count on.
         """
-        records = [self._looked_into(listing.files[name], result) for name, result in found.items()]
+        records = [self._looked_into(listing.files[name], result) for name, result in looks.items()]
         landed = sorted(
             (record for record in records if record.status == LANDED),
             key=lambda record: (record.landed_at, record.source_file),
@@ -144,34 +144,34 @@ class Stock:
         ]
         return [*numbered, *filter(self._is_new, others), *self._gone(listing)]
 
-    def _looked_into(self, listed: Listed, found: Inspected | Unread) -> FileRecord:
-        if isinstance(found, Unread):
-            return self._unreadable(listed.name, found, listed)
+    def _looked_into(self, listed: Listed, content: Inspected | Unread) -> FileRecord:
+        if isinstance(content, Unread):
+            return self._unreadable(listed.name, content, listed)
         before = self.known.get(self._path(listed.name))
-        is_same = before is not None and before.sha256 == found.sha256
+        is_same = before is not None and before.sha256 == content.sha256
         landed_at, odd = landing_time(listed.modified_at, self.stream, self.seen_at)
         return FileRecord(
             source=self.source,
             source_file=self._path(listed.name),
             status=SAME if is_same else LANDED,
             seen_at=self.seen_at,
-            reason="; ".join(filter(None, (found.remark, odd))) or None,
-            lines=found.lines,
-            size=found.size,
-            sha256=found.sha256,
+            reason="; ".join(filter(None, (content.remark, odd))) or None,
+            lines=content.lines,
+            size=content.size,
+            sha256=content.sha256,
             modified_at=listed.modified_at,
             landed_at=landed_at,
             signature=listed.signature,
-            parts=() if is_same else found.parts,
+            parts=() if is_same else content.parts,
         )
 
-    def _unreadable(self, name: str, found: Unread, listed: Listed | None = None) -> FileRecord:
+    def _unreadable(self, name: str, unread: Unread, listed: Listed | None = None) -> FileRecord:
         seen = FileRecord(
-            self.source, self._path(name), UNREADABLE, self.seen_at, reason=found.reason
+            self.source, self._path(name), UNREADABLE, self.seen_at, reason=unread.reason
         )
         if listed is None:
             return seen
-        signature = listed.signature if found.is_content else None
+        signature = listed.signature if unread.is_content else None
         return replace(seen, size=listed.size, modified_at=listed.modified_at, signature=signature)
 
     def _is_new(self, record: FileRecord) -> bool:
@@ -254,12 +254,12 @@ class Run:
     @property
     def lines_before(self) -> dict[int, int]:
         """For each file, how many lines of the run precede its line 0; negative if cut."""
-        found: dict[int, int] = {}
+        before: dict[int, int] = {}
         lines = 0
         for record, part in self.parts:
-            found.setdefault(record.landed_file_id or 0, lines - part.first_line)
+            before.setdefault(record.landed_file_id or 0, lines - part.first_line)
             lines += part.lines
-        return found
+        return before
 
     @property
     def lines(self) -> tuple[int, int]:

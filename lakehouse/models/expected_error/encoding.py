@@ -31,17 +31,17 @@ def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> t
         Of each feature that is not numeric, the 30 most frequent values and the known ones, in
         order.
     """
-    found = set()
+    frequent = set()
     for name in features.categorical:
         labels, texts = coded(rows[name])
         counts = np.bincount(labels[labels >= 0], minlength=len(texts))
         most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[
             :_MOST_VALUES
         ]
-        found |= {f"{name}{_IS}{texts[place]}" for place in most}
+        frequent |= {f"{name}{_IS}{texts[place]}" for place in most}
     others = [each for each in known if _IS not in each and each not in features.numeric]
-    kept = {each for each in known if _IS in each}
-    return (*features.numeric, *dict.fromkeys(others), *sorted(found | kept))
+    recorded = {each for each in known if _IS in each}
+    return (*features.numeric, *dict.fromkeys(others), *sorted(frequent | recorded))
 
 
 def feature_of(name: str) -> str:
@@ -69,8 +69,8 @@ def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
     if pa.types.is_floating(column.type):  # a truth value, which an older release took for a text
         numbers = column.to_numpy()
         return np.where(np.isnan(numbers), np.nan, numbers == _TRUTHS.get(value, np.inf))
-    labels, known = coded(column)
-    wanted = known.index(value) if value in known else -2
+    labels, texts = coded(column)
+    wanted = texts.index(value) if value in texts else -2
     return np.where(labels < 0, np.nan, labels == wanted)
 
 

@@ -41,8 +41,8 @@ class SplineLogistic:
         logits = np.stack(
             [self._logit(features, place) for place in range(len(self.intercepts))], axis=1
         )
-        each = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        chances = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+        return chances / np.maximum(chances.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
     def of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The probability that each prediction (a class code) is wrong, by row."""
@@ -108,10 +108,10 @@ _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
 
 def knots_of(column: np.ndarray) -> tuple[float, ...]:
     """The 13 even quantiles of a feature's known values, without repeats: its line bends there."""
-    known = column[np.isfinite(column)]
-    if not len(known):
+    finite = column[np.isfinite(column)]
+    if not len(finite):
         return (0.0,)
-    return tuple(float(knot) for knot in np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS))))
+    return tuple(float(knot) for knot in np.unique(np.quantile(finite, np.linspace(0, 1, _KNOTS))))
 
 
 def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:

@@ -66,7 +66,7 @@ def _awkward(kind: DataType, n: int) -> Any:
         TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
         DateType: dt.date(1970, 1, 1 + n),
     }
-    return next((value for each, value in values.items() if isinstance(kind, each)), None)
+    return next((value for type_, value in values.items() if isinstance(kind, type_)), None)
 
 
 def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
@@ -138,8 +138,8 @@ def _refusal(error: PySparkException, nested: str) -> Refusal:
     condition = error.getCondition() or ""
     if condition == _NESTED or (nested and condition.startswith("UNRESOLVED_COLUMN")):
         return Refusal(nested or "has an aggregate inside another; write one of them")
-    for known, meaning in _MEANINGS.items():
-        if condition.startswith(known):
+    for prefix, meaning in _MEANINGS.items():
+        if condition.startswith(prefix):
             return Refusal(meaning)
     if condition.startswith("PARSE"):
         return Refusal(f"does not parse: {_said(error)}; write one SQL expression")

@@ -139,12 +139,12 @@ class _Checker:
 
     def checked(self, metric: CustomMetricSettings) -> CheckedMetric:
         """The metric, its expressions analysed for each input column."""
-        known = (TABLE_COLUMN, *self.context.monitored)
-        strange = ", ".join(column for column in metric.input_columns if column not in known)
+        measured = (TABLE_COLUMN, *self.context.monitored)
+        strange = ", ".join(column for column in metric.input_columns if column not in measured)
         if strange:
             raise Refusal(
                 f"names {strange}, which has no rows in the metric tables; write any of "
-                f"{', '.join(known)}",
+                f"{', '.join(measured)}",
                 "input_columns",
             )
         of_columns = {column: self._of_column(metric, column) for column in metric.input_columns}
@@ -204,7 +204,7 @@ class _Checker:
         digest = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:8]
         parts = sql.taken_apart(
             tree,
-            [each.simpleString() for each in types(self._rows, calls, F.expr)],
+            [type_.simpleString() for type_ in types(self._rows, calls, F.expr)],
             lambda n, merge: (
                 f"{of}.{digest}.{n}.{merge}"
             ),  # another definition is another id: old hours are not its
@@ -216,16 +216,16 @@ class _Checker:
         )
         types(self._rows, parts.partials.values(), F.expr)
         values = probe(self.spark, (StructField(key, DoubleType()) for key in parts.partials))
-        (found,) = types(
+        (from_hours,) = types(
             values,
             [parts.final],
             without_aggregates,
             f"has an aggregate function that cannot be summed from hours; {_ADDITIVE}",
         )
-        if found != kind:
+        if from_hours != kind:
             raise Refusal(
-                f"is a {kind.simpleString()} that hours give as a {found.simpleString()}; cast it "
-                "to either"
+                f"is a {kind.simpleString()} that hours give as a {from_hours.simpleString()}; "
+                "cast it to either"
             )
         _check_output(metric, kind)
         check_values(self._rows, parts.scalars)
@@ -234,7 +234,7 @@ class _Checker:
 
     def _metrics_read(self, metric: CustomMetricSettings, column: str, tree: exp.Expr) -> set[str]:
         """The columns of the profile table that a derived or drift metric reads."""
-        found = set()
+        names = set()
         for named in sql.columns_read(tree):
             parts = named
             if metric.type == "drift":
@@ -246,11 +246,11 @@ class _Checker:
                     )
                 parts = parts[1:]
             self._check_readable(parts[0], column)
-            found.add(parts[0])
-        return found
+            names.add(parts[0])
+        return names
 
     def _check_readable(self, name: str, column: str) -> None:
-        other = next((each for each in self.metrics if each.name == name), None)
+        other = next((metric for metric in self.metrics if metric.name == name), None)
         if other is not None and other.type == "drift":
             raise Refusal(
                 f"reads the drift metric {name}; only aggregate and derived metrics can be read"

@@ -59,9 +59,9 @@ class CheckedMetric:
         The frame says in `_column` which column a row is of, and in `_has.<name>` whether all
         partials are there.
         """
-        known = f"`_has.{self.name}` AND " if self.partials else ""
+        has_partials = f"`_has.{self.name}` AND " if self.partials else ""
         cases = " ".join(
-            f"WHEN {known}_column = '{column}' THEN {text}"
+            f"WHEN {has_partials}_column = '{column}' THEN {text}"
             for column, text in self.expressions.items()
         )
         kind = SQL_TYPES[self.settings.output_data_type]
@@ -100,7 +100,7 @@ def partials_column(custom: CustomMetrics) -> Column:
     Every id is a key; its value is NULL where SQL's aggregate is (no row has a value).
     """
     entries = [(F.lit(key), F.expr(text).cast("double")) for key, text in custom.partials.items()]
-    whole = F.create_map(*(each for entry in entries for each in entry))
+    whole = F.create_map(*(part for entry in entries for part in entry))
     return whole.cast("map<string,double>")  # of no entries it would be a map of nothing
 
 
@@ -131,10 +131,12 @@ def with_custom_metrics(
     fields += [StructField(key, DoubleType()) for key in custom.partials]
 
     def record(row: Row) -> dict[str, Any]:
-        found = partials_of(row) or {}
+        partials = partials_of(row) or {}
         wanted = {metric.name: metric.partials.get(row["column_name"], {}) for metric in metrics}
-        known = {f"_has.{name}": all(key in found for key in keys) for name, keys in wanted.items()}
-        return {name: row.get(name) for name in reads} | known | dict(found)
+        complete = {
+            f"_has.{name}": all(key in partials for key in keys) for name, keys in wanted.items()
+        }
+        return {name: row.get(name) for name in reads} | complete | dict(partials)
 
     return _filled(spark, rows, record, fields, metrics)
 

@@ -114,12 +114,12 @@ def columns_read(tree: exp.Expr) -> set[tuple[str, ...]]:
     }
 
 
-def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> None:
+def check_shape(tree: exp.Expr, columns: Collection[str], aggregates: bool) -> None:
     """Check what Spark would let pass.
 
     Args:
         tree: of the definition.
-        known: names of columns; Spark takes a bare `user` for a function only where no column has
+        columns: names of columns; Spark takes a bare `user` for a function only where no column has
             that name.
         aggregates: whether it may aggregate.
 
@@ -134,7 +134,7 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
             "has a window function; write an aggregate, or a drift metric to compare with the "
             "window before"
         )
-    called = set(_called(tree, known))
+    called = set(_called(tree, columns))
     for name, why in FORBIDDEN.items():
         if name in called:
             raise Refusal(f"uses {name}, which {why}")
@@ -147,7 +147,7 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
         raise Refusal(f"aggregates DISTINCT values, which cannot be summed from hours; {instead}")
 
 
-def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
+def _called(tree: exp.Expr, columns: Collection[str]) -> list[str]:
     """Name of the functions called; of Spark's that go without brackets, too."""
     calls = [
         f"{node.name}()"
@@ -161,7 +161,7 @@ def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
     bare = [
         node.name
         for node in tree.find_all(exp.Column)
-        if len(node.parts) == 1 and node.name.lower() not in known
+        if len(node.parts) == 1 and node.name.lower() not in columns
     ]
     return [name.lower() for name in (*calls, *others, *bare)]
 
@@ -248,7 +248,9 @@ def _scalars(partial: exp.Expr) -> list[exp.Expr]:
     """Return what a partial aggregates, and the condition of its FILTER."""
     conditions = [partial.expression.this] if isinstance(partial, exp.Filter) else []
     call = partial.this if isinstance(partial, exp.Filter) else partial
-    return [each for each in (*call.expressions, *conditions) if not isinstance(each, exp.Star)]
+    return [
+        scalar for scalar in (*call.expressions, *conditions) if not isinstance(scalar, exp.Star)
+    ]
 
 
 def _forgive(tree: exp.Expr) -> None:

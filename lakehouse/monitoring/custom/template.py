@@ -41,17 +41,17 @@ def rendered(template: str, names: Mapping[str, str]) -> str:
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined)
     environment.globals.clear()
-    known = (
+    hint = (
         f"the names to write there are: {', '.join(f'{{{{{name}}}}}' for name in names) or 'none'}"
     )
     try:
         strange = _strange_in(environment.parse(template), names)
         if strange:
-            raise Refusal(f"has {strange} in its template; {known}")
+            raise Refusal(f"has {strange} in its template; {hint}")
         return environment.from_string(template).render(names)
     except TemplateError as error:
         raise Refusal(
-            f"is no Jinja template: {(error.message or '').rstrip('.')}; {known}"
+            f"is no Jinja template: {(error.message or '').rstrip('.')}; {hint}"
         ) from error
 
 

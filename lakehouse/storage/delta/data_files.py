@@ -115,12 +115,14 @@ class DataFileWriter:
 
     def _stats(self) -> str:
         """Source: Delta transaction protocol, "Per-file Statistics"."""
-        known = {name: bounds for name, bounds in self._bounds.items() if bounds.least is not None}
+        bounded = {
+            name: bounds for name, bounds in self._bounds.items() if bounds.least is not None
+        }
         return json.dumps(
             {
                 "numRecords": self._rows,
-                "minValues": {name: _lower(bounds.least) for name, bounds in known.items()},
-                "maxValues": {name: _upper(bounds.greatest) for name, bounds in known.items()},
+                "minValues": {name: _lower(bounds.least) for name, bounds in bounded.items()},
+                "maxValues": {name: _upper(bounds.greatest) for name, bounds in bounded.items()},
                 "nullCount": {name: bounds.nulls for name, bounds in self._bounds.items()},
             }
         )

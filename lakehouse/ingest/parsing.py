@@ -68,6 +68,7 @@ class BlockParser:
             landed_at: when the file of each landed (timestamp, UTC).
         """
         documents = _documents(lines)
+        # Lines that are odd in any column are read again, whole, by the exact rules.
         odd = np.array([document is _NONE for document in documents], dtype=bool)
         texts = np.zeros(len(lines), dtype=np.int64)
         columns = {}
@@ -171,6 +172,7 @@ def _typed(values: list[Any], kind: str, odd: np.ndarray, utc_by_default: bool) 
         return _moments(pa.array(values, pa.string()), odd, utc_by_default)
     if kind in _INTEGERS:
         return _integers(values, _INTEGERS[kind], odd).cast(ARROW_TYPES[kind])
+    # Arrow refuses whole numbers that a double does not hold exactly; Python rounds them.
     if kind == "double" and int in set(map(type, values)):
         values = [None if value is None else float(value) for value in values]
     return pa.array(values, ARROW_TYPES[kind])
@@ -178,6 +180,7 @@ def _typed(values: list[Any], kind: str, odd: np.ndarray, utc_by_default: bool) 
 
 def _leave_out(values: list[Any], odd: np.ndarray, kinds: set[type]) -> None:
     """Put None for each value of a type that is none of `kinds`, and marks its line."""
+    # Most columns are of one type, which one pass in C tells.
     if set(map(type, values)) <= kinds | {type(None)}:
         return
     for place, value in enumerate(values):

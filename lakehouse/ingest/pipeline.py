@@ -46,6 +46,7 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
         catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
     ):
         while True:
+            # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
             if seconds is None:
@@ -57,6 +58,7 @@ def _read(lakehouse: Lakehouse) -> None:
     """Read the files that are on record and have not been read."""
     # A commit of the table is one file of it: one at a time is one batch as it was recorded.
     looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
+    # Each round of `ingest` takes stock first, so the stream itself runs once a round.
     query = queries.run(
         lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW
     )
@@ -83,6 +85,7 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
         try:
             return _take_in_whole(lakehouse, source, left, batch)
         except Exception as error:
+            # Any error may come of a file that changed; only another look at the files tells.
             if not record_lost(lakehouse, left):
                 error.add_note(f"while reading {left}")
                 raise
@@ -129,6 +132,7 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
     context = lakehouse.spark.sparkContext
     most_tasks = _TASKS_A_CORE * context.defaultParallelism
     parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
+    # A Spark job would take longer to start than so little takes to read.
     if run.size < _TASK_BYTES:
         return [task.take_in(part) for part in parts]
     written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
@@ -140,6 +144,7 @@ def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> It
     of_batch = (pc.field("ingest_query") == batch.query_id) & (
         pc.field("ingest_batch") == batch.number
     )
+    # Bronze keeps statistics of these columns, so Delta skips the files of other runs.
     first, last = run.ids
     of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
     if first == last:

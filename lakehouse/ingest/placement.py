@@ -46,8 +46,10 @@ def place(
         keys: theirs.
     """
     store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
+    # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
         store.discard(silver, source.silver)
+    # Distinct keys that no file of silver can have need no look at its rows.
     elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
         store.commit(silver, source.silver, transaction)
     else:

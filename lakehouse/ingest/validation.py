@@ -156,6 +156,7 @@ def value_at(content: Any, path: Sequence[str]) -> Any:
 class _Rounded(float):
     """A number that a double makes whole, though a fraction was written."""
 
+    # `_read_whole` asks this: 1.00000000000000001 was not written as a whole number.
     def is_integer(self) -> bool:
         return False
 

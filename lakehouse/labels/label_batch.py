@@ -67,6 +67,7 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
     store, facts, stretch = lakehouse.store, lakehouse.catalog.window_facts, _FIRST_STRETCH
     columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
     first_day = min(store.days(facts), default=as_of.date())
+    # A stretch that ends within the table is doubled until it has the rows wanted.
     while True:
         since = as_of - stretch
         newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))

@@ -169,6 +169,7 @@ class Aggregator:
         """The same, for batches of any size and for all settings."""
         model, catalog, store = self._model, self._catalog, self._store
         key, time, (start, end) = model.key, model.event_time, affected.span
+        # Windows tell the rows exactly; the span besides lets Delta skip files.
         is_touched = transforms.window_start(time, model.metrics.base_window).isin(
             sorted(affected.windows)
         )
@@ -177,6 +178,7 @@ class Aggregator:
         predictions = store.read(catalog.predictions).where(
             F.col(time).between(start, end) & is_touched
         )
+        # Labels are dated later than their rows, so they are sought by key.
         bounds = store.key_range(catalog.predictions, key, time, start, end)
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = labels_in_force(self._lakehouse).where(near)
@@ -192,6 +194,7 @@ class Aggregator:
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
         """The predictions with the first model's; without them if its file is gone."""
         promoted = ledger.promoted_versions
+        # There is no other model yet: the first one has predicted.
         if len(promoted) == 1:
             return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
         first = self._first_model(promoted[0])
@@ -277,6 +280,7 @@ class Aggregator:
         ]
         catalog = self._catalog
         self._add_baseline_rows({window.segment.version for window in facts}, monitor, as_of)
+        # The facts last: their as-of says how far the other two tables are.
         written = (
             (catalog.profile_metrics, profiles),
             (catalog.drift_metrics, drifts),
@@ -303,6 +307,7 @@ class Aggregator:
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
         """Add the baseline rows that are missing: of versions, and of a fixed table."""
         wanted = {(monitor.version, version) for version in versions}
+        # Baselines do not change, so one look for each version and configuration is enough.
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column

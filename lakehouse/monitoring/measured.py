@@ -170,6 +170,7 @@ def _column_row(profile: ColumnProfile) -> dict[str, Any]:
 
 
 def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
+    # A window is final when all its labels are there, or when no more can come.
     rows, labelled = facts.quality.n_rows, facts.quality.n_labelled
     return {
         "n_labelled": labelled,

@@ -51,6 +51,7 @@ def facts_here(
         return None
     table, time = lakehouse.catalog.predictions, pc.field(model.event_time)
     start, end = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in span)
+    # Files tell times in milliseconds: without the slack one of them could be skipped.
     where = (time >= pc.subtract(start, STATISTICS_UNIT)) & (time <= end)
     if lakehouse.store.count(table, where) > MOST_ROWS:
         return None

@@ -138,6 +138,7 @@ def facts_of_windows(
         schema: the columns of `WindowFacts.to_row`.
     """
     classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
+    # Versions may read features that the settings do not name any more.
     binned_by = (feature_of(name) for bins in profiling.error_bins.values() for name in bins.names)
     columns = dict.fromkeys([*(spec.name for spec in profiling.specs), *binned_by])
     needed = rows.select(

@@ -38,6 +38,7 @@ class Scorer:
         seen = self._seen_in_ledger(batch)
         mine = [row for row in seen if row["query_id"] == batch.query_id]
         version = mine[0]["model_version"] if mine else self._resolve(batch)
+        # Only rows that an older checkpoint has read can be predicted already.
         if len(seen) > len(mine):
             rows = self._without_predicted(rows)
         model = self._model(version)
@@ -46,6 +47,7 @@ class Scorer:
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
         if model.is_linear:  # only then may there be none
+            # Two tables are written of the rows; the model is to run once.
             stamped = stamped.persist()
             self._record_unscorable(stamped.where(F.col(PREDICTION).isNull()), batch)
         predicted = stamped.where(F.col(PREDICTION).isNotNull())
@@ -71,6 +73,7 @@ class Scorer:
         """This batch's row, if it was tried before, and the first row of any older query."""
         query_id, number = pc.field("query_id"), pc.field("batch_id")
         mine = (query_id == batch.query_id) & (number == batch.number)
+        # Each query begins with batch 0, whose row stands for the query.
         other = (query_id != batch.query_id) & (number == 0)
         return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
 
@@ -159,6 +162,7 @@ def score(lakehouse: Lakehouse, trigger: str) -> None:
     with store.writing(
         catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost
     ):
+        # Rows wait in silver: the stream begins with the table's first row.
         while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return

@@ -121,6 +121,7 @@ class _ClassAnswer:
             if self.problem.is_binary
             else F.greatest(*parts)
         )
+        # SQL counts elements from 1.
         prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(
             prediction_type
         )
@@ -141,6 +142,7 @@ class _NumberAnswer:
         return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
 
     def columns(self, prediction_type: str) -> list[Column]:
+        # A pandas UDF returns NaN where a double is missing.
         value = F.nanvl(F.col("_found.value"), F.lit(None).cast("double"))
         return [value.cast(prediction_type).alias("prediction")]
 

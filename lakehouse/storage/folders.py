@@ -82,6 +82,7 @@ class Folder:
         Raises:
             ConfigurationError: the URI is of no file system that can be opened.
         """
+        # Hadoop's names of S3 are s3a and s3n; pyarrow knows s3 alone.
         uri = re.sub("^s3[an]://", "s3://", self.location.rstrip("/"))
         try:
             opened: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)

@@ -58,6 +58,7 @@ class Query:
         try:
             ended = bool(self.streaming.awaitTermination(seconds))
         except Exception:
+            # Spark wraps the handler's error in one of its own, with Java's stack trace.
             if self.errors:
                 raise self.errors[0] from None
             raise
@@ -82,6 +83,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
     errors: list[BaseException] = []
 
     def with_identity(rows: DataFrame, number: int) -> None:
+        # `foreachBatch` passes the number alone; the query's id is a property of its thread.
         query_id = rows.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
         if not query_id:
             raise LakehouseError(

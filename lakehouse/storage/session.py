@@ -21,6 +21,7 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
         ConfigurationError: the file is needed and not there, or Spark runs without Delta.
     """
     builder = SparkSession.builder
+    # spark-submit sets this variable for the Python that it starts.
     if "PYSPARK_GATEWAY_PORT" not in os.environ and SparkSession.getActiveSession() is None:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for key, value in read_properties(properties_file).items():

@@ -150,6 +150,7 @@ class Store:
         added = [
             AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file
         ]
+        # delta-rs records a transaction, but leaves out no second write by itself.
         if not added or self.has(transaction, table):
             return
         once = transaction.properties

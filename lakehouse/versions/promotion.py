@@ -43,6 +43,7 @@ def record_result(
         "policy_record": policy_record if passed else None,
     }
     ledger.record({**row, **own, **_version_columns(ledger, version)})
+    # The row is written: a run that is cut off here has its alias moved by the next one.
     if action == PROMOTE:
         finish_alias_move(ledger)
     return action == PROMOTE
@@ -79,6 +80,7 @@ def answer(
             )
         action = PROMOTE if approved else REFUSE
         decided = {"action": action, "who": who, "reason": reason, "from_version": ledger.champion}
+        # A version that is refused leaves no policy record.
         left_out = {"recorded_at", *([] if approved else ["policy_record"])}
         ledger.record(
             {name: value for name, value in waiting.items() if name not in left_out} | decided

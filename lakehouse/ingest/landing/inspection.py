@@ -77,6 +77,7 @@ def inspect(folder: Folder, name: str, part_bytes: int = PART_BYTES) -> Inspecte
     """
     is_gzip = is_gzip_name(name)
     with folder.open(name) as file:
+        # The digest is of the file's own bytes, not of what they unpack to.
         digested = _Digested(file)
         parts = tuple(_parts(content_of(digested, name), None if is_gzip else part_bytes))
         is_padded = is_gzip and _ends_with(file, digested.size, _PADDING)

@@ -30,6 +30,7 @@ def take_stock(lakehouse: Lakehouse) -> None:
         records = _of_older_release(lakehouse)
         _record(lakehouse, records)
     latest = files.newest(records)
+    # Ids rise with the landing: they order lines whose label times are equal.
     next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
     seen_at = dt.datetime.now(dt.UTC)
     news: list[FileRecord] = []

@@ -112,6 +112,7 @@ def _add_local(folder: Folder, listing: Listing) -> None:
                 continue
             if not stat.S_ISDIR(state.st_mode):
                 listing.add(name, _listed(name, state))
+            # Links may lead in circles.
             elif (state.st_dev, state.st_ino) not in seen:
                 seen.add((state.st_dev, state.st_ino))
                 waiting.append(name)

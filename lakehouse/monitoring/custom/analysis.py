@@ -108,6 +108,7 @@ def understood(
         raise Refusal(
             "is more than one plain SQL expression; leave out AS and what is not Spark's own SQL"
         )
+    # sqlglot may read a text otherwise than Spark does: both plans must be the same.
     again = sql_of(tree)
     try:
         same = analysed.sameSemantics(_analysed(frame, [wrap(again)]))

@@ -92,6 +92,7 @@ def check_custom_metrics(
     if not metrics:
         return CustomMetrics()
     checker, checked, wrong = _Checker(spark, tuple(metrics), context), [], []
+    # All metrics are checked before any is refused: an error names every wrong one.
     with unlogged():
         for place, metric in enumerate(metrics):
             try:

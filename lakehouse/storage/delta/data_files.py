@@ -85,6 +85,7 @@ class DataFileWriter:
             bounds.add(batch.column(name))
         self._rows += rows
         self._waiting.append(batch)
+        # Memory holds one row group at most.
         if (
             sum(map(len, self._waiting)) >= _GROUP_ROWS
             or sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES

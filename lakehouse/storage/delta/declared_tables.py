@@ -37,7 +37,8 @@ def added_columns(table: Table, path: str) -> tuple[AddedColumn, ...] | None:
     on_disk = StructType.fromJson(json.loads(delta.schema().to_json()))
     migration = migration_of(table, on_disk, version)
     if migration.obstacles:
-        raise StoreError(f"{table.full_name} in {path}: {'; '.join(migration.obstacles)}")
+        root = path.removesuffix(f"/{table.layer}/{table.name}")
+        raise StoreError(f"{table.full_name} in {root}: {'; '.join(migration.obstacles)}")
     return migration.added if migration.added or version != table.version else None
 
 

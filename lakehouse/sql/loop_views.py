@@ -26,8 +26,7 @@ HISTORY = View(
             champion
         is_champion        boolean            Whether it is in production now
         action             string             promote, or rollback where it was gone back to
-        who
-        recorded_at
+        who, recorded_at
         from_version       string             Version that it took over from; NULL for the first
         reason
         accuracy           double             Its accuracy on the rows that the gate compared on
@@ -35,10 +34,7 @@ HISTORY = View(
             over from
         rows_compared      double             How many they were
         probability_better double             Probability that it is the better one, by those rows
-        trained_from
-        trained_to
-        trained_rows
-        changed_at
+        trained_from, trained_to, trained_rows, changed_at
         ended_by           string             How its time ended: promote or rollback; NULL for the
             champion
         evidence
@@ -62,11 +58,7 @@ DECISIONS = View(
     "decision_history",
     "A decision, with the verdict on the challenger where one was trained",
     _columns("""
-        as_of
-        model_version
-        action
-        rule
-        reason
+        as_of, model_version, action, rule, reason
         score                      double Evidence that accuracy has fallen, a natural logarithm;
             NULL of other rules
         threshold                  double What it was held against
@@ -74,8 +66,7 @@ DECISIONS = View(
         drift                      string What has drifted: concept, feature, label, prediction; of
             the policy
         region                     string Where new labels contradict the champion, in words
-        confidence
-        advice
+        confidence, advice
         verdict                    string promote, refuse, pending (it waits for a person); NULL if
             none was trained
         challenger                 string Version that was judged; NULL if training gave none
@@ -132,8 +123,7 @@ GAIN = View(
     "retraining_gain",
     "A day, without those that the first model was trained on",
     shared_columns("""
-        day
-        is_final
+        day, is_final
         n_labelled                 bigint Predictions whose label has come
         accuracy                   double Share of them that the models in production got right
         accuracy_without_retraining double Share that the first promoted model would have got right

@@ -27,13 +27,9 @@ DAILY = View(
     "daily_quality",
     "A day × model version, and all versions together (*)",
     shared_columns("""
-        day
-        $id
-        n_rows
-        n_labelled
+        day, $id, n_rows, n_labelled
         label_coverage   double Their share, 0-1
-        is_final
-        in_training_window
+        is_final, in_training_window
         accuracy         double Share of labelled rows predicted right; NULL for regression
         accuracy_low     double Lower bound of its 95 % interval (Wilson)
         accuracy_high    double Upper bound
@@ -149,14 +145,7 @@ SLICES = View(
     "error_by_slice",
     "A day × model version × slice, the whole table among them",
     shared_columns("""
-        day
-        $id
-        slice_key
-        slice_value
-        n_rows
-        n_labelled
-        is_final
-        in_training_window
+        day, $id, slice_key, slice_value, n_rows, n_labelled, is_final, in_training_window
         n_wrong         bigint Labelled rows predicted wrong; NULL for regression
         error_rate      double Their share, 0-1
         error_rate_low  double Lower bound of its 95 % interval (Wilson)

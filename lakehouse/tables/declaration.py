@@ -112,8 +112,8 @@ class View:
 def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
     '''Columns from a text, a line for each: its name, its type in Spark's DDL, and what it means.
 
-    A line that is indented further continues the one before. A name alone stands for the
-    declared column of that name.
+    A line that is indented further continues the one before. Names alone, with commas between
+    them, stand for the declared columns of these names.
 
     >>> of_day = Column("day", "date", "Day of the events")
     >>> columns("""
@@ -130,8 +130,14 @@ def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
             lines[-1] += f" {line.strip()}"
         else:
             lines.append(line)
-    parts = [line.split(maxsplit=2) for line in lines]
-    return tuple(Column(*part) if len(part) > 1 else by_name[part[0]] for part in parts)
+    declarations: list[Column] = []
+    for line in lines:
+        names = line.split(", ")
+        if by_name.keys() >= set(names):
+            declarations += [by_name[name] for name in names]
+        else:
+            declarations.append(Column(*line.split(maxsplit=2)))
+    return tuple(declarations)
 
 
 @cache

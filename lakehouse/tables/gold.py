@@ -60,8 +60,7 @@ WINDOW_FACTS = Table(
     _columns(f"""
         window_start  timestamp          Start of the base window, event time, UTC
         model_version string             Registered version that predicted
-        slice_key
-        slice_value
+        slice_key, slice_value
         n_in_training bigint             Rows that the version was itself trained on
         quality       {_QUALITY_FACTS}   Counts and sums that the quality of predictions is
             computed from
@@ -70,10 +69,7 @@ WINDOW_FACTS = Table(
             part
         by_difficulty array<struct<bin:int,labelled:bigint,wrong:bigint>> Labelled rows and errors
             by class and bin of expected error (class code × 7 + bin), none trained on; no slices
-        monitor_version
-        as_of
-        as_of_version
-        window_date
+        monitor_version, as_of, as_of_version, window_date
     """),
     partition_by=("window_date",),
     append_only=False,
@@ -101,9 +97,7 @@ PROFILE_METRICS = Table(
         logging_table_commit_version int           Delta version of the profiled table
         monitor_version
         granularity                string        Width of the window; NULL for baselines
-        slice_key
-        slice_value
-        column_name
+        slice_key, slice_value, column_name
         count                      bigint        Values that are not null; rows, for :table
         data_type
         num_nulls                  bigint        Null values
@@ -143,13 +137,7 @@ PROFILE_METRICS = Table(
             confidence
         accuracy_without_retraining double        Share of labelled rows that the first model would
             predict right
-        n_labelled
-        label_coverage
-        is_final
-        in_training_window
-        as_of
-        as_of_version
-        window_date
+        n_labelled, label_coverage, is_final, in_training_window, as_of, as_of_version, window_date
     """),
     partition_by=("granularity", "window_date"),
     append_only=False,
@@ -173,12 +161,7 @@ DRIFT_METRICS = Table(
     ),
     _columns(f"""
         window                     {_WINDOW}          Event-time window
-        granularity
-        monitor_version
-        slice_key
-        slice_value
-        column_name
-        data_type
+        granularity, monitor_version, slice_key, slice_value, column_name, data_type
         window_cmp                 {_WINDOW}          Window compared with; NULL for baselines
         drift_type                 string             CONSECUTIVE: the window before, BASELINE:
             training data, BASELINE_TABLE: the fixed one
@@ -208,13 +191,7 @@ DRIFT_METRICS = Table(
             columns
         adjusted_pvalue            double             P-value of KS or chi-squared, adjusted for
             the columns tested at once
-        n_labelled
-        label_coverage
-        is_final
-        in_training_window
-        as_of
-        as_of_version
-        window_date
+        n_labelled, label_coverage, is_final, in_training_window, as_of, as_of_version, window_date
     """),
     partition_by=("granularity", "window_date"),
     append_only=False,

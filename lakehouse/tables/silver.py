@@ -24,9 +24,7 @@ _SHARED = columns("""
 _columns = partial(columns, declared=_SHARED)
 
 _POSITION = _columns("""
-    source_file
-    line
-    landed_file_id
+    source_file, line, landed_file_id
 """)
 
 # What a line carries beside its values on the way from bronze to silver (ingest/lines.py).
@@ -73,14 +71,7 @@ QUARANTINE = Table(
     _columns("""
         source
         raw string The line as it came; bytes that are not UTF-8 are escapes
-        reasons
-        source_file
-        line
-        landed_at
-        ingest_batch
-        ingested_at
-        landed_file_id
-        raw_bytes
+        reasons, source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id, raw_bytes
     """),
     version=2,
 )
@@ -90,14 +81,7 @@ DUPLICATE = Table(
     "A line that says again what silver already holds, value for value",
     ("source", "landed_file_id", "line"),
     _columns("""
-        source
-        key
-        source_file
-        line
-        landed_at
-        ingest_batch
-        ingested_at
-        landed_file_id
+        source, key, source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id
     """),
     version=2,
 )
@@ -107,8 +91,7 @@ SCORING_LEDGER = Table(
     "A micro-batch of scoring, written before a row of it is scored",
     ("query_id", "batch_id"),
     _columns("""
-        query_id
-        batch_id
+        query_id, batch_id
         model_version string    Registered version that the alias named when the batch was first
             tried
         resolved_at   timestamp Wall-clock time of that look-up
@@ -121,8 +104,7 @@ SCORING_COST = Table(
     "What a micro-batch of scoring cost, written after its rows",
     ("query_id", "batch_id"),
     _columns("""
-        query_id
-        batch_id
+        query_id, batch_id
         model_version string    Registered version that scored it
         rows          bigint    Rows scored
         seconds       double    Wall-clock time from the batch's first step to its rows' commit
@@ -137,13 +119,9 @@ UNSCORABLE = Table(
     "A reading that a version gave no finite prediction for; it has none, and is not scored again",
     ("landed_file_id", "line"),
     _columns("""
-        key
-        source_file
-        line
-        landed_file_id
+        key, source_file, line, landed_file_id
         model_version string Registered version that was to score it
-        query_id
-        batch_id
+        query_id, batch_id
     """),
 )
 
@@ -168,13 +146,7 @@ def bronze(source: SourceSettings) -> Table:
         _columns("""
             raw          string The line, without its line feed; bytes that are not UTF-8 are
                 escapes (\\xff)
-            source_file
-            line
-            landed_at
-            ingest_batch
-            ingested_at
-            landed_file_id
-            raw_bytes
+            source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id, raw_bytes
             ingest_query string Ingest stream's id
         """),
         sought_by=("landed_file_id", "line", "ingest_batch", "ingest_query"),
@@ -229,8 +201,7 @@ def predictions(model: ModelSettings) -> Table:
         + _outcomes(model)
         + _columns("""
             model_version string Registered version that predicted
-            query_id
-            batch_id
+            query_id, batch_id
         """),
         takes_columns=True,
     )

@@ -30,12 +30,7 @@ _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 
 
 def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentParser:
-    """A parser with the options that all jobs take.
-
-    Args:
-        description: the job's own docstring.
-        triggered: whether the job can run for ever at an interval.
-    """
+    """A parser with the options that all jobs take."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--model",
@@ -127,12 +122,9 @@ def _words(error: BaseException) -> str:
     """The line of an error that tells most: a worker's error, else the error's first line."""
     text = str(getattr(error, "java_exception", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = (
-        [line for line in lines if _RAISED.match(line)]
-        if "Traceback (most recent call last)" in text
-        else []
-    )
-    return next(iter([*raised[-1:], *lines]), "no words")
+    if "Traceback (most recent call last)" in text:
+        lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]
+    return next(iter(lines), "no words")
 
 
 def log_folder() -> Path:

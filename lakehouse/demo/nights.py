@@ -64,10 +64,8 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     labelled, right = (pc.sum(counts[name]).as_py() or 0 for name in columns)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
     version = PromotionLedger(lakehouse).champion
-    return (
-        f"{midnight:%Y-%m-%d} | {accuracy} | "
-        f"{f'champion v{version}' if version else 'no champion yet'}"
-    )
+    champion = f"champion v{version}" if version else "no champion yet"
+    return f"{midnight:%Y-%m-%d} | {accuracy} | {champion}"
 
 
 def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:

@@ -80,52 +80,28 @@ def drifts_of(story: Story) -> list[Drift]:
 
 def as_table(drifts: list[Drift]) -> str:
     """The drifts as a table of text."""
-    columns = (
-        "change",
-        "began",
-        "noticed",
-        "promoted",
-        "before",
-        "during",
-        "after",
-        "without",
-        "best possible",
-    )
-    rows = [
-        (
-            drift.name,
-            f"{drift.began:%m-%d %H:%M}",
-            f"{drift.noticed:%m-%d}" if drift.noticed else "never",
-            f"{drift.promoted:%m-%d}" if drift.promoted else "never",
-            *(
-                f"{share:.3f}"
-                for share in (
-                    drift.before,
-                    drift.during,
-                    drift.after,
-                    drift.without,
-                    drift.noise_ceiling,
-                )
-            ),
-        )
-        for drift in drifts
-    ]
-    widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in [columns, *rows]
-    ]
+    times = ["change", "began", "noticed", "promoted"]
+    shares = ["before", "during", "after", "without", "best possible"]
+    rows = [times + shares, *map(_cells, drifts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(drift: Drift) -> list[str]:
+    """A drift's row of the table."""
+    days = [f"{day:%m-%d}" if day else "never" for day in (drift.noticed, drift.promoted)]
+    shares = (drift.before, drift.during, drift.after, drift.without, drift.noise_ceiling)
+    return [drift.name, f"{drift.began:%m-%d %H:%M}", *days, *(f"{share:.3f}" for share in shares)]
 
 
 def _drift(story: Story, regime: RegimeFacts, end: pd.Timestamp) -> Drift:
     began = pd.Timestamp(regime.starts)
     noticed = next((moment for moment in story.noticed if began < moment), None)
     noticed = noticed if noticed is not None and noticed <= end + pd.Timedelta(days=3) else None
-    promoted = next(
-        (moment for moment, _ in story.promotions if noticed is not None and moment >= noticed),
-        None,
-    )
+    # No promotion answers a drift that nobody noticed.
+    answers = [moment for moment, _ in story.promotions if noticed and moment >= noticed]
+    promoted = next(iter(answers), None)
     mended = promoted if promoted is not None else end
     return Drift(
         name=regime.name,

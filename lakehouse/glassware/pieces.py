@@ -36,13 +36,9 @@ READING_SCHEMA = pa.schema(
 LABEL_SCHEMA = pa.schema(
     [("pid", pa.int64()), ("qualitycheck_time", _TIME), ("quality", pa.int32())]
 )
+_VALUE_FIELDS = [(sensor, pa.float64()) for sensor in SENSORS]
 TRUTH_SCHEMA = pa.schema(
-    [
-        ("pid", pa.int64()),
-        ("regime", pa.string()),
-        *((s, pa.float64()) for s in SENSORS),
-        ("quality", pa.int32()),
-    ]
+    [("pid", pa.int64()), ("regime", pa.string()), *_VALUE_FIELDS, ("quality", pa.int32())]
 )
 
 
@@ -114,13 +110,8 @@ class Stream:
             no_pressure[ids - first_id] = regime.misses_pressure(ids)
         temp, pressure, duration = readings
         times = self._process_times(first_id, uniforms)
-        columns = [
-            _pids(first_id, last_id),
-            times,
-            temp,
-            pa.array(pressure, mask=no_pressure),
-            duration,
-        ]
+        read_pressure = pa.array(pressure, mask=no_pressure)
+        columns = [_pids(first_id, last_id), times, temp, read_pressure, duration]
         return pa.table(columns, schema=READING_SCHEMA)
 
     def labels(self, first_id: int, last_id: int) -> pa.Table:
@@ -213,10 +204,8 @@ class Stream:
         return quality
 
     def _stretches(self, first_id: int, last_id: int) -> list[tuple[Regime, Ids]]:
-        return [
-            (regime, np.arange(a, b + 1))
-            for regime, a, b in self.course.stretches(first_id, last_id)
-        ]
+        stretches = self.course.stretches(first_id, last_id)
+        return [(regime, np.arange(first, last + 1)) for regime, first, last in stretches]
 
 
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:

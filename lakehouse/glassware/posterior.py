@@ -70,10 +70,8 @@ def posterior(regime: Regime, readings: pa.Table) -> Floats:
     lower, upper = regime.limits(ids)
     observed = np.array([readings[sensor].to_numpy() for sensor in SENSORS])
     observed[0] -= regime.temp_offset
-    inside = [
-        _share_inside(*sensor)
-        for sensor in zip(regime.spreads, lower, upper, observed, strict=True)
-    ]
+    sensors = zip(regime.spreads, lower, upper, observed, strict=True)
+    inside = [_share_inside(*sensor) for sensor in sensors]
     good, bad = _weighted(regime, np.prod(inside, axis=0))
     return good / (good + bad)
 

@@ -84,11 +84,8 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
     read = _lines_read(lakehouse, source)
     latest = newest(records).values()
     lost = {record.landed_file_id for record in latest if record.status == UNREADABLE}
-    landed = [
-        record
-        for record in records
-        if record.status == LANDED and record.landed_file_id not in lost
-    ]
+    readable = [record for record in records if record.status == LANDED]
+    landed = [record for record in readable if record.landed_file_id not in lost]
     waiting = [
         record.source_file for record in landed if (record.lines or 0) > read[record.landed_file_id]
     ]
@@ -109,9 +106,6 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
 
 def _lines_read(lakehouse: Lakehouse, source: Source) -> dict[int | None, int]:
     """Lines in bronze, by row of bronze.landed_file; a line that was read twice counts once."""
-    lines = (
-        lakehouse.store.read(source.bronze)
-        .groupBy("landed_file_id")
-        .agg(F.count_distinct("line").alias("lines"))
-    )
+    by_file = lakehouse.store.read(source.bronze).groupBy("landed_file_id")
+    lines = by_file.agg(F.count_distinct("line").alias("lines"))
     return defaultdict(int, {row["landed_file_id"]: row["lines"] for row in lines.collect()})

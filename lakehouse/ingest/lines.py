@@ -90,11 +90,6 @@ def in_chunks(
 ) -> Iterator[tuple[int, pa.Table]]:
     """Rows of a run's lines, cut at every `most_lines` lines of the run; none is empty.
 
-    Args:
-        batches: rows in the order of the lines.
-        run: whose lines they are.
-        most_lines: of a chunk.
-
     Yields:
         The number of the chunk in the run, and its rows.
     """

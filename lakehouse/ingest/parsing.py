@@ -278,11 +278,9 @@ def _quotes_within(value: Any, depth: int) -> int:
         return -1 if depth < 0 else _quotes(value, depth)
     if type(value) is not list:
         return 0
-    inner = (
-        [_quotes_within(item, depth - 1) + 2 * (type(item) is str) for item in value]
-        if depth >= 0
-        else [-1]
-    )
+    if depth < 0:
+        return -1
+    inner = [_quotes_within(item, depth - 1) + 2 * (type(item) is str) for item in value]
     return -1 if any(item < 0 for item in inner) else sum(inner)
 
 

@@ -68,10 +68,8 @@ def _read(lakehouse: Lakehouse) -> None:
 def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     """Take in the files of one batch, source by source."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
-    records = [
-        FileRecord.from_row(row.asDict(recursive=True))
-        for row in to_read.orderBy("landed_file_id").collect()
-    ]
+    rows = to_read.orderBy("landed_file_id").collect()
+    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in rows]
     for source in lakehouse.sources:
         own = [record for record in records if record.source == source.name]
         for number, run in enumerate(files.in_runs(own)):

@@ -40,11 +40,8 @@ class Account:
 
     def __str__(self) -> str:
         parts = [f"{count} {place}" for place, count in {**self.places, **self.followed}.items()]
-        wrong = (
-            f"; {self.unaccounted} unaccounted for, {self.in_two_places} in two places"
-            if not self.balances
-            else ""
-        )
+        odd = f"; {self.unaccounted} unaccounted for, {self.in_two_places} in two places"
+        wrong = "" if self.balances else odd
         return (
             f"{self.source}: {self.lines} lines = {' + '.join(parts[:3])} (silver: "
             f"{', '.join(parts[3:])}){wrong}"
@@ -76,13 +73,15 @@ class FileAccount:
         counts = (
             f"{self.read} read + {len(self.waiting)} waiting + {len(self.unreadable)} unreadable"
         )
-        lines = [f"{self.source}: {total} files = {counts}; {len(self.left_alone)} left alone"]
-        lines += _named("waiting", self.waiting)
-        lines += _named(
-            "unreadable", [f"{name}: {reason}" for name, reason in self.unreadable.items()]
-        )
-        lines += _named("read, and odd", [f"{name}: {reason}" for name, reason in self.odd.items()])
-        lines += _named("left alone", self.left_alone)
+        unreadable = [f"{name}: {reason}" for name, reason in self.unreadable.items()]
+        odd = [f"{name}: {reason}" for name, reason in self.odd.items()]
+        lines = [
+            f"{self.source}: {total} files = {counts}; {len(self.left_alone)} left alone",
+            *_named("waiting", self.waiting),
+            *_named("unreadable", unreadable),
+            *_named("read, and odd", odd),
+            *_named("left alone", self.left_alone),
+        ]
         return "\n".join(lines)
 
 

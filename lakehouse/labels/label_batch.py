@@ -59,10 +59,6 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
 
     Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from
     history.
-
-    Args:
-        lakehouse: whose labelled rows they are.
-        as_of: newest label time that had landed.
     """
     store, facts, stretch = lakehouse.store, lakehouse.catalog.window_facts, _FIRST_STRETCH
     columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
@@ -92,10 +88,6 @@ def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFra
     """Silver's labels, one a key: where a label was corrected, the one of the latest label time.
 
     Of labels of the same label time, the one that landed last counts.
-
-    Args:
-        lakehouse: whose labels they are.
-        version: of the Delta table; now without it.
     """
     model, store, table = lakehouse.model, lakehouse.store, lakehouse.catalog.labels
     labels = store.read(table, version)

@@ -144,11 +144,6 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
 
     It reads other columns than the settings say, solves another problem, has seen a single class,
     or its output for a judged row is not a finite number, cross-fitted or not.
-
-    Args:
-        model: fitted.
-        outputs: cross-fitted, of the judged rows.
-        data: the rows that it was fitted to and judged on.
     """
     difference = difference_of(model, data.features, data.problem)
     if difference:
@@ -209,11 +204,8 @@ def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
 
 
 def _encoder(features: Features, scaled: bool) -> ColumnTransformer:
-    number = (
-        make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-        if scaled
-        else SimpleImputer(strategy="median", keep_empty_features=True)
-    )
+    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    number = make_pipeline(fill, StandardScaler()) if scaled else fill
     text = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     steps = [("number", number, list(features.numeric)), ("text", text, list(features.categorical))]
     return ColumnTransformer([step for step in steps if step[2]], verbose_feature_names_out=False)

@@ -59,12 +59,9 @@ class MatrixLearner:
         """The fitted model; missing values are taken at the median of its rows."""
         scale = [StandardScaler()] if self.trial.family in SCALED else []
         fill = SimpleImputer(strategy="median", keep_empty_features=True)
-        chosen = (
-            []
-            if self.columns is None
-            else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
-        )
-        model = make_pipeline(*chosen, fill, *scale, estimator(self.trial, self.problem, self.seed))
+        chosen = [("kept", "passthrough", list(self.columns or ()))]
+        select = [] if self.columns is None else [ColumnTransformer(chosen)]
+        model = make_pipeline(*select, fill, *scale, estimator(self.trial, self.problem, self.seed))
         return model.fit(features, codes, **_weights_of(model, weights))
 
 
@@ -90,9 +87,8 @@ def cross_fit_weighted(trial: Trial, data: TrainingSet, weighting: Weighting) ->
                 continue
             model = fit_weighted(trial, data, weights)
             of_fold = data.problem.outputs(model, data.rows.loc[out, data.features.names])
-            outputs = (
-                np.full((len(wanted), *of_fold.shape[1:]), np.nan) if outputs is None else outputs
-            )
+            if outputs is None:
+                outputs = np.full((len(wanted), *of_fold.shape[1:]), np.nan)
             outputs[out] = of_fold
     except ValueError as error:
         return failure(error)

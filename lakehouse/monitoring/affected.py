@@ -41,18 +41,14 @@ def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
     key, width = model.key, model.metrics.base_window
     is_label = F.col("_kind") == transforms.LABEL
     label_key = F.when(is_label, F.col(key))
-    news = (
-        rows.agg(
-            F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
-                "windows"
-            ),
-            F.min(label_key).alias("least"),
-            F.max(label_key).alias("greatest"),
-            F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
-        )
-        .toArrow()
-        .to_pylist()[0]
+    window = F.when(~is_label, transforms.window_start("_moment", width))
+    summary = rows.agg(
+        F.collect_set(window).alias("windows"),
+        F.min(label_key).alias("least"),
+        F.max(label_key).alias("greatest"),
+        F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
     )
+    (news,) = summary.toArrow().to_pylist()
     windows = set(news["windows"])
     if news["newest_label"] is not None:
         predicted = lakehouse.store.read(lakehouse.catalog.predictions)

@@ -90,10 +90,8 @@ class Aggregator:
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(affected)
-        moment = (
-            max(filter(None, (recorded, affected.newest_label)), default=None)
-            or self._newest_label()
-        )
+        known = max(filter(None, (recorded, affected.newest_label)), default=None)
+        moment = known or self._newest_label()
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
         stored, affected = self._stored_facts(
             {day for scope in scopes for day in scope.fact_dates}, affected, monitor
@@ -125,10 +123,8 @@ class Aggregator:
             midnight(day) + place * width for day in affected.days for place in range(DAY // width)
         ]
         moments = {*affected.windows, *in_days}
-        return [
-            Scope.of(granularity, moments, newly_final)
-            for granularity in self._model.metrics.granularities
-        ]
+        widths = self._model.metrics.granularities
+        return [Scope.of(granularity, moments, newly_final) for granularity in widths]
 
     def _stored_facts(
         self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor
@@ -219,18 +215,11 @@ class Aggregator:
         custom = self._metrics
         if not custom.partials:
             return {}
-        groups = (
-            rows.groupBy(*transforms.SEGMENT)
-            .agg(partials_column(custom).alias("_partials"))
-            .toArrow()
-            .to_pylist()
-        )
-        window, version, key, value = transforms.SEGMENT
+        grouped = rows.groupBy(*transforms.SEGMENT).agg(partials_column(custom).alias("_partials"))
+        window, *segment = transforms.SEGMENT
         return {
-            (row[window], Segment(row[version], row[key], row[value])): as_partials(
-                row["_partials"]
-            )
-            for row in groups
+            (row[window], Segment(*(row[name] for name in segment))): as_partials(row["_partials"])
+            for row in grouped.toArrow().to_pylist()
         }
 
     def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> transforms.Profiling:
@@ -337,9 +326,7 @@ class Aggregator:
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
     """Return whether a row is the baseline of a version that is not looked at now."""
-    return (
-        row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
-    )
+    return row["log_type"] == BASELINE and row[model_id] not in {None, *versions}
 
 
 def _newly_final(
@@ -355,11 +342,9 @@ def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
     """Bring the gold metric tables up to date: once, or for ever at an interval."""
     catalog, store = lakehouse.catalog, lakehouse.store
     with store.writing(*_written_by(lakehouse)):
-        news = transforms.touching(
-            store.read_stream(catalog.predictions),
-            store.read_stream(catalog.labels),
-            lakehouse.model,
-        )
+        predictions = store.read_stream(catalog.predictions)
+        labels = store.read_stream(catalog.labels)
+        news = transforms.touching(predictions, labels, lakehouse.model)
         query = queries.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
         queries.run_all([query], trigger)
 

@@ -95,21 +95,10 @@ class CustomRows:
 def rows_of(
     scope: Scope, facts: Sequence[WindowFacts], references: References, as_of: AsOf, own: CustomRows
 ) -> MetricRows:
-    """The rows that a scope writes.
-
-    Args:
-        scope: the windows.
-        facts: of all base windows that it needs.
-        references: the baselines of a version, by drift type.
-        as_of: what the rows have in common.
-        own: fills the custom metrics.
-    """
+    """The rows that a scope writes."""
     merged = rolled_up(facts, scope.granularity)
-    chosen = {
-        key: of_window
-        for key, of_window in merged.items()
-        if key[0].start.date() in scope.profile_dates
-    }
+    days = scope.profile_dates
+    chosen = {key: facts for key, facts in merged.items() if key[0].start.date() in days}
     drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
     drift = drift_rows(merged, drifting, scope.granularity, references, as_of)
     if not own.custom.drift:

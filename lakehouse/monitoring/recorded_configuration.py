@@ -31,11 +31,10 @@ def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
     if last and last.configuration == configuration:
         return last
     monitor = Monitor((last.version if last else 0) + 1, configuration, {})
-    if lakehouse.model.metrics.baseline_table:
-        monitor = replace(
-            monitor,
-            baseline=_fixed_baseline(lakehouse, lakehouse.model.metrics.baseline_table, monitor),
-        )
+    table = lakehouse.model.metrics.baseline_table
+    if table:
+        # Its rows are counted in the bins of the configuration.
+        monitor = replace(monitor, baseline=_fixed_baseline(lakehouse, table, monitor))
     row = {
         "monitor_version": monitor.version,
         "configuration": configuration,

@@ -75,11 +75,10 @@ def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) ->
     new_predictions = predictions.select(
         F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
     )
-    return new_predictions.unionByName(
-        labels.select(
-            F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment")
-        )
+    new_labels = labels.select(
+        F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment")
     )
+    return new_predictions.unionByName(new_labels)
 
 
 def window_start(time: str, width: dt.timedelta) -> Column:

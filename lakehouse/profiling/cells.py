@@ -19,11 +19,8 @@ def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> d
     # Whole numbers and timestamps above 2**53 are distinct as they are, not as doubles.
     distinct, numbers = _sorted_numbers(cells)
     # NaN comes last of all.
-    finite = numbers[
-        np.searchsorted(numbers, -np.inf, side="right") : np.searchsorted(
-            numbers, np.inf, side="left"
-        )
-    ]
+    first = np.searchsorted(numbers, -np.inf, side="right")
+    finite = numbers[first : np.searchsorted(numbers, np.inf, side="left")]
     return {
         "num_nan": int(np.isnan(numbers).sum()),
         "num_zeros": len(numbers) - int(np.count_nonzero(numbers)),

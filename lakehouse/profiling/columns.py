@@ -74,11 +74,8 @@ def read_column(values: Cells, data_type: DataType) -> pa.Array:
     Raises:
         ValueError: A cell that the declared type cannot hold (pyarrow's ArrowInvalid).
     """
-    cells = (
-        values
-        if isinstance(values, pa.Array | pa.ChunkedArray)
-        else _from_pandas(values, data_type)
-    )
+    is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+    cells = values if is_arrow else pa.array(values, from_pandas=data_type != "double")
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
     # Nanoseconds are finer than Spark's timestamps: they are cut, not refused.
@@ -124,7 +121,3 @@ def text_of(value: Any) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
-
-
-def _from_pandas(values: pd.Series, data_type: DataType) -> pa.Array | pa.ChunkedArray:
-    return pa.array(values, from_pandas=data_type != "double")

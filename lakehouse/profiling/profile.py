@@ -85,11 +85,7 @@ class ColumnProfile:
     ) -> "ColumnProfile":
         """The profile of a column's cells; a numeric column is counted in the bins of `edges`.
 
-        Args:
-            values: the cells.
-            spec: the column.
-            edges: of the bins.
-            kept: distinct numbers up to which quantiles are exact.
+        Quantiles are exact up to `kept` distinct numbers.
 
         Raises:
             ValueError: A cell that the declared type cannot hold.

@@ -118,13 +118,10 @@ def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
     keeps.
     """
     # One more than it keeps, which is the first that it does not: the sketch estimates by it.
-    least = (
-        with_least_hashes(values, 2**THETA_LG_K + 1).tolist()
-        if isinstance(values, np.ndarray)
-        else values
-    )
+    if isinstance(values, np.ndarray):
+        values = with_least_hashes(values, 2**THETA_LG_K + 1).tolist()
     sketch = update_theta_sketch(THETA_LG_K)
-    deque(map(sketch.update, least), maxlen=0)
+    deque(map(sketch.update, values), maxlen=0)
     # Trimmed to the k smallest hashes, which depend on the set alone.
     sketch.trim()
     return sketch.compact().serialize()

@@ -142,11 +142,10 @@ class ValueHistogram:
         low, high = self.level, _LEVELS - 1
         while low < high:
             middle = (low + high) // 2
-            low, high = (
-                (low, middle)
-                if len(_starts(self.least >> middle)) <= self.allowed
-                else (middle + 1, high)
-            )
+            if len(_starts(self.least >> middle)) <= self.allowed:
+                high = middle
+            else:
+                low = middle + 1
         return self._at(low) if low > self.level else self
 
     def _at(self, level: int) -> "ValueHistogram":

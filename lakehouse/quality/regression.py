@@ -79,11 +79,9 @@ class RegressionFacts:
             tolerance is negative.
         """
         predicted, actual = _numbers(predictions), _numbers(labels)
-        unretrained = (
-            np.full(len(actual), np.nan)
-            if without_retraining is None
-            else _numbers(without_retraining)
-        )
+        unretrained = np.full(len(actual), np.nan)
+        if without_retraining is not None:
+            unretrained = _numbers(without_retraining)
         if not len(predicted) == len(actual) == len(unretrained):
             raise ValueError(
                 f"There are {len(predicted)} predictions, {len(actual)} labels and "

@@ -39,11 +39,6 @@ def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) 
     """The rows with the version and its prediction: a number, or a class with probabilities.
 
     A row whose output is not finite has no prediction: null.
-
-    Args:
-        rows: with the feature columns.
-        model: what predicts.
-        prediction_type: Spark's type of the prediction.
     """
     scored, answer = _answered(rows, model)
     return scored.select(
@@ -116,11 +111,9 @@ class _ClassAnswer:
             for entry in (F.lit(text_of(label)), part)
         ]
         # Of two classes, the positive one's probability; of more, the greatest.
-        score = (
-            parts[labels.index(self.problem.positive)]
-            if self.problem.is_binary
-            else F.greatest(*parts)
-        )
+        score = F.greatest(*parts)
+        if self.problem.is_binary:
+            score = parts[labels.index(self.problem.positive)]
         # SQL counts elements from 1.
         prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(
             prediction_type

@@ -125,11 +125,9 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
-    given = (
-        ""
-        if isinstance(item["input"], dict | list)
-        else f" (it says {shorten(repr(item['input']), 60)})"
-    )
+    given = ""
+    if not isinstance(item["input"], dict | list):
+        given = f" (it says {shorten(repr(item['input']), 60)})"
     if isinstance(item["input"], bool):
         given += _AS_TRUTH
     return f"{path}: {key + ': ' if key else ''}{message}{given}"

@@ -106,11 +106,6 @@ def serve(root: Path, port: int, login: Login) -> None:
     All clients see the same names, registered before the first of them; each has a session of its
     own. What Spark and Hive write beside the tables lies in a folder that goes with the server.
 
-    Args:
-        root: the lakehouse's folder.
-        port: where to listen on 127.0.0.1.
-        login: who may come in.
-
     Raises:
         ConfigurationError: there is no lakehouse in that folder, or the port is taken.
         LakehouseError: Spark ended, or did not listen in time.
@@ -150,14 +145,8 @@ def _session(scratch: Path, port: int) -> Iterator[SparkSession]:
     """A Spark with a folder for classes; its settings and environment hold no password."""
     (scratch / "classes").mkdir()
     properties = read_properties(LOCAL_PROPERTIES)
-    class_path = {
-        "spark.driver.extraClassPath": (
-            f"{properties['spark.driver.extraClassPath']}:{scratch}/classes"
-        )
-    }
-    settings = (
-        properties | quiet_settings(str(scratch)) | _server_settings(scratch, port) | class_path
-    )
+    settings = properties | quiet_settings(str(scratch)) | _server_settings(scratch, port)
+    settings["spark.driver.extraClassPath"] += f":{scratch}/classes"
     file = scratch / "spark.properties"
     file.write_text(
         "".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8"

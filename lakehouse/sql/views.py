@@ -57,10 +57,6 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
 def wilson_interval(share: str, n: str) -> tuple[str, str]:
     """SQL of the 95 % interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL at n = 0.
 
-    Args:
-        share: SQL of the share, 0-1.
-        n: SQL of the number of rows.
-
     Returns:
         SQL of the lower and of the upper bound: exactly 0 at a share of 0, and 1 at a share of 1.
     """

@@ -9,11 +9,6 @@ from lakehouse.storage.folders import Folder
 def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None:
     """The days (`window_date`) of files that came or went after version `after`, up to `until`.
 
-    Args:
-        path: of the table.
-        after: a version whose files are known.
-        until: the newest version.
-
     Returns:
         None where the log does not reach back so far: Delta drops commits that are a month old.
     """

@@ -255,13 +255,7 @@ class Registry:
     ) -> ModelVersion:
         """Write the model to the training's run and register it as a new version.
 
-        Args:
-            run_id: of the training.
-            model: fitted.
-            record: of how it was trained.
-            baseline: profile of its training data.
-            meaning: what its classes and features are, as JSON.
-            sample: rows that its signature is inferred from.
+        `baseline` is the profile of its training data, `meaning` its classes and features as JSON.
         """
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "model"

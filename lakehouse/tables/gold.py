@@ -316,16 +316,13 @@ def metric_tables(model: ModelSettings) -> tuple[Table, Table]:
     Raises:
         ConfigurationError: one of its metrics has the name of a column.
     """
-    tables = [
-        _with_model_id(table, model.metrics.model_id_column)
-        for table in (PROFILE_METRICS, DRIFT_METRICS)
-    ]
-    own = custom_columns(model.metrics.custom, *tables)
-    profile, drift = (
-        replace(table, columns=(*table.columns, *columns))
-        for table, columns in zip(tables, own, strict=True)
+    name = model.metrics.model_id_column
+    profile, drift = _with_model_id(PROFILE_METRICS, name), _with_model_id(DRIFT_METRICS, name)
+    of_profile, of_drift = custom_columns(model.metrics.custom, profile, drift)
+    return (
+        replace(profile, columns=profile.columns + of_profile),
+        replace(drift, columns=drift.columns + of_drift),
     )
-    return profile, drift
 
 
 def _with_model_id(table: Table, name: str) -> Table:

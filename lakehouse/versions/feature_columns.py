@@ -65,11 +65,8 @@ def joined_columns(
     columns = {name: rows[name] for name in others}
     for name, names in sources.items():
         if name not in columns:
-            columns[name] = (
-                reduce(pc.coalesce, (rows[source] for source in names))
-                if names
-                else pa.nulls(len(rows))
-            )
+            values = [rows[source] for source in names]
+            columns[name] = reduce(pc.coalesce, values) if values else pa.nulls(len(rows))
     return pa.table(columns)
 
 

@@ -19,10 +19,6 @@ class UnreadableError(Exception):
 def content_of(file: Any, name: str) -> Iterator[bytes]:
     """The content from where the file stands, in blocks of a megabyte at most.
 
-    Args:
-        file: opened for reading, buffered or not.
-        name: tells whether it is compressed.
-
     Raises:
         UnreadableError: it is not what its name says, or damaged.
         OSError: it cannot be read any further.

@@ -49,10 +49,8 @@ def take_stock(lakehouse: Lakehouse) -> None:
 
 def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
     """All that is on record of landed files, but for the parts that they are read in."""
-    return [
-        FileRecord.from_row(row)
-        for row in lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)
-    ]
+    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)
+    return [FileRecord.from_row(row) for row in rows]
 
 
 def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
@@ -121,14 +119,10 @@ def _of_older_release(lakehouse: Lakehouse) -> list[FileRecord]:
     records = []
     for table in (catalog.bronze_readings, catalog.bronze_labels):
         lines = lakehouse.store.arrow(table, columns=["source_file", "landed_at", "ingest_batch"])
-        newest = _newest_commit(
-            Path(lakehouse.store.checkpoint(f"ingest_{table.name}")) / "commits"
-        )
-        for row in (
-            lines.group_by(["source_file", "landed_at"])
-            .aggregate([("ingest_batch", "max")])
-            .to_pylist()
-        ):
+        checkpoint = Path(lakehouse.store.checkpoint(f"ingest_{table.name}"))
+        newest = _newest_commit(checkpoint / "commits")
+        files_read = lines.group_by(["source_file", "landed_at"])
+        for row in files_read.aggregate([("ingest_batch", "max")]).to_pylist():
             if row["ingest_batch_max"] <= newest:
                 records.append(_legacy(table, row["source_file"], row["landed_at"]))
     return records

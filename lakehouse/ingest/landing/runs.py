@@ -130,10 +130,8 @@ class Stock:
             first_id: for the first file that is to be read; later ones count on.
         """
         records = [self._looked_into(listing.files[name], result) for name, result in looks.items()]
-        landed = sorted(
-            (record for record in records if record.status == LANDED),
-            key=lambda record: (record.landed_at, record.source_file),
-        )
+        landed = [record for record in records if record.status == LANDED]
+        landed.sort(key=lambda record: (record.landed_at, record.source_file))
         numbered = [
             replace(record, landed_file_id=first_id + place) for place, record in enumerate(landed)
         ]
@@ -177,10 +175,9 @@ class Stock:
     def _is_new(self, record: FileRecord) -> bool:
         """Return whether it says what the newest record of the file does not."""
         before = self.known.get(record.source_file)
-        return (
-            before is None
-            or replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
-        )
+        if before is None:
+            return True
+        return replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
 
     def _gone(self, listing: Listing) -> Iterator[FileRecord]:
         there = {self._path(name) for name in (*listing.files, *listing.unreadable)}
@@ -206,10 +203,8 @@ def landing_time(
     if modified_at is not None and stream.began <= modified_at <= seen_at + stream.max_ahead:
         return modified_at, None
     shown = "beyond the calendar" if modified_at is None else f"{modified_at:%Y-%m-%d %H:%M}"
-    return (
-        seen_at,
-        f"its modification time cannot be ({shown}); it counts as landed when it was first seen",
-    )
+    odd = f"its modification time cannot be ({shown}); it counts as landed when it was first seen"
+    return seen_at, odd
 
 
 def in_batches(

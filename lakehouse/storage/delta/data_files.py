@@ -59,13 +59,7 @@ class DataFileWriter:
     """Writes one file, if it gets any rows."""
 
     def __init__(self, folder: Folder, schema: pa.Schema, sought_by: Iterable[str]) -> None:
-        """Create nothing yet.
-
-        Args:
-            folder: of the table.
-            schema: of the table.
-            sought_by: columns that statistics are kept of.
-        """
+        """Create nothing yet."""
         self._folder, self._schema = folder, schema
         self._name = f"part-{uuid.uuid4()}.parquet"
         self._bounds = {name: _Bounds() for name in sought_by}

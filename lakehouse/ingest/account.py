@@ -5,8 +5,8 @@ from collections import defaultdict
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.ingest.landing import listing_of
 from lakehouse.ingest.landing.landed_files import file_records
+from lakehouse.ingest.landing.listing import listing_of
 from lakehouse.ingest.landing.runs import LANDED, UNREADABLE, FileRecord, newest
 from lakehouse.ingest.reconciliation import (
     DUPLICATE,

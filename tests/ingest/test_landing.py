@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import ConfigurationError, LandingError
-from lakehouse.ingest.landing import UnreadableError, blocks_of, inspect, listing_of
+from lakehouse.ingest.landing.content import UnreadableError
+from lakehouse.ingest.landing.inspection import inspect
+from lakehouse.ingest.landing.listing import listing_of
+from lakehouse.ingest.landing.reading import blocks_of
 from lakehouse.ingest.validation import LONGEST_LINE
 from lakehouse.storage.folders import Folder
 

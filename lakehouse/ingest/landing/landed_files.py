@@ -7,8 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from lakehouse.errors import LandingError
-from lakehouse.ingest.landing import Inspected, Listed, UnreadableError, inspect, listing_of
 from lakehouse.ingest.landing import runs as files
+from lakehouse.ingest.landing.content import UnreadableError
+from lakehouse.ingest.landing.inspection import Inspected, inspect
+from lakehouse.ingest.landing.listing import Listed, listing_of
 from lakehouse.ingest.landing.runs import FileRecord, Run, Stock, Unread
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse

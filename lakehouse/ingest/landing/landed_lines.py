@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest import lines
-from lakehouse.ingest.landing import Part, blocks_of
+from lakehouse.ingest.landing.inspection import Part
+from lakehouse.ingest.landing.reading import blocks_of
 from lakehouse.ingest.landing.runs import FileRecord
 from lakehouse.ingest.lines import Columns, Keys
 from lakehouse.ingest.parsing import BlockParser

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lakehouse.ingest.landing import Inspected, Listed, Listing, Part
+from lakehouse.ingest.landing.inspection import Inspected, Part
+from lakehouse.ingest.landing.listing import Listed, Listing
 from lakehouse.settings import StreamSettings
 
 LANDED, SAME, UNREADABLE, GONE = "landed", "same", "unreadable", "gone"

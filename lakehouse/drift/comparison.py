@@ -1,6 +1,6 @@
 """How far a column has moved from a reference, by additive facts and not by raw rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,27 @@ from lakehouse.drift.two_samples import (
 )
 from lakehouse.profiling.profile import ColumnProfile
 
-NUMERIC_DISTANCES = (
-    "ks_test",
-    "wasserstein_distance",
-    "population_stability_index",
-    "mann_whitney_test",
-    "levene_test",
-)
-CATEGORICAL_DISTANCES = ("js_distance", "chi_squared_test", "tv_distance", "l_infinity_distance")
-COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
+Measure = Callable[[np.ndarray, np.ndarray], Any]
+
+_OVER_BINS: dict[str, Measure] = {
+    "ks_test": ks_test,
+    "population_stability_index": population_stability_index,
+}
+_OVER_CATEGORIES: dict[str, Measure] = {
+    "js_distance": js_distance,
+    "chi_squared_test": chi_squared_test,
+    "tv_distance": tv_distance,
+    "l_infinity_distance": l_infinity_distance,
+}
+_OVER_BOTH: dict[str, Measure] = {
+    "hellinger_distance": hellinger_distance,
+    "kl_divergence": kl_divergence,
+}
+_OVER_SKETCHES = ("wasserstein_distance", "mann_whitney_test", "levene_test")
+
+NUMERIC_DISTANCES = (*_OVER_BINS, *_OVER_SKETCHES)
+CATEGORICAL_DISTANCES = tuple(_OVER_CATEGORIES)
+COMMON_DISTANCES = tuple(_OVER_BOTH)
 """Of numeric columns over the bins, of categorical ones over the categories."""
 
 
@@ -80,22 +92,16 @@ def _deltas(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
         "count_delta": current.count - reference.count,
         "avg_delta": _difference(current.avg, reference.avg),
     }
-    for name in ("null", "zeros", "distinct"):
-        deltas[f"percent_{name}_delta"] = _difference(
-            _percent(current, name), _percent(reference, name)
-        )
-    return deltas
+    now, before = _percents(current), _percents(reference)
+    return deltas | {f"percent_{name}_delta": _difference(now[name], before[name]) for name in now}
 
 
-def _percent(profile: ColumnProfile, name: str) -> float | None:
-    if name == "zeros" and profile.spec.is_text:
-        return None
-    parts = {
-        "null": profile.num_nulls,
-        "zeros": profile.num_zeros,
-        "distinct": profile.distinct_count,
+def _percents(profile: ColumnProfile) -> dict[str, float | None]:
+    return {
+        "null": profile.percent(profile.num_nulls),
+        "zeros": None if profile.spec.is_text else profile.percent(profile.num_zeros),
+        "distinct": profile.percent(profile.distinct_count),
     }
-    return profile.percent(parts[name])
 
 
 def _difference(current: float | None, reference: float | None) -> float | None:
@@ -109,14 +115,12 @@ def _numeric_distances(current: ColumnProfile, reference: ColumnProfile) -> dict
 
 
 def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
-    assert current.quantile_sketch is not None
-    assert reference.quantile_sketch is not None
-    now = Sample.of(current.quantile_sketch, current.moments)
-    before = Sample.of(reference.quantile_sketch, reference.moments)
+    sketch, sketch_before = current.quantile_sketch, reference.quantile_sketch
+    assert sketch is not None and sketch_before is not None
+    now = Sample.of(sketch, current.moments)
+    before = Sample.of(sketch_before, reference.moments)
     return {
-        "wasserstein_distance": wasserstein_distance(
-            current.quantile_sketch, reference.quantile_sketch
-        ),
+        "wasserstein_distance": wasserstein_distance(sketch, sketch_before),
         "mann_whitney_test": mann_whitney_test(now, before),
         "levene_test": levene_test(now, before),
     }
@@ -131,12 +135,7 @@ def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
             "compared: profile the current rows with the reference's edges."
         )
     counts = np.array(current.bin_counts), np.array(reference.bin_counts)
-    return {
-        "ks_test": ks_test(*counts),
-        "population_stability_index": population_stability_index(*counts),
-        "hellinger_distance": hellinger_distance(*counts),
-        "kl_divergence": kl_divergence(*counts),
-    }
+    return {name: measure(*counts) for name, measure in (_OVER_BINS | _OVER_BOTH).items()}
 
 
 def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
@@ -145,11 +144,5 @@ def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> 
     categories = sorted(current.items.keys() | reference.items.keys())
     now = np.array([current.items.get(category, 0) for category in categories])
     before = np.array([reference.items.get(category, 0) for category in categories])
-    return {
-        "js_distance": js_distance(now, before),
-        "chi_squared_test": chi_squared_test(now, before),
-        "tv_distance": tv_distance(now, before),
-        "l_infinity_distance": l_infinity_distance(now, before),
-        "hellinger_distance": hellinger_distance(now, before),
-        "kl_divergence": kl_divergence(now, before),
-    }
+    measures = _OVER_CATEGORIES | _OVER_BOTH
+    return {name: measure(now, before) for name, measure in measures.items()}

@@ -48,15 +48,13 @@ class AsOf:
 
 def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[dict[str, Any]]:
     """The INPUT rows of these windows: for each segment one of the table and one of each column."""
-    return [
-        {
-            **_input_keys(window, segment, granularity, as_of),
-            **_window_state(window, of_window, as_of),
-            **row,
-        }
-        for (window, segment), of_window in facts.items()
-        for row in _table_and_columns(of_window)
-    ]
+    read = as_of.versions[as_of.logging_table]
+    of_input = {"log_type": "INPUT", "logging_table_commit_version": read}
+    rows = []
+    for (window, segment), of_window in facts.items():
+        keys = _keys(window, segment, granularity, as_of) | _window_state(window, of_window, as_of)
+        rows += [keys | of_input | row for row in _table_and_columns(of_window)]
+    return rows
 
 
 def baseline_rows(
@@ -106,24 +104,18 @@ def drift_rows(
     for (window, segment), current in facts.items():
         if window not in wanted:
             continue
-        keys = {
-            **_keys(window, segment, granularity, as_of),
-            **_window_state(window, current, as_of),
-        }
+        keys = _keys(window, segment, granularity, as_of) | _window_state(window, current, as_of)
         before = granularity.before(window)
         previous = facts.get((before, segment))
         if previous:
-            against = {"drift_type": CONSECUTIVE, "window_cmp": _as_struct(before)}
-            rows += [
-                keys | against | row
-                for row in _compared(current, previous.columns, previous.quality.n_rows)
-            ]
+            against = {"drift_type": CONSECUTIVE, "window_cmp": dict(vars(before))}
+            compared = _compared(current, previous.columns, previous.quality.n_rows)
+            rows += [keys | against | row for row in compared]
         baselines = references(current.segment.version) if segment.slice_key is None else {}
         for drift_type, baseline in baselines.items():
             against = {"drift_type": drift_type}
-            rows += [
-                keys | against | row for row in _compared(current, baseline, _n_rows(baseline))
-            ]
+            compared = _compared(current, baseline, _n_rows(baseline))
+            rows += [keys | against | row for row in compared]
     return rows
 
 
@@ -180,22 +172,11 @@ def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, 
     }
 
 
-def _input_keys(
-    window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
-) -> dict[str, Any]:
-    read = as_of.versions[as_of.logging_table]
-    return {
-        **_keys(window, segment, granularity, as_of),
-        "log_type": "INPUT",
-        "logging_table_commit_version": read,
-    }
-
-
 def _keys(
     window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
 ) -> dict[str, Any]:
     return {
-        "window": _as_struct(window),
+        "window": dict(vars(window)),
         "granularity": granularity.text,
         as_of.model_id_column: segment.version,
         "slice_key": segment.slice_key,
@@ -205,10 +186,6 @@ def _keys(
         "as_of_version": dict(as_of.versions),
         "window_date": window.start.date(),
     }
-
-
-def _as_struct(window: Window) -> dict[str, dt.datetime]:
-    return {"start": window.start, "end": window.end}
 
 
 def _n_rows(baseline: Baseline) -> int:

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 from lakehouse.profiling.cells import number_facts, text_facts
@@ -140,6 +140,7 @@ class ColumnProfile:
         parts = [part for part in (self, *others) if part.rows]
         if len(parts) < 2:
             return parts[0] if parts else self
+        sketches = [part.quantile_sketch for part in parts if part.quantile_sketch is not None]
         return replace(
             parts[0],
             count=sum(part.count for part in parts),
@@ -151,7 +152,7 @@ class ColumnProfile:
             max=_of_known(max, (part.max for part in parts)),
             bin_counts=_merged_bins(parts),
             items=_merged_items([part.items for part in parts]),
-            quantile_sketch=_of_known(_merged_quantiles, (part.quantile_sketch for part in parts)),
+            quantile_sketch=merged_quantiles(*sketches) if sketches else None,
             distinct_sketch=merged_distinct(*(part.distinct_sketch for part in parts)),
             min_length=_of_known(min, (part.min_length for part in parts)),
             max_length=_of_known(max, (part.max_length for part in parts)),
@@ -172,7 +173,7 @@ class ColumnProfile:
                 f"Column {self.spec.name!r} is categorical: its values are counted one by one, not "
                 "in bins."
             )
-        inner = _floats(edges)
+        inner = tuple(map(float, edges))
         if inner == self.bin_edges:
             return self
         counts = counts_in_bins(self.quantile_sketch, self.moments.n, inner)
@@ -204,8 +205,8 @@ class ColumnProfile:
             if field.name not in ("spec", "moments")
         }
         containers: dict[str, Callable[[Any], Any]] = {
-            "bin_edges": _floats,
-            "bin_counts": _integers,
+            "bin_edges": lambda edges: tuple(map(float, edges)),
+            "bin_counts": lambda counts: tuple(map(int, counts)),
             "items": dict,
         }
         for name, container in {**containers, **dict.fromkeys(SKETCHES, bytes)}.items():
@@ -215,13 +216,17 @@ class ColumnProfile:
     def to_json(self) -> dict[str, Any]:
         """The row in values that JSON can hold, as docs/profile-format.md describes them."""
         row = self.to_row()
-        sketches = {name: _where_given(_to_base64, row[name]) for name in SKETCHES}
+        sketches = {
+            name: _where_given(lambda sketch: base64.b64encode(sketch).decode(), row[name])
+            for name in SKETCHES
+        }
         return {**row, **sketches, "m2": row["m2"] if math.isfinite(row["m2"]) else None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ColumnProfile":
         """The profile that `to_json` wrote."""
-        sketches = {name: _where_given(_from_base64, document[name]) for name in SKETCHES}
+        decode = partial(base64.b64decode, validate=True)
+        sketches = {name: _where_given(decode, document[name]) for name in SKETCHES}
         m2 = math.inf if document["m2"] is None else document["m2"]
         return cls.from_row({**document, **sketches, "m2": m2})
 
@@ -299,10 +304,6 @@ def _merged_items(parts: Sequence[dict[str, int] | None]) -> dict[str, int] | No
     return dict(items) if len(items) <= MAX_ITEMS else None
 
 
-def _merged_quantiles(sketches: Sequence[bytes]) -> bytes:
-    return merged_quantiles(*sketches)
-
-
 def _of_known(combine: Callable[[list[Fact]], Fact], facts: Iterable[Fact | None]) -> Fact | None:
     """Those that are known combined; None where none is."""
     known = [fact for fact in facts if fact is not None]
@@ -311,19 +312,3 @@ def _of_known(combine: Callable[[list[Fact]], Fact], facts: Iterable[Fact | None
 
 def _where_given(convert: Callable[[Any], Any], value: Any) -> Any:
     return None if value is None else convert(value)
-
-
-def _floats(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(map(float, values))
-
-
-def _integers(values: Iterable[int]) -> tuple[int, ...]:
-    return tuple(map(int, values))
-
-
-def _to_base64(sketch: bytes) -> str:
-    return base64.b64encode(sketch).decode("ascii")
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)

@@ -62,8 +62,8 @@ def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
         return []
     meanings = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
     problems = [Meaning.from_json(text).problem for text in meanings if text]
-    known = (problem.classes for problem in problems if isinstance(problem, Classification))
-    classes = [label for classes in known for label in classes]
+    by_version = (problem.classes for problem in problems if isinstance(problem, Classification))
+    classes = [label for classes in by_version for label in classes]
     older = _classes_of_older_release(store, model) if None in meanings else []
     return list(dict.fromkeys([*older, *classes]))
 

@@ -71,7 +71,10 @@ def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
 def drifts_of(story: Story) -> list[Drift]:
     """Each change of the rule that labelled pieces have lived to see."""
     last = story.pieces["time"].max()
-    ends = [*(pd.Timestamp(each.starts) for each in story.regimes[1:]), last + pd.Timedelta(days=1)]
+    ends = [
+        *(pd.Timestamp(later.starts) for later in story.regimes[1:]),
+        last + pd.Timedelta(days=1),
+    ]
     spans = list(zip(story.regimes, ends, strict=True))[1:]
     return [
         _drift(story, regime, end) for regime, end in spans if pd.Timestamp(regime.starts) <= last

@@ -90,8 +90,8 @@ class Aggregator:
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(affected)
-        known = max(filter(None, (recorded, affected.newest_label)), default=None)
-        moment = known or self._newest_label()
+        newest = max(filter(None, (recorded, affected.newest_label)), default=None)
+        moment = newest or self._newest_label()
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
         stored, affected = self._stored_facts(
             {day for scope in scopes for day in scope.fact_dates}, affected, monitor

@@ -126,7 +126,7 @@ def rolled_up(
     """
     by_segment: dict[tuple[Window, Segment], list[WindowFacts]] = {}
     # Sums of doubles depend on their order.
-    for part in sorted(parts, key=lambda each: (each.start, int(each.segment.version))):
+    for part in sorted(parts, key=lambda base: (base.start, int(base.segment.version))):
         by_segment.setdefault((granularity.window(part.start), part.segment), []).append(part)
     merged = {key: first.merge(*others) for key, (first, *others) in by_segment.items()}
     by_slice: dict[tuple[Window, Segment], list[WindowFacts]] = {}

@@ -111,7 +111,7 @@ def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
 def _innermost(error: ValidationError) -> list[Any]:
     """The errors without those of a block that is only wrong because something in it is."""
     errors = error.errors()
-    blocks = {each["loc"][:depth] for each in errors for depth in range(len(each["loc"]))}
+    blocks = {wrong["loc"][:depth] for wrong in errors for depth in range(len(wrong["loc"]))}
     return [item for item in errors if not item["loc"] or item["loc"] not in blocks]
 
 

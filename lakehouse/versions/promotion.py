@@ -111,7 +111,7 @@ def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
                 f"{name} version {current} is the first; there is none to go back to"
             )
         decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
-        as_of = max(each["as_of"] for each in [*decided, *ledger.rows])
+        as_of = max(entry["as_of"] for entry in [*decided, *ledger.rows])
         move_back(ledger, as_of, str(row["from_version"]), who, {"reason": reason})
         return current, str(row["from_version"])
 

@@ -39,9 +39,10 @@ def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> t
             :_MOST_VALUES
         ]
         frequent |= {f"{name}{_IS}{texts[place]}" for place in most}
-    others = [each for each in known if _IS not in each and each not in features.numeric]
-    recorded = {each for each in known if _IS in each}
-    return (*features.numeric, *dict.fromkeys(others), *sorted(frequent | recorded))
+    # An older version's numeric feature may be gone from the settings; its column stays.
+    gone = [column for column in known if _IS not in column and column not in features.numeric]
+    recorded = {column for column in known if _IS in column}
+    return (*features.numeric, *dict.fromkeys(gone), *sorted(frequent | recorded))
 
 
 def feature_of(name: str) -> str:

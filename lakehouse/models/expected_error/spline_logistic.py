@@ -135,6 +135,6 @@ def _negated(line: _Line) -> _Line:
     heights, missing, intercept = line
     return (
         tuple(tuple(-height for height in part) for part in heights),
-        tuple(-each for each in missing),
+        tuple(-level for level in missing),
         -intercept,
     )

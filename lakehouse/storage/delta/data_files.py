@@ -82,7 +82,7 @@ class DataFileWriter:
         # Memory holds one row group at most.
         if (
             sum(map(len, self._waiting)) >= _GROUP_ROWS
-            or sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES
+            or sum(block.nbytes for block in self._waiting) >= _GROUP_BYTES
         ):
             self._flush()
 

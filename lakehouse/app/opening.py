@@ -104,8 +104,7 @@ def checked_root(given: str, encodes_names: bool) -> str:
         encodes_names: whether Java can write names that are not ASCII.
 
     Raises:
-        ConfigurationError: one of the libraries that tables are written by takes its name for
-        something else.
+        ConfigurationError: a library that writes tables takes its name for something else.
     """
     root = absolute(given)
     strange = sorted({letter for letter in root if letter in _REFUSED or not letter.isprintable()})

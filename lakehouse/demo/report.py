@@ -22,8 +22,7 @@ class Story:
 
     Attributes:
         pieces: labelled production predictions, in order of time: `time`, `right`.
-        alternatives: by day and alternative, from `gold.counterfactual`: `n_labelled`, `n_right`,
-            `n_right_otherwise`.
+        alternatives: `n_labelled`, `n_right` and `n_right_otherwise` by day and alternative.
         promotions: as-of and version of each.
         noticed: as-of of each alarm.
         regimes: the truth, which the lakehouse itself never sees.

@@ -25,8 +25,7 @@ class RegimeFacts:
         starts: when that piece's period begins, in UTC; it is made up to one period later.
         box: the rule for a good piece; where the rule creeps, the one of the first piece.
         base_rate: the share of good pieces.
-        noise_ceiling: the accuracy of the best possible grader that sees the noisy readings.
-            Where the rule creeps, this and the base rate are means along the way.
+        noise_ceiling: accuracy of the best possible grader; a mean where the rule creeps.
     """
 
     name: str

@@ -22,8 +22,7 @@ class Account:
         places: how many of them are in each place.
         unaccounted: lines that are nowhere.
         in_two_places: lines that are in more than one.
-        followed: of the rows in silver, how many went on (readings: scored; labels: joined), and
-            how many wait.
+        followed: of the rows in silver, how many were scored or joined, and how many wait.
     """
 
     source: str

@@ -46,8 +46,7 @@ class OverdueRule:
 
         Args:
             now: newest moment that anything is known of, readings included.
-            coverage: by start of a window with predictions, the share of its rows whose label has
-                come.
+            coverage: by start of a window, the share of its predictions whose label has come.
 
         Returns:
             None where the newest window that is due has its labels.

@@ -66,8 +66,7 @@ def load(content: bytes, sha256: str) -> Pipeline:
     """The model of a skops file.
 
     Raises:
-        RegistryError: its digest is not the recorded one, or it holds a type that is not on the
-        list.
+        RegistryError: its digest is not the recorded one, or it holds a type that is not trusted.
     """
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:

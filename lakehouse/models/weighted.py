@@ -29,8 +29,7 @@ class Weighting:
 
     Attributes:
         whole: weights of all rows of the training set; zero for those not taken.
-        by_fold: for each fold, the weights that its model is fitted with; zero for the rows of the
-            fold.
+        by_fold: for each fold, the weights of its model; zero for the rows of the fold.
         fold: of each row.
     """
 

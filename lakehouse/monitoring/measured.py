@@ -96,8 +96,7 @@ def drift_rows(
         facts: of these windows and of the ones before them.
         windows: which ones to compare.
         granularity: of the windows.
-        references: the baselines of a version, by drift type; windows of all versions take the
-            newest version's.
+        references: the baselines of a version, by drift type; `*` takes the newest version's.
         as_of: what the rows have in common.
     """
     wanted, rows = set(windows), []

@@ -22,8 +22,7 @@ def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
 
     Args:
         lakehouse: whose settings and records are compared.
-        champion: the baseline of the model in production, which a first configuration takes its
-            bins from.
+        champion: the champion's baseline, which a first configuration takes its bins from.
     """
     last = _newest(lakehouse)
     specs = specs_of(lakehouse.model)

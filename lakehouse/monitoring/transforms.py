@@ -44,8 +44,7 @@ class Profiling:
         edges: bin edges of the numeric ones.
         label: name of the label column.
         problem: what is predicted.
-        trained_spans: for each version, the event times of the first and the last row that it was
-            trained on.
+        trained_spans: for each version, the event times of its first and last training row.
         error_bins: for each version with a policy record, the bins of its expected error.
     """
 

@@ -156,8 +156,7 @@ class Scope:
     Attributes:
         granularity: the width of the windows.
         profile_dates: days whose windows get new profile rows.
-        drift_dates: days whose windows get new drift rows: a touched window changes the next one's
-            drift, too.
+        drift_dates: the same for drift rows, which depend on the window before, too.
         fact_dates: days whose base windows must be known.
     """
 

@@ -18,8 +18,7 @@ class Coded(NamedTuple):
     """Values as numbers of their texts.
 
     Attributes:
-        codes: For each value the place of its text (columns.text_of) in `texts`; -1 where it is
-            missing.
+        codes: For each value the place of its text in `texts`; -1 where it is missing.
         texts: Each text once.
     """
 

@@ -45,8 +45,7 @@ class ColumnProfile:
         moments: Count, mean and squared deviations of the finite values.
         min: Smallest finite value.
         max: Largest finite value.
-        bin_edges: Edges of the baseline's bins (see bins.quantile_edges); None where not asked for
-            or categorical.
+        bin_edges: Edges of the baseline's bins; None where not asked for or categorical.
         bin_counts: Finite values per bin.
         items: How often each value occurs, by its text, in categorical columns; None in numeric
             ones, and None for good once more than MAX_ITEMS values were seen, whatever the order of

@@ -49,17 +49,13 @@ class QualityFacts:
         n_labelled: Rows with a label.
         n_scored: Rows with a label and probabilities.
         confusion: Labelled rows per (prediction, label).
-        sum_log_loss: Sum of -ln P(label), in nats, P clipped by CLIP; a label outside `classes` has
-            P = 0.
+        sum_log_loss: Sum of -ln P(label), in nats, clipped by CLIP; P = 0 outside `classes`.
         sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more
             classes the sum over all classes of (P(class) - 1[label is class])^2 (Brier 1950;
             scikit-learn's scale_by_half="auto").
-        histograms: Probabilities of the positive class, or of each class where there are more than
-            two.
-        calibration: Scored rows by confidence; None where a version of this code that did not count
-            them wrote some.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got
-            right; None where that is not known of each labelled row.
+        histograms: Probabilities of the positive class, or of each of more than two classes.
+        calibration: Scored rows by confidence; None where an older release did not count them.
+        n_right_without_retraining: Rows that the first model gets right; None if not known of each.
     """
 
     classes: tuple[str, ...]
@@ -92,10 +88,8 @@ class QualityFacts:
             probabilities: One row per prediction and one column per class, in the order of
                 `classes`; None where the classifier gives none, NaN where a row has none.
             classes: All classes that the classifier knows.
-            positive: The class that a binary classifier looks for; the last one where not given, as
-                in scikit-learn.
-            without_retraining: What the model of the beginning predicts for each row; missing where
-                it was not asked.
+            positive: The class that a binary classifier looks for; the last one by default.
+            without_retraining: The first model's predictions; missing where it was not asked.
 
         Raises:
             ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or

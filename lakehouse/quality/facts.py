@@ -29,8 +29,7 @@ def merged_quality(a: Quality, b: Quality) -> Quality:
     """The facts of both sets of rows together.
 
     Raises:
-        ValueError: one is a classifier's and the other a regressor's, or they cannot be merged
-        otherwise.
+        ValueError: they are of a classifier and a regressor, or cannot be merged otherwise.
     """
     if isinstance(a, RegressionFacts) and isinstance(b, RegressionFacts):
         return a.merge(b)

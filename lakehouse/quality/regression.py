@@ -42,10 +42,8 @@ class RegressionFacts:
         labels: Count, mean and squared deviations of the labels.
         errors: Count, mean (the bias) and squared deviations of the errors.
         sum_absolute_error: Sum of the errors' absolute values.
-        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), a share and
-            not in percent.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got
-            right; None where that is not known of each labelled row.
+        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), as a share.
+        n_right_without_retraining: Rows that the first model gets right; None if not known of each.
     """
 
     tolerance: float
@@ -71,12 +69,10 @@ class RegressionFacts:
             predictions: The predicted number of each row.
             labels: The true number of each row; None or NaN where it has not arrived.
             tolerance: The largest absolute error of a right row.
-            without_retraining: What the model of the beginning predicts for each row; None where it
-                was not asked.
+            without_retraining: The first model's predictions; None where it was not asked.
 
         Raises:
-            ValueError: Lengths differ, the prediction of a labelled row is not finite, or the
-            tolerance is negative.
+            ValueError: Lengths differ, a prediction is not finite, or the tolerance is negative.
         """
         predicted, actual = _numbers(predictions), _numbers(labels)
         unretrained = np.full(len(actual), np.nan)

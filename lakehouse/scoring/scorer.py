@@ -124,8 +124,7 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     """A version that was promoted here, verified, and ready to be sent to workers.
 
     Raises:
-        RegistryError: it was never promoted, its file is not the one that was, or it is not what
-        its record says.
+        RegistryError: it was never promoted, or its file or its columns are not those on record.
     """
     lakehouse = ledger.lakehouse
     content = ledger.model_file(version)

@@ -71,11 +71,9 @@ class MetricSettings(Settings):
         granularities: widths of the windows.
         bins: of numeric columns, from the quantiles of the first champion's training data.
         columns: columns of the readings that are monitored besides the features.
-        slices: SQL predicates or columns over a prediction with its label, each looked at by
-            itself.
+        slices: SQL predicates or columns over a prediction with its label.
         custom: metrics of the user's own, each a column of its own.
-        baseline_table: a Delta table (`layer.table` of this lakehouse, or a path) that is a third
-            reference for drift.
+        baseline_table: a Delta table (`layer.table`, or a path), a third reference for drift.
         model_id_column: name of the metric tables' column for the model version.
     """
 

@@ -168,8 +168,7 @@ class ModelSettings(Settings):
     """One model, as its YAML file says.
 
     Attributes:
-        approval: whether a challenger that passes the gate takes over by itself, or waits for a
-            person.
+        approval: whether a challenger that passes takes over by itself, or waits for a person.
     """
 
     name: Name

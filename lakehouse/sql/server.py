@@ -62,8 +62,7 @@ def login_of(root: Path, environment: Mapping[str, str]) -> Login:
     owner's alone.
 
     Raises:
-        ConfigurationError: one of the two is missing, the password is short, or others may read the
-        file.
+        ConfigurationError: one of the two is missing or short, or others may read the file.
     """
     user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     if user or password:

@@ -15,8 +15,7 @@ class Place:
     Attributes:
         tracking_uri: of an MLflow server, or of an SQLite file.
         artifact_location: where runs keep their files.
-        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with
-            it.
+        moves_as_one: whether both lie in the lakehouse's folder, and move with it.
     """
 
     tracking_uri: str

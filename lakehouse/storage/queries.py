@@ -76,8 +76,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         store: whose checkpoints are used.
         name: of the query and its checkpoint.
         frame: a streaming frame.
-        handle: called with the micro-batch and its identity; called again with the same ones after
-            a crash.
+        handle: called with the micro-batch and its identity; after a crash, with the same again.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
     errors: list[BaseException] = []

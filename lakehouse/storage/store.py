@@ -72,8 +72,7 @@ class Store:
         """Create missing tables, and add the columns that an older release did not know.
 
         Raises:
-            StoreError: a table that is there differs by more than columns to add; all differences
-            are named.
+            StoreError: a table differs by more than columns to add; all differences are named.
             LockedError: columns are to be added while another process writes the table.
         """
         for table in self.catalog.tables:

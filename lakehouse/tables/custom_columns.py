@@ -13,8 +13,7 @@ def custom_columns(
     """The columns that metrics add to the profile table, and drift metrics to the drift table.
 
     Raises:
-        ConfigurationError: one sentence for each metric whose name the table already has as a
-        column.
+        ConfigurationError: a sentence for each metric whose name is a column already.
     """
     wrong = [
         f"metrics.custom.{place}.name: {metric.name} is a column of {table.full_name} already; "

@@ -46,8 +46,7 @@ class Table:
             named. Rows that have them keep them.
         version: of its schema; raised with every change of it, and kept in the table's properties.
         sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
-        from_driver: whether its rows are few and made on the driver, which then writes them without
-            a Spark job.
+        from_driver: whether its rows are few, and written on the driver without a Spark job.
     """
 
     layer: str

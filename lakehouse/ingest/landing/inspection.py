@@ -68,8 +68,7 @@ def inspect(folder: Folder, name: str, part_bytes: int = PART_BYTES) -> Inspecte
     Args:
         folder: that it lies in.
         name: of the file.
-        part_bytes: how long parts are, at least; a compressed file is one part, since it is read
-            from its beginning.
+        part_bytes: least size of parts; a compressed file is one part, read from its beginning.
 
     Raises:
         UnreadableError: it holds no line, or is not what its name says, or is damaged.

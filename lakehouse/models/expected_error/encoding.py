@@ -24,12 +24,10 @@ def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> t
     Args:
         rows: with the feature columns.
         features: by kind.
-        known: names that earlier versions were recorded with; theirs stay, so that their regions
-            can be told.
+        known: names on record for earlier versions; they stay, for the sake of their regions.
 
     Returns:
-        Of each feature that is not numeric, the 30 most frequent values and the known ones, in
-        order.
+        Of each other feature, the 30 most frequent values and the known ones, in order.
     """
     frequent = set()
     for name in features.categorical:

@@ -21,8 +21,7 @@ class SplineLogistic:
 
     Attributes:
         knots: by feature, where its line bends, ascending.
-        heights: by class and feature, the line's height at each knot; beyond the outer knots it is
-            level.
+        heights: by class and feature, the line's height at each knot; level beyond them.
         missing: by class and feature, the height where the value is missing.
         intercepts: by class.
     """

@@ -119,13 +119,11 @@ def check_shape(tree: exp.Expr, columns: Collection[str], aggregates: bool) -> N
 
     Args:
         tree: of the definition.
-        columns: names of columns; Spark takes a bare `user` for a function only where no column has
-            that name.
+        columns: names; Spark takes a bare `user` for a function if no column has that name.
         aggregates: whether it may aggregate.
 
     Raises:
-        Refusal: a subquery, a window function, a function that no metric may use, or an aggregate
-        that may not be.
+        Refusal: a subquery, a window function, or a function that the metric may not use.
     """
     if tree.find(exp.Query):
         raise Refusal("has a subquery; write one column expression over the columns alone")
@@ -186,8 +184,7 @@ def taken_apart(
         tree: of the definition.
         types: Spark's types of `aggregates_in(tree)`.
         name_of: names a partial by its number and by how two of its values merge.
-        integers: the rows' columns of 32 bits and less; they are multiplied as 64 bits, or squares
-            would overflow.
+        integers: columns of 32 bits and less; as 64 bits, their squares do not overflow.
 
     Raises:
         Refusal: an aggregate's value is no number and no boolean.

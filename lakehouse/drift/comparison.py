@@ -5,39 +5,24 @@ from typing import Any
 
 import numpy as np
 
-from lakehouse.drift.distances import (
-    hellinger_distance,
-    js_distance,
-    kl_divergence,
-    l_infinity_distance,
-    population_stability_index,
-    tv_distance,
-    wasserstein_distance,
-)
-from lakehouse.drift.two_samples import (
-    Sample,
-    chi_squared_test,
-    ks_test,
-    levene_test,
-    mann_whitney_test,
-)
+from lakehouse.drift import distances, two_samples
 from lakehouse.profiling.profile import ColumnProfile
 
 Measure = Callable[[np.ndarray, np.ndarray], Any]
 
 _OVER_BINS: dict[str, Measure] = {
-    "ks_test": ks_test,
-    "population_stability_index": population_stability_index,
+    "ks_test": two_samples.ks_test,
+    "population_stability_index": distances.population_stability_index,
 }
 _OVER_CATEGORIES: dict[str, Measure] = {
-    "js_distance": js_distance,
-    "chi_squared_test": chi_squared_test,
-    "tv_distance": tv_distance,
-    "l_infinity_distance": l_infinity_distance,
+    "js_distance": distances.js_distance,
+    "chi_squared_test": two_samples.chi_squared_test,
+    "tv_distance": distances.tv_distance,
+    "l_infinity_distance": distances.l_infinity_distance,
 }
 _OVER_BOTH: dict[str, Measure] = {
-    "hellinger_distance": hellinger_distance,
-    "kl_divergence": kl_divergence,
+    "hellinger_distance": distances.hellinger_distance,
+    "kl_divergence": distances.kl_divergence,
 }
 _OVER_SKETCHES = ("wasserstein_distance", "mann_whitney_test", "levene_test")
 
@@ -117,12 +102,12 @@ def _numeric_distances(current: ColumnProfile, reference: ColumnProfile) -> dict
 def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
     sketch, sketch_before = current.quantile_sketch, reference.quantile_sketch
     assert sketch is not None and sketch_before is not None
-    now = Sample.of(sketch, current.moments)
-    before = Sample.of(sketch_before, reference.moments)
+    now = two_samples.Sample.of(sketch, current.moments)
+    before = two_samples.Sample.of(sketch_before, reference.moments)
     return {
-        "wasserstein_distance": wasserstein_distance(sketch, sketch_before),
-        "mann_whitney_test": mann_whitney_test(now, before),
-        "levene_test": levene_test(now, before),
+        "wasserstein_distance": distances.wasserstein_distance(sketch, sketch_before),
+        "mann_whitney_test": two_samples.mann_whitney_test(now, before),
+        "levene_test": two_samples.levene_test(now, before),
     }
 
 

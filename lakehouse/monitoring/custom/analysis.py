@@ -12,19 +12,8 @@ from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DataType,
-    DateType,
-    MapType,
-    NumericType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 from sqlglot import exp
 
 from lakehouse.monitoring.custom.expressions import sql_of
@@ -45,26 +34,26 @@ _DECORATION = re.compile(r"^\[[A-Z0-9_.]+\] |\.? SQLSTATE:.*$")
 Wrap = Callable[[str], Column]
 
 
-def probe(spark: SparkSession, fields: Iterable[StructField]) -> DataFrame:
+def probe(spark: SparkSession, fields: Iterable[T.StructField]) -> DataFrame:
     """A local frame of two valid, awkward rows: zeros and ones, odd texts, empty arrays."""
-    schema = StructType(list(fields))
+    schema = T.StructType(list(fields))
     rows = [{field.name: _awkward(field.dataType, n) for field in schema} for n in (0, 1)]
     return spark.createDataFrame(
         pa.Table.from_pylist(rows, to_arrow_schema(schema, timezone="UTC"))
     )
 
 
-def _awkward(kind: DataType, n: int) -> Any:
-    if isinstance(kind, StructType):
+def _awkward(kind: T.DataType, n: int) -> Any:
+    if isinstance(kind, T.StructType):
         return {field.name: _awkward(field.dataType, n) for field in kind}
     values = {
-        NumericType: n,
-        BooleanType: bool(n),
-        StringType: "x" * n,
-        ArrayType: [],
-        MapType: {},
-        TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
-        DateType: dt.date(1970, 1, 1 + n),
+        T.NumericType: n,
+        T.BooleanType: bool(n),
+        T.StringType: "x" * n,
+        T.ArrayType: [],
+        T.MapType: {},
+        T.TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
+        T.DateType: dt.date(1970, 1, 1 + n),
     }
     return next((value for type_, value in values.items() if isinstance(kind, type_)), None)
 
@@ -90,7 +79,7 @@ def without_aggregates(text: str) -> Column:
 
 def understood(
     frame: DataFrame, text: str, tree: exp.Expr | None, wrap: Wrap, nested: str = ""
-) -> tuple[DataType, exp.Expr]:
+) -> tuple[T.DataType, exp.Expr]:
     """The expression's type, and its tree, which means to Spark what the text means.
 
     Args:
@@ -121,7 +110,7 @@ def understood(
     return analysed.schema[0].dataType, tree
 
 
-def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[DataType]:
+def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[T.DataType]:
     """The types of expressions; `nested` is the reason to refuse an aggregate."""
     return [
         field.dataType for field in _analysed(frame, [wrap(text) for text in texts], nested).schema

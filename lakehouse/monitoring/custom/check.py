@@ -9,18 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BooleanType,
-    ByteType,
-    DataType,
-    DoubleType,
-    IntegerType,
-    NullType,
-    NumericType,
-    ShortType,
-    StructField,
-    StructType,
-)
+from pyspark.sql import types as T
 from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
@@ -62,11 +51,11 @@ class MetricContext:
         profile: the columns of gold.profile_metrics, with or without the custom ones.
     """
 
-    rows: StructType
+    rows: T.StructType
     prediction: str
     label: str
     monitored: tuple[str, ...]
-    profile: StructType
+    profile: T.StructType
 
 
 def custom_metrics_of(spark: SparkSession, catalog: Catalog, model: ModelSettings) -> CustomMetrics:
@@ -118,7 +107,7 @@ class _Checker:
     context: MetricContext
 
     @cached_property
-    def fields(self) -> dict[str, StructField]:
+    def fields(self) -> dict[str, T.StructField]:
         """The columns of the profile table, the custom ones among them."""
         own = {
             metric.name: output_field(metric) for metric in self.metrics if metric.type != "drift"
@@ -135,8 +124,8 @@ class _Checker:
 
     @cached_property
     def _drift(self) -> DataFrame:
-        side = StructType(list(self.fields.values()))
-        return probe(self.spark, [StructField(CURRENT, side), StructField(BASE, side)])
+        side = T.StructType(list(self.fields.values()))
+        return probe(self.spark, [T.StructField(CURRENT, side), T.StructField(BASE, side)])
 
     def checked(self, metric: CustomMetricSettings) -> CheckedMetric:
         """The metric, its expressions analysed for each input column."""
@@ -212,11 +201,11 @@ class _Checker:
             {
                 field.name
                 for field in rows
-                if isinstance(field.dataType, ByteType | ShortType | IntegerType)
+                if isinstance(field.dataType, T.ByteType | T.ShortType | T.IntegerType)
             },
         )
         types(self._rows, parts.partials.values(), F.expr)
-        values = probe(self.spark, (StructField(key, DoubleType()) for key in parts.partials))
+        values = probe(self.spark, (T.StructField(key, T.DoubleType()) for key in parts.partials))
         (from_hours,) = types(
             values,
             [parts.final],
@@ -277,12 +266,11 @@ class _Checker:
         return {metric.name for metric in self.metrics}
 
 
-def _check_output(metric: CustomMetricSettings, kind: DataType) -> None:
+def _check_output(metric: CustomMetricSettings, kind: T.DataType) -> None:
     wanted = metric.output_data_type
-    fits = isinstance(
-        kind, {"string": DataType, "boolean": BooleanType}.get(wanted, NumericType | BooleanType)
-    )
-    if not fits and not isinstance(kind, NullType):
+    types_that_fit = {"string": T.DataType, "boolean": T.BooleanType}
+    fits = isinstance(kind, types_that_fit.get(wanted, T.NumericType | T.BooleanType))
+    if not fits and not isinstance(kind, T.NullType):
         raise Refusal(
             f"gives a {kind.simpleString()}, which is no {wanted}; write another type, or cast it",
             "output_data_type",

@@ -11,15 +11,8 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import (
-    BooleanType,
-    DoubleType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from lakehouse.monitoring.partials import Partials
 from lakehouse.settings import CustomMetricSettings
@@ -80,7 +73,7 @@ class CustomMetrics:
 
     profile: tuple[CheckedMetric, ...] = ()
     drift: tuple[CheckedMetric, ...] = ()
-    fields: Mapping[str, StructField] = field(default_factory=dict)
+    fields: Mapping[str, T.StructField] = field(default_factory=dict)
 
     @property
     def partials(self) -> dict[str, str]:
@@ -89,9 +82,9 @@ class CustomMetrics:
         return {key: text for texts in each_column for key, text in texts.items()}
 
 
-def output_field(metric: CustomMetricSettings) -> StructField:
+def output_field(metric: CustomMetricSettings) -> T.StructField:
     """The column that a metric becomes."""
-    return StructField(metric.name, spark_type(SQL_TYPES[metric.output_data_type]))
+    return T.StructField(metric.name, spark_type(SQL_TYPES[metric.output_data_type]))
 
 
 def partials_column(custom: CustomMetrics) -> Column:
@@ -126,9 +119,11 @@ def with_custom_metrics(
     }
     fields = [custom.fields[name] for name in sorted(reads)]
     fields += [
-        StructField(f"_has.{metric.name}", BooleanType()) for metric in metrics if metric.partials
+        T.StructField(f"_has.{metric.name}", T.BooleanType())
+        for metric in metrics
+        if metric.partials
     ]
-    fields += [StructField(key, DoubleType()) for key in custom.partials]
+    fields += [T.StructField(key, T.DoubleType()) for key in custom.partials]
 
     def record(row: Row) -> dict[str, Any]:
         partials = partials_of(row) or {}
@@ -158,14 +153,14 @@ def with_custom_drift(
         custom: the metrics.
     """
     reads = sorted(frozenset().union(*(metric.reads for metric in custom.drift)))
-    side = StructType([custom.fields[name] for name in reads])
+    side = T.StructType([custom.fields[name] for name in reads])
 
     def record(row: Row) -> dict[str, Any]:
         both = zip((CURRENT, BASE), compared(row), strict=True)
         return {name: {key: (given or {}).get(key) for key in reads} for name, given in both}
 
     return _filled(
-        spark, rows, record, [StructField(CURRENT, side), StructField(BASE, side)], custom.drift
+        spark, rows, record, [T.StructField(CURRENT, side), T.StructField(BASE, side)], custom.drift
     )
 
 
@@ -173,7 +168,7 @@ def _filled(
     spark: SparkSession,
     rows: Sequence[Row],
     record: Callable[[Row], dict[str, Any]],
-    fields: Iterable[StructField],
+    fields: Iterable[T.StructField],
     metrics: Sequence[CheckedMetric],
 ) -> list[dict[str, Any]]:
     """The rows with the metrics, computed in one small local frame."""
@@ -182,8 +177,8 @@ def _filled(
     filled = [{**row, **dict.fromkeys(metric.name for metric in metrics)} for row in rows]
     if not chosen:
         return filled
-    schema = StructType(
-        [StructField("_row", LongType()), StructField("_column", StringType()), *fields]
+    schema = T.StructType(
+        [T.StructField("_row", T.LongType()), T.StructField("_column", T.StringType()), *fields]
     )
     records = [
         {"_row": place, "_column": rows[place]["column_name"], **record(rows[place])}

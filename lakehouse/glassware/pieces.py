@@ -167,9 +167,9 @@ class Stream:
         """The random words of these pieces as numbers in (0, 1), of shape (8, n)."""
         if first_id < 1 or last_id > self.pieces:
             raise ValueError(f"pieces {first_id}-{last_id} are not within 1-{self.pieces}")
-        philox = np.random.Philox(key=self.seed).advance(
-            first_id * _WORDS // _WORDS_PER_PHILOX_COUNT
-        )
+        # Jump to the first piece's words: any split of the ids gives the same rows.
+        count = first_id * _WORDS // _WORDS_PER_PHILOX_COUNT
+        philox = np.random.Philox(key=self.seed).advance(count)
         words = philox.random_raw(max(last_id - first_id + 1, 0) * _WORDS).reshape(-1, _WORDS).T
         # 52 bits and a half fit a double exactly; with 53 the largest would round up to 1, whose
         # normal is infinite.
@@ -178,9 +178,8 @@ class Stream:
     def _process_times(self, first_id: int, uniforms: Floats) -> NDArray[np.datetime64]:
         jitter = np.floor(uniforms[_JITTER] * self._period_us).astype(np.int64)
         microseconds = np.arange(first_id, first_id + len(jitter)) * self._period_us + jitter
-        return np.datetime64(START.replace(tzinfo=None), "us") + microseconds.astype(
-            "timedelta64[us]"
-        )
+        start = np.datetime64(START.replace(tzinfo=None), "us")
+        return start + microseconds.astype("timedelta64[us]")
 
     def _real_values(self, first_id: int, uniforms: Floats) -> Floats:
         """The noise-free values by sensor and piece, of shape (3, n)."""

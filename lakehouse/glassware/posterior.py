@@ -127,9 +127,9 @@ def _weighted(regime: Regime, inside: Floats) -> tuple[Floats, Floats]:
     if regime.good_share is None:
         return inside, 1 - inside
     box_share = np.prod(_widths(regime, regime.box.temp[0]))
-    return inside * regime.good_share / box_share, (1 - inside) * (1 - regime.good_share) / (
-        1 - box_share
-    )
+    good = inside * regime.good_share / box_share
+    bad = (1 - inside) * (1 - regime.good_share) / (1 - box_share)
+    return good, bad
 
 
 def _widths(regime: Regime, temp_low: float) -> Floats:

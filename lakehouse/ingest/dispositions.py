@@ -96,7 +96,6 @@ def _are_as(table: pa.Table, others: np.ndarray, columns: Sequence[str]) -> np.n
         column = table[name].combine_chunks()
         other = column.take(pa.array(others))
         both_null = pc.and_(column.is_null(), other.is_null())
-        same &= pc.or_(pc.fill_null(pc.equal(column, other), False), both_null).to_numpy(
-            zero_copy_only=False
-        )
+        equal = pc.or_(pc.fill_null(pc.equal(column, other), False), both_null)
+        same &= equal.to_numpy(zero_copy_only=False)
     return same

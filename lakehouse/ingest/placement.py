@@ -70,16 +70,14 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     )
     store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
     if len(repeated):
-        lines = _lines_of(store, source.bronze, repeated).append_column(
-            "key", repeated[key].cast(pa.string())
-        )
-        _append_lines(store, source, lines, catalog.duplicate, batch)
+        lines = _lines_of(store, source.bronze, repeated)
+        keyed = lines.append_column("key", repeated[key].cast(pa.string()))
+        _append_lines(store, source, keyed, catalog.duplicate, batch)
     if len(conflicting):
         lines = _lines_of(store, source.bronze, conflicting)
         reasons = pa.array([[f"{key}: {REASON}"]] * len(lines), pa.list_(pa.string()))
-        _append_lines(
-            store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch
-        )
+        rejected = lines.append_column("reasons", reasons)
+        _append_lines(store, source, rejected, catalog.quarantine, batch)
 
 
 def _accepted(rows: pa.Table, by_row: np.ndarray) -> pa.Table:

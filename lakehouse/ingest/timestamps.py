@@ -47,9 +47,8 @@ def parse_moment(text: str, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     if match is None:
         raise ValueError(f"{text!r} is no date and time of ISO 8601")
     try:
-        local = dt.datetime.combine(_date(match), dt.time()) + dt.timedelta(
-            microseconds=_time_of_day(match)
-        )
+        time_of_day = dt.timedelta(microseconds=_time_of_day(match))
+        local = dt.datetime.combine(_date(match), dt.time()) + time_of_day
         moment = local.replace(tzinfo=_zone(match["zone"], zone)).astimezone(dt.UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is beyond the years 1 to 9999") from None

@@ -78,9 +78,9 @@ class Classification:
 
     def score(self, outputs: np.ndarray) -> np.ndarray:
         """Of two classes the positive one's probability, of more the greatest."""
-        return (
-            outputs[:, self.classes.index(self.positive)] if self.is_binary else outputs.max(axis=1)
-        )
+        if self.is_binary:
+            return outputs[:, self.classes.index(self.positive)]
+        return outputs.max(axis=1)
 
     def targets(self, labels: pd.Series) -> np.ndarray:
         """The code of each label (int64)."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -65,9 +66,8 @@ class Aggregator:
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
-        self._custom = CustomRows(
-            lakehouse.spark, self._metrics, lakehouse.model.metrics.model_id_column
-        )
+        model_id = lakehouse.model.metrics.model_id_column
+        self._custom = CustomRows(lakehouse.spark, self._metrics, model_id)
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
@@ -93,9 +93,8 @@ class Aggregator:
         newest = max(filter(None, (recorded, affected.newest_label)), default=None)
         moment = newest or self._newest_label()
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
-        stored, affected = self._stored_facts(
-            {day for scope in scopes for day in scope.fact_dates}, affected, monitor
-        )
+        days = {day for scope in scopes for day in scope.fact_dates}
+        stored, affected = self._stored_facts(days, affected, monitor)
         facts = [*stored, *self._computed(affected, monitor, ledger)]
         if facts:
             self._write(scopes, affected, facts, monitor, self._as_of(moment, monitor), why)
@@ -141,12 +140,9 @@ class Aggregator:
         outdated = {
             row["window_date"] for row in stored if row["monitor_version"] != monitor.version
         }
-        affected = AffectedWindows(
-            affected.windows, affected.days | outdated, affected.newest_label
-        )
-        return [
-            WindowFacts.from_row(row) for row in stored if not affected.holds(row["window_start"])
-        ], affected
+        affected = replace(affected, days=affected.days | outdated)
+        valid = [row for row in stored if not affected.holds(row["window_start"])]
+        return [WindowFacts.from_row(row) for row in valid], affected
 
     def _computed(
         self, affected: AffectedWindows, monitor: Monitor, ledger: PromotionLedger
@@ -310,9 +306,8 @@ class Aggregator:
         added: list[Row] = []
         missing = [version for version in versions if (BASELINE, version) not in there]
         for version in sorted(missing, key=int):
-            added += self._custom.of_baseline(
-                baseline_rows(BASELINE, version, self._baseline(version), as_of)
-            )
+            rows = baseline_rows(BASELINE, version, self._baseline(version), as_of)
+            added += self._custom.of_baseline(rows)
         if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
             fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
             added += self._custom.of_baseline(fixed)
@@ -357,9 +352,8 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
         while first <= last:
             until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
             days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
-            aggregator.compute(
-                AffectedWindows(days=days), f"backfill of {first} to {until}", recorded
-            )
+            why = f"backfill of {first} to {until}"
+            aggregator.compute(AffectedWindows(days=days), why, recorded)
             first = until + DAY
 
 

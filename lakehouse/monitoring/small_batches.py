@@ -59,9 +59,8 @@ def facts_here(
     if not len(rows):
         return []
     primary = _with_labels(lakehouse, _with_unretrained(ledger, rows, first))
-    return [
-        transforms.facts_of_rows(window, profiling) for window in _in_windows(lakehouse, primary)
-    ]
+    windows = _in_windows(lakehouse, primary)
+    return [transforms.facts_of_rows(rows, profiling) for rows in windows]
 
 
 def _windowed(

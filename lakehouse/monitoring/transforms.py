@@ -152,16 +152,14 @@ def facts_of_windows(
 
 def _probability(label: str) -> Column:
     """Of a class; 0 by a version that did not know it."""
-    return F.when(
-        F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0))
-    )
+    given = F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0))
+    return F.when(F.col("probability").isNotNull(), given)
 
 
 def _slices(expressions: Iterable[str]) -> Column:
     """The slices that a row is in: the whole table, and of each expression the one of its value."""
-    whole = F.struct(
-        F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value")
-    )
+    null = F.lit(None).cast("string")
+    whole = F.struct(null.alias("key"), null.alias("value"))
     parts = [
         F.struct(F.lit(expression).alias("key"), F.expr(expression).cast("string").alias("value"))
         for expression in expressions

@@ -54,6 +54,5 @@ def _arrow_codes(values: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, Sequen
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), None, cells)
     encoded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
-        np.int64
-    ), encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, encoded.dictionary.to_pylist()

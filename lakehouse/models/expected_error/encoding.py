@@ -33,10 +33,8 @@ def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> t
     for name in features.categorical:
         labels, texts = coded(rows[name])
         counts = np.bincount(labels[labels >= 0], minlength=len(texts))
-        most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[
-            :_MOST_VALUES
-        ]
-        frequent |= {f"{name}{_IS}{texts[place]}" for place in most}
+        ranked = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))
+        frequent |= {f"{name}{_IS}{texts[place]}" for place in ranked[:_MOST_VALUES]}
     # An older version's numeric feature may be gone from the settings; its column stays.
     gone = [column for column in known if _IS not in column and column not in features.numeric]
     recorded = {column for column in known if _IS in column}

@@ -179,9 +179,8 @@ class _Checker:
         rows = self.context.rows
         if tree is not None:
             sql.check_shape(tree, rows.names, aggregates=True)
-            own = {parts[0] for parts in sql.columns_read(tree)} & self._custom_names - set(
-                rows.names
-            )
+            read = {parts[0] for parts in sql.columns_read(tree)}
+            own = read & self._custom_names - set(rows.names)
             if own:
                 raise Refusal(
                     f"reads the metric {min(own)}, but an aggregate reads rows; write `type: "

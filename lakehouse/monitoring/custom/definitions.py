@@ -114,9 +114,8 @@ def with_custom_metrics(
         custom: the metrics.
     """
     metrics = custom.profile
-    reads = frozenset().union(*(metric.reads for metric in metrics)) - {
-        metric.name for metric in metrics
-    }
+    own = {metric.name for metric in metrics}
+    reads = frozenset().union(*(metric.reads for metric in metrics)) - own
     fields = [custom.fields[name] for name in sorted(reads)]
     fields += [
         T.StructField(f"_has.{metric.name}", T.BooleanType())

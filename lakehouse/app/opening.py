@@ -46,6 +46,7 @@ def open_lakehouse(
     store = Store(spark, root, catalog)
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     custom_metrics_of(spark, catalog, model)  # a wrong one is told now
+    # What can be wrong with the settings is told by now: tables are created last.
     store.create_missing()
     lakehouse = Lakehouse(model.knowing(_known_classes(store, model)), environment, store)
     if "://" not in root:

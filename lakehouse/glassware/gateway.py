@@ -73,6 +73,7 @@ def land_until(
     for folder in (landing, landing / READINGS, landing / LABELS):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(landing):
+        # Checked again behind the lock: another simulation may have begun meanwhile.
         _claim(stream, landing)
         _remove_unfinished(landing)
         due = list(_due(stream, landing, moment, lines_per_file))
@@ -150,6 +151,7 @@ def _write_whole(path: Path, lines: Iterable[str], landed_at: datetime | None = 
             os.utime(file.fileno(), ns=(nanoseconds, nanoseconds))
         os.fsync(file.fileno())
     unfinished.replace(path)
+    # A name is durable once its folder is.
     with _open_folder(path.parent) as folder:
         os.fsync(folder)
 

@@ -174,6 +174,7 @@ def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem:
     """
     for trial in grid([""], families):
         try:
+            # scikit-learn checks parameters by this when it fits, which would be too late here.
             estimator(trial, problem, seed=0)._validate_params()
         except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
             raise ConfigurationError(f"training.families.{trial.family}: {error}") from error

@@ -67,6 +67,7 @@ class _TwiceError(Exception):
 
 def _load(kind: type[S], path: Path | str) -> S:
     try:
+        # Some editors begin a file with a byte order mark.
         content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Loader)
     except OSError as error:
         raise ConfigurationError(

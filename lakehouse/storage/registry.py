@@ -257,6 +257,7 @@ class Registry:
 
         `baseline` is the profile of its training data, `meaning` its classes and features as JSON.
         """
+        # Not by `log_model`: the file is made reproducible before it is logged and digested.
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "model"
             mlflow.sklearn.save_model(
@@ -292,6 +293,7 @@ class Registry:
         all_tags = {**commit, **tags}
         self._client.log_batch(run, tags=[RunTag(key, value) for key, value in all_tags.items()])
         source = json.dumps({"path": data.path, "delta_table_version": data.version})
+        # MLflow keeps no more characters of a data set's digest.
         digest = hashlib.sha256(source.encode()).hexdigest()[:36]
         dataset = Dataset(
             Path(data.path).name,

@@ -40,6 +40,7 @@ def rendered(template: str, names: Mapping[str, str]) -> str:
         Refusal: it is no template, or uses anything but these names and conditions.
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined)
+    # Jinja brings functions such as `range`, which a definition has no use for.
     environment.globals.clear()
     hint = (
         f"the names to write there are: {', '.join(f'{{{{{name}}}}}' for name in names) or 'none'}"

@@ -1,3 +1,1 @@
-"""A bronze-silver-gold lakehouse that scores a stream, watches its models and retrains them by
-itself.
-"""
+"""A lakehouse that scores a stream, watches its models and retrains them by itself."""

@@ -1,6 +1,4 @@
-"""Spans of time in words, and the windows that they cut event time into: weeks from Monday, months
-of the calendar.
-"""
+"""Spans of time in words, and the windows that they cut event time into (weeks from Monday)."""
 
 import datetime as dt
 import math
@@ -20,9 +18,8 @@ _UNITS = {
 }
 _MONTHS = {"month": 1, "year": 12}
 _WORDS = re.compile(r"(\d{1,6}) (second|minute|hour|day|week|month|year)s?")
-_MONDAY = dt.datetime(
-    1970, 1, 5, tzinfo=dt.UTC
-)  # weeks begin on Monday; whatever divides a week fits into them
+# Weeks begin on Monday; whatever divides a week fits into them.
+_MONDAY = dt.datetime(1970, 1, 5, tzinfo=dt.UTC)
 
 
 def parse_span(text: Any) -> dt.timedelta:
@@ -53,8 +50,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Granularity:
-    """A width of windows, in words: minutes to weeks that divide a week or are whole weeks, or
-    calendar months.
+    """A width of windows, in words: parts of a week, whole weeks, or calendar months.
 
     Raises:
         ValueError: the words are of no such width.
@@ -124,10 +120,8 @@ class Granularity:
 
 
 def base_window(granularities: Iterable[Granularity]) -> dt.timedelta:
-    """The widest span, an hour at most, that all windows are whole multiples of: additive facts are
-    kept for it.
-    """
-    widths = [HOUR, *(each.span for each in granularities if not each.months)]
+    """The widest span, an hour at most, that all windows are whole multiples of."""
+    widths = [HOUR, *(granularity.span for granularity in granularities if not granularity.months)]
     return dt.timedelta(seconds=math.gcd(*(int(width.total_seconds()) for width in widths)))
 
 

@@ -6,9 +6,7 @@ class LakehouseError(Exception):
 
 
 class ConfigurationError(LakehouseError):
-    """A setting is missing, unknown or impossible; the message names its key and what to write
-    instead.
-    """
+    """A setting is missing, unknown or impossible; the message names its key and the remedy."""
 
 
 class LockedError(LakehouseError):

@@ -21,5 +21,5 @@ def instants(times: Any) -> np.ndarray:
 
 def moment_of(instant: np.datetime64) -> dt.datetime:
     """The inverse of `instant`."""
-    found: dt.datetime = instant.astype("datetime64[us]").item()
-    return found.replace(tzinfo=dt.UTC)
+    moment: dt.datetime = instant.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=dt.UTC)

@@ -30,12 +30,7 @@ _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 
 
 def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentParser:
-    """A parser with the options that all jobs take.
-
-    Args:
-        description: the job's own docstring.
-        triggered: whether the job can run for ever at an interval.
-    """
+    """A parser with the options that all jobs take."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--model",
@@ -86,8 +81,7 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
 
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
-    """Run a job's `main`, and tell how it ended: by its exit code, where that is not 0 with one
-    sentence on stderr.
+    """Run a job's `main`; return its exit code, with one sentence on stderr where it is not 0.
 
     Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
     foreseen, whose trace is kept in a file that the sentence names.
@@ -107,9 +101,7 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
-    """Return what nobody has foreseen, in one sentence: its class and words, what to do, and where
-    its trace lies.
-    """
+    """An unforeseen error in one sentence: class and words, what to do, where its trace lies."""
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,29 +119,20 @@ def unforeseen(error: BaseException, folder: Path) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The line of an error that tells most: what a worker raised, if it carries that with it, else
-    its first.
-    """
+    """The line of an error that tells most: a worker's error, else the error's first line."""
     text = str(getattr(error, "java_exception", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = (
-        [line for line in lines if _RAISED.match(line)]
-        if "Traceback (most recent call last)" in text
-        else []
-    )
-    return next(iter([*raised[-1:], *lines]), "no words")
+    if "Traceback (most recent call last)" in text:
+        lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]
+    return next(iter(lines), "no words")
 
 
 def log_folder() -> Path:
-    """Return where traces go: into the lakehouse that the job has opened, as long as that is a
-    folder of this machine.
-    """
+    """Return where traces go: into the opened lakehouse, if that is a folder of this machine."""
     inside = _opened_roots and "://" not in _opened_roots[-1]
-    return (
-        Path(_opened_roots[-1]) / "_system" / "log"
-        if inside
-        else Path(tempfile.gettempdir()) / "lakehouse-log"
-    )
+    if inside:
+        return Path(_opened_roots[-1]) / "_system" / "log"
+    return Path(tempfile.gettempdir()) / "lakehouse-log"
 
 
 def _notes(error: BaseException) -> str:

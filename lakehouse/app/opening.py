@@ -1,6 +1,4 @@
-"""Opening a lakehouse: its settings are checked, what is missing is created, and SQL's statements
-are written.
-"""
+"""Open a lakehouse: check its settings, create what is missing, write SQL's statements."""
 
 import json
 import os
@@ -14,7 +12,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigurationError
 from lakehouse.models import Classification, Meaning, check_families, problem_of
 from lakehouse.monitoring.custom.check import custom_metrics_of
-from lakehouse.monitoring.slices import check_slices
+from lakehouse.monitoring.custom.slices import check_slices
 from lakehouse.monitoring.transforms import primary_schema
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql
@@ -48,6 +46,7 @@ def open_lakehouse(
     store = Store(spark, root, catalog)
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     custom_metrics_of(spark, catalog, model)  # a wrong one is told now
+    # What can be wrong with the settings is told by now: tables are created last.
     store.create_missing()
     lakehouse = Lakehouse(model.knowing(_known_classes(store, model)), environment, store)
     if "://" not in root:
@@ -56,33 +55,22 @@ def open_lakehouse(
 
 
 def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
-    """The classes that promoted versions know, in the order of their codes; new ones only ever come
-    behind them.
-    """
+    """The classes that promoted versions know, by their codes; new ones come behind them."""
     promoted = store.rows(
         store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"]
     )
     if not promoted or model.is_regression:
         return []
-    kept = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
-    problems = [Meaning.from_json(text).problem for text in kept if text]
-    classes = [
-        each
-        for problem in problems
-        if isinstance(problem, Classification)
-        for each in problem.classes
-    ]
-    return list(
-        dict.fromkeys(
-            [*(_classes_of_older_release(store, model) if None in kept else []), *classes]
-        )
-    )
+    meanings = [row["meaning"] for row in sorted(promoted, key=lambda row: row["recorded_at"])]
+    problems = [Meaning.from_json(text).problem for text in meanings if text]
+    by_version = (problem.classes for problem in problems if isinstance(problem, Classification))
+    classes = [label for classes in by_version for label in classes]
+    older = _classes_of_older_release(store, model) if None in meanings else []
+    return list(dict.fromkeys([*older, *classes]))
 
 
 def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
-    """Those that the metrics were computed for when a release did not keep the classes of a
-    version.
-    """
+    """The classes that metrics were computed for, where a release kept none with its versions."""
     monitors = store.rows(store.catalog.monitor, columns=["monitor_version", "configuration"])
     if not monitors:
         return list(model.classes)
@@ -99,14 +87,10 @@ def _classes_of_older_release(store: Store, model: ModelSettings) -> list[Any]:
 
 
 def _write_sql(views: tuple[View, ...], store: Store) -> None:
-    """Write the statements that give tables and views names, for Spark and for DuckDB, where they
-    have changed.
-    """
-    for name, made in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
-        sql, path = (
-            made(store.catalog, views, store.root, store.path),
-            Path(store.root) / "_system" / name,
-        )
+    """Write the statements that name tables and views in Spark and DuckDB, if they changed."""
+    for name, statements in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
+        sql = statements(store.catalog, views, store.root, store.path)
+        path = Path(store.root) / "_system" / name
         if not path.exists() or path.read_text(encoding="utf-8") != sql:
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(sql, encoding="utf-8")
@@ -121,8 +105,7 @@ def checked_root(given: str, encodes_names: bool) -> str:
         encodes_names: whether Java can write names that are not ASCII.
 
     Raises:
-        ConfigurationError: one of the libraries that tables are written by takes its name for
-        something else.
+        ConfigurationError: a library that writes tables takes its name for something else.
     """
     root = absolute(given)
     strange = sorted({letter for letter in root if letter in _REFUSED or not letter.isprintable()})

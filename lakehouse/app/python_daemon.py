@@ -1,5 +1,4 @@
-"""Spark's Python daemon with the workers' libraries loaded already: each worker it forks starts in
-milliseconds.
+"""Spark's Python daemon with the workers' libraries loaded: workers start in milliseconds.
 
 Named by `spark.python.daemon.module`. A worker that was idle for a minute is dropped, and one that
 starts empty takes seconds of imports; a night of a plant has several such starts.

@@ -27,6 +27,7 @@ def _once(lakehouse: Lakehouse) -> None:
     """One pass; a first model scores at once what has waited for it."""
     with lakehouse.store.writing(lakehouse.catalog.promotion):
         ledger = PromotionLedger(lakehouse)
+        # A move of the alias that was cut off is finished before anything is scored.
         finish_alias_move(ledger)
     ingest(lakehouse, AVAILABLE_NOW)
     had_champion = ledger.champion is not None

@@ -1,6 +1,4 @@
-"""The figure of the demonstration: daily accuracy with the loop, without it, and with a model
-trained every day.
-"""
+"""The demonstration's figure: daily accuracy with the loop, without it, and retrained daily."""
 
 from pathlib import Path
 
@@ -59,15 +57,13 @@ def _draw_regimes(axes: Axes, story: Story) -> None:
 
 
 def _draw_delays(axes: Axes, drifts: list[Drift]) -> None:
-    """From each change to the midnight at which its first labels land: nobody can notice it
-    sooner.
-    """
+    """From each change to the midnight of its first labels: nobody can notice it sooner."""
     for place, drift in enumerate(drifts):
-        told = drift.began.floor("D") + pd.Timedelta(days=2)
+        first_label = drift.began.floor("D") + pd.Timedelta(days=2)
         label = "waiting for the first label" if place == 0 else None
         axes.axvspan(
             drift.began,
-            told,
+            first_label,
             facecolor="none",
             edgecolor=_DELAY,
             hatch="///",

@@ -18,22 +18,17 @@ from lakehouse.versions.ledger import PromotionLedger
 
 
 def begin_anew_where_other(stream: Stream, root: Path) -> None:
-    """Remove the demo's folder where it holds another simulation; the same one goes on where it
-    stopped.
-    """
+    """Remove the demo's folder if it holds another simulation; the same one goes on."""
     if simulation_in(root / "landing") in (None, stream):
         return
     print(f"{root} holds another simulation; it is removed, and this one begins anew")
-    aside = root.rename(
-        root.with_name(f".{root.name}.removed")
-    )  # in one step: half a lakehouse would be worse
+    # Moved aside in one step: half a lakehouse would be worse.
+    aside = root.rename(root.with_name(f".{root.name}.removed"))
     shutil.rmtree(aside)
 
 
 def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
-    """Land and process each midnight that is not past yet; begin with what a run that was cut
-    off had landed.
-    """
+    """Land and process each past midnight, first what a run that was cut off had landed."""
     landing = Path(lakehouse.landing)
     last = START + days * DAY if days else midnight_after(stream)
     n_nights = (last - START) // DAY
@@ -69,10 +64,8 @@ def _line(lakehouse: Lakehouse, midnight: datetime) -> str:
     labelled, right = (pc.sum(counts[name]).as_py() or 0 for name in columns)
     accuracy = f"accuracy so far {right / labelled:.3f}" if labelled else "no label yet"
     version = PromotionLedger(lakehouse).champion
-    return (
-        f"{midnight:%Y-%m-%d} | {accuracy} | "
-        f"{f'champion v{version}' if version else 'no champion yet'}"
-    )
+    champion = f"champion v{version}" if version else "no champion yet"
+    return f"{midnight:%Y-%m-%d} | {accuracy} | {champion}"
 
 
 def _events(lakehouse: Lakehouse, midnight: datetime) -> Iterator[str]:

@@ -1,6 +1,4 @@
-"""What happened: each drift, when it was noticed and mended, and the accuracy with and without the
-loop.
-"""
+"""Each drift, when it was noticed and mended, and the accuracy with and without the loop."""
 
 from dataclasses import dataclass
 
@@ -24,8 +22,7 @@ class Story:
 
     Attributes:
         pieces: labelled production predictions, in order of time: `time`, `right`.
-        alternatives: by day and alternative, from `gold.counterfactual`: `n_labelled`, `n_right`,
-            `n_right_otherwise`.
+        alternatives: `n_labelled`, `n_right` and `n_right_otherwise` by day and alternative.
         promotions: as-of and version of each.
         noticed: as-of of each alarm.
         regimes: the truth, which the lakehouse itself never sees.
@@ -73,7 +70,10 @@ def story_of(lakehouse: Lakehouse, stream: Stream) -> Story:
 def drifts_of(story: Story) -> list[Drift]:
     """Each change of the rule that labelled pieces have lived to see."""
     last = story.pieces["time"].max()
-    ends = [*(pd.Timestamp(each.starts) for each in story.regimes[1:]), last + pd.Timedelta(days=1)]
+    ends = [
+        *(pd.Timestamp(later.starts) for later in story.regimes[1:]),
+        last + pd.Timedelta(days=1),
+    ]
     spans = list(zip(story.regimes, ends, strict=True))[1:]
     return [
         _drift(story, regime, end) for regime, end in spans if pd.Timestamp(regime.starts) <= last
@@ -82,52 +82,28 @@ def drifts_of(story: Story) -> list[Drift]:
 
 def as_table(drifts: list[Drift]) -> str:
     """The drifts as a table of text."""
-    columns = (
-        "change",
-        "began",
-        "noticed",
-        "promoted",
-        "before",
-        "during",
-        "after",
-        "without",
-        "best possible",
-    )
-    rows = [
-        (
-            drift.name,
-            f"{drift.began:%m-%d %H:%M}",
-            f"{drift.noticed:%m-%d}" if drift.noticed else "never",
-            f"{drift.promoted:%m-%d}" if drift.promoted else "never",
-            *(
-                f"{share:.3f}"
-                for share in (
-                    drift.before,
-                    drift.during,
-                    drift.after,
-                    drift.without,
-                    drift.noise_ceiling,
-                )
-            ),
-        )
-        for drift in drifts
-    ]
-    widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in [columns, *rows]
-    ]
+    times = ["change", "began", "noticed", "promoted"]
+    shares = ["before", "during", "after", "without", "best possible"]
+    rows = [times + shares, *map(_cells, drifts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(drift: Drift) -> list[str]:
+    """A drift's row of the table."""
+    days = [f"{day:%m-%d}" if day else "never" for day in (drift.noticed, drift.promoted)]
+    shares = (drift.before, drift.during, drift.after, drift.without, drift.noise_ceiling)
+    return [drift.name, f"{drift.began:%m-%d %H:%M}", *days, *(f"{share:.3f}" for share in shares)]
 
 
 def _drift(story: Story, regime: RegimeFacts, end: pd.Timestamp) -> Drift:
     began = pd.Timestamp(regime.starts)
     noticed = next((moment for moment in story.noticed if began < moment), None)
     noticed = noticed if noticed is not None and noticed <= end + pd.Timedelta(days=3) else None
-    promoted = next(
-        (moment for moment, _ in story.promotions if noticed is not None and moment >= noticed),
-        None,
-    )
+    # No promotion answers a drift that nobody noticed.
+    answers = [moment for moment, _ in story.promotions if noticed and moment >= noticed]
+    promoted = next(iter(answers), None)
     mended = promoted if promoted is not None else end
     return Drift(
         name=regime.name,
@@ -148,16 +124,12 @@ def _accuracy(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
 
 
 def _without(story: Story, start: pd.Timestamp, end: pd.Timestamp) -> float:
-    """Accuracy of the first model on the whole days between two moments; the counterfactual is
-    counted by day.
-    """
+    """Accuracy of the first model on the whole days between two moments."""
     never = alternative(story, NEVER)
     days = never[(never.index >= start.ceil("D")) & (never.index < end.floor("D"))]
-    return (
-        float(days["n_right_otherwise"].sum() / days["n_labelled"].sum())
-        if len(days)
-        else float("nan")
-    )
+    if len(days):
+        return float(days["n_right_otherwise"].sum() / days["n_labelled"].sum())
+    return float("nan")
 
 
 def _pieces(lakehouse: Lakehouse) -> pd.DataFrame:
@@ -187,9 +159,7 @@ def alternative(story: Story, name: str) -> pd.DataFrame:
 
 
 def in_words(story: Story) -> str:
-    """The accuracy of the loop and of its alternatives, on the pieces that no model was
-    trained on.
-    """
+    """The accuracy of the loop and its alternatives, on pieces that no model was trained on."""
     never, daily = alternative(story, NEVER), alternative(story, DAILY)
     if never.empty:
         return "no label yet of a piece that the first model was not trained on"

@@ -1,45 +1,39 @@
-"""How far a column has moved from a reference: every distance from additive facts, none from raw
-rows.
-"""
+"""How far a column has moved from a reference, by additive facts and not by raw rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from lakehouse.drift.distances import (
-    hellinger_distance,
-    js_distance,
-    kl_divergence,
-    l_infinity_distance,
-    population_stability_index,
-    tv_distance,
-    wasserstein_distance,
-)
-from lakehouse.drift.two_samples import (
-    Sample,
-    chi_squared_test,
-    ks_test,
-    levene_test,
-    mann_whitney_test,
-)
+from lakehouse.drift import distances, two_samples
 from lakehouse.profiling.profile import ColumnProfile
 
-NUMERIC_DISTANCES = (
-    "ks_test",
-    "wasserstein_distance",
-    "population_stability_index",
-    "mann_whitney_test",
-    "levene_test",
-)
-CATEGORICAL_DISTANCES = ("js_distance", "chi_squared_test", "tv_distance", "l_infinity_distance")
-COMMON_DISTANCES = ("hellinger_distance", "kl_divergence")
+Measure = Callable[[np.ndarray, np.ndarray], Any]
+
+_OVER_BINS: dict[str, Measure] = {
+    "ks_test": two_samples.ks_test,
+    "population_stability_index": distances.population_stability_index,
+}
+_OVER_CATEGORIES: dict[str, Measure] = {
+    "js_distance": distances.js_distance,
+    "chi_squared_test": two_samples.chi_squared_test,
+    "tv_distance": distances.tv_distance,
+    "l_infinity_distance": distances.l_infinity_distance,
+}
+_OVER_BOTH: dict[str, Measure] = {
+    "hellinger_distance": distances.hellinger_distance,
+    "kl_divergence": distances.kl_divergence,
+}
+_OVER_SKETCHES = ("wasserstein_distance", "mann_whitney_test", "levene_test")
+
+NUMERIC_DISTANCES = (*_OVER_BINS, *_OVER_SKETCHES)
+CATEGORICAL_DISTANCES = tuple(_OVER_CATEGORIES)
+COMMON_DISTANCES = tuple(_OVER_BOTH)
 """Of numeric columns over the bins, of categorical ones over the categories."""
 
 
 def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
-    """The columns of `drift_metrics` that compare one column, by name; deltas are current minus
-    reference.
+    """One column's comparison, by column of `drift_metrics`; deltas are current minus reference.
 
     Numeric columns have KS, Wasserstein, PSI, Mann-Whitney and Levene, categorical ones
     chi-squared, total variation, L-infinity and Jensen-Shannon, both Hellinger and
@@ -63,16 +57,13 @@ def drift_of(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
 
 
 def non_null_columns_delta(current: Iterable[str], reference: Iterable[str]) -> dict[str, int]:
-    """Return how many columns hold values now and did not in the reference (`added`), and the
-    reverse (`missing`).
-    """
+    """Return how many columns gained their first values (`added`), and lost all (`missing`)."""
     now, before = set(current), set(reference)
     return {"added": len(now - before), "missing": len(before - now)}
 
 
 def main_pvalue(row: Mapping[str, Any]) -> float | None:
-    """The p-value that stands for a column: of KS where it is numeric, of chi-squared where it is
-    categorical.
+    """The p-value that stands for a column: of KS if numeric, of chi-squared if categorical.
 
     One test a column, so that `two_samples.adjusted_pvalues` over the columns of one comparison
     counts each once.
@@ -86,22 +77,16 @@ def _deltas(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
         "count_delta": current.count - reference.count,
         "avg_delta": _difference(current.avg, reference.avg),
     }
-    for name in ("null", "zeros", "distinct"):
-        deltas[f"percent_{name}_delta"] = _difference(
-            _percent(current, name), _percent(reference, name)
-        )
-    return deltas
+    now, before = _percents(current), _percents(reference)
+    return deltas | {f"percent_{name}_delta": _difference(now[name], before[name]) for name in now}
 
 
-def _percent(profile: ColumnProfile, name: str) -> float | None:
-    if name == "zeros" and profile.spec.is_text:
-        return None
-    parts = {
-        "null": profile.num_nulls,
-        "zeros": profile.num_zeros,
-        "distinct": profile.distinct_count,
+def _percents(profile: ColumnProfile) -> dict[str, float | None]:
+    return {
+        "null": profile.percent(profile.num_nulls),
+        "zeros": None if profile.spec.is_text else profile.percent(profile.num_zeros),
+        "distinct": profile.percent(profile.distinct_count),
     }
-    return profile.percent(parts[name])
 
 
 def _difference(current: float | None, reference: float | None) -> float | None:
@@ -115,16 +100,14 @@ def _numeric_distances(current: ColumnProfile, reference: ColumnProfile) -> dict
 
 
 def _by_sketches(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
-    assert current.quantile_sketch is not None
-    assert reference.quantile_sketch is not None
-    now = Sample.of(current.quantile_sketch, current.moments)
-    before = Sample.of(reference.quantile_sketch, reference.moments)
+    sketch, sketch_before = current.quantile_sketch, reference.quantile_sketch
+    assert sketch is not None and sketch_before is not None
+    now = two_samples.Sample.of(sketch, current.moments)
+    before = two_samples.Sample.of(sketch_before, reference.moments)
     return {
-        "wasserstein_distance": wasserstein_distance(
-            current.quantile_sketch, reference.quantile_sketch
-        ),
-        "mann_whitney_test": mann_whitney_test(now, before),
-        "levene_test": levene_test(now, before),
+        "wasserstein_distance": distances.wasserstein_distance(sketch, sketch_before),
+        "mann_whitney_test": two_samples.mann_whitney_test(now, before),
+        "levene_test": two_samples.levene_test(now, before),
     }
 
 
@@ -134,16 +117,10 @@ def _by_bins(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]
     if current.bin_edges != reference.bin_edges:
         raise ValueError(
             f"Profiles of column {current.spec.name!r} count in different bins and cannot be "
-            "compared: profile the "
-            "current rows with the reference's edges."
+            "compared: profile the current rows with the reference's edges."
         )
     counts = np.array(current.bin_counts), np.array(reference.bin_counts)
-    return {
-        "ks_test": ks_test(*counts),
-        "population_stability_index": population_stability_index(*counts),
-        "hellinger_distance": hellinger_distance(*counts),
-        "kl_divergence": kl_divergence(*counts),
-    }
+    return {name: measure(*counts) for name, measure in (_OVER_BINS | _OVER_BOTH).items()}
 
 
 def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> dict[str, Any]:
@@ -152,11 +129,5 @@ def _categorical_distances(current: ColumnProfile, reference: ColumnProfile) -> 
     categories = sorted(current.items.keys() | reference.items.keys())
     now = np.array([current.items.get(category, 0) for category in categories])
     before = np.array([reference.items.get(category, 0) for category in categories])
-    return {
-        "js_distance": js_distance(now, before),
-        "chi_squared_test": chi_squared_test(now, before),
-        "tv_distance": tv_distance(now, before),
-        "l_infinity_distance": l_infinity_distance(now, before),
-        "hellinger_distance": hellinger_distance(now, before),
-        "kl_divergence": kl_divergence(now, before),
-    }
+    measures = _OVER_CATEGORIES | _OVER_BOTH
+    return {name: measure(now, before) for name, measure in measures.items()}

@@ -9,9 +9,7 @@ UNLIKELY = 0.001
 
 
 def has_drifted(index: float, pvalue: float) -> bool:
-    """Return whether a column has drifted, by size and by test; the arguments are those of the
-    thresholds above.
-    """
+    """Return whether a column has drifted, by size and by test (see the thresholds above)."""
     return index >= LARGE and pvalue < UNLIKELY
 
 

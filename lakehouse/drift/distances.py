@@ -1,6 +1,4 @@
-"""How far apart two distributions are: from counts in common bins or categories, and from quantile
-sketches.
-"""
+"""How far apart two distributions are: by counts in common bins or by quantile sketches."""
 
 import math
 
@@ -10,14 +8,11 @@ from scipy.special import rel_entr
 from lakehouse.profiling.sketches import representatives
 
 SHARE_FLOOR = 1e-4
-"""The share that a bin is taken to have at least, so that one empty bin does not make PSI or KL
-infinite.
-"""
+"""The least share of a bin, so that one empty bin does not make PSI or KL infinite."""
 
 
 def population_stability_index(current: np.ndarray, reference: np.ndarray) -> float:
-    """Sum of (p - q) * ln(p / q) over the shares of common bins, each taken to be SHARE_FLOOR at
-    least.
+    """Sum of (p - q) * ln(p / q) over the shares of common bins, SHARE_FLOOR at least.
 
     Source: Siddiqi, "Credit Risk Scorecards" (2006); below 0.1 no change, from 0.2 a significant
     one.
@@ -28,8 +23,7 @@ def population_stability_index(current: np.ndarray, reference: np.ndarray) -> fl
 
 
 def kl_divergence(current: np.ndarray, reference: np.ndarray) -> float:
-    """The Kullback-Leibler divergence of the current shares from the reference's, in nats: the sum
-    of p * ln(p / q).
+    """The Kullback-Leibler divergence from the reference, in nats: the sum of p * ln(p / q).
 
     Shares are taken to be SHARE_FLOOR at least, as in the PSI, so that it is finite; then they are
     scaled to add up to 1 again, so that it is never negative. From 0 to ln(1 / SHARE_FLOOR) = 9.2.
@@ -41,16 +35,13 @@ def kl_divergence(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def hellinger_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares, from 0 (the same) to 1
-    (nothing in common).
-    """
+    """Root of half the sum of (sqrt(p) - sqrt(q))^2 over the shares: 0 same, 1 disjoint."""
     roots = np.sqrt(_shares(current)) - np.sqrt(_shares(reference))
     return math.sqrt(float(roots @ roots) / 2)
 
 
 def js_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The square root of the Jensen-Shannon divergence in nats (natural logarithm), from 0 to
-    sqrt(ln 2).
+    """The root of the Jensen-Shannon divergence in nats, from 0 to sqrt(ln 2).
 
     As scipy.spatial.distance.jensenshannon by default.
     """
@@ -61,9 +52,7 @@ def js_distance(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def tv_distance(current: np.ndarray, reference: np.ndarray) -> float:
-    """The total variation distance, half the sum of |p - q|: the share of rows that would have to
-    change.
-    """
+    """Half the sum of |p - q|: the share of rows that would have to change."""
     return float(np.abs(_shares(current) - _shares(reference)).sum()) / 2
 
 

@@ -1,6 +1,4 @@
-"""Tests of whether two samples are of one distribution: from counts in common bins, and from
-quantile sketches.
-"""
+"""Tests of whether two samples are of one distribution: by binned counts or by sketches."""
 
 import math
 import warnings
@@ -15,14 +13,10 @@ from lakehouse.profiling.moments import Moments
 from lakehouse.profiling.sketches import WINDOW_VALUES, is_exact, representatives, weighted_values
 
 EXACT_KS_PAIRS = 1_000_000
-"""Rows times rows up to which the KS p-value is exact, which takes a millisecond; beyond, the limit
-is within 0.015.
-"""
+"""Product of sizes up to which the KS p-value is exact; beyond, the limit is within 0.015."""
 
 EXACT_KS_SIZE = 1000
-"""Effective sample size up to which the asymptotic p-value is scipy's own, whose cost grows with
-the size.
-"""
+"""Effective size up to which the p-value is scipy's own, whose cost grows with the size."""
 
 MEAN_ERROR = 0.05 / WINDOW_VALUES
 """Standard error of the mean of a monotone function over a summary, as a share of the function's
@@ -82,9 +76,8 @@ def ks_test(current: np.ndarray, reference: np.ndarray) -> Result:
     if n * m <= EXACT_KS_PAIRS:
         # The limit would call two rows against two others certain drift (exactly: one in three).
         places = np.arange(len(current))
-        with (
-            warnings.catch_warnings()
-        ):  # where the exact way overflows, scipy takes the asymptotic one, and says so
+        # Where the exact way overflows, scipy takes the asymptotic one, and says so.
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="ks_2samp: Exact calculation unsuccessful")
             test = ks_2samp(
                 np.repeat(places, current), np.repeat(places, reference), method="exact"
@@ -109,8 +102,7 @@ def asymptotic_ks_pvalue(statistic: float, n: int, m: int) -> float:
 
 
 def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
-    """The test of homogeneity of two rows of counts per category, as
-    scipy.stats.chi2_contingency(correction=False).
+    """The test of homogeneity of two rows of counts, as chi2_contingency(correction=False).
 
     Categories that neither side has must not be passed. Where there is one category only nothing
     can differ: the statistic is 0 and the p-value 1.
@@ -123,8 +115,7 @@ def chi_squared_test(current: np.ndarray, reference: np.ndarray) -> Result:
 
 
 def mann_whitney_test(current: Sample, reference: Sample) -> Result:
-    """The Mann-Whitney U test of whether either side tends to larger values: U of the current side,
-    two-sided p-value.
+    """The two-sided Mann-Whitney U test of whether either side tends to larger values.
 
     Where both sides are exact it is scipy.stats.mannwhitneyu(current, reference,
     method="asymptotic"), with its corrections for ties and continuity. Beyond, U / (n * m) is off
@@ -147,8 +138,7 @@ def mann_whitney_test(current: Sample, reference: Sample) -> Result:
 
 
 def levene_test(current: Sample, reference: Sample) -> Result | None:
-    """The Brown-Forsythe test of whether both sides spread alike: an F test of the distances from
-    each side's median.
+    """The Brown-Forsythe test of equal spread: an F test of distances from the medians.
 
     Where both sides are exact it is scipy.stats.levene(current, reference, center="median").
     Beyond, a side's mean distance is off by less than the width of a bucket, which the p-value
@@ -171,15 +161,14 @@ def levene_test(current: Sample, reference: Sample) -> Result | None:
 
 
 def adjusted_pvalues(pvalues: Sequence[float | None]) -> list[float | None]:
-    """The p-values of tests made at once, adjusted for their number; None stays None and does not
-    count.
+    """The p-values of tests made at once, adjusted for their number; None stays None.
 
     Rejecting what is at most q keeps the expected share of false alarms among the rejected to q.
     Source: Benjamini & Hochberg, "Controlling the false discovery rate" (1995);
     scipy.stats.false_discovery_control.
     """
-    known = [pvalue for pvalue in pvalues if pvalue is not None]
-    adjusted = iter(false_discovery_control(known).tolist() if known else [])
+    given = [pvalue for pvalue in pvalues if pvalue is not None]
+    adjusted = iter(false_discovery_control(given).tolist() if given else [])
     return [None if pvalue is None else next(adjusted) for pvalue in pvalues]
 
 
@@ -212,10 +201,8 @@ def _distances(sample: Sample) -> _Distances:
         # understate them.
         bias = (moments.mean - median) + moments.mean_rest
         total = moments.m2 + moments.n * bias * bias
-        squares, error = (
-            total - moments.n * mean * mean,
-            MEAN_ERROR * math.hypot(distances[0], distances[-1]),
-        )
+        squares = total - moments.n * mean * mean
+        error = MEAN_ERROR * math.hypot(distances[0], distances[-1])
         squares = squares if squares > 1e-9 * total else 0.0
     return _Distances(
         mean, squares if math.sqrt(squares / moments.n) > rounding else 0.0, error, rounding

@@ -1,3 +1,1 @@
-"""A simulated glass works: the stream of the public `modeldrift` demonstration, with its truth
-known exactly.
-"""
+"""A simulated glass works: the stream of the public `modeldrift` demonstration, with its truth."""

@@ -73,6 +73,7 @@ def land_until(
     for folder in (landing, landing / READINGS, landing / LABELS):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(landing):
+        # Checked again behind the lock: another simulation may have begun meanwhile.
         _claim(stream, landing)
         _remove_unfinished(landing)
         due = list(_due(stream, landing, moment, lines_per_file))
@@ -83,8 +84,7 @@ def land_until(
 
 
 def next_midnight(stream: Stream, landing: Path) -> datetime | None:
-    """The first midnight (UTC) at which something is due that is not landed yet; None when all is
-    landed.
+    """The first midnight (UTC) at which something is due that is not landed; None for none.
 
     Raises:
         ConfigurationError: as for `land_until`.
@@ -113,9 +113,7 @@ def last_landed(landing: Path, topic: str) -> int:
 
 
 def json_lines(table: pa.Table) -> Iterator[str]:
-    """A line of JSON per row: numbers in full precision, moments in UTC to the microsecond, null
-    for nothing.
-    """
+    """A line of JSON per row: full precision, moments in UTC to the microsecond."""
     columns = [_plain(column) for column in table.columns]
     for row in zip(*columns, strict=True):
         yield json.dumps(dict(zip(table.column_names, row, strict=True)), allow_nan=False) + "\n"
@@ -124,9 +122,7 @@ def json_lines(table: pa.Table) -> Iterator[str]:
 def _due(
     stream: Stream, landing: Path, moment: datetime, lines_per_file: int
 ) -> Iterator[LandedFile]:
-    """The files that are missing at `moment`, readings first: a label never lands before its
-    reading.
-    """
+    """The files missing at `moment`, readings first: no label lands before its reading."""
     for topic, newest in (
         (READINGS, stream.last_reading_by(moment)),
         (LABELS, stream.last_label_by(moment)),
@@ -155,6 +151,7 @@ def _write_whole(path: Path, lines: Iterable[str], landed_at: datetime | None = 
             os.utime(file.fileno(), ns=(nanoseconds, nanoseconds))
         os.fsync(file.fileno())
     unfinished.replace(path)
+    # A name is durable once its folder is.
     with _open_folder(path.parent) as folder:
         os.fsync(folder)
 
@@ -166,9 +163,7 @@ def _remove_unfinished(landing: Path) -> None:
 
 
 def _claim(stream: Stream, landing: Path) -> None:
-    """Marks the folder as this simulation's, before its first file; another one that came first is
-    refused.
-    """
+    """Mark the folder as this simulation's, before its first file; refuse another's folder."""
     _refuse_other_uses(stream, landing)
     if not (landing / MARKER).exists():
         _write_whole(landing / MARKER, [json.dumps(asdict(stream)) + "\n"])
@@ -182,8 +177,7 @@ def _refuse_other_uses(stream: Stream, landing: Path) -> None:
         if earlier != stream:
             raise ConfigurationError(
                 f"landing: {landing} holds the simulation {_in_words(earlier)}, not "
-                f"{_in_words(stream)};"
-                " name another folder, or the same simulation"
+                f"{_in_words(stream)}; name another folder, or the same simulation"
             )
     elif any(path for topic in (READINGS, LABELS) for path in (landing / topic).glob("[!.]*")):
         raise ConfigurationError(
@@ -197,9 +191,7 @@ def _in_words(stream: Stream) -> str:
 
 @contextmanager
 def _alone_in(landing: Path) -> Iterator[None]:
-    """Wait until no other process lands here; the lock ends with the process, however that
-    ends.
-    """
+    """Wait until no other process lands here; the lock ends with the process."""
     with _open_folder(landing) as folder:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield

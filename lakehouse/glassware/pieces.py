@@ -1,6 +1,4 @@
-"""The glassware stream: readings, late labels and their truth, as pure functions of (scenario,
-seed, id).
-"""
+"""Readings, late labels and their truth, as pure functions of (scenario, seed, id)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,13 +36,9 @@ READING_SCHEMA = pa.schema(
 LABEL_SCHEMA = pa.schema(
     [("pid", pa.int64()), ("qualitycheck_time", _TIME), ("quality", pa.int32())]
 )
+_VALUE_FIELDS = [(sensor, pa.float64()) for sensor in SENSORS]
 TRUTH_SCHEMA = pa.schema(
-    [
-        ("pid", pa.int64()),
-        ("regime", pa.string()),
-        *((s, pa.float64()) for s in SENSORS),
-        ("quality", pa.int32()),
-    ]
+    [("pid", pa.int64()), ("regime", pa.string()), *_VALUE_FIELDS, ("quality", pa.int32())]
 )
 
 
@@ -103,8 +97,7 @@ class Stream:
         return self.label_time(self.pieces)
 
     def readings(self, first_id: int, last_id: int) -> pa.Table:
-        """The readings of pieces `first_id`–`last_id`, both included; a row per piece, in the order
-        of time.
+        """The readings of pieces `first_id`–`last_id`, a row per piece in order of time.
 
         Columns: pid, process_time (UTC, microseconds), temp, pressure, duration; null where a
         sensor gave nothing.
@@ -117,18 +110,12 @@ class Stream:
             no_pressure[ids - first_id] = regime.misses_pressure(ids)
         temp, pressure, duration = readings
         times = self._process_times(first_id, uniforms)
-        columns = [
-            _pids(first_id, last_id),
-            times,
-            temp,
-            pa.array(pressure, mask=no_pressure),
-            duration,
-        ]
+        read_pressure = pa.array(pressure, mask=no_pressure)
+        columns = [_pids(first_id, last_id), times, temp, read_pressure, duration]
         return pa.table(columns, schema=READING_SCHEMA)
 
     def labels(self, first_id: int, last_id: int) -> pa.Table:
-        """The inspections of pieces `first_id`–`last_id`, both included; a row per piece, in the
-        order of pieces.
+        """The inspections of pieces `first_id`–`last_id`, a row per piece in their order.
 
         Columns: pid, qualitycheck_time (midnight UTC two days after the piece's day), quality (1
         good, 0 bad).
@@ -140,9 +127,7 @@ class Stream:
         return pa.table([_pids(first_id, last_id), times, quality], schema=LABEL_SCHEMA)
 
     def truth(self, first_id: int, last_id: int) -> pa.Table:
-        """Return what no sensor tells: the regime, the noise-free values and the quality of pieces
-        `first_id`–`last_id`.
-        """
+        """Regime, noise-free values and quality of pieces `first_id`–`last_id`."""
         values = self._real_values(first_id, self._uniforms(first_id, last_id))
         names = np.empty(values.shape[1], dtype=object)
         for regime, ids in self._stretches(first_id, last_id):
@@ -153,17 +138,15 @@ class Stream:
     def reading_time(self, piece_id: int) -> datetime:
         """Return when the piece is made and read, in UTC."""
         times = self._process_times(piece_id, self._uniforms(piece_id, piece_id))
-        made: datetime = times[0].item()
-        return made.replace(tzinfo=UTC)
+        moment: datetime = times[0].item()
+        return moment.replace(tzinfo=UTC)
 
     def label_time(self, piece_id: int) -> datetime:
         """Return when the piece's inspection is known, in UTC: midnight two days after its day."""
         return midnight_of(self.reading_time(piece_id)) + 2 * DAY
 
     def last_reading_by(self, moment: datetime) -> int:
-        """The id of the last piece that is made at `moment` or before; 0 for none. A naive moment
-        is in UTC.
-        """
+        """The id of the last piece made by `moment` (naive: UTC); 0 for none."""
         newest = (in_utc(moment) - START) // (self._period_us * MICROSECOND)
         if newest > self.pieces:
             return self.pieces
@@ -173,9 +156,7 @@ class Stream:
         return newest if self.reading_time(newest) <= in_utc(moment) else newest - 1
 
     def last_label_by(self, moment: datetime) -> int:
-        """The id of the last piece whose label is known at `moment` or before; 0 for none. A naive
-        moment is in UTC.
-        """
+        """The id of the last piece whose label is known by `moment` (naive: UTC); 0 for none."""
         return self.last_reading_by(midnight_of(in_utc(moment)) - DAY - MICROSECOND)
 
     @property
@@ -183,14 +164,12 @@ class Stream:
         return round(self.period * 1e6)
 
     def _uniforms(self, first_id: int, last_id: int) -> Floats:
-        """The random words of these pieces as numbers between 0 and 1, both excluded, of shape (8,
-        n).
-        """
+        """The random words of these pieces as numbers in (0, 1), of shape (8, n)."""
         if first_id < 1 or last_id > self.pieces:
             raise ValueError(f"pieces {first_id}-{last_id} are not within 1-{self.pieces}")
-        philox = np.random.Philox(key=self.seed).advance(
-            first_id * _WORDS // _WORDS_PER_PHILOX_COUNT
-        )
+        # Jump to the first piece's words: any split of the ids gives the same rows.
+        count = first_id * _WORDS // _WORDS_PER_PHILOX_COUNT
+        philox = np.random.Philox(key=self.seed).advance(count)
         words = philox.random_raw(max(last_id - first_id + 1, 0) * _WORDS).reshape(-1, _WORDS).T
         # 52 bits and a half fit a double exactly; with 53 the largest would round up to 1, whose
         # normal is infinite.
@@ -199,9 +178,8 @@ class Stream:
     def _process_times(self, first_id: int, uniforms: Floats) -> NDArray[np.datetime64]:
         jitter = np.floor(uniforms[_JITTER] * self._period_us).astype(np.int64)
         microseconds = np.arange(first_id, first_id + len(jitter)) * self._period_us + jitter
-        return np.datetime64(START.replace(tzinfo=None), "us") + microseconds.astype(
-            "timedelta64[us]"
-        )
+        start = np.datetime64(START.replace(tzinfo=None), "us")
+        return start + microseconds.astype("timedelta64[us]")
 
     def _real_values(self, first_id: int, uniforms: Floats) -> Floats:
         """The noise-free values by sensor and piece, of shape (3, n)."""
@@ -225,20 +203,17 @@ class Stream:
         return quality
 
     def _stretches(self, first_id: int, last_id: int) -> list[tuple[Regime, Ids]]:
-        return [
-            (regime, np.arange(a, b + 1))
-            for regime, a, b in self.course.stretches(first_id, last_id)
-        ]
+        stretches = self.course.stretches(first_id, last_id)
+        return [(regime, np.arange(first, last + 1)) for regime, first, last in stretches]
 
 
 def shares_of_mixture(regime: Regime, good_share: float, shares: Floats, kind: Floats) -> Floats:
-    """Move evenly spread `shares` so that `good_share` of the pieces are good, without changing
-    how either kind looks.
+    """Move evenly spread `shares` so that `good_share` of the pieces are good.
 
-    Works on shares (quantiles), where the box is a box and every piece is equally likely: a good
-    piece is put inside, and a bad one is bad by its temperature first, or by its pressure first, or
-    by its duration alone, as often as bad pieces were before. This is exact, and takes no rejected
-    draws.
+    How either kind looks stays. Works on shares (quantiles), where the box is a box and every piece
+    is equally likely: a good piece is put inside, and a bad one is bad by its temperature first, or
+    by its pressure first, or by its duration alone, as often as bad pieces were before. This is
+    exact, and takes no rejected draws.
 
     Args:
         regime: gives the box.

@@ -1,6 +1,4 @@
-"""What the best possible grader would know: the exact probability of quality, and the accuracy that
-noise allows.
-"""
+"""The best possible grader: the exact probability of quality, and the accuracy it reaches."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from lakehouse.glassware.pieces import DEFAULT_PERIOD, DEFAULT_PIECES, FIRST_PID, START, Stream
+from lakehouse.glassware.pieces import DEFAULT_PERIOD, DEFAULT_PIECES, FIRST_PID, START
 from lakehouse.glassware.scenarios import Box, Regime, scenario_named
 from lakehouse.glassware.sensors import SENSORS, Floats, Spread
 
@@ -27,8 +25,7 @@ class RegimeFacts:
         starts: when that piece's period begins, in UTC; it is made up to one period later.
         box: the rule for a good piece; where the rule creeps, the one of the first piece.
         base_rate: the share of good pieces.
-        noise_ceiling: the accuracy of the best possible grader that sees the noisy readings.
-            Where the rule creeps, this and the base rate are means along the way.
+        noise_ceiling: accuracy of the best possible grader; a mean where the rule creeps.
     """
 
     name: str
@@ -61,16 +58,6 @@ def regimes(
     ]
 
 
-def posterior_along(stream: Stream, first_id: int, last_id: int) -> Floats:
-    """The probability of quality 1 for each of the pieces `first_id`–`last_id`, given its reading
-    and its regime.
-    """
-    stretches = stream.course.stretches(first_id, last_id)
-    return np.concatenate(
-        [posterior(regime, stream.readings(first, last)) for regime, first, last in stretches]
-    )
-
-
 def posterior(regime: Regime, readings: pa.Table) -> Floats:
     """The probability of quality 1 for each reading, if its piece was made in `regime`.
 
@@ -82,10 +69,8 @@ def posterior(regime: Regime, readings: pa.Table) -> Floats:
     lower, upper = regime.limits(ids)
     observed = np.array([readings[sensor].to_numpy() for sensor in SENSORS])
     observed[0] -= regime.temp_offset
-    inside = [
-        _share_inside(*sensor)
-        for sensor in zip(regime.spreads, lower, upper, observed, strict=True)
-    ]
+    sensors = zip(regime.spreads, lower, upper, observed, strict=True)
+    inside = [_share_inside(*sensor) for sensor in sensors]
     good, bad = _weighted(regime, np.prod(inside, axis=0))
     return good / (good + bad)
 
@@ -98,9 +83,7 @@ def base_rate(regime: Regime) -> float:
 
 
 def noise_ceiling(regime: Regime) -> float:
-    """The accuracy of the best possible grader, integrated numerically (to 0.0005); a mean where
-    the rule creeps.
-    """
+    """Accuracy of the best possible grader, to 0.0005; a mean where the rule creeps."""
     ceilings = []
     every = regime.pressure_missing_every
     for temp_low in _temp_lows(regime):
@@ -112,9 +95,7 @@ def noise_ceiling(regime: Regime) -> float:
 
 
 def _ceiling(regime: Regime, temp_low: float, pressure_is_read: bool) -> float:
-    """The integral of the larger of P(reading, good) and P(reading, bad) over a grid of
-    readings.
-    """
+    """The integral of max(P(reading, good), P(reading, bad)) over a grid of readings."""
     lower, upper = regime.box.limits
     lower[0] = temp_low
     inside, mass = np.ones(1), np.ones(1)
@@ -136,23 +117,19 @@ def _grid(spread: Spread) -> tuple[Floats, Floats]:
 
 
 def _share_inside(spread: Spread, low: ArrayLike, high: ArrayLike, readings: Floats) -> Floats:
-    """The probability that a real value lies within the limits, given its reading; NaN tells
-    nothing.
-    """
+    """The probability that a real value lies within the limits, given its reading."""
     given = spread.share_below_given(high, readings) - spread.share_below_given(low, readings)
     return np.where(np.isnan(readings), spread.share_below(high) - spread.share_below(low), given)
 
 
 def _weighted(regime: Regime, inside: Floats) -> tuple[Floats, Floats]:
-    """The weights of good and bad where the box alone gives probability `inside`, after the
-    regime's own good share.
-    """
+    """The weights of good and bad, where the box alone gives the probability `inside`."""
     if regime.good_share is None:
         return inside, 1 - inside
     box_share = np.prod(_widths(regime, regime.box.temp[0]))
-    return inside * regime.good_share / box_share, (1 - inside) * (1 - regime.good_share) / (
-        1 - box_share
-    )
+    good = inside * regime.good_share / box_share
+    bad = (1 - inside) * (1 - regime.good_share) / (1 - box_share)
+    return good, bad
 
 
 def _widths(regime: Regime, temp_low: float) -> Floats:

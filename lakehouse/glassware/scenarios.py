@@ -33,9 +33,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Creep:
-    """A lower temperature limit that moves evenly, piece by piece, to reach `temp_low` at
-    `last_id`.
-    """
+    """A lower temperature limit that moves evenly, by piece, to `temp_low` at `last_id`."""
 
     temp_low: float
     last_id: int
@@ -71,16 +69,12 @@ class Regime:
 
     @property
     def box_shares(self) -> Floats:
-        """The shares of pieces below the box's limits, of shape (2, 3), before `good_share` and
-        `creep`.
-        """
+        """Shares of pieces below the box's limits, shape (2, 3), by the box alone."""
         pairs = zip(self.spreads, self.box.limits.T, strict=True)
         return np.array([spread.share_below(limits) for spread, limits in pairs]).T
 
     def limits(self, ids: Ids) -> tuple[Floats, Floats]:
-        """The lower and the upper limits for these pieces, each by sensor and piece, of shape (3,
-        n).
-        """
+        """Lower and upper limits for these pieces, by sensor and piece, of shape (3, n)."""
         lower, upper = (
             np.repeat(limit[:, np.newaxis], len(ids), axis=1) for limit in self.box.limits
         )
@@ -98,18 +92,14 @@ class Regime:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named course of regimes, in the order of their first pieces; the first one begins at piece
-    1.
-    """
+    """A named course of regimes, in order of their first pieces; the first begins at piece 1."""
 
     name: str
     summary: str
     regimes: tuple[Regime, ...]
 
     def stretches(self, first_id: int, last_id: int) -> Iterator[tuple[Regime, int, int]]:
-        """The regimes that the pieces `first_id`–`last_id` lie in, each with its first and last of
-        these pieces.
-        """
+        """The regimes of the pieces `first_id`–`last_id`, each with its first and last piece."""
         ends = [regime.first_id - 1 for regime in self.regimes[1:]] + [last_id]
         for regime, end in zip(self.regimes, ends, strict=True):
             first, last = max(first_id, regime.first_id), min(last_id, end)
@@ -126,67 +116,56 @@ THIRD_BOX = replace(SECOND_BOX, pressure=(12.0, 15.0))
 
 _BEGIN = Regime("regime 1", 1, FIRST_BOX)
 
-SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(
-            "demo",
-            "the rule for a good piece changes twice, at pieces 3401 and 6501",
-            (
-                _BEGIN,
-                Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
-                Regime("regime 3", SECOND_DRIFT_ID, THIRD_BOX),
-            ),
+
+def _after_the_first(name: str, summary: str, *later: Regime) -> Scenario:
+    return Scenario(name, summary, (_BEGIN, *later))
+
+
+_ALL = (
+    _after_the_first(
+        "demo",
+        "the rule for a good piece changes twice, at pieces 3401 and 6501",
+        Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
+        Regime("regime 3", SECOND_DRIFT_ID, THIRD_BOX),
+    ),
+    _after_the_first("stable", "nothing ever changes"),
+    _after_the_first(
+        "gradual",
+        "the lower temperature limit creeps from 351 at piece 3401 to 354 at piece 6500",
+        Regime("creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)),
+        Regime("regime 2", SECOND_DRIFT_ID, SECOND_BOX),
+    ),
+    _after_the_first(
+        "recurring",
+        "the rule changes at piece 3401, goes back at 5001, and changes again at 6501",
+        Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
+        Regime("regime 1 again", 5001, FIRST_BOX),
+        Regime("regime 2 again", SECOND_DRIFT_ID, SECOND_BOX),
+    ),
+    _after_the_first(
+        "covariate",
+        "real temperatures rise by 2 at piece 3401; the rule stays",
+        Regime("warmer", FIRST_DRIFT_ID, FIRST_BOX, temp=Uniform(352.0, 362.0)),
+    ),
+    _after_the_first(
+        "label_shift",
+        "good pieces become rarer (0.4) at piece 3401; good and bad ones each look as before",
+        Regime("rarer good pieces", FIRST_DRIFT_ID, FIRST_BOX, good_share=0.4),
+    ),
+    _after_the_first(
+        "sensor_fault",
+        "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; the "
+        "truth stays",
+        Regime(
+            "faulty sensors",
+            FIRST_DRIFT_ID,
+            FIRST_BOX,
+            temp_offset=3.0,
+            pressure_missing_every=50,
         ),
-        Scenario("stable", "nothing ever changes", (_BEGIN,)),
-        Scenario(
-            "gradual",
-            "the lower temperature limit creeps from 351 at piece 3401 to 354 at piece 6500",
-            (
-                _BEGIN,
-                Regime(
-                    "creeping", FIRST_DRIFT_ID, FIRST_BOX, creep=Creep(354.0, SECOND_DRIFT_ID - 1)
-                ),
-                Regime("regime 2", SECOND_DRIFT_ID, SECOND_BOX),
-            ),
-        ),
-        Scenario(
-            "recurring",
-            "the rule changes at piece 3401, goes back at 5001, and changes again at 6501",
-            (
-                _BEGIN,
-                Regime("regime 2", FIRST_DRIFT_ID, SECOND_BOX),
-                Regime("regime 1 again", 5001, FIRST_BOX),
-                Regime("regime 2 again", SECOND_DRIFT_ID, SECOND_BOX),
-            ),
-        ),
-        Scenario(
-            "covariate",
-            "real temperatures rise by 2 at piece 3401; the rule stays",
-            (_BEGIN, Regime("warmer", FIRST_DRIFT_ID, FIRST_BOX, temp=Uniform(352.0, 362.0))),
-        ),
-        Scenario(
-            "label_shift",
-            "good pieces become rarer (0.4) at piece 3401; good and bad ones each look as before",
-            (_BEGIN, Regime("rarer good pieces", FIRST_DRIFT_ID, FIRST_BOX, good_share=0.4)),
-        ),
-        Scenario(
-            "sensor_fault",
-            "from piece 3401 on temperature reads 3 too high and every 50th pressure is missing; "
-            "the truth stays",
-            (
-                _BEGIN,
-                Regime(
-                    "faulty sensors",
-                    FIRST_DRIFT_ID,
-                    FIRST_BOX,
-                    temp_offset=3.0,
-                    pressure_missing_every=50,
-                ),
-            ),
-        ),
-    )
-}
+    ),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 
 def scenario_named(name: str) -> Scenario:

@@ -27,9 +27,7 @@ class Spread(Protocol):
         """The share of pieces (0–1) below `value`: the inverse of `quantile`."""
 
     def share_below_given(self, value: ArrayLike, reading: Floats) -> Floats:
-        """The probability that the real value lies below `value` where the sensor reads
-        `reading`.
-        """
+        """P(real value < `value`), where the sensor reads `reading`."""
 
     def reading_density(self, reading: Floats) -> Floats:
         """The density of readings, noise included."""
@@ -57,17 +55,15 @@ class Uniform:
         """See `Spread`: a normal distribution around the reading, cut off at `low` and `high`."""
         below_low = ndtr((self.low - reading) / SENSOR_NOISE)
         possible = ndtr((self.high - reading) / SENSOR_NOISE) - below_low
-        below_value = (
-            ndtr((np.clip(value, self.low, self.high) - reading) / SENSOR_NOISE) - below_low
-        )
+        up_to = np.clip(value, self.low, self.high)
+        below_value = ndtr((up_to - reading) / SENSOR_NOISE) - below_low
         return below_value / np.maximum(possible, np.finfo(float).tiny)
 
     def reading_density(self, reading: Floats) -> Floats:
         """See `Spread`."""
-        reached = ndtr((reading - self.low) / SENSOR_NOISE) - ndtr(
-            (reading - self.high) / SENSOR_NOISE
-        )
-        return reached / (self.high - self.low)
+        from_low = ndtr((reading - self.low) / SENSOR_NOISE)
+        from_high = ndtr((reading - self.high) / SENSOR_NOISE)
+        return (from_low - from_high) / (self.high - self.low)
 
     def reading_range(self) -> tuple[float, float]:
         """See `Spread`."""

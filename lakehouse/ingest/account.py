@@ -5,8 +5,8 @@ from collections import defaultdict
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.ingest.landing import listing_of
 from lakehouse.ingest.landing.landed_files import file_records
+from lakehouse.ingest.landing.listing import listing_of
 from lakehouse.ingest.landing.runs import LANDED, UNREADABLE, FileRecord, newest
 from lakehouse.ingest.reconciliation import (
     DUPLICATE,
@@ -46,16 +46,16 @@ def _account(
         (QUARANTINED, store.read(catalog.quarantine).where(of_source)),
         (DUPLICATE, store.read(catalog.duplicate).where(of_source)),
     ]
-    found = {
+    lines_by_places = {
         tuple(row["places"] or ()): row["lines"]
         for row in whereabouts(store.read(bronze), places).collect()
     }
     return Account(
         source=silver.name,
-        lines=sum(found.values()),
-        places={name: found.get((name,), 0) for name, _ in places},
-        unaccounted=found.get((), 0),
-        in_two_places=sum(count for where, count in found.items() if len(where) > 1),
+        lines=sum(lines_by_places.values()),
+        places={name: lines_by_places.get((name,), 0) for name, _ in places},
+        unaccounted=lines_by_places.get((), 0),
+        in_two_places=sum(count for where, count in lines_by_places.items() if len(where) > 1),
         followed=followed,
     )
 
@@ -66,12 +66,10 @@ def _split(rows: DataFrame, others: DataFrame, key: str, met: str, waiting: str)
 
 
 def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
-    """The accounts of the landed files of readings and labels, and of what else lies in the landing
-    folder.
-    """
+    """The accounts of landed files, and of what else lies in the landing folder."""
     records = file_records(lakehouse)
     accounts = [
-        _of_files(lakehouse, source, [each for each in records if each.source == source.name])
+        _of_files(lakehouse, source, [record for record in records if record.source == source.name])
         for source in lakehouse.sources
     ]
     sources = tuple(f"{source.name}/" for source in lakehouse.sources)
@@ -84,13 +82,10 @@ def files_account(lakehouse: Lakehouse) -> list[FileAccount]:
 
 def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -> FileAccount:
     read = _lines_read(lakehouse, source)
-    known = newest(records).values()
-    lost = {record.landed_file_id for record in known if record.status == UNREADABLE}
-    landed = [
-        record
-        for record in records
-        if record.status == LANDED and record.landed_file_id not in lost
-    ]
+    latest = newest(records).values()
+    lost = {record.landed_file_id for record in latest if record.status == UNREADABLE}
+    readable = [record for record in records if record.status == LANDED]
+    landed = [record for record in readable if record.landed_file_id not in lost]
     waiting = [
         record.source_file for record in landed if (record.lines or 0) > read[record.landed_file_id]
     ]
@@ -101,7 +96,7 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
         waiting,
         {
             record.source_file: record.reason or ""
-            for record in known
+            for record in latest
             if record.status == UNREADABLE
         },
         {record.source_file: record.reason for record in landed if record.reason},
@@ -110,12 +105,7 @@ def _of_files(lakehouse: Lakehouse, source: Source, records: list[FileRecord]) -
 
 
 def _lines_read(lakehouse: Lakehouse, source: Source) -> dict[int | None, int]:
-    """Lines in bronze, by the file's row in bronze.landed_file; a line that was read again counts
-    once.
-    """
-    lines = (
-        lakehouse.store.read(source.bronze)
-        .groupBy("landed_file_id")
-        .agg(F.count_distinct("line").alias("lines"))
-    )
+    """Lines in bronze, by row of bronze.landed_file; a line that was read twice counts once."""
+    by_file = lakehouse.store.read(source.bronze).groupBy("landed_file_id")
+    lines = by_file.agg(F.count_distinct("line").alias("lines"))
     return defaultdict(int, {row["landed_file_id"]: row["lines"] for row in lines.collect()})

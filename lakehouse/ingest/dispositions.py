@@ -1,6 +1,4 @@
-"""What becomes of a valid row: accepted as the first of its key, or a duplicate, a conflict or a
-correction.
-"""
+"""What becomes of a valid row: accepted, or a duplicate, a conflict or a correction."""
 
 from collections.abc import Sequence
 
@@ -43,8 +41,8 @@ def dispositions(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]
     is_first = first == np.arange(len(both))
     is_known = _are_as(both, first, POSITION)
     is_repeated = _are_as(both, first, values)
-    found = np.select([is_first, is_known, is_repeated], [ACCEPTED, KNOWN, DUPLICATE], CONFLICT)
-    return found[len(held) :]
+    result = np.select([is_first, is_known, is_repeated], [ACCEPTED, KNOWN, DUPLICATE], CONFLICT)
+    return result[len(held) :]
 
 
 def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[str]) -> np.ndarray:
@@ -60,9 +58,9 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
     >>> with_corrections(rows, held, "id", ["id", "x"]).tolist()
     ['correction', 'duplicate', 'duplicate']
     """
-    found = dispositions(rows, held, key, values)
-    if not (found == CONFLICT).any():
-        return found
+    result = dispositions(rows, held, key, values)
+    if not (result == CONFLICT).any():
+        return result
     both = _together(rows, held, [key, *values])
     codes = (
         both.select(list(values))
@@ -76,7 +74,7 @@ def with_corrections(rows: pa.Table, held: pa.Table, key: str, values: Sequence[
     among_all = np.select(
         [is_first, _are_as(both, first, POSITION)], [CORRECTION, KNOWN], DUPLICATE
     )
-    return np.where(found == CONFLICT, among_all[len(held) :], found)
+    return np.where(result == CONFLICT, among_all[len(held) :], result)
 
 
 def _together(rows: pa.Table, held: pa.Table, columns: Sequence[str]) -> pa.Table:
@@ -92,15 +90,12 @@ def _first_places(codes: np.ndarray) -> np.ndarray:
 
 
 def _are_as(table: pa.Table, others: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """Return whether each row has the same values as the row at the other place; null is
-    as null.
-    """
+    """Return whether each row equals the row at the other place; null equals null."""
     same = np.ones(len(table), dtype=bool)
     for name in columns:
         column = table[name].combine_chunks()
         other = column.take(pa.array(others))
         both_null = pc.and_(column.is_null(), other.is_null())
-        same &= pc.or_(pc.fill_null(pc.equal(column, other), False), both_null).to_numpy(
-            zero_copy_only=False
-        )
+        equal = pc.or_(pc.fill_null(pc.equal(column, other), False), both_null)
+        same &= equal.to_numpy(zero_copy_only=False)
     return same

@@ -1,6 +1,4 @@
-"""Lines as Arrow batches: where each came from, its raw text, its typed values and every rule that
-it breaks.
-"""
+"""Lines as Arrow batches: origin, raw text, typed values and every rule that they break."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +22,7 @@ Columns = dict[str, pa.Array]
 
 
 def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Columns:
-    """Lines of a file that follow one another, with where they came from (the columns of
-    `GIVEN`).
-    """
+    """Consecutive lines of a file, with where they came from (the columns of `GIVEN`)."""
     size = len(lines)
     raw, raw_bytes = _as_text(lines)
     return {
@@ -40,9 +36,7 @@ def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Colum
 
 
 def _as_text(lines: list[bytes]) -> tuple[pa.Array, pa.Array]:
-    """The lines as text; and the bytes of those that are not UTF-8, whose text shows these bytes by
-    escapes.
-    """
+    """The lines as text, and the bytes of those that are not UTF-8 (shown by escapes)."""
     raw = pa.array(lines, pa.binary())
     try:
         return raw.cast(pa.string()), pa.nulls(len(lines), pa.binary())
@@ -94,13 +88,7 @@ def is_valid(columns: Columns) -> pa.Array:
 def in_chunks(
     batches: Iterable[pa.RecordBatch], run: Run, most_lines: int
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Rows of a run's lines, cut at every so many lines of the run, those left out counted too;
-    none is empty.
-
-    Args:
-        batches: rows in the order of the lines.
-        run: whose lines they are.
-        most_lines: of a chunk.
+    """Rows of a run's lines, cut at every `most_lines` lines of the run; none is empty.
 
     Yields:
         The number of the chunk in the run, and its rows.
@@ -110,7 +98,7 @@ def in_chunks(
     current = 0
     for batch in batches:
         ids, numbers = batch.column("landed_file_id").to_numpy(), batch.column("line").to_numpy()
-        places = np.array([before[each] for each in ids.tolist()]) + numbers
+        places = np.array([before[file_id] for file_id in ids.tolist()]) + numbers
         chunks = places // most_lines
         starts = [0, *(np.flatnonzero(np.diff(chunks)) + 1).tolist()]
         for start, end in zip(starts, [*starts[1:], len(batch)], strict=True):

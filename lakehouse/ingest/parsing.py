@@ -1,5 +1,4 @@
-"""Lines in blocks: plain ones are parsed and checked a column at a time, the others one by one by
-the exact rules.
+"""Lines in blocks: plain ones are parsed column by column, others one by one by exact rules.
 
 A line is plain where the fast parser cannot differ from the exact one: JSON without escapes, no
 field given twice, values of the declared types that break no rule. What a line comes to never
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest.validation import EXACT_WHOLE, LARGEST_FLOAT32, LineRules
+from lakehouse.profiling import columns as profiling
 from lakehouse.settings import ColumnSettings
 
 _DEEPEST = 8  # nesting of plain lines; the parsers have other limits of their own
@@ -32,14 +32,7 @@ _PYTHON_TYPES: dict[str, set[type]] = {
     "string": {str},
     "timestamp": {str},
 }
-ARROW_TYPES = {
-    "double": pa.float64(),
-    "long": pa.int64(),
-    "integer": pa.int32(),
-    "boolean": pa.bool_(),
-    "string": pa.string(),
-    "timestamp": _MOMENT,
-}
+ARROW_TYPES = {**profiling.ARROW_TYPES, "timestamp": _MOMENT}
 # Days that every year has, and no times but those that Arrow reads as the exact rules do.
 _PLAIN_MOMENT = (
     r"^[12]\d{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -75,6 +68,7 @@ class BlockParser:
             landed_at: when the file of each landed (timestamp, UTC).
         """
         documents = _documents(lines)
+        # Lines that are odd in any column are read again, whole, by the exact rules.
         odd = np.array([document is _NONE for document in documents], dtype=bool)
         texts = np.zeros(len(lines), dtype=np.int64)
         columns = {}
@@ -140,14 +134,12 @@ class BlockParser:
 def _documents(lines: Sequence[bytes]) -> list[dict[str, Any]]:
     """The object of each line; `_NONE` where the fast parser finds none."""
     try:
-        found = list(map(orjson.loads, lines))
+        documents = list(map(orjson.loads, lines))
     except ValueError:
-        found = list(map(_document, lines))
-    return (
-        found
-        if set(map(type, found)) == {dict}
-        else [each if type(each) is dict else _NONE for each in found]
-    )
+        documents = list(map(_document, lines))
+    if set(map(type, documents)) == {dict}:
+        return documents
+    return [document if type(document) is dict else _NONE for document in documents]
 
 
 def _document(line: bytes) -> Any:
@@ -180,6 +172,7 @@ def _typed(values: list[Any], kind: str, odd: np.ndarray, utc_by_default: bool) 
         return _moments(pa.array(values, pa.string()), odd, utc_by_default)
     if kind in _INTEGERS:
         return _integers(values, _INTEGERS[kind], odd).cast(ARROW_TYPES[kind])
+    # Arrow refuses whole numbers that a double does not hold exactly; Python rounds them.
     if kind == "double" and int in set(map(type, values)):
         values = [None if value is None else float(value) for value in values]
     return pa.array(values, ARROW_TYPES[kind])
@@ -187,6 +180,7 @@ def _typed(values: list[Any], kind: str, odd: np.ndarray, utc_by_default: bool) 
 
 def _leave_out(values: list[Any], odd: np.ndarray, kinds: set[type]) -> None:
     """Put None for each value of a type that is none of `kinds`, and marks its line."""
+    # Most columns are of one type, which one pass in C tells.
     if set(map(type, values)) <= kinds | {type(None)}:
         return
     for place, value in enumerate(values):
@@ -228,9 +222,7 @@ def _moments(texts: pa.Array, odd: np.ndarray, utc_by_default: bool) -> pa.Array
 
 
 def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
-    """Return which values may break a bound; whole numbers that doubles do not hold exactly are
-    left to the exact rules.
-    """
+    """Return which values may break a bound; inexact whole numbers go to the exact rules."""
     broken = pa.repeat(pa.scalar(False), len(typed))
     if column.values is not None:
         broken = pc.or_(broken, pc.invert(pc.is_in(typed, pa.array(column.values, typed.type))))
@@ -250,8 +242,7 @@ def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:
 def _may_repeat_a_field(
     lines: Sequence[bytes], documents: list[dict[str, Any]], texts: np.ndarray
 ) -> np.ndarray:
-    """Return whether a line has more quotation marks than its document accounts for: then it may
-    give a field twice.
+    """Return whether a line may give a field twice: it has more quotation marks than it should.
 
     The parser keeps the last value of a field that is given twice. A field takes two marks for its
     name and two more for a text, so where the fields and the `texts` that are known of account for
@@ -261,17 +252,14 @@ def _may_repeat_a_field(
     marks = np.array([line.count(b'"') for line in lines])
     fields = np.array([len(document) for document in documents])
     suspect = marks != 2 * (fields + texts)
-    for place in np.flatnonzero(
-        suspect
-    ):  # fields that nobody declared, or a field that is given twice
+    # The others have fields that nobody declared, or a field that is given twice.
+    for place in np.flatnonzero(suspect):
         suspect[place] = marks[place] != _quotes(documents[place], _DEEPEST)
     return suspect | np.array([b"\\" in line for line in lines], dtype=bool)
 
 
 def _quotes(document: dict[str, Any], depth: int) -> int:
-    """The quotation marks of a document without escapes; -1 for one that is nested deeper than
-    `depth`.
-    """
+    """The quotation marks of a document without escapes; -1 if nested deeper than `depth`."""
     kinds = list(map(type, document.values()))
     marks = 2 * (len(kinds) + kinds.count(str))
     if dict not in kinds and list not in kinds:
@@ -290,12 +278,10 @@ def _quotes_within(value: Any, depth: int) -> int:
         return -1 if depth < 0 else _quotes(value, depth)
     if type(value) is not list:
         return 0
-    inner = (
-        [_quotes_within(each, depth - 1) + 2 * (type(each) is str) for each in value]
-        if depth >= 0
-        else [-1]
-    )
-    return -1 if any(each < 0 for each in inner) else sum(inner)
+    if depth < 0:
+        return -1
+    inner = [_quotes_within(item, depth - 1) + 2 * (type(item) is str) for item in value]
+    return -1 if any(item < 0 for item in inner) else sum(inner)
 
 
 def _mask(condition: pa.Array) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""Ingest: landed files to bronze, and from the same micro-batch to silver, quarantine and
-duplicates.
+"""Landed files to bronze, and in the same micro-batch to silver, quarantine and duplicates.
 
 What has landed is put on record first (bronze.landed_file); each commit of that table is a
 micro-batch of the stream that reads it. So a file is its row there and not its name, and a replay
@@ -42,11 +41,12 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
         LandingError: a landing folder cannot be looked at.
     """
     seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
-    sources = [table for each in lakehouse.sources for table in (each.bronze, each.silver)]
+    sources = [table for source in lakehouse.sources for table in (source.bronze, source.silver)]
     with lakehouse.store.writing(
         catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
     ):
         while True:
+            # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
             if seconds is None:
@@ -58,6 +58,7 @@ def _read(lakehouse: Lakehouse) -> None:
     """Read the files that are on record and have not been read."""
     # A commit of the table is one file of it: one at a time is one batch as it was recorded.
     looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
+    # Each round of `ingest` takes stock first, so the stream itself runs once a round.
     query = queries.run(
         lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW
     )
@@ -67,10 +68,8 @@ def _read(lakehouse: Lakehouse) -> None:
 def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     """Take in the files of one batch, source by source."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
-    records = [
-        FileRecord.from_row(row.asDict(recursive=True))
-        for row in to_read.orderBy("landed_file_id").collect()
-    ]
+    rows = to_read.orderBy("landed_file_id").collect()
+    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in rows]
     for source in lakehouse.sources:
         own = [record for record in records if record.source == source.name]
         for number, run in enumerate(files.in_runs(own)):
@@ -78,14 +77,13 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
 
 
 def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Take in a run; a file that is not there any more, or not as it was, goes on record and is
-    left out.
-    """
+    """Take in a run; files that are gone or have changed go on record and are left out."""
     left = _without_lost(lakehouse, run)
     while left:
         try:
             return _take_in_whole(lakehouse, source, left, batch)
         except Exception as error:
+            # Any error may come of a file that changed; only another look at the files tells.
             if not record_lost(lakehouse, left):
                 error.add_note(f"while reading {left}")
                 raise
@@ -94,21 +92,22 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
 
 
 def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
-    """Bring the lines to bronze, those that break a rule to quarantine, the others to where they
-    belong.
-    """
+    """Bring lines to bronze, bad ones to quarantine, the others to where they belong."""
     store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
     task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
-    if store.has(
-        to_bronze, source.bronze
-    ):  # a replay: what bronze holds counts, whatever the files hold by now
+    # In a replay, what bronze holds counts, whatever the files hold by now.
+    if store.has(to_bronze, source.bronze):
         written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
     else:
         written = _written(lakehouse, task, run)
-        store.commit([each.bronze for each in written], source.bronze, to_bronze)
-    store.commit([each.quarantine for each in written], quarantine, batch.transaction(quarantine))
-    keys = keys_together(each.keys for each in written)
-    place(lakehouse, source, run, batch, [each.silver for each in written], keys)
+        store.commit([output.bronze for output in written], source.bronze, to_bronze)
+    store.commit(
+        [output.quarantine for output in written],
+        quarantine,
+        batch.transaction(quarantine),
+    )
+    keys = keys_together(output.keys for output in written)
+    place(lakehouse, source, run, batch, [output.silver for output in written], keys)
 
 
 def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
@@ -127,14 +126,13 @@ def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
 
 
 def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
-    """Return what the tasks have written, in the order of the lines: on the driver if it is little,
-    else on the workers.
-    """
+    """What the tasks wrote, in line order: on the driver if little, else on the workers."""
     context = lakehouse.spark.sparkContext
     most_tasks = _TASKS_A_CORE * context.defaultParallelism
     parts = files.in_tasks(run, min(most_tasks, 1 + run.size // _TASK_BYTES))
+    # A Spark job would take longer to start than so little takes to read.
     if run.size < _TASK_BYTES:
-        return [task.take_in(each) for each in parts]
+        return [task.take_in(part) for part in parts]
     written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
     return written
 
@@ -144,6 +142,7 @@ def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> It
     of_batch = (pc.field("ingest_query") == batch.query_id) & (
         pc.field("ingest_batch") == batch.number
     )
+    # Bronze keeps statistics of these columns, so Delta skips the files of other runs.
     first, last = run.ids
     of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
     if first == last:
@@ -153,9 +152,7 @@ def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> It
 
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
-    """The run without the files that were lost when they should have been read; None where none is
-    left.
-    """
+    """The run without the files that were lost before they were read; None if none is left."""
     is_lost = pc.field("status") == files.UNREADABLE
     rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
     lost = {row["landed_file_id"] for row in rows}

@@ -1,6 +1,4 @@
-"""Where valid rows belong: silver, where their keys are new; a duplicate or a conflict, where a key
-has come before.
-"""
+"""Where valid rows belong: silver if their keys are new, else duplicates or quarantine."""
 
 from collections.abc import Sequence
 
@@ -19,7 +17,7 @@ from lakehouse.ingest.dispositions import (
 from lakehouse.ingest.landing.runs import Run
 from lakehouse.ingest.lines import Keys, in_chunks
 from lakehouse.ingest.validation import CONFLICT as REASON
-from lakehouse.storage.data_files import DataFile
+from lakehouse.storage.delta.data_files import DataFile
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Store
@@ -37,8 +35,7 @@ def place(
     silver: Sequence[DataFile | None],
     keys: Keys,
 ) -> None:
-    """Make the valid rows of a run a part of silver, or look at them chunk by chunk where a key may
-    have come before.
+    """Add a run's valid rows to silver; chunk by chunk where a key may have come before.
 
     Args:
         lakehouse: whose rows they are.
@@ -49,8 +46,10 @@ def place(
         keys: theirs.
     """
     store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
+    # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
         store.discard(silver, source.silver)
+    # Distinct keys that no file of silver can have need no look at its rows.
     elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
         store.commit(silver, source.silver, transaction)
     else:
@@ -65,26 +64,26 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
     judge = with_corrections if source.takes_corrections else dispositions
-    found = judge(rows, held, key, list(source.settings.columns))
-    repeated, conflicting = (rows.filter(pa.array(found == each)) for each in (DUPLICATE, CONFLICT))
-    store.append_arrow(_accepted(rows, found), source.silver, batch.transaction(source.silver))
+    by_row = judge(rows, held, key, list(source.settings.columns))
+    repeated, conflicting = (
+        rows.filter(pa.array(by_row == disposition)) for disposition in (DUPLICATE, CONFLICT)
+    )
+    store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
     if len(repeated):
-        lines = _lines_of(store, source.bronze, repeated).append_column(
-            "key", repeated[key].cast(pa.string())
-        )
-        _append_lines(store, source, lines, catalog.duplicate, batch)
+        lines = _lines_of(store, source.bronze, repeated)
+        keyed = lines.append_column("key", repeated[key].cast(pa.string()))
+        _append_lines(store, source, keyed, catalog.duplicate, batch)
     if len(conflicting):
         lines = _lines_of(store, source.bronze, conflicting)
         reasons = pa.array([[f"{key}: {REASON}"]] * len(lines), pa.list_(pa.string()))
-        _append_lines(
-            store, source, lines.append_column("reasons", reasons), catalog.quarantine, batch
-        )
+        rejected = lines.append_column("reasons", reasons)
+        _append_lines(store, source, rejected, catalog.quarantine, batch)
 
 
-def _accepted(rows: pa.Table, found: np.ndarray) -> pa.Table:
+def _accepted(rows: pa.Table, by_row: np.ndarray) -> pa.Table:
     """The rows that silver takes, corrections marked as such."""
-    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=found != CORRECTION)
-    taken = pa.array(np.isin(found, (ACCEPTED, CORRECTION)))
+    marks = pa.array(np.ones(len(rows), dtype=np.int32), mask=by_row != CORRECTION)
+    taken = pa.array(np.isin(by_row, (ACCEPTED, CORRECTION)))
     columns = [name for name in rows.column_names if name != IS_CORRECTION]
     return rows.select(columns).append_column(IS_CORRECTION, marks).filter(taken)
 
@@ -104,9 +103,8 @@ def _lines_of(store: Store, bronze: Table, rows: pa.Table) -> pa.Table:
     near = store.arrow(
         bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique())
     )
-    once = near.take(
-        pa.array(_first_places(near))
-    )  # from a new checkpoint, bronze may have a line twice
+    # From a new checkpoint, bronze may have a line twice.
+    once = near.take(pa.array(_first_places(near)))
     return once.join(wanted, ["landed_file_id", "line"], join_type="left semi").sort_by(_IN_ORDER)
 
 

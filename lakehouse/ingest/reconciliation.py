@@ -22,8 +22,7 @@ class Account:
         places: how many of them are in each place.
         unaccounted: lines that are nowhere.
         in_two_places: lines that are in more than one.
-        followed: of the rows in silver, how many went on (readings: scored; labels: joined), and
-            how many wait.
+        followed: of the rows in silver, how many were scored or joined, and how many wait.
     """
 
     source: str
@@ -40,11 +39,8 @@ class Account:
 
     def __str__(self) -> str:
         parts = [f"{count} {place}" for place, count in {**self.places, **self.followed}.items()]
-        wrong = (
-            f"; {self.unaccounted} unaccounted for, {self.in_two_places} in two places"
-            if not self.balances
-            else ""
-        )
+        odd = f"; {self.unaccounted} unaccounted for, {self.in_two_places} in two places"
+        wrong = "" if self.balances else odd
         return (
             f"{self.source}: {self.lines} lines = {' + '.join(parts[:3])} (silver: "
             f"{', '.join(parts[3:])}){wrong}"
@@ -76,13 +72,15 @@ class FileAccount:
         counts = (
             f"{self.read} read + {len(self.waiting)} waiting + {len(self.unreadable)} unreadable"
         )
-        lines = [f"{self.source}: {total} files = {counts}; {len(self.left_alone)} left alone"]
-        lines += _named("waiting", self.waiting)
-        lines += _named(
-            "unreadable", [f"{name}: {reason}" for name, reason in self.unreadable.items()]
-        )
-        lines += _named("read, and odd", [f"{name}: {reason}" for name, reason in self.odd.items()])
-        lines += _named("left alone", self.left_alone)
+        unreadable = [f"{name}: {reason}" for name, reason in self.unreadable.items()]
+        odd = [f"{name}: {reason}" for name, reason in self.odd.items()]
+        lines = [
+            f"{self.source}: {total} files = {counts}; {len(self.left_alone)} left alone",
+            *_named("waiting", self.waiting),
+            *_named("unreadable", unreadable),
+            *_named("read, and odd", odd),
+            *_named("left alone", self.left_alone),
+        ]
         return "\n".join(lines)
 
 
@@ -95,18 +93,19 @@ def _named(what: str, names: Sequence[str]) -> list[str]:
 
 
 def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> DataFrame:
-    """Return how many lines are in each set of places: `places` (sorted names; none for a lost
-    line) and `lines`.
+    """Count lines by set of places: `places` (sorted names; none for a lost line) and `lines`.
 
     Args:
         bronze: the lines; one that was read twice (from a new checkpoint) counts once.
         places: name and rows of each place that a line can be in.
     """
-    found = reduce(
+    lines_in_places = reduce(
         DataFrame.unionByName,
         [_lines(rows).withColumn("place", F.lit(name)) for name, rows in places],
     )
-    by_line = found.groupBy(*_LINE).agg(F.sort_array(F.collect_set("place")).alias("places"))
+    by_line = lines_in_places.groupBy(*_LINE).agg(
+        F.sort_array(F.collect_set("place")).alias("places")
+    )
     joined = _lines(bronze).distinct().join(by_line, _LINE, "left")
     return joined.groupBy("places").agg(F.count("*").alias("lines"))
 

@@ -43,38 +43,37 @@ def parse_moment(text: str, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
     Raises:
         ValueError: it is no such text, or no such day or time of day exists.
     """
-    found = _EXTENDED.fullmatch(text) or _BASIC.fullmatch(text)
-    if found is None:
+    match = _EXTENDED.fullmatch(text) or _BASIC.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is no date and time of ISO 8601")
     try:
-        local = dt.datetime.combine(_date(found), dt.time()) + dt.timedelta(
-            microseconds=_time_of_day(found)
-        )
-        moment = local.replace(tzinfo=_zone(found["zone"], zone)).astimezone(dt.UTC)
+        time_of_day = dt.timedelta(microseconds=_time_of_day(match))
+        local = dt.datetime.combine(_date(match), dt.time()) + time_of_day
+        moment = local.replace(tzinfo=_zone(match["zone"], zone)).astimezone(dt.UTC)
     except OverflowError:
         raise ValueError(f"{text!r} is beyond the years 1 to 9999") from None
-    if found["second"] == "60" and (moment.hour, moment.minute, moment.second) != (0, 0, 0):
+    if match["second"] == "60" and (moment.hour, moment.minute, moment.second) != (0, 0, 0):
         raise ValueError("a leap second is the last one of a day in UTC")
     return moment
 
 
-def _date(found: re.Match[str]) -> dt.date:
-    year = int(found["year"])
-    if found["month"]:
-        return dt.date(year, int(found["month"]), int(found["day"]))
-    if found["week"]:
-        return dt.date.fromisocalendar(year, int(found["week"]), int(found["weekday"]))
-    date = dt.date(year, 1, 1) + dt.timedelta(days=int(found["ordinal"]) - 1)
+def _date(match: re.Match[str]) -> dt.date:
+    year = int(match["year"])
+    if match["month"]:
+        return dt.date(year, int(match["month"]), int(match["day"]))
+    if match["week"]:
+        return dt.date.fromisocalendar(year, int(match["week"]), int(match["weekday"]))
+    date = dt.date(year, 1, 1) + dt.timedelta(days=int(match["ordinal"]) - 1)
     if date.year != year:
-        raise ValueError(f"{year} has no day {found['ordinal']}")
+        raise ValueError(f"{year} has no day {match['ordinal']}")
     return date
 
 
-def _time_of_day(found: re.Match[str]) -> int:
+def _time_of_day(match: re.Match[str]) -> int:
     """Microseconds since midnight."""
-    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
-    unit = _SECOND if found["second"] else _MINUTE if found["minute"] else _HOUR
-    digits = found["fraction"] or ""
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    unit = _SECOND if match["second"] else _MINUTE if match["minute"] else _HOUR
+    digits = match["fraction"] or ""
     rest = int(digits or 0) * unit // 10 ** len(digits)
     moment = hour * _HOUR + minute * _MINUTE + second * _SECOND + rest
     is_next_day = hour == 24 and moment > 24 * _HOUR

@@ -41,9 +41,7 @@ class _NotFiniteError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """A parsed line: the value of each column (None where it broke a rule), and the rules that it
-    breaks.
-    """
+    """A parsed line: each column's value (None if it broke a rule), and the broken rules."""
 
     values: dict[str, Any]
     reasons: list[str]
@@ -64,8 +62,7 @@ class LineRules:
     modelled: frozenset[str] = frozenset()
 
     def read(self, raw: bytes, landed_at: dt.datetime) -> Row:
-        """Read one line that landed at `landed_at` (UTC). Never raises: what is wrong is in the
-        reasons.
+        """Read one line that landed at `landed_at` (UTC). Never raises; see the reasons.
 
         A byte order mark before the object is no fault: files that begin with one may have been
         joined.
@@ -148,9 +145,7 @@ def _storable(name: str) -> str:
 
 
 def value_at(content: Any, path: Sequence[str]) -> Any:
-    """Return what stands at the path, from the outermost object inwards; a marker of its own where
-    nothing does.
-    """
+    """Return the value at the path, from the outermost object inwards; `_ABSENT` for none."""
     for name in path:
         if not isinstance(content, dict) or name not in content:
             return _ABSENT
@@ -161,14 +156,13 @@ def value_at(content: Any, path: Sequence[str]) -> Any:
 class _Rounded(float):
     """A number that a double makes whole, though a fraction was written."""
 
+    # `_read_whole` asks this: 1.00000000000000001 was not written as a whole number.
     def is_integer(self) -> bool:
         return False
 
 
 def _exact_number(text: str) -> int | float:
-    """A number with a fraction or an exponent; a whole one that a double cannot hold exactly, as a
-    whole number.
-    """
+    """A number as float; as int if it is whole and a double cannot hold it exactly."""
     value = float(text)
     if not value.is_integer():  # infinity is none, either
         return value
@@ -183,7 +177,7 @@ def _exact_number(text: str) -> int | float:
 
 def _broken_bounds(value: Any, column: ColumnSettings) -> list[str]:
     if column.values is not None and value not in column.values:
-        return [f"not one of {', '.join(str(each) for each in column.values)}"]
+        return [f"not one of {', '.join(str(allowed) for allowed in column.values)}"]
     below = column.min is not None and value < column.min
     above = column.max is not None and value > column.max
     return ["out of range"] if below or above else []

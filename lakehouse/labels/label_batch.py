@@ -1,6 +1,4 @@
-"""The label batch that a decision rests on: what has landed is now, for no wall clock decides
-anything.
-"""
+"""The label batch that a decision rests on. "Now" is the newest label that has landed."""
 
 import datetime as dt
 
@@ -31,14 +29,12 @@ def newest_label(ledger: PromotionLedger, since: dt.datetime | None) -> dt.datet
         ledger: of promotions.
         since: as-of of the last decision, before which nothing is looked for.
     """
-    found = _newest_in_gold if ledger.champion else _newest_in_silver
-    return found(ledger.lakehouse, since)
+    newest = _newest_in_gold if ledger.champion else _newest_in_silver
+    return newest(ledger.lakehouse, since)
 
 
 def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in; those of the weeks before `near` alone,
-    if it is given.
-    """
+    """The newest label time in the facts; only of the weeks before `near`, if given."""
     since = near and near - lakehouse.model.labels.horizon - LOOK_BACK
     days = since_day(since) if since else None
     rows = lakehouse.store.rows(lakehouse.catalog.window_facts, columns=["as_of"], partitions=days)
@@ -46,8 +42,7 @@ def recorded_as_of(lakehouse: Lakehouse, near: dt.datetime | None) -> dt.datetim
 
 
 def start_of_newest(starts: np.ndarray, labelled: np.ndarray, rows: int) -> np.datetime64 | None:
-    """The newest of the windows from which on there are at least so many labelled rows; None where
-    all have fewer.
+    """The newest window with at least so many labelled rows from it on; None if there is none.
 
     Args:
         starts: of the windows; one may come more than once.
@@ -64,23 +59,20 @@ def start_of_trainable(lakehouse: Lakehouse, as_of: dt.datetime) -> dt.datetime 
 
     Ever longer stretches are looked at, so that what is read follows from the rows wanted, not from
     history.
-
-    Args:
-        lakehouse: whose labelled rows they are.
-        as_of: newest label time that had landed.
     """
     store, facts, stretch = lakehouse.store, lakehouse.catalog.window_facts, _FIRST_STRETCH
     columns = {"start": pc.field("window_start"), "labelled": pc.field("quality", "n_labelled")}
     first_day = min(store.days(facts), default=as_of.date())
+    # A stretch that ends within the table is doubled until it has the rows wanted.
     while True:
         since = as_of - stretch
         newest = store.arrow(facts, pc.field("slice_key").is_null(), columns, since_day(since))
         starts = newest["start"].cast("timestamp[us]").to_numpy()
-        found = start_of_newest(
+        start = start_of_newest(
             starts, newest["labelled"].to_numpy(), lakehouse.model.training.max_rows
         )
-        if found is not None or since.date() <= first_day:
-            return None if found is None else moment_of(found)
+        if start is not None or since.date() <= first_day:
+            return None if start is None else moment_of(start)
         stretch *= 2
 
 
@@ -96,10 +88,6 @@ def labels_in_force(lakehouse: Lakehouse, version: int | None = None) -> DataFra
     """Silver's labels, one a key: where a label was corrected, the one of the latest label time.
 
     Of labels of the same label time, the one that landed last counts.
-
-    Args:
-        lakehouse: whose labels they are.
-        version: of the Delta table; now without it.
     """
     model, store, table = lakehouse.model, lakehouse.store, lakehouse.catalog.labels
     labels = store.read(table, version)
@@ -126,8 +114,8 @@ def labels_here(
     columns = [model.key, model.labels.time, model.labels.label]
     if not has_corrections(lakehouse):
         return store.arrow(table, where, columns, version=version)
-    found = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
-    return latest_labels(found, model).select(columns)
+    labels = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
+    return latest_labels(labels, model).select(columns)
 
 
 def latest_labels(labels: pa.Table, model: ModelSettings) -> pa.Table:
@@ -154,16 +142,12 @@ def with_active_labels(labels: DataFrame, model: ModelSettings) -> DataFrame:
 
 
 def _newest_in_gold(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time that the facts have taken in: a decision rests on what they know, not
-    on what is coming.
-    """
+    """The newest label time in the facts: a decision rests on no label that is still to come."""
     return max(filter(None, (recorded_as_of(lakehouse, since), since)), default=None)
 
 
 def _newest_in_silver(lakehouse: Lakehouse, since: dt.datetime | None) -> dt.datetime | None:
-    """The newest label time in silver; files of older labels than the last decision's are
-    skipped.
-    """
+    """The newest label time in silver; skips files older than the last decision."""
     labels, label_time = lakehouse.store.read(lakehouse.catalog.labels), lakehouse.model.labels.time
     rows = labels if since is None else labels.where(F.col(label_time) >= F.lit(since))
     return rows.agg(F.max(label_time).alias("newest")).toArrow()["newest"][0].as_py()

@@ -25,8 +25,7 @@ def labelled_between(
     start: dt.datetime,
     end: dt.datetime | None,
 ) -> pd.DataFrame:
-    """The predictions of a stretch of time whose label has come, in order of event time; without
-    Spark.
+    """The labelled predictions of a stretch of time, in order of event time; without Spark.
 
     Args:
         ledger: of promotions; its versions tell which columns hold a feature.
@@ -47,20 +46,20 @@ def labelled_between(
     sources = sources_of(ledger, catalog.predictions, features.names)
     others = [key, model.event_time, PREDICTION, "model_version"]
     wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
-    found = joined_columns(
+    predictions = joined_columns(
         store.arrow(catalog.predictions, where, list(wanted)), sources, others
     ).to_pandas()
-    found = found[found[model.event_time] >= start]
-    if not len(found):
-        return found.assign(
+    predictions = predictions[predictions[model.event_time] >= start]
+    if not len(predictions):
+        return predictions.assign(
             **{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None}
         )
-    least, greatest = found[key].min(), found[key].max()
+    least, greatest = predictions[key].min(), predictions[key].max()
     near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
     near &= pc.field(model.labels.time) <= _scalar(as_of)
     labels = labels_here(lakehouse, near)
     dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
-    return found.merge(dated, on=key).sort_values([model.event_time, key], ignore_index=True)
+    return predictions.merge(dated, on=key).sort_values([model.event_time, key], ignore_index=True)
 
 
 def _scalar(moment: dt.datetime) -> pa.Scalar:

@@ -46,8 +46,7 @@ class OverdueRule:
 
         Args:
             now: newest moment that anything is known of, readings included.
-            coverage: by start of a window with predictions, the share of its rows whose label has
-                come.
+            coverage: by start of a window, the share of its predictions whose label has come.
 
         Returns:
             None where the newest window that is due has its labels.
@@ -61,9 +60,7 @@ class OverdueRule:
         return since
 
     def sql(self, start: str, coverage: str, now: str) -> str:
-        """SQL of whether a window's labels are overdue; the arguments are SQL of what
-        `outage_since` takes.
-        """
+        """SQL of whether a window's labels are overdue; the arguments are SQL, too."""
         seconds = int(self.due_after.total_seconds())
         return (
             f"{coverage} < {self.least_coverage} AND {start} + INTERVAL '{seconds}' SECOND <= {now}"

@@ -1,6 +1,4 @@
-"""What a model may be: the problem that it solves, how it is fitted and cross-fitted, the file that
-it is kept in.
-"""
+"""What a model may be: its problem, how it is fitted and cross-fitted, its file."""
 
 from lakehouse.models.meaning import Meaning
 from lakehouse.models.model_file import (

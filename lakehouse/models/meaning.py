@@ -1,6 +1,4 @@
-"""What a version means: the classes behind its codes, by value, and the columns that it reads, by
-name.
-"""
+"""What a version means: the classes behind its codes, and the columns that it reads."""
 
 import json
 from collections.abc import Mapping
@@ -56,28 +54,28 @@ class Meaning:
     @classmethod
     def from_json(cls, text: str) -> "Meaning":
         """The inverse of `to_json`."""
-        kept: dict[str, Any] = json.loads(text)
+        document: dict[str, Any] = json.loads(text)
         problem: Problem
-        if "classes" in kept:
+        if "classes" in document:
             problem = Classification(
-                tuple(kept["classes"]), kept["positive"], tuple(kept["retired"])
+                tuple(document["classes"]), document["positive"], tuple(document["retired"])
             )
         else:
-            problem = Regression(kept["tolerance"])
-        features = Features(tuple(kept["numeric"]), tuple(kept["categorical"]))
-        return cls(problem, features, {name: tuple(path) for name, path in kept["paths"].items()})
+            problem = Regression(document["tolerance"])
+        features = Features(tuple(document["numeric"]), tuple(document["categorical"]))
+        return cls(
+            problem, features, {name: tuple(path) for name, path in document["paths"].items()}
+        )
 
     def difference(self, settings: "Meaning") -> str | None:
-        """Return what of the settings' meaning this version does not share, in words; None where it
-        shares all.
-        """
+        """Return how the settings' meaning differs from this version's, in words; None if not."""
         parts = []
         if isinstance(settings.problem, Classification) and isinstance(
             self.problem, Classification
         ):
-            known = self.problem.active
-            new = [str(each) for each in settings.problem.active if each not in known]
-            gone = [str(each) for each in known if each not in settings.problem.active]
+            own_classes = self.problem.active
+            new = [str(label) for label in settings.problem.active if label not in own_classes]
+            gone = [str(label) for label in own_classes if label not in settings.problem.active]
             parts += [f"does not know the class {name}" for name in new]
             parts += [f"knows the class {name}, which the settings do not" for name in gone]
         own, wanted = set(self.features.names), set(settings.features.names)

@@ -1,6 +1,4 @@
-"""The file that a model is kept in: data, never code, and only of the types that our families
-need.
-"""
+"""The file of a model: data, never code, and only of the types that our families need."""
 
 import hashlib
 import io
@@ -30,8 +28,7 @@ def dump(model: Pipeline) -> bytes:
 
 
 def reproducible(content: bytes) -> bytes:
-    """A skops file without what differs from one process to the next: addresses in memory, and the
-    time of writing.
+    """A skops file without addresses in memory and the time of writing.
 
     The same rows give the same model, and so the same file and digest.
     """
@@ -39,18 +36,16 @@ def reproducible(content: bytes) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop(_SCHEMA))
     names = _renumber(schema)
-    made = io.BytesIO()
-    with ZipFile(made, "w") as archive:
+    written = io.BytesIO()
+    with ZipFile(written, "w") as archive:
         for name, number in names.items():
             archive.writestr(ZipInfo(number), members[name])  # as of 1980
         archive.writestr(ZipInfo(_SCHEMA), json.dumps(schema))
-    return made.getvalue()
+    return written.getvalue()
 
 
 def _renumber(schema: Any) -> dict[str, str]:
-    """Count the objects of a schema in place of their addresses; return old and new names of its
-    files.
-    """
+    """Number a schema's objects in place of their addresses; return old and new file names."""
     ids, waiting = count(), [schema]
     new_ids: dict[int, int] = {}
     names: dict[str, str] = {}
@@ -71,14 +66,13 @@ def load(content: bytes, sha256: str) -> Pipeline:
     """The model of a skops file.
 
     Raises:
-        RegistryError: its digest is not the recorded one, or it holds a type that is not on the
-        list.
+        RegistryError: its digest is not the recorded one, or it holds a type that is not trusted.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
         raise RegistryError(
-            f"model file: its SHA-256 is {found}, recorded is {sha256}; it was changed, and is not "
-            "loaded"
+            f"model file: its SHA-256 is {digest}, recorded is {sha256}; it was changed, and is "
+            "not loaded"
         )
     unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES))
     if unknown:

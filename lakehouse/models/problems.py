@@ -1,5 +1,4 @@
-"""The two problems that a model can solve: what it is fitted to, what its output means, what is
-right, what is better.
+"""The two problems that a model can solve: its targets, outputs, errors and losses.
 
 Both say which rows are wrong, because the decision to retrain rests on those counts. Both give each
 row a loss, because the gate compares two models row by row. And both sort predictions into kinds:
@@ -65,7 +64,7 @@ class Classification:
     @property
     def active(self) -> tuple[Scalar, ...]:
         """The classes that labels have, in the order of their codes."""
-        return tuple(each for each in self.classes if each not in self.retired)
+        return tuple(label for label in self.classes if label not in self.retired)
 
     @property
     def kinds(self) -> tuple[Scalar, ...]:
@@ -79,9 +78,9 @@ class Classification:
 
     def score(self, outputs: np.ndarray) -> np.ndarray:
         """Of two classes the positive one's probability, of more the greatest."""
-        return (
-            outputs[:, self.classes.index(self.positive)] if self.is_binary else outputs.max(axis=1)
-        )
+        if self.is_binary:
+            return outputs[:, self.classes.index(self.positive)]
+        return outputs.max(axis=1)
 
     def targets(self, labels: pd.Series) -> np.ndarray:
         """The code of each label (int64)."""
@@ -96,9 +95,7 @@ class Classification:
         return outputs.argmax(axis=1)
 
     def columns(self, outputs: np.ndarray) -> dict[str, Any]:
-        """Return what a prediction says of itself: `prediction`, and `score` as the predictions
-        table has it.
-        """
+        """The columns of a prediction: `prediction`, and `score` as in the predictions table."""
         return {
             "prediction": [self.classes[code] for code in self.predicted(outputs)],
             "score": self.score(outputs),
@@ -125,9 +122,7 @@ class Classification:
         return one != other
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return what the expected error is learned from: the code of each label, whatever was
-        predicted.
-        """
+        """The expected error's target: the code of each label, whatever was predicted."""
         return targets
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -165,17 +160,14 @@ class Classification:
         if len(model.classes_) < 2:
             return "it was trained on a single class"
         strange = set(model.classes_) - set(range(len(self.classes)))
-        return (
-            f"it knows more classes than the {len(self.classes)} of the settings"
-            if strange
-            else None
-        )
+        if strange:
+            return f"it knows more classes than the {len(self.classes)} of the settings"
+        return None
 
 
 @dataclass(frozen=True)
 class Regression:
-    """How much? A target is the label itself, an output one number for each row, in the label's
-    unit.
+    """How much? A target is the label, an output one number per row, in the label's unit.
 
     A row is right where its prediction is no farther than the tolerance from its label; its loss is
     that distance.
@@ -236,35 +228,27 @@ class Regression:
         return np.abs(predicted - targets) <= self.tolerance
 
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Return whether at most one of two predictions can be right: they are more than two
-        tolerances apart.
-        """
+        """Return whether two predictions exclude one another: they differ by > 2 tolerances."""
         return np.abs(one - other) > 2 * self.tolerance
 
     def events(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return what the expected error is learned from: 1 where the prediction is wrong,
-        else 0.
-        """
+        """The expected error's target: 1 where the prediction is wrong, else 0."""
         return (~self.is_right(predicted, targets)).astype(np.int64)
 
     def losses(self, predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """The absolute error, in the label's unit; that of NaN is infinite."""
-        found = np.abs(predicted - targets)
-        return np.where(np.isnan(found), np.inf, found)
+        distances = np.abs(predicted - targets)
+        return np.where(np.isnan(distances), np.inf, distances)
 
     def summary(self, predicted: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The figures of a verdict: the mean absolute error, and the share of rows within the
-        tolerance.
-        """
+        """A gate's figures: mean absolute error, and share of rows within the tolerance."""
         return {
             "mean_absolute_error": float(self.losses(predicted, targets).mean()),
             "within_tolerance": float(self.is_right(predicted, targets).mean()),
         }
 
     def skill(self, predicted: np.ndarray, targets: np.ndarray) -> float:
-        """R²: 1 - (sum of squared errors) / (sum of squared distances of the targets from their
-        mean).
-        """
+        """R²: 1 - (sum of squared errors) / (sum of squares about the targets' mean)."""
         spread = float(np.square(targets - targets.mean()).sum())
         return 1.0 - float(np.square(predicted - targets).sum()) / spread
 
@@ -298,9 +282,9 @@ def problem_of(model: ModelSettings) -> Problem:
 
 def probabilities(model: Pipeline, rows: pd.DataFrame, n_classes: int) -> np.ndarray:
     """Rows × classes; a class that the model never saw has probability zero."""
-    found = model.predict_proba(rows)
-    if found.shape[1] == n_classes:
-        return found
+    of_seen = model.predict_proba(rows)
+    if of_seen.shape[1] == n_classes:
+        return of_seen
     full = np.zeros((len(rows), n_classes))
-    full[:, model.classes_] = found
+    full[:, model.classes_] = of_seen
     return full

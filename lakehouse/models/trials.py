@@ -1,6 +1,4 @@
-"""Trials: the grids of the families, the pipeline of a trial, and what forbids a model to take
-over.
-"""
+"""Trials: the families' grids, a trial's pipeline, and what bars a model from taking over."""
 
 import itertools
 import json
@@ -19,18 +17,15 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.models.problems import Problem
 from lakehouse.settings import ModelSettings
 
-SCALED = frozenset(
-    {"logistic_regression", "ridge_regression"}
-)  # their penalty depends on the features' units
+# Families whose penalty depends on the features' units.
+SCALED = frozenset({"logistic_regression", "ridge_regression"})
 _LONGEST_REASON = 500
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to try: a family with one point of its grid, on the rows of one candidate
-    (`window`).
-    """
+    """A family at one point of its grid, on the rows of one candidate (`window`)."""
 
     window: str
     family: str
@@ -44,9 +39,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in its order: numbers (booleans are 0 and 1) as they are,
-    text encoded.
-    """
+    """The columns that a model reads, in order: numbers as they are, text encoded."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...] = ()
@@ -57,12 +50,11 @@ class Features:
         return [*self.numeric, *self.categorical]
 
     def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The columns as models take them: numbers as doubles, text as objects; a column that is
-        not there is missing.
+        """The columns as models take them: numbers as doubles, text as objects.
 
-        Whole numbers beyond 2**53 become the nearest double, numbers beyond float32, which trees
-        compute in, its greatest. The types of a frame do not depend on which values it has:
-        encoders refuse others than they know.
+        A column that is not there is missing. Whole numbers beyond 2**53 become the nearest
+        double, numbers beyond float32, which trees compute in, its greatest. The types of a frame
+        do not depend on which values it has: encoders refuse others than they know.
         """
         columns = {
             name: rows[name] if name in rows else pd.Series(None, rows.index, object)
@@ -74,8 +66,8 @@ class Features:
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
-    known = column.where(column.notna(), np.nan) if column.dtype == object else column
-    return np.clip(known.to_numpy(np.float64, na_value=np.nan), -LARGEST_FLOAT32, LARGEST_FLOAT32)
+    numbers = column.where(column.notna(), np.nan) if column.dtype == object else column
+    return np.clip(numbers.to_numpy(np.float64, na_value=np.nan), -LARGEST_FLOAT32, LARGEST_FLOAT32)
 
 
 def _objects(column: pd.Series) -> pd.Series:
@@ -148,34 +140,26 @@ def failure(error: ValueError) -> Failed:
 
 
 def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:
-    """Return why a fitted trial may never take over, whatever it scored; None where nothing forbids
-    it.
+    """Return why a fitted trial may never take over, whatever it scored; None if it may.
 
     It reads other columns than the settings say, solves another problem, has seen a single class,
     or its output for a judged row is not a finite number, cross-fitted or not.
-
-    Args:
-        model: fitted.
-        outputs: cross-fitted, of the judged rows.
-        data: the rows that it was fitted to and judged on.
     """
     difference = difference_of(model, data.features, data.problem)
     if difference:
         return difference
-    for found in (
+    for given in (
         outputs,
         data.problem.outputs(model, data.rows.loc[data.judged, data.features.names]),
     ):
-        strange = ~np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+        strange = ~np.isfinite(given.reshape(len(given), -1)).all(axis=1)
         if strange.any():
             return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
     return None
 
 
 def difference_of(model: Pipeline, features: Features, problem: Problem) -> str | None:
-    """Return how the model's columns or its output differ from what is meant by them; None where
-    they do not.
-    """
+    """Return how the model's columns or output differ from what is meant; None if not."""
     read = list(model.feature_names_in_)
     if read != features.names:
         return f"it reads {', '.join(read)}, not {', '.join(features.names)}"
@@ -190,6 +174,7 @@ def check_families(families: Mapping[Any, Mapping[str, Sequence[Any]]], problem:
     """
     for trial in grid([""], families):
         try:
+            # scikit-learn checks parameters by this when it fits, which would be too late here.
             estimator(trial, problem, seed=0)._validate_params()
         except ValueError as error:  # scikit-learn's InvalidParameterError says what to write
             raise ConfigurationError(f"training.families.{trial.family}: {error}") from error
@@ -209,10 +194,10 @@ def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
         ConfigurationError: the family does not take one of the parameters.
     """
     family, parameters = problem.families[trial.family], dict(trial.parameters)
-    known = family().get_params()
-    wrong = [name for name in parameters if name not in known]
+    taken = family().get_params()
+    wrong = [name for name in parameters if name not in taken]
     if wrong:
-        known_names = ", ".join(sorted(known))
+        known_names = ", ".join(sorted(taken))
         raise ConfigurationError(
             f"training.families.{trial.family}: {wrong[0]} is not known; write one of {known_names}"
         )
@@ -220,11 +205,8 @@ def estimator(trial: Trial, problem: Problem, seed: int) -> Any:
 
 
 def _encoder(features: Features, scaled: bool) -> ColumnTransformer:
-    number = (
-        make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-        if scaled
-        else SimpleImputer(strategy="median", keep_empty_features=True)
-    )
+    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    number = make_pipeline(fill, StandardScaler()) if scaled else fill
     text = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     steps = [("number", number, list(features.numeric)), ("text", text, list(features.categorical))]
     return ColumnTransformer([step for step in steps if step[2]], verbose_feature_names_out=False)
@@ -239,6 +221,8 @@ def example_places(rows: pd.DataFrame, n_rows: int) -> np.ndarray:
     places = set(range(min(n_rows, len(rows))))
     for has_value in rows.notna().to_numpy().T:
         places |= {
-            int(np.argmax(has_value == each)) for each in (True, False) if (has_value == each).any()
+            int(np.argmax(has_value == wanted))
+            for wanted in (True, False)
+            if (has_value == wanted).any()
         }
     return np.array(sorted(places), dtype=np.int64)

@@ -29,8 +29,7 @@ class Weighting:
 
     Attributes:
         whole: weights of all rows of the training set; zero for those not taken.
-        by_fold: for each fold, the weights that its model is fitted with; zero for the rows of the
-            fold.
+        by_fold: for each fold, the weights of its model; zero for the rows of the fold.
         fold: of each row.
     """
 
@@ -59,12 +58,9 @@ class MatrixLearner:
         """The fitted model; missing values are taken at the median of its rows."""
         scale = [StandardScaler()] if self.trial.family in SCALED else []
         fill = SimpleImputer(strategy="median", keep_empty_features=True)
-        kept = (
-            []
-            if self.columns is None
-            else [ColumnTransformer([("kept", "passthrough", list(self.columns))])]
-        )
-        model = make_pipeline(*kept, fill, *scale, estimator(self.trial, self.problem, self.seed))
+        chosen = [("kept", "passthrough", list(self.columns or ()))]
+        select = [] if self.columns is None else [ColumnTransformer(chosen)]
+        model = make_pipeline(*select, fill, *scale, estimator(self.trial, self.problem, self.seed))
         return model.fit(features, codes, **_weights_of(model, weights))
 
 
@@ -81,19 +77,18 @@ def cross_fit_weighted(trial: Trial, data: TrainingSet, weighting: Weighting) ->
     Returns:
         Figures are of the judged rows. A failure where scikit-learn refuses what it is to fit.
     """
-    asked = (weighting.whole > 0) | data.judged
+    wanted = (weighting.whole > 0) | data.judged
     outputs: np.ndarray | None = None
     try:
         for place, weights in enumerate(weighting.by_fold):
-            out = asked & (weighting.fold == place)
+            out = wanted & (weighting.fold == place)
             if not out.any():
                 continue
             model = fit_weighted(trial, data, weights)
-            found = data.problem.outputs(model, data.rows.loc[out, data.features.names])
-            outputs = (
-                np.full((len(asked), *found.shape[1:]), np.nan) if outputs is None else outputs
-            )
-            outputs[out] = found
+            of_fold = data.problem.outputs(model, data.rows.loc[out, data.features.names])
+            if outputs is None:
+                outputs = np.full((len(wanted), *of_fold.shape[1:]), np.nan)
+            outputs[out] = of_fold
     except ValueError as error:
         return failure(error)
     if outputs is None:

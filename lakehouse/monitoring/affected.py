@@ -13,9 +13,7 @@ from lakehouse.storage.lakehouse import Lakehouse
 
 @dataclass(frozen=True)
 class AffectedWindows:
-    """What is to be computed anew: base windows by their start, whole days, and the newest label
-    time among it.
-    """
+    """What to compute anew: base windows, whole days, and the newest label time among it."""
 
     windows: frozenset[dt.datetime] = frozenset()
     days: frozenset[dt.date] = frozenset()
@@ -38,30 +36,24 @@ class AffectedWindows:
 
 
 def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:
-    """The base windows of new predictions, and those of the predictions that new labels belong
-    to.
-    """
+    """The base windows of new predictions, and of predictions that have a new label."""
     model = lakehouse.model
     key, width = model.key, model.metrics.base_window
     is_label = F.col("_kind") == transforms.LABEL
     label_key = F.when(is_label, F.col(key))
-    found = (
-        rows.agg(
-            F.collect_set(F.when(~is_label, transforms.window_start("_moment", width))).alias(
-                "windows"
-            ),
-            F.min(label_key).alias("least"),
-            F.max(label_key).alias("greatest"),
-            F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
-        )
-        .toArrow()
-        .to_pylist()[0]
+    window = F.when(~is_label, transforms.window_start("_moment", width))
+    summary = rows.agg(
+        F.collect_set(window).alias("windows"),
+        F.min(label_key).alias("least"),
+        F.max(label_key).alias("greatest"),
+        F.max(F.when(is_label, F.col("_moment"))).alias("newest_label"),
     )
-    windows = set(found["windows"])
-    if found["newest_label"] is not None:
+    (news,) = summary.toArrow().to_pylist()
+    windows = set(news["windows"])
+    if news["newest_label"] is not None:
         predicted = lakehouse.store.read(lakehouse.catalog.predictions)
-        candidates = predicted.where(F.col(key).between(found["least"], found["greatest"]))
+        candidates = predicted.where(F.col(key).between(news["least"], news["greatest"]))
         labelled = candidates.join(rows.where(is_label).select(key), key, "left_semi")
         start = transforms.window_start(model.event_time, width).alias("start")
         windows |= set(labelled.select(start).distinct().toArrow()["start"].to_pylist())
-    return AffectedWindows(frozenset(windows), newest_label=found["newest_label"])
+    return AffectedWindows(frozenset(windows), newest_label=news["newest_label"])

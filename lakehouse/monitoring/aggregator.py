@@ -1,10 +1,9 @@
-"""Aggregate: predictions and labels that have come to the facts of their windows, and those to the
-metric tables.
-"""
+"""Predictions and labels to the facts of their windows, and facts to the metric tables."""
 
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -67,15 +66,12 @@ class Aggregator:
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
-        self._custom = CustomRows(
-            lakehouse.spark, self._metrics, lakehouse.model.metrics.model_id_column
-        )
+        model_id = lakehouse.model.metrics.model_id_column
+        self._custom = CustomRows(lakehouse.spark, self._metrics, model_id)
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Compute the windows of a micro-batch, and of those that became final; a replay does the
-        same again.
-        """
+        """Compute the windows of a micro-batch, and those that became final; replays agree."""
         self.compute(affected_by(self._lakehouse, rows), f"aggregate_kpis batch {batch.number}")
 
     def compute(
@@ -94,15 +90,12 @@ class Aggregator:
             return  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(affected)
-        moment = (
-            max(filter(None, (recorded, affected.newest_label)), default=None)
-            or self._newest_label()
-        )
+        newest = max(filter(None, (recorded, affected.newest_label)), default=None)
+        moment = newest or self._newest_label()
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
-        kept, affected = self._stored_facts(
-            {day for scope in scopes for day in scope.fact_dates}, affected, monitor
-        )
-        facts = [*kept, *self._computed(affected, monitor, ledger)]
+        days = {day for scope in scopes for day in scope.fact_dates}
+        stored, affected = self._stored_facts(days, affected, monitor)
+        facts = [*stored, *self._computed(affected, monitor, ledger)]
         if facts:
             self._write(scopes, affected, facts, monitor, self._as_of(moment, monitor), why)
 
@@ -117,9 +110,7 @@ class Aggregator:
         return near or recorded_as_of(self._lakehouse, None)
 
     def _newest_label(self) -> dt.datetime | None:
-        """The newest label time in silver: labels that came before any prediction have left no
-        trace in the facts.
-        """
+        """The newest label time in silver: labels before any prediction are in no facts."""
         newest = F.max(self._model.labels.time).alias("newest")
         return self._store.read(self._catalog.labels).agg(newest).toArrow()["newest"][0].as_py()
 
@@ -131,16 +122,13 @@ class Aggregator:
             midnight(day) + place * width for day in affected.days for place in range(DAY // width)
         ]
         moments = {*affected.windows, *in_days}
-        return [
-            Scope.of(granularity, moments, newly_final)
-            for granularity in self._model.metrics.granularities
-        ]
+        widths = self._model.metrics.granularities
+        return [Scope.of(granularity, moments, newly_final) for granularity in widths]
 
     def _stored_facts(
         self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor
     ) -> tuple[list[WindowFacts], AffectedWindows]:
-        """Return what is stored of those days and can stay; what was stored under another
-        configuration is affected, too.
+        """The stored facts of those days that can stay, and what is affected besides.
 
         Such days get facts of now; their own metric rows stay as they were, until they are affected
         or backfilled.
@@ -152,12 +140,9 @@ class Aggregator:
         outdated = {
             row["window_date"] for row in stored if row["monitor_version"] != monitor.version
         }
-        affected = AffectedWindows(
-            affected.windows, affected.days | outdated, affected.newest_label
-        )
-        return [
-            WindowFacts.from_row(row) for row in stored if not affected.holds(row["window_start"])
-        ], affected
+        affected = replace(affected, days=affected.days | outdated)
+        valid = [row for row in stored if not affected.holds(row["window_start"])]
+        return [WindowFacts.from_row(row) for row in valid], affected
 
     def _computed(
         self, affected: AffectedWindows, monitor: Monitor, ledger: PromotionLedger
@@ -176,6 +161,7 @@ class Aggregator:
         """The same, for batches of any size and for all settings."""
         model, catalog, store = self._model, self._catalog, self._store
         key, time, (start, end) = model.key, model.event_time, affected.span
+        # Windows tell the rows exactly; the span besides lets Delta skip files.
         is_touched = transforms.window_start(time, model.metrics.base_window).isin(
             sorted(affected.windows)
         )
@@ -184,6 +170,7 @@ class Aggregator:
         predictions = store.read(catalog.predictions).where(
             F.col(time).between(start, end) & is_touched
         )
+        # Labels are dated later than their rows, so they are sought by key.
         bounds = store.key_range(catalog.predictions, key, time, start, end)
         near = F.col(key).between(*bounds) if bounds else F.lit(True)
         labels = labels_in_force(self._lakehouse).where(near)
@@ -193,25 +180,24 @@ class Aggregator:
         )
         rows = transforms.in_segments(primary, model, model.metrics.slices)
         schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        found = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
-        return with_partials(map(WindowFacts.from_row, found), self._partials(rows))
+        facts = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
+        return with_partials(map(WindowFacts.from_row, facts), self._partials(rows))
 
     def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
-        """The predictions with what the first model would have predicted; without it where its file
-        is gone.
-        """
+        """The predictions with the first model's; without them if its file is gone."""
         promoted = ledger.promoted_versions
+        # There is no other model yet: the first one has predicted.
         if len(promoted) == 1:
             return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
         first = self._first_model(promoted[0])
         if first is None:
             return predictions
         sources = sources_of(ledger, self._catalog.predictions, first.features.names)
-        known = with_features(predictions, sources, predictions.columns)
-        found = with_other_prediction(
-            known, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
+        readable = with_features(predictions, sources, predictions.columns)
+        predicted = with_other_prediction(
+            readable, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
         )
-        return found.select(*predictions.columns, transforms.UNRETRAINED)
+        return predicted.select(*predictions.columns, transforms.UNRETRAINED)
 
     def _fetched_first(self, version: str) -> ScoringModel | None:
         try:
@@ -225,18 +211,11 @@ class Aggregator:
         custom = self._metrics
         if not custom.partials:
             return {}
-        found = (
-            rows.groupBy(*transforms.SEGMENT)
-            .agg(partials_column(custom).alias("_partials"))
-            .toArrow()
-            .to_pylist()
-        )
-        window, version, key, value = transforms.SEGMENT
+        grouped = rows.groupBy(*transforms.SEGMENT).agg(partials_column(custom).alias("_partials"))
+        window, *segment = transforms.SEGMENT
         return {
-            (row[window], Segment(row[version], row[key], row[value])): as_partials(
-                row["_partials"]
-            )
-            for row in found
+            (row[window], Segment(*(row[name] for name in segment))): as_partials(row["_partials"])
+            for row in grouped.toArrow().to_pylist()
         }
 
     def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> transforms.Profiling:
@@ -272,9 +251,7 @@ class Aggregator:
         as_of: AsOf,
         why: str,
     ) -> None:
-        """Write the three tables by whole days; the facts last, since their as-of says how far the
-        others are.
-        """
+        """Write the three tables by whole days."""
         profiles: list[Row] = []
         drifts: list[Row] = []
         references = self._references(monitor)
@@ -284,10 +261,11 @@ class Aggregator:
             drifts += added.drift
         days = affected.all_days
         stored: list[Row] = [
-            self._fact_row(each, as_of) for each in facts if each.start.date() in days
+            self._fact_row(window, as_of) for window in facts if window.start.date() in days
         ]
         catalog = self._catalog
-        self._add_baseline_rows({each.segment.version for each in facts}, monitor, as_of)
+        self._add_baseline_rows({window.segment.version for window in facts}, monitor, as_of)
+        # The facts last: their as-of says how far the other two tables are.
         written = (
             (catalog.profile_metrics, profiles),
             (catalog.drift_metrics, drifts),
@@ -307,39 +285,34 @@ class Aggregator:
         }
 
     def _references(self, monitor: Monitor) -> Callable[[str], Mapping[str, Baseline]]:
-        """Return what a version's windows are compared with: its training data, and the fixed
-        baseline table if any.
-        """
+        """A version's references: its training data, and the fixed baseline table if any."""
         fixed = {BASELINE_TABLE: monitor.baseline} if monitor.baseline else {}
         return cache(lambda version: {BASELINE: monitor.rebinned(self._baseline(version)), **fixed})
 
     def _add_baseline_rows(self, versions: set[str], monitor: Monitor, as_of: AsOf) -> None:
-        """Add the profile of the training data of versions that have none yet, and of another
-        fixed baseline table.
-        """
+        """Add the baseline rows that are missing: of versions, and of a fixed table."""
         wanted = {(monitor.version, version) for version in versions}
+        # Baselines do not change, so one look for each version and configuration is enough.
         if wanted <= self._with_baseline_rows:
             return
         table, name = self._catalog.profile_metrics, as_of.model_id_column
         stored = self._store.rows(table, partitions=NO_DAY)
-        kept = [
+        valid = [
             row
             for row in stored
             if row["monitor_version"] == monitor.version or _is_of_another(row, name, versions)
         ]
-        there = {(row["log_type"], row[name]) for row in kept}
+        there = {(row["log_type"], row[name]) for row in valid}
         added: list[Row] = []
-        for version in sorted(
-            (each for each in versions if (BASELINE, each) not in there), key=int
-        ):
-            added += self._custom.of_baseline(
-                baseline_rows(BASELINE, version, self._baseline(version), as_of)
-            )
+        missing = [version for version in versions if (BASELINE, version) not in there]
+        for version in sorted(missing, key=int):
+            rows = baseline_rows(BASELINE, version, self._baseline(version), as_of)
+            added += self._custom.of_baseline(rows)
         if monitor.baseline and (BASELINE_TABLE, ALL_VERSIONS) not in there:
             fixed = baseline_rows(BASELINE_TABLE, ALL_VERSIONS, monitor.baseline, as_of)
             added += self._custom.of_baseline(fixed)
         if added:
-            self._store.replace_partitions([*kept, *added], table, "baselines")
+            self._store.replace_partitions([*valid, *added], table, "baselines")
         self._with_baseline_rows |= wanted
 
     def _fetched_baseline(self, version: str) -> Baseline:
@@ -348,33 +321,25 @@ class Aggregator:
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
     """Return whether a row is the baseline of a version that is not looked at now."""
-    return (
-        row["log_type"] == BASELINE and row[model_id] is not None and row[model_id] not in versions
-    )
+    return row["log_type"] == BASELINE and row[model_id] not in {None, *versions}
 
 
 def _newly_final(
     recorded: dt.datetime | None, moment: dt.datetime | None, horizon: dt.timedelta
 ) -> tuple[dt.datetime, dt.datetime] | None:
-    """The span in which a window ends that may have become final since the facts were last
-    written.
-    """
+    """The span in which windows may have become final since the last facts."""
     if recorded is None or moment is None or moment <= recorded:
         return None
     return recorded - horizon, moment
 
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
-    """Bring the gold metric tables up to date with predictions and labels: once, or for ever at an
-    interval.
-    """
+    """Bring the gold metric tables up to date: once, or for ever at an interval."""
     catalog, store = lakehouse.catalog, lakehouse.store
     with store.writing(*_written_by(lakehouse)):
-        news = transforms.touching(
-            store.read_stream(catalog.predictions),
-            store.read_stream(catalog.labels),
-            lakehouse.model,
-        )
+        predictions = store.read_stream(catalog.predictions)
+        labels = store.read_stream(catalog.labels)
+        news = transforms.touching(predictions, labels, lakehouse.model)
         query = queries.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
         queries.run_all([query], trigger)
 
@@ -387,9 +352,8 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
         while first <= last:
             until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
             days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
-            aggregator.compute(
-                AffectedWindows(days=days), f"backfill of {first} to {until}", recorded
-            )
+            why = f"backfill of {first} to {until}"
+            aggregator.compute(AffectedWindows(days=days), why, recorded)
             first = until + DAY
 
 

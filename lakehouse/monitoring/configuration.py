@@ -1,6 +1,4 @@
-"""The configuration of the metrics, and when another one begins: a value that rows of the facts
-name by its version.
-"""
+"""The configuration of the metrics; rows of the facts name it by its version."""
 
 import json
 from collections.abc import Mapping
@@ -14,9 +12,7 @@ from lakehouse.profiling.sketches import representatives
 from lakehouse.settings import ModelSettings
 
 FACTS_FORMAT = 4
-"""Raised when the code measures what it did not before: facts of another format are computed anew
-before they merge.
-"""
+"""Raised when the code measures something new: older facts are computed anew before they merge."""
 
 Edges = Mapping[str, tuple[float, ...]]
 
@@ -69,7 +65,7 @@ def configuration_of(
             "columns": [vars(spec) for spec in specs],
             "predicts": {
                 "problem_type": model.predictions.problem_type,
-                "classes": [text_of(each) for each in model.classes],
+                "classes": [text_of(label) for label in model.classes],
                 "positive": None if model.is_regression else text_of(model.positive),
                 "tolerance": model.predictions.tolerance,
             },
@@ -83,24 +79,20 @@ def configuration_of(
 def _edges(
     specs: tuple[ColumnSpec, ...], n_bins: int, champion: Baseline, last: Monitor | None
 ) -> dict[str, list[float]]:
-    kept = last.edges if last and json.loads(last.configuration)["bins"] == n_bins else {}
+    edges_before = last.edges if last and json.loads(last.configuration)["bins"] == n_bins else {}
     edges = {}
     for spec in specs:
-        if spec.name in kept:
-            edges[spec.name] = list(kept[spec.name])
+        if spec.name in edges_before:
+            edges[spec.name] = list(edges_before[spec.name])
         elif not spec.is_categorical and spec.name in champion:
             edges[spec.name] = list(_edges_of(champion[spec.name], n_bins, is_first=last is None))
     return edges
 
 
 def _edges_of(profile: ColumnProfile, n_bins: int, is_first: bool) -> tuple[float, ...]:
-    """The first champion brings the bins of its raw training data; later there is its sketch alone
-    to make bins of.
-    """
+    """The first champion brings the bins of its training data; later ones have a sketch alone."""
     if is_first and profile.bin_edges is not None:
         return profile.bin_edges
-    return (
-        quantile_edges(representatives(profile.quantile_sketch or b""), n_bins)
-        if profile.moments.n
-        else ()
-    )
+    if profile.moments.n:
+        return quantile_edges(representatives(profile.quantile_sketch or b""), n_bins)
+    return ()

@@ -48,23 +48,19 @@ class AsOf:
 
 def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[dict[str, Any]]:
     """The INPUT rows of these windows: for each segment one of the table and one of each column."""
-    return [
-        {
-            **_input_keys(window, segment, granularity, as_of),
-            **_window_state(window, each, as_of),
-            **row,
-        }
-        for (window, segment), each in facts.items()
-        for row in _table_and_columns(each)
-    ]
+    read = as_of.versions[as_of.logging_table]
+    of_input = {"log_type": "INPUT", "logging_table_commit_version": read}
+    rows = []
+    for (window, segment), of_window in facts.items():
+        keys = _keys(window, segment, granularity, as_of) | _window_state(window, of_window, as_of)
+        rows += [keys | of_input | row for row in _table_and_columns(of_window)]
+    return rows
 
 
 def baseline_rows(
     log_type: str, version: str, baseline: Baseline, as_of: AsOf
 ) -> list[dict[str, Any]]:
-    """The rows of a baseline, without window and granularity: of a version's training data, or of
-    the fixed table.
-    """
+    """The rows of a baseline, without window: of a version's training data or a fixed table."""
     keys = {
         "log_type": log_type,
         as_of.model_id_column: version,
@@ -94,39 +90,31 @@ def drift_rows(
     references: Callable[[str], Mapping[str, Baseline]],
     as_of: AsOf,
 ) -> list[dict[str, Any]]:
-    """The rows that compare windows with the one before and with baselines; a baseline has no
-    slices to compare with.
+    """The rows that compare windows with the one before, and whole tables with baselines.
 
     Args:
         facts: of these windows and of the ones before them.
         windows: which ones to compare.
         granularity: of the windows.
-        references: the baselines of a version, by drift type; windows of all versions take the
-            newest version's.
+        references: the baselines of a version, by drift type; `*` takes the newest version's.
         as_of: what the rows have in common.
     """
     wanted, rows = set(windows), []
     for (window, segment), current in facts.items():
         if window not in wanted:
             continue
-        keys = {
-            **_keys(window, segment, granularity, as_of),
-            **_window_state(window, current, as_of),
-        }
+        keys = _keys(window, segment, granularity, as_of) | _window_state(window, current, as_of)
         before = granularity.before(window)
         previous = facts.get((before, segment))
         if previous:
-            against = {"drift_type": CONSECUTIVE, "window_cmp": _as_struct(before)}
-            rows += [
-                keys | against | row
-                for row in _compared(current, previous.columns, previous.quality.n_rows)
-            ]
+            against = {"drift_type": CONSECUTIVE, "window_cmp": dict(vars(before))}
+            compared = _compared(current, previous.columns, previous.quality.n_rows)
+            rows += [keys | against | row for row in compared]
         baselines = references(current.segment.version) if segment.slice_key is None else {}
         for drift_type, baseline in baselines.items():
             against = {"drift_type": drift_type}
-            rows += [
-                keys | against | row for row in _compared(current, baseline, _n_rows(baseline))
-            ]
+            compared = _compared(current, baseline, _n_rows(baseline))
+            rows += [keys | against | row for row in compared]
     return rows
 
 
@@ -173,6 +161,7 @@ def _column_row(profile: ColumnProfile) -> dict[str, Any]:
 
 
 def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
+    # A window is final when all its labels are there, or when no more can come.
     rows, labelled = facts.quality.n_rows, facts.quality.n_labelled
     return {
         "n_labelled": labelled,
@@ -182,22 +171,11 @@ def _window_state(window: Window, facts: WindowFacts, as_of: AsOf) -> dict[str, 
     }
 
 
-def _input_keys(
-    window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
-) -> dict[str, Any]:
-    read = as_of.versions[as_of.logging_table]
-    return {
-        **_keys(window, segment, granularity, as_of),
-        "log_type": "INPUT",
-        "logging_table_commit_version": read,
-    }
-
-
 def _keys(
     window: Window, segment: Segment, granularity: Granularity, as_of: AsOf
 ) -> dict[str, Any]:
     return {
-        "window": _as_struct(window),
+        "window": dict(vars(window)),
         "granularity": granularity.text,
         as_of.model_id_column: segment.version,
         "slice_key": segment.slice_key,
@@ -207,10 +185,6 @@ def _keys(
         "as_of_version": dict(as_of.versions),
         "window_date": window.start.date(),
     }
-
-
-def _as_struct(window: Window) -> dict[str, dt.datetime]:
-    return {"start": window.start, "end": window.end}
 
 
 def _n_rows(baseline: Baseline) -> int:

@@ -1,9 +1,8 @@
-"""The rows of both metric tables for the windows of one granularity, custom metrics among their
-columns.
-"""
+"""The rows of both metric tables for the windows of one granularity, with custom metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from pyspark.sql import SparkSession
@@ -15,7 +14,6 @@ from lakehouse.monitoring.custom.definitions import (
     with_custom_metrics,
 )
 from lakehouse.monitoring.measured import CONSECUTIVE, AsOf, baseline_rows, drift_rows, profile_rows
-from lakehouse.monitoring.partials import Partials
 from lakehouse.monitoring.windows import Facts, Scope, Segment, WindowFacts, rolled_up
 from lakehouse.profiling.baseline import Baseline
 
@@ -46,23 +44,17 @@ class CustomRows:
 
     def of_profile(self, rows: list[Row], facts: Facts) -> list[Row]:
         """Profile rows with their aggregate and derived metrics."""
-
-        def partials_of(row: Mapping[str, Any]) -> Partials:
-            return facts[self._place(row)].custom
-
-        return (
-            with_custom_metrics(self.spark, rows, partials_of, self.custom)
-            if self.custom.profile
-            else rows
+        if not self.custom.profile:
+            return rows
+        return with_custom_metrics(
+            self.spark, rows, lambda row: facts[self._place(row)].custom, self.custom
         )
 
     def of_baseline(self, rows: list[Row]) -> list[Row]:
         """Rows of a baseline: a profile and no rows, so aggregates are NULL."""
-        return (
-            with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
-            if self.custom.profile
-            else rows
-        )
+        if not self.custom.profile:
+            return rows
+        return with_custom_metrics(self.spark, rows, lambda _: None, self.custom)
 
     def of_drift(
         self,
@@ -79,19 +71,17 @@ class CustomRows:
             facts: of these windows.
             baseline: the profile rows of a baseline, by drift type and version.
         """
-        known = {
+        by_place = {
             (row["window"]["start"], self._segment(row), row["column_name"]): row for row in profile
         }
 
         def compared(row: Mapping[str, Any]) -> tuple[Row | None, Row | None]:
             segment, column = self._segment(row), row["column_name"]
-            current = known.get((row["window"]["start"], segment, column))
+            current = by_place.get((row["window"]["start"], segment, column))
             if row["drift_type"] == CONSECUTIVE:
-                return current, known.get((row["window_cmp"]["start"], segment, column))
+                return current, by_place.get((row["window_cmp"]["start"], segment, column))
             references = baseline(row["drift_type"], facts[self._place(row)].segment.version)
-            return current, next(
-                (each for each in references if each["column_name"] == column), None
-            )
+            return current, next((ref for ref in references if ref["column_name"] == column), None)
 
         return with_custom_drift(self.spark, rows, compared, self.custom)
 
@@ -105,19 +95,10 @@ class CustomRows:
 def rows_of(
     scope: Scope, facts: Sequence[WindowFacts], references: References, as_of: AsOf, own: CustomRows
 ) -> MetricRows:
-    """The rows that a scope writes.
-
-    Args:
-        scope: the windows.
-        facts: of all base windows that it needs.
-        references: the baselines of a version, by drift type.
-        as_of: what the rows have in common.
-        own: fills the custom metrics.
-    """
+    """The rows that a scope writes."""
     merged = rolled_up(facts, scope.granularity)
-    chosen = {
-        key: each for key, each in merged.items() if key[0].start.date() in scope.profile_dates
-    }
+    days = scope.profile_dates
+    chosen = {key: facts for key, facts in merged.items() if key[0].start.date() in days}
     drifting = {window for window, _ in merged if window.start.date() in scope.drift_dates}
     drift = drift_rows(merged, drifting, scope.granularity, references, as_of)
     if not own.custom.drift:
@@ -133,14 +114,10 @@ def _baselines(
     references: References, as_of: AsOf, own: CustomRows
 ) -> Callable[[str, str], list[Row]]:
     """The profile rows of baselines with their custom metrics, each made once."""
-    made: dict[tuple[str, str], list[Row]] = {}
 
+    @cache
     def rows(drift_type: str, version: str) -> list[Row]:
-        if (drift_type, version) not in made:
-            baseline = references(version)[drift_type]
-            made[drift_type, version] = own.of_baseline(
-                baseline_rows(drift_type, version, baseline, as_of)
-            )
-        return made[drift_type, version]
+        baseline = references(version)[drift_type]
+        return own.of_baseline(baseline_rows(drift_type, version, baseline, as_of))
 
     return rows

@@ -1,6 +1,4 @@
-"""Partial values of custom metrics: what an hour keeps of an aggregate, so that hours merge to any
-coarser window.
-"""
+"""Partial values of custom metrics: what an hour keeps, so that hours merge to any window."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -21,8 +19,7 @@ MERGES: dict[str, Callable[[float, float], float]] = {
 
 
 def merge_partials(a: Partials, b: Partials) -> dict[str, float | None]:
-    """The partials of both sets of rows together, each merged as the last word of its id says
-    (`….sum`).
+    """The partials of both sets together, merged as the last word of each id says (`….sum`).
 
     None is SQL's NULL: no row had a value; the other side's value stands. A partial that one side
     does not know (its hours were computed before the metric was defined so) is left out: half a sum
@@ -45,7 +42,5 @@ def _merged(
 def as_partials(
     stored: Mapping[str, float | None] | Iterable[tuple[str, float | None]] | None,
 ) -> Partials:
-    """A map column's value as partials, however Arrow gives it back: a mapping, pairs, or
-    nothing.
-    """
+    """A map column's value as partials, whatever Arrow returns: a mapping, pairs or None."""
     return dict(stored or ())

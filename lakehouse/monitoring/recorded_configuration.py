@@ -1,6 +1,4 @@
-"""The configuration that the metrics are computed under: recorded where it is another than the
-last.
-"""
+"""The configuration that metrics are computed under, recorded whenever it changes."""
 
 import datetime as dt
 import json
@@ -20,13 +18,11 @@ from lakehouse.tables.declaration import SQL_TYPES
 
 
 def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
-    """The configuration of the settings; put on record, under the next version, where it is not the
-    newest there.
+    """The configuration of the settings, recorded under the next version where it is new.
 
     Args:
         lakehouse: whose settings and records are compared.
-        champion: the baseline of the model in production, which a first configuration takes its
-            bins from.
+        champion: the champion's baseline, which a first configuration takes its bins from.
     """
     last = _newest(lakehouse)
     specs = specs_of(lakehouse.model)
@@ -34,11 +30,10 @@ def current_monitor(lakehouse: Lakehouse, champion: Baseline) -> Monitor:
     if last and last.configuration == configuration:
         return last
     monitor = Monitor((last.version if last else 0) + 1, configuration, {})
-    if lakehouse.model.metrics.baseline_table:
-        monitor = replace(
-            monitor,
-            baseline=_fixed_baseline(lakehouse, lakehouse.model.metrics.baseline_table, monitor),
-        )
+    table = lakehouse.model.metrics.baseline_table
+    if table:
+        # Its rows are counted in the bins of the configuration.
+        monitor = replace(monitor, baseline=_fixed_baseline(lakehouse, table, monitor))
     row = {
         "monitor_version": monitor.version,
         "configuration": configuration,
@@ -53,15 +48,13 @@ def _newest(lakehouse: Lakehouse) -> Monitor | None:
     rows = lakehouse.store.rows(lakehouse.catalog.monitor)
     if not rows:
         return None
-    row = max(rows, key=lambda each: each["monitor_version"])
+    row = max(rows, key=lambda monitor: monitor["monitor_version"])
     baseline = from_document(json.loads(row["baseline"])) if row["baseline"] else {}
     return Monitor(row["monitor_version"], row["configuration"], baseline)
 
 
 def _fixed_baseline(lakehouse: Lakehouse, name: str, monitor: Monitor) -> Baseline:
-    """The profile of the monitored columns that the fixed baseline table has, each part of it
-    profiled by itself.
-    """
+    """The profile of the monitored columns of the fixed baseline table, merged from parts."""
     rows = _table(lakehouse, name)
     specs = tuple(spec for spec in specs_of(lakehouse.model) if spec.name in rows.columns)
     if not specs:

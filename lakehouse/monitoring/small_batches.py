@@ -1,6 +1,4 @@
-"""The facts of a small batch, computed on the driver: the same rows to the same facts as by Spark,
-without the planning of a job for a few hundred rows.
-"""
+"""The facts of a small batch on the driver: the same as Spark's, without planning a job."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -53,6 +51,7 @@ def facts_here(
         return None
     table, time = lakehouse.catalog.predictions, pc.field(model.event_time)
     start, end = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in span)
+    # Files tell times in milliseconds: without the slack one of them could be skipped.
     where = (time >= pc.subtract(start, STATISTICS_UNIT)) & (time <= end)
     if lakehouse.store.count(table, where) > MOST_ROWS:
         return None
@@ -60,7 +59,8 @@ def facts_here(
     if not len(rows):
         return []
     primary = _with_labels(lakehouse, _with_unretrained(ledger, rows, first))
-    return [transforms.facts_of_rows(each, profiling) for each in _in_windows(lakehouse, primary)]
+    windows = _in_windows(lakehouse, primary)
+    return [transforms.facts_of_rows(rows, profiling) for rows in windows]
 
 
 def _windowed(
@@ -70,9 +70,9 @@ def _windowed(
     width = np.timedelta64(lakehouse.model.metrics.base_window, "us").astype(int)
     moments = instants(rows[lakehouse.model.event_time]).astype(np.int64)
     starts = pa.array(moments // width * width, pa.timestamp("us", tz="UTC"))
-    asked = {start for start in starts.unique().to_pylist() if is_affected(start)}
-    kept = pc.is_in(starts, pa.array(sorted(asked), starts.type))
-    return rows.append_column("_window", starts).filter(kept)
+    affected = {start for start in starts.unique().to_pylist() if is_affected(start)}
+    is_kept = pc.is_in(starts, pa.array(sorted(affected), starts.type))
+    return rows.append_column("_window", starts).filter(is_kept)
 
 
 def _with_unretrained(
@@ -98,8 +98,8 @@ def _with_labels(lakehouse: Lakehouse, rows: pa.Table) -> pa.Table:
     near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
     labels = labels_here(lakehouse, near)
     place = pd.Index(labels[key].to_pandas()).get_indexer(rows[key].to_pandas())
-    found = pa.array(place, pa.int64(), mask=place < 0)
-    return rows.append_column(model.labels.label, labels[model.labels.label].take(found))
+    label_place = pa.array(place, pa.int64(), mask=place < 0)
+    return rows.append_column(model.labels.label, labels[model.labels.label].take(label_place))
 
 
 def _in_windows(lakehouse: Lakehouse, primary: pa.Table) -> Iterator[pa.Table]:
@@ -115,8 +115,8 @@ def _in_windows(lakehouse: Lakehouse, primary: pa.Table) -> Iterator[pa.Table]:
         "_key": primary[model.key],
         "_moment": primary[model.event_time],
     }
-    for place, each in enumerate(classes):
-        columns[f"_p{place}"] = _probability(primary["probability"], text_of(each))
+    for place, label in enumerate(classes):
+        columns[f"_p{place}"] = _probability(primary["probability"], text_of(label))
     rows = pa.table(columns)
     order = [("_window", "ascending"), ("_version", "ascending"), ("_key", "ascending")]
     rows = rows.sort_by(order)
@@ -129,5 +129,5 @@ def _in_windows(lakehouse: Lakehouse, primary: pa.Table) -> Iterator[pa.Table]:
 def _probability(probabilities: pa.ChunkedArray, label: str) -> pa.ChunkedArray:
     """Of a class; 0 by a version that did not know it, null where there is none."""
     given = pc.map_lookup(probabilities, pa.scalar(label), "first")
-    known = pc.fill_null(given, 0.0)
-    return pc.if_else(pc.is_valid(probabilities), known, pa.scalar(None, pa.float64()))
+    or_zero = pc.fill_null(given, 0.0)
+    return pc.if_else(pc.is_valid(probabilities), or_zero, pa.scalar(None, pa.float64()))

@@ -30,9 +30,8 @@ from lakehouse.settings.reserved import PREDICTION
 from lakehouse.tables import Catalog
 
 LABEL = "label"
-UNRETRAINED = (
-    "_unretrained"  # what the first model would have predicted; no model's column begins so
-)
+UNRETRAINED = "_unretrained"
+"""Column of what the first model would have predicted."""
 SEGMENT = ("_window", "_version", "_slice_key", "_slice_value")
 
 
@@ -45,8 +44,7 @@ class Profiling:
         edges: bin edges of the numeric ones.
         label: name of the label column.
         problem: what is predicted.
-        trained_spans: for each version, the event times of the first and the last row that it was
-            trained on.
+        trained_spans: for each version, the event times of its first and last training row.
         error_bins: for each version with a policy record, the bins of its expected error.
     """
 
@@ -72,17 +70,14 @@ def specs_of(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 
 
 def touching(predictions: DataFrame, labels: DataFrame, model: ModelSettings) -> DataFrame:
-    """One frame of what can touch a window: new predictions by their event time, new labels by
-    their key.
-    """
+    """What can affect a window: new predictions by event time, new labels by key."""
     new_predictions = predictions.select(
         F.lit(PREDICTION).alias("_kind"), model.key, F.col(model.event_time).alias("_moment")
     )
-    return new_predictions.unionByName(
-        labels.select(
-            F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment")
-        )
+    new_labels = labels.select(
+        F.lit(LABEL).alias("_kind"), model.key, F.col(model.labels.time).alias("_moment")
     )
+    return new_predictions.unionByName(new_labels)
 
 
 def window_start(time: str, width: dt.timedelta) -> Column:
@@ -95,9 +90,7 @@ def window_start(time: str, width: dt.timedelta) -> Column:
 def primary_rows(
     predictions: DataFrame, labels: DataFrame, readings: DataFrame | None, model: ModelSettings
 ) -> DataFrame:
-    """Predictions with the label and its time (null where none came) and, if given, all columns of
-    their readings.
-    """
+    """Predictions with label and label time (null for none) and, if given, their readings."""
     dated_labels = labels.select(model.key, model.labels.label, model.labels.time)
     if readings is not None:
         others = [name for name in model.readings.columns if name not in predictions.columns]
@@ -120,9 +113,8 @@ def is_wide(model: ModelSettings) -> bool:
 
 def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str]) -> DataFrame:
     """The primary rows, once for each segment that they are in, with the columns of SEGMENT."""
-    parts = primary.select(
-        "*", F.explode(_slices(slices)).alias("_slice")
-    )  # no model's column begins so
+    # No model's column begins with an underscore.
+    parts = primary.select("*", F.explode(_slices(slices)).alias("_slice"))
     return parts.select(
         *primary.columns,
         window_start(model.event_time, model.metrics.base_window).alias("_window"),
@@ -135,8 +127,7 @@ def in_segments(primary: DataFrame, model: ModelSettings, slices: Iterable[str])
 def facts_of_windows(
     rows: DataFrame, model: ModelSettings, profiling: Profiling, schema: StructType
 ) -> DataFrame:
-    """The facts of each base window × version × slice among the rows, in the columns of `schema`;
-    custom ones are not.
+    """The facts of each base window × version × slice, in the columns of `schema`.
 
     Args:
         rows: whole base windows of `in_segments`.
@@ -145,6 +136,7 @@ def facts_of_windows(
         schema: the columns of `WindowFacts.to_row`.
     """
     classes = profiling.problem.classes if isinstance(profiling.problem, Classification) else ()
+    # Versions may read features that the settings do not name any more.
     binned_by = (feature_of(name) for bins in profiling.error_bins.values() for name in bins.names)
     columns = dict.fromkeys([*(spec.name for spec in profiling.specs), *binned_by])
     needed = rows.select(
@@ -153,26 +145,24 @@ def facts_of_windows(
         F.col(model.event_time).alias("_moment"),
         *([UNRETRAINED] if UNRETRAINED in rows.columns else []),
         *(F.col(name) for name in columns if name in rows.columns),
-        *(_probability(text_of(each)).alias(f"_p{n}") for n, each in enumerate(classes)),
+        *(_probability(text_of(label)).alias(f"_p{n}") for n, label in enumerate(classes)),
     )
     return needed.groupBy(*SEGMENT).applyInArrow(_profiler(profiling, schema), schema)
 
 
 def _probability(label: str) -> Column:
     """Of a class; 0 by a version that did not know it."""
-    return F.when(
-        F.col("probability").isNotNull(), F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0))
-    )
+    given = F.coalesce(F.col("probability")[F.lit(label)], F.lit(0.0))
+    return F.when(F.col("probability").isNotNull(), given)
 
 
 def _slices(expressions: Iterable[str]) -> Column:
     """The slices that a row is in: the whole table, and of each expression the one of its value."""
-    whole = F.struct(
-        F.lit(None).cast("string").alias("key"), F.lit(None).cast("string").alias("value")
-    )
+    null = F.lit(None).cast("string")
+    whole = F.struct(null.alias("key"), null.alias("value"))
     parts = [
-        F.struct(F.lit(each).alias("key"), F.expr(each).cast("string").alias("value"))
-        for each in expressions
+        F.struct(F.lit(expression).alias("key"), F.expr(expression).cast("string").alias("value"))
+        for expression in expressions
     ]
     return F.array(whole, *parts)
 
@@ -181,9 +171,8 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
     arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
     def profile(rows: pa.Table) -> pa.Table:
-        ordered = rows.sort_by(
-            "_key"
-        )  # the same sums to the last digit, however the rows were partitioned
+        # In order, sums are the same to the last digit, however the rows were partitioned.
+        ordered = rows.sort_by("_key")
         return pa.Table.from_pylist([facts_of_rows(ordered, profiling).to_row()], arrow_schema)
 
     return profile
@@ -205,9 +194,7 @@ def facts_of_rows(rows: pa.Table, profiling: Profiling) -> WindowFacts:
 def _by_difficulty(
     rows: pa.Table, version: str, profiling: Profiling
 ) -> dict[int, tuple[int, int]]:
-    """Labelled rows and errors by kind of prediction and error bin, of rows that the version was
-    not trained on.
-    """
+    """Rows and errors by kind and error bin, of labelled rows outside the training."""
     bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
         return {}
@@ -230,15 +217,13 @@ def _by_difficulty(
 def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:
     """Predictions or labels as the problem has them, unknown where there is none."""
     if isinstance(problem, Classification):
-        return coded(column).places_in([text_of(each) for each in problem.classes])
+        return coded(column).places_in([text_of(label) for label in problem.classes])
     return column.cast(pa.float64()).to_numpy()
 
 
 def _quality_of(rows: pa.Table, profiling: Profiling) -> Quality:
-    problem, others = (
-        profiling.problem,
-        rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None,
-    )
+    problem = profiling.problem
+    others = rows[UNRETRAINED] if UNRETRAINED in rows.column_names else None
     if isinstance(problem, Regression):
         values = (rows[PREDICTION].to_pylist(), rows[profiling.label].to_pylist())
         return RegressionFacts.of(
@@ -260,7 +245,7 @@ def _is_in_training(rows: pa.Table, version: str, profiling: Profiling) -> pa.Ar
     moments, span = rows["_moment"], profiling.trained_spans.get(version)
     if span is None:
         return pa.repeat(False, len(rows))
-    first, last = (pa.scalar(each, moments.type) for each in span)
+    first, last = (pa.scalar(end, moments.type) for end in span)
     return pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
 
 
@@ -270,9 +255,7 @@ def profiles_of(
     edges: Mapping[str, tuple[float, ...]],
     kept: int = WINDOW_VALUES,
 ) -> dict[str, ColumnProfile]:
-    """The profile of each monitored column that the rows have; arguments as for
-    `ColumnProfile.of`.
-    """
+    """The profile of each monitored column present; arguments as for `ColumnProfile.of`."""
     present = [spec for spec in specs if spec.name in rows.column_names]
     return {
         spec.name: ColumnProfile.of(rows[spec.name], spec, edges.get(spec.name), kept)

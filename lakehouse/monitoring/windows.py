@@ -1,6 +1,4 @@
-"""The additive facts of windows: base windows, versions and parts of a table merge to any coarser
-window.
-"""
+"""The additive facts of windows: hours, versions and slices merge to any coarser window."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -17,9 +15,7 @@ ALL_VERSIONS = "*"
 
 
 class Segment(NamedTuple):
-    """Whose rows a window's facts are of: a version's, and of these a slice's; the whole table
-    where it has no key.
-    """
+    """The rows a fact covers: one version, or one slice of it. No slice key means all rows."""
 
     version: str
     slice_key: str | None = None
@@ -94,8 +90,8 @@ class WindowFacts:
             columns={profile.spec.name: profile for profile in profiles},
             custom=as_partials(row["custom"]),
             by_difficulty={
-                each["bin"]: (each["labelled"], each["wrong"])
-                for each in row["by_difficulty"] or ()
+                counts["bin"]: (counts["labelled"], counts["wrong"])
+                for counts in row["by_difficulty"] or ()
             },
         )
 
@@ -115,8 +111,7 @@ Facts = Mapping[tuple[Window, Segment], WindowFacts]
 def rolled_up(
     parts: Iterable[WindowFacts], granularity: Granularity
 ) -> dict[tuple[Window, Segment], WindowFacts]:
-    """Parts merged to windows of the granularity: for each segment, and over all versions (`*`) of
-    each slice.
+    """Parts merged to windows of the granularity: by segment, and over all versions (`*`).
 
     Three hours of two versions make one day: of version 1, of version 2, and of both together:
 
@@ -130,7 +125,8 @@ def rolled_up(
         [('1', 4), ('2', 2), ('*', 6)]
     """
     by_segment: dict[tuple[Window, Segment], list[WindowFacts]] = {}
-    for part in sorted(parts, key=lambda each: (each.start, int(each.segment.version))):
+    # Sums of doubles depend on their order.
+    for part in sorted(parts, key=lambda base: (base.start, int(base.segment.version))):
         by_segment.setdefault((granularity.window(part.start), part.segment), []).append(part)
     merged = {key: first.merge(*others) for key, (first, *others) in by_segment.items()}
     by_slice: dict[tuple[Window, Segment], list[WindowFacts]] = {}
@@ -145,13 +141,14 @@ def with_partials(
     facts: Iterable[WindowFacts], partials: Mapping[tuple[dt.datetime, Segment], Partials]
 ) -> list[WindowFacts]:
     """The facts, each with what custom metrics are computed from in its window and segment."""
-    return [replace(each, custom=partials.get((each.start, each.segment), {})) for each in facts]
+    return [
+        replace(window, custom=partials.get((window.start, window.segment), {})) for window in facts
+    ]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The windows of one granularity that a computation writes, and the base windows that it needs
-    for that.
+    """The windows of one granularity to write, and the base windows that this needs.
 
     Rows are overwritten by the day in which their window starts, so windows that share a touched
     one's day go with it.
@@ -159,8 +156,7 @@ class Scope:
     Attributes:
         granularity: the width of the windows.
         profile_dates: days whose windows get new profile rows.
-        drift_dates: days whose windows get new drift rows: a touched window changes the next one's
-            drift, too.
+        drift_dates: the same for drift rows, which depend on the window before, too.
         fact_dates: days whose base windows must be known.
     """
 
@@ -176,16 +172,16 @@ class Scope:
         touched: Iterable[dt.datetime],
         newly_final: tuple[dt.datetime, dt.datetime] | None,
     ) -> "Scope":
-        """The scope of touched moments, and of windows that end in the span (start not in it):
-        these become final.
-        """
+        """The scope of affected moments, and of windows that end in `newly_final`."""
         windows = {granularity.window(moment) for moment in touched}
         windows_after = {granularity.after(window) for window in windows}
         if newly_final:
             windows |= set(granularity.ending_in(*newly_final))
         drifting = windows | windows_after
         written = {
-            each for window in drifting for each in granularity.starting_on(window.start.date())
+            same_day
+            for window in drifting
+            for same_day in granularity.starting_on(window.start.date())
         }
         needed = written | {granularity.before(window) for window in written}
         return cls(

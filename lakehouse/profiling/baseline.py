@@ -1,6 +1,4 @@
-"""A baseline: the profiles of a table's columns, as a document that outlives the rows (see
-docs/profile-format.md).
-"""
+"""A baseline: the profiles of a table's columns, as a document (see docs/profile-format.md)."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -49,8 +47,7 @@ def from_document(document: Any) -> dict[str, ColumnProfile]:
 
 
 def merged(a: Baseline, b: Baseline) -> dict[str, ColumnProfile]:
-    """The baseline of both tables' rows, in the bins of the first one; a column that one alone has
-    stays as it is.
+    """The baseline of both tables' rows, in the bins of the first one.
 
     Where the second one counts in other bins, its counts there come from its sketch (see
     ColumnProfile.rebinned).

@@ -1,6 +1,4 @@
-"""Histogram bins from a baseline's quantiles, open at both ends so that no value can fall
-outside.
-"""
+"""Histogram bins from a baseline's quantiles, open at both ends so that every value fits."""
 
 import numpy as np
 
@@ -39,16 +37,12 @@ def quantile_edges(values: np.ndarray, n_bins: int = 20) -> tuple[float, ...]:
 
 
 def bin_counts(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """Return how many finite values each bin of `quantile_edges` holds (int64, one more than there
-    are edges).
-    """
+    """Count the finite values in each bin of `quantile_edges` (int64, one more than edges)."""
     return sorted_bin_counts(np.sort(_finite(values)), edges)
 
 
 def sorted_bin_counts(finite: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """`bin_counts` of finite values that are sorted already: one look-up per edge instead of one
-    per value.
-    """
+    """`bin_counts` of sorted finite values: one look-up per edge instead of one per value."""
     up_to_edge = np.searchsorted(finite, np.asarray(edges, dtype=np.float64), side="right")
     return np.diff(up_to_edge, prepend=0, append=len(finite)).astype(np.int64)
 

@@ -14,18 +14,13 @@ from lakehouse.profiling.sketches import distinct_sketch, quantile_sketch
 
 
 def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> dict[str, Any]:
-    """Return what is measured of non-null numbers, booleans or timestamps, by the name of
-    profile.ColumnProfile's field.
-    """
+    """Measures of non-null numbers, booleans or timestamps, by field of `ColumnProfile`."""
     inner = None if edges is None else tuple(map(float, edges))
     # Whole numbers and timestamps above 2**53 are distinct as they are, not as doubles.
     distinct, numbers = _sorted_numbers(cells)
     # NaN comes last of all.
-    finite = numbers[
-        np.searchsorted(numbers, -np.inf, side="right") : np.searchsorted(
-            numbers, np.inf, side="left"
-        )
-    ]
+    first = np.searchsorted(numbers, -np.inf, side="right")
+    finite = numbers[first : np.searchsorted(numbers, np.inf, side="left")]
     return {
         "num_nan": int(np.isnan(numbers).sum()),
         "num_zeros": len(numbers) - int(np.count_nonzero(numbers)),
@@ -40,9 +35,7 @@ def number_facts(cells: pa.Array, edges: Iterable[float] | None, kept: int) -> d
 
 
 def text_facts(counted: pa.StructArray) -> dict[str, Any]:
-    """Return what is measured of non-null text, each counted once, by the name of
-    profile.ColumnProfile's field.
-    """
+    """Measures of non-null text, each counted once, by field of `ColumnProfile`."""
     values, counts = counted.field(0), counted.field(1).to_numpy()
     lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
     # A theta sketch passes over empty strings: marked, no text is empty.

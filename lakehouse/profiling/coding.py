@@ -18,8 +18,7 @@ class Coded(NamedTuple):
     """Values as numbers of their texts.
 
     Attributes:
-        codes: For each value the place of its text (columns.text_of) in `texts`; -1 where it is
-            missing.
+        codes: For each value the place of its text in `texts`; -1 where it is missing.
         texts: Each text once.
     """
 
@@ -27,9 +26,7 @@ class Coded(NamedTuple):
     texts: tuple[str, ...]
 
     def places_in(self, texts: Sequence[str]) -> np.ndarray:
-        """For each value the place of its text in other texts; -1 where it is missing or not among
-        them.
-        """
+        """For each value the place of its text in other texts; -1 if missing or not there."""
         places = {text: place for place, text in enumerate(texts)}
         # The last one is what the code -1 of a missing value points to.
         return np.array([*(places.get(text, -1) for text in self.texts), -1])[self.codes]
@@ -57,6 +54,5 @@ def _arrow_codes(values: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, Sequen
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), None, cells)
     encoded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(
-        np.int64
-    ), encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, encoded.dictionary.to_pylist()

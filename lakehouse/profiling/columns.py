@@ -14,9 +14,7 @@ Kind = Literal["numeric", "categorical"]
 Cells: TypeAlias = pd.Series | pa.Array | pa.ChunkedArray
 
 MAX_ITEMS = 10_000
-"""A column with more distinct values than this is not categorical: its values are no longer counted
-one by one.
-"""
+"""A column with more distinct values is not categorical: its values are not counted singly."""
 
 ARROW_TYPES = {
     "double": pa.float64(),
@@ -76,11 +74,8 @@ def read_column(values: Cells, data_type: DataType) -> pa.Array:
     Raises:
         ValueError: A cell that the declared type cannot hold (pyarrow's ArrowInvalid).
     """
-    cells = (
-        values
-        if isinstance(values, pa.Array | pa.ChunkedArray)
-        else _from_pandas(values, data_type)
-    )
+    is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+    cells = values if is_arrow else pa.array(values, from_pandas=data_type != "double")
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
     # Nanoseconds are finer than Spark's timestamps: they are cut, not refused.
@@ -93,18 +88,14 @@ def numbers_of(cells: pa.Array) -> np.ndarray:
 
 
 def raw_numbers_of(cells: pa.Array) -> np.ndarray:
-    """Non-null cells as numbers that lose nothing: booleans as such, timestamps as epoch
-    microseconds.
-    """
+    """Non-null cells as lossless numbers: booleans, and timestamps in epoch microseconds."""
     return (cells.view(pa.int64()) if pa.types.is_timestamp(cells.type) else cells).to_numpy(
         zero_copy_only=False
     )
 
 
 def as_doubles(raw: np.ndarray, data_type: pa.DataType) -> np.ndarray:
-    """Return what `raw_numbers_of` gave as float64, in the same order, in the unit of the
-    metrics.
-    """
+    """`raw_numbers_of` as float64, in the same order and in the unit of the metrics."""
     return raw / 1e6 if pa.types.is_timestamp(data_type) else raw.astype(np.float64, copy=False)
 
 
@@ -114,9 +105,7 @@ def counted(cells: pa.Array) -> pa.StructArray:
 
 
 def items_of(counts: pa.StructArray) -> dict[str, int] | None:
-    """Return how often each counted value occurs, by its text; None where there are more than
-    MAX_ITEMS values.
-    """
+    """Return how often each value occurs, by its text; None for more than MAX_ITEMS values."""
     if len(counts) > MAX_ITEMS:
         return None
     items: Counter[str] = Counter()
@@ -132,7 +121,3 @@ def text_of(value: Any) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
-
-
-def _from_pandas(values: pd.Series, data_type: DataType) -> pa.Array | pa.ChunkedArray:
-    return pa.array(values, from_pandas=data_type != "double")

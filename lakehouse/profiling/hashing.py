@@ -14,8 +14,7 @@ _MIX1, _MIX2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
-    """The values with the n least hashes (all of them where there are fewer): what a theta sketch
-    of size n keeps.
+    """The values with the n least hashes, or all if fewer: what a theta sketch of size n keeps.
 
     A sketch that sees these alone is the one that sees all, and a loop over them is short however
     many there are. Fast where the values are distinct, right where they are not.
@@ -26,12 +25,10 @@ def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
     hashes, places = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     limit = np.uint64(np.iinfo(np.uint64).max)
     for start in range(0, len(bits), BLOCK):
-        found = theta_hashes(bits[start : start + BLOCK])
-        under = np.flatnonzero(found <= limit)
-        hashes, places = (
-            np.concatenate([hashes, found[under]]),
-            np.concatenate([places, under + start]),
-        )
+        new = theta_hashes(bits[start : start + BLOCK])
+        under = np.flatnonzero(new <= limit)
+        hashes = np.concatenate([hashes, new[under]])
+        places = np.concatenate([places, under + start])
         if len(hashes) > 2 * n:
             hashes, places = _least(hashes, places, n)
             limit = hashes[-1]
@@ -39,8 +36,7 @@ def with_least_hashes(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def theta_hashes(bits: np.ndarray) -> np.ndarray:
-    """The hash of each 64-bit value: the first half of MurmurHash3 x64 128, shifted by one bit as
-    theta sketches do.
+    """Hash 64-bit values: the first half of MurmurHash3 x64 128, shifted by one bit.
 
     Source: Appleby, MurmurHash3.cpp, for keys of eight bytes.
     """

@@ -26,9 +26,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Moments":
-        """The moments of finite values, in two passes; `m2` is infinite where a double cannot hold
-        it.
-        """
+        """The moments of finite values, in two passes; `m2` is infinite if it overflows."""
         if not len(values):
             return cls()
         n, least, greatest = len(values), float(values.min()), float(values.max())
@@ -60,8 +58,7 @@ class Moments:
 
     @property
     def stddev(self) -> float | None:
-        """The sample standard deviation (n - 1), as Spark's `stddev`; None for fewer than two
-        values.
+        """The sample standard deviation (n - 1), as Spark's; None for fewer than two values.
 
         Infinite where the squared deviations are too large for a double.
         """

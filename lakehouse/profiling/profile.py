@@ -1,13 +1,11 @@
-"""The additive facts of one column: an hour's, a week's or a model's training data's, all by the
-same code.
-"""
+"""The additive facts of one column, by the same code for an hour, a week or a training."""
 
 import base64
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 from lakehouse.profiling.cells import number_facts, text_facts
@@ -47,8 +45,7 @@ class ColumnProfile:
         moments: Count, mean and squared deviations of the finite values.
         min: Smallest finite value.
         max: Largest finite value.
-        bin_edges: Edges of the baseline's bins (see bins.quantile_edges); None where not asked for
-            or categorical.
+        bin_edges: Edges of the baseline's bins; None where not asked for or categorical.
         bin_counts: Finite values per bin.
         items: How often each value occurs, by its text, in categorical columns; None in numeric
             ones, and None for good once more than MAX_ITEMS values were seen, whatever the order of
@@ -85,14 +82,9 @@ class ColumnProfile:
         edges: tuple[float, ...] | None = None,
         kept: int = WINDOW_VALUES,
     ) -> "ColumnProfile":
-        """The profile of a column's cells, with counts in the bins of `edges` where the column is
-        numeric.
+        """The profile of a column's cells; a numeric column is counted in the bins of `edges`.
 
-        Args:
-            values: the cells.
-            spec: the column.
-            edges: of the bins.
-            kept: distinct numbers up to which quantiles are exact.
+        Quantiles are exact up to `kept` distinct numbers.
 
         Raises:
             ValueError: A cell that the declared type cannot hold.
@@ -119,9 +111,7 @@ class ColumnProfile:
 
     @property
     def distinct_count(self) -> int:
-        """Distinct non-null values: exact up to 4096 of them, with a standard error of 1.6 %
-        beyond.
-        """
+        """Distinct non-null values: exact up to 4096, with a standard error of 1.6 % beyond."""
         return min(distinct_count(self.distinct_sketch), self.count)
 
     @property
@@ -146,30 +136,30 @@ class ColumnProfile:
                 raise ValueError(
                     f"Profiles of different columns cannot be merged: {self.spec} and {other.spec}."
                 )
-        parts = [each for each in (self, *others) if each.rows]
+        parts = [part for part in (self, *others) if part.rows]
         if len(parts) < 2:
             return parts[0] if parts else self
+        sketches = [part.quantile_sketch for part in parts if part.quantile_sketch is not None]
         return replace(
             parts[0],
-            count=sum(each.count for each in parts),
-            num_nulls=sum(each.num_nulls for each in parts),
-            num_nan=sum(each.num_nan for each in parts),
-            num_zeros=sum(each.num_zeros for each in parts),
-            moments=reduce(Moments.merge, (each.moments for each in parts)),
-            min=_of_known(min, (each.min for each in parts)),
-            max=_of_known(max, (each.max for each in parts)),
+            count=sum(part.count for part in parts),
+            num_nulls=sum(part.num_nulls for part in parts),
+            num_nan=sum(part.num_nan for part in parts),
+            num_zeros=sum(part.num_zeros for part in parts),
+            moments=reduce(Moments.merge, (part.moments for part in parts)),
+            min=_of_known(min, (part.min for part in parts)),
+            max=_of_known(max, (part.max for part in parts)),
             bin_counts=_merged_bins(parts),
-            items=_merged_items([each.items for each in parts]),
-            quantile_sketch=_of_known(_merged_quantiles, (each.quantile_sketch for each in parts)),
-            distinct_sketch=merged_distinct(*(each.distinct_sketch for each in parts)),
-            min_length=_of_known(min, (each.min_length for each in parts)),
-            max_length=_of_known(max, (each.max_length for each in parts)),
-            total_length=_of_known(sum, (each.total_length for each in parts)),
+            items=_merged_items([part.items for part in parts]),
+            quantile_sketch=merged_quantiles(*sketches) if sketches else None,
+            distinct_sketch=merged_distinct(*(part.distinct_sketch for part in parts)),
+            min_length=_of_known(min, (part.min_length for part in parts)),
+            max_length=_of_known(max, (part.max_length for part in parts)),
+            total_length=_of_known(sum, (part.total_length for part in parts)),
         )
 
     def rebinned(self, edges: Iterable[float]) -> "ColumnProfile":
-        """The profile with its finite values counted in other bins, as its quantile sketch knows
-        them.
+        """The profile with its finite values counted in other bins, by its quantile sketch.
 
         Exact where the sketch is; beyond, values of a bucket that an edge lies in are shared out
         evenly.
@@ -182,7 +172,7 @@ class ColumnProfile:
                 f"Column {self.spec.name!r} is categorical: its values are counted one by one, not "
                 "in bins."
             )
-        inner = _floats(edges)
+        inner = tuple(map(float, edges))
         if inner == self.bin_edges:
             return self
         counts = counts_in_bins(self.quantile_sketch, self.moments.n, inner)
@@ -205,19 +195,17 @@ class ColumnProfile:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "ColumnProfile":
-        """The profile that `to_row` wrote; takes the containers of Spark, Arrow and NumPy, and
-        leaves other fields.
-        """
+        """The inverse of `to_row`; takes any engine's containers and ignores other fields."""
         spec = ColumnSpec(row["name"], row["data_type"], row["kind"])
         moments = Moments(*(row[name] for name in ("num_finite", "mean", "mean_rest", "m2")))
         facts = {
-            each.name: row[each.name]
-            for each in fields(cls)
-            if each.name not in ("spec", "moments")
+            field.name: row[field.name]
+            for field in fields(cls)
+            if field.name not in ("spec", "moments")
         }
         containers: dict[str, Callable[[Any], Any]] = {
-            "bin_edges": _floats,
-            "bin_counts": _integers,
+            "bin_edges": lambda edges: tuple(map(float, edges)),
+            "bin_counts": lambda counts: tuple(map(int, counts)),
             "items": dict,
         }
         for name, container in {**containers, **dict.fromkeys(SKETCHES, bytes)}.items():
@@ -227,13 +215,17 @@ class ColumnProfile:
     def to_json(self) -> dict[str, Any]:
         """The row in values that JSON can hold, as docs/profile-format.md describes them."""
         row = self.to_row()
-        sketches = {name: _where_given(_to_base64, row[name]) for name in SKETCHES}
+        sketches = {
+            name: _where_given(lambda sketch: base64.b64encode(sketch).decode(), row[name])
+            for name in SKETCHES
+        }
         return {**row, **sketches, "m2": row["m2"] if math.isfinite(row["m2"]) else None}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ColumnProfile":
         """The profile that `to_json` wrote."""
-        sketches = {name: _where_given(_from_base64, document[name]) for name in SKETCHES}
+        decode = partial(base64.b64decode, validate=True)
+        sketches = {name: _where_given(decode, document[name]) for name in SKETCHES}
         m2 = math.inf if document["m2"] is None else document["m2"]
         return cls.from_row({**document, **sketches, "m2": m2})
 
@@ -293,13 +285,12 @@ def _frequent_items(profile: ColumnProfile) -> list[dict[str, Any]] | None:
 
 
 def _merged_bins(parts: Sequence[ColumnProfile]) -> tuple[int, ...] | None:
-    if any(each.bin_edges != parts[0].bin_edges for each in parts):
+    if any(part.bin_edges != parts[0].bin_edges for part in parts):
         raise ValueError(
             f"Profiles of column {parts[0].spec.name!r} count in different bins and cannot be "
-            "merged: profile all "
-            "with the same edges, those of one baseline."
+            "merged: profile all with the same edges, those of one baseline."
         )
-    counts = [each.bin_counts for each in parts if each.bin_counts is not None]
+    counts = [part.bin_counts for part in parts if part.bin_counts is not None]
     return tuple(map(sum, zip(*counts, strict=True))) if counts else None
 
 
@@ -312,10 +303,6 @@ def _merged_items(parts: Sequence[dict[str, int] | None]) -> dict[str, int] | No
     return dict(items) if len(items) <= MAX_ITEMS else None
 
 
-def _merged_quantiles(sketches: Sequence[bytes]) -> bytes:
-    return merged_quantiles(*sketches)
-
-
 def _of_known(combine: Callable[[list[Fact]], Fact], facts: Iterable[Fact | None]) -> Fact | None:
     """Those that are known combined; None where none is."""
     known = [fact for fact in facts if fact is not None]
@@ -324,19 +311,3 @@ def _of_known(combine: Callable[[list[Fact]], Fact], facts: Iterable[Fact | None
 
 def _where_given(convert: Callable[[Any], Any], value: Any) -> Any:
     return None if value is None else convert(value)
-
-
-def _floats(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(map(float, values))
-
-
-def _integers(values: Iterable[int]) -> tuple[int, ...]:
-    return tuple(map(int, values))
-
-
-def _to_base64(sketch: bytes) -> str:
-    return base64.b64encode(sketch).decode("ascii")
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)

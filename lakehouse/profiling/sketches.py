@@ -1,5 +1,4 @@
-"""Mergeable summaries of many values: quantiles (a histogram of values), distinct counts (theta,
-Apache DataSketches).
+"""Mergeable summaries: quantiles (a histogram of values), distinct counts (a theta sketch).
 
 Both depend on the values alone: the same values give the same bytes, in whatever order and split
 they come.
@@ -16,17 +15,13 @@ from lakehouse.profiling.hashing import with_least_hashes
 from lakehouse.profiling.value_histogram import ValueHistogram, is_value_histogram
 
 WINDOW_VALUES = 2048
-"""Of a window, up to this many distinct values are kept as they are; beyond, evenly within at most
-so many buckets.
-"""
+"""A window's distinct values are kept as they are up to this many; beyond, in as many buckets."""
 
 BASELINE_VALUES = 16_384
 """The same of a baseline, which there are few of."""
 
 REPRESENTATIVES = 4096
-"""Values that stand for more of them than a baseline keeps; that adds 0.012 % to the error of
-ranks.
-"""
+"""Values that stand for more than a baseline keeps; this adds 0.012 % to the error of ranks."""
 
 THETA_LG_K = 12
 """Up to 2**12 distinct values are counted exactly; beyond, the standard error is 1.6 %."""
@@ -93,8 +88,7 @@ def quantiles(sketch: bytes, steps: int = 1000) -> np.ndarray:
 
 
 def counts_in_bins(sketch: bytes, n: int, edges: Sequence[float]) -> tuple[int, ...]:
-    """Return how many of a summary's n values are in each bin (see bins.quantile_edges): whole
-    numbers that sum to n.
+    """Count a summary's n values by bin (see bins.quantile_edges), in whole numbers.
 
     Exact where the summary is; beyond, values of a bucket that an edge lies in are taken to lie
     evenly in it.
@@ -124,22 +118,17 @@ def distinct_sketch(values: Iterable[int | float | str] | np.ndarray) -> bytes:
     keeps.
     """
     # One more than it keeps, which is the first that it does not: the sketch estimates by it.
-    kept = (
-        with_least_hashes(values, 2**THETA_LG_K + 1).tolist()
-        if isinstance(values, np.ndarray)
-        else values
-    )
+    if isinstance(values, np.ndarray):
+        values = with_least_hashes(values, 2**THETA_LG_K + 1).tolist()
     sketch = update_theta_sketch(THETA_LG_K)
-    deque(map(sketch.update, kept), maxlen=0)
+    deque(map(sketch.update, values), maxlen=0)
     # Trimmed to the k smallest hashes, which depend on the set alone.
     sketch.trim()
     return sketch.compact().serialize()
 
 
 def merged_distinct(*sketches: bytes) -> bytes:
-    """The sketch of the union of all sketches' values; one call costs a fraction of merging pair by
-    pair.
-    """
+    """The sketch of the union of all values; one call is far cheaper than merging pairwise."""
     union = theta_union(THETA_LG_K)
     for sketch in sketches:
         union.update(compact_theta_sketch.deserialize(sketch))

@@ -1,5 +1,4 @@
-"""How often values occurred, on a grid that depends on the values alone: mergeable in any order, to
-the same bytes.
+"""How often values occurred, on a grid that depends on the values alone: merging is exact.
 
 The grid is that of the doubles themselves. Their bits, read as whole numbers, rise with the values;
 a bucket of level L holds the doubles whose numbers agree but for the last L bits, and knows the
@@ -53,9 +52,7 @@ class ValueHistogram:
 
     @classmethod
     def merged(cls, *parts: "ValueHistogram") -> "ValueHistogram":
-        """Of the values of all parts; as many buckets may be in use as in the part with the
-        fewest.
-        """
+        """Of the values of all parts, with the bucket limit of the part that has the fewest."""
         counts, least, greatest = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("counts", "least", "greatest")
@@ -94,22 +91,19 @@ class ValueHistogram:
 
     def count_up_to(self, edges: np.ndarray) -> np.ndarray:
         """Return how many values are at most each edge, those of a bucket taken to lie evenly."""
-        bucket = np.searchsorted(
-            self._high, edges, side="right"
-        )  # the first that is not wholly up to the edge
-        found = np.append(0, self._up_to)[bucket]
+        # The first bucket that is not wholly up to the edge.
+        bucket = np.searchsorted(self._high, edges, side="right")
+        up_to_edge = np.append(0, self._up_to)[bucket]
         inside = np.flatnonzero(
             (bucket < len(self.counts)) & (edges >= np.append(self._low, np.inf)[bucket])
         )
         own = bucket[inside]
         share = (edges[inside] - self._low[own]) / (self._high[own] - self._low[own])
-        found[inside] += np.floor(share * (self.counts[own] - 1)).astype(np.int64) + 1
-        return found
+        up_to_edge[inside] += np.floor(share * (self.counts[own] - 1)).astype(np.int64) + 1
+        return up_to_edge
 
     def to_bytes(self) -> bytes:
-        """As it is kept: a header, then of the buckets their counts, how far they are apart, and
-        how wide they are.
-        """
+        """As it is kept: a header, then the buckets' counts, gaps and widths."""
         # Differences of 64-bit numbers may be too large for a sign; without one they are right,
         # whatever wraps around.
         gaps = np.diff(self.least, prepend=self.least[:1])
@@ -136,25 +130,22 @@ class ValueHistogram:
         first = np.frombuffer(content, "<i8", min(size, 1), _HEADER)
         start, arrays = _HEADER + first.nbytes, []
         for width in content[4:7]:
-            found = np.frombuffer(content, _WIDTHS[width], size, start)
-            arrays.append(found.astype(np.uint64).view(np.int64))
-            start += found.nbytes
+            array = np.frombuffer(content, _WIDTHS[width], size, start)
+            arrays.append(array.astype(np.uint64).view(np.int64))
+            start += array.nbytes
         counts, gaps, spreads = arrays
         least = np.cumsum(gaps) + (first[0] if size else 0)  # wraps around as the gaps did
         return cls(allowed, content[3], counts, least, least + spreads)
 
     def _fitted(self) -> "ValueHistogram":
-        """At the least level, from its own on, at which no more buckets are in use than are
-        allowed.
-        """
+        """At the lowest level, from its own up, that needs no more buckets than allowed."""
         low, high = self.level, _LEVELS - 1
         while low < high:
             middle = (low + high) // 2
-            low, high = (
-                (low, middle)
-                if len(_starts(self.least >> middle)) <= self.allowed
-                else (middle + 1, high)
-            )
+            if len(_starts(self.least >> middle)) <= self.allowed:
+                high = middle
+            else:
+                low = middle + 1
         return self._at(low) if low > self.level else self
 
     def _at(self, level: int) -> "ValueHistogram":
@@ -162,10 +153,8 @@ class ValueHistogram:
         starts = _starts(self.least >> level)
         if not len(starts):
             return self
-        counts, greatest = (
-            np.add.reduceat(self.counts, starts),
-            np.maximum.reduceat(self.greatest, starts),
-        )
+        counts = np.add.reduceat(self.counts, starts)
+        greatest = np.maximum.reduceat(self.greatest, starts)
         return ValueHistogram(self.allowed, level, counts, self.least[starts], greatest)
 
     @cached_property
@@ -200,11 +189,9 @@ def _doubles(numbers: np.ndarray) -> np.ndarray:
 
 def _starts(ordered: np.ndarray) -> np.ndarray:
     """Return where each run of equal numbers begins."""
-    return (
-        np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-        if len(ordered)
-        else np.empty(0, dtype=np.int64)
-    )
+    if len(ordered):
+        return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return np.empty(0, dtype=np.int64)
 
 
 def _width(numbers: np.ndarray) -> int:

@@ -1,6 +1,4 @@
-"""Is a classifier right as often as it is sure to be? Additive counts by confidence, and the error
-that they give.
-"""
+"""Is a classifier right as often as it is sure to be? Additive counts by confidence."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +15,7 @@ _INNER_EDGES = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
 
 @dataclass(frozen=True)
 class Calibration:
-    """How sure a classifier was of labelled rows, and how often rightly so, in equal bins of
-    confidence.
+    """How sure a classifier was, and how often rightly so, in equal bins of confidence.
 
     A row's confidence is its highest probability, and it is right where its label is that class
     (the first one of equals). This is about the probabilities: where another threshold than the
@@ -37,9 +34,7 @@ class Calibration:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, is_class: np.ndarray) -> "Calibration":
-        """The counts of rows, given each class's probability (a row each, a column per class) and
-        the true class.
-        """
+        """The counts of rows, from class probabilities (rows × classes) and true classes."""
         top = probabilities.argmax(axis=1)[:, None]
         confidence = np.take_along_axis(probabilities, top, axis=1)[:, 0]
         right = np.take_along_axis(is_class, top, axis=1)[:, 0]
@@ -60,19 +55,16 @@ class Calibration:
 
     @property
     def error(self) -> float | None:
-        """The expected calibration error: the mean over rows of |share right - mean confidence| of
-        the row's bin.
+        """The expected calibration error: mean |share right - mean confidence| by bin.
 
         Source: Guo et al., "On calibration of modern neural networks" (2017), equation 3. Exact for
         these bins; None
         where there are no rows.
         """
         n = sum(self.rows)
-        return (
-            sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n
-            if n
-            else None
-        )
+        if n:
+            return sum(abs(r - c) for r, c in zip(self.right, self.confidence, strict=True)) / n
+        return None
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The bins as plain values, for a Spark array of structs of the same field names."""
@@ -85,7 +77,7 @@ class Calibration:
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "Calibration":
         """The counts that `to_rows` wrote."""
-        bins = [(int(each["rows"]), int(each["right"]), float(each["confidence"])) for each in rows]
+        bins = [(int(row["rows"]), int(row["right"]), float(row["confidence"])) for row in rows]
         return cls(*zip(*bins, strict=True))
 
 

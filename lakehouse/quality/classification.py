@@ -16,9 +16,7 @@ from lakehouse.quality.first_model import accuracy_without_retraining, merged_ri
 from lakehouse.quality.scores import ScoreHistogram, macro_auc
 
 CLIP = float(np.finfo(np.float64).eps)
-"""Probabilities are kept this far from 0 and 1 before their logarithm is taken, as scikit-learn
-does.
-"""
+"""Probabilities are kept this far from 0 and 1 before a logarithm, as in scikit-learn."""
 
 METRICS = (
     "accuracy_score",
@@ -51,17 +49,13 @@ class QualityFacts:
         n_labelled: Rows with a label.
         n_scored: Rows with a label and probabilities.
         confusion: Labelled rows per (prediction, label).
-        sum_log_loss: Sum of -ln P(label), in nats, P clipped by CLIP; a label outside `classes` has
-            P = 0.
+        sum_log_loss: Sum of -ln P(label), in nats, clipped by CLIP; P = 0 outside `classes`.
         sum_brier: Sum of (P(positive) - 1[label is positive])^2 in the binary case; with more
             classes the sum over all classes of (P(class) - 1[label is class])^2 (Brier 1950;
             scikit-learn's scale_by_half="auto").
-        histograms: Probabilities of the positive class, or of each class where there are more than
-            two.
-        calibration: Scored rows by confidence; None where a version of this code that did not count
-            them wrote some.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got
-            right; None where that is not known of each labelled row.
+        histograms: Probabilities of the positive class, or of each of more than two classes.
+        calibration: Scored rows by confidence; None where an older release did not count them.
+        n_right_without_retraining: Rows that the first model gets right; None if not known of each.
     """
 
     classes: tuple[str, ...]
@@ -94,10 +88,8 @@ class QualityFacts:
             probabilities: One row per prediction and one column per class, in the order of
                 `classes`; None where the classifier gives none, NaN where a row has none.
             classes: All classes that the classifier knows.
-            positive: The class that a binary classifier looks for; the last one where not given, as
-                in scikit-learn.
-            without_retraining: What the model of the beginning predicts for each row; missing where
-                it was not asked.
+            positive: The class that a binary classifier looks for; the last one by default.
+            without_retraining: The first model's predictions; missing where it was not asked.
 
         Raises:
             ValueError: Lengths differ, a prediction is missing, a probability is outside [0, 1], or
@@ -108,18 +100,20 @@ class QualityFacts:
         predicted, actual = coded(predictions), coded(labels)
         if (predicted.codes < 0).any():
             raise ValueError("A prediction is missing: pass only rows that were predicted.")
-        known = actual.codes >= 0
+        is_labelled = actual.codes >= 0
         facts = replace(
             nothing,
-            n_rows=len(known),
-            n_labelled=int(known.sum()),
+            n_rows=len(is_labelled),
+            n_labelled=int(is_labelled.sum()),
             confusion=confusion_of(predicted, actual),
             n_right_without_retraining=_right(without_retraining, actual),
         )
         if probabilities is None:
             return facts
         places = actual.places_in(facts.classes)
-        return facts._with_scores(np.asarray(probabilities, dtype=np.float64)[known], places[known])
+        return facts._with_scores(
+            np.asarray(probabilities, dtype=np.float64)[is_labelled], places[is_labelled]
+        )
 
     @classmethod
     def empty(cls, classes: Sequence[Any], positive: Any = None) -> "QualityFacts":
@@ -150,8 +144,7 @@ class QualityFacts:
         if (self.classes, self.positive) != (other.classes, other.positive):
             raise ValueError(
                 f"Facts of different classes cannot be merged: {self.classes} with positive "
-                f"{self.positive!r} and "
-                f"{other.classes} with positive {other.positive!r}."
+                f"{self.positive!r} and {other.classes} with positive {other.positive!r}."
             )
         return replace(
             self,
@@ -209,14 +202,10 @@ class QualityFacts:
         )
 
     def _with_scores(self, probabilities: np.ndarray, places: np.ndarray) -> "QualityFacts":
-        """The facts with the probabilities of labelled rows added, given the place of each label in
-        the classes.
-        """
+        """The facts with the probabilities of labelled rows added, by place of each label."""
         scored = np.isfinite(probabilities).all(axis=1)
-        scores, is_class = (
-            probabilities[scored],
-            places[scored, None] == np.arange(len(self.classes)),
-        )
+        scores = probabilities[scored]
+        is_class = places[scored, None] == np.arange(len(self.classes))
         if ((scores < 0) | (scores > 1)).any():
             raise ValueError(
                 "A probability is below 0 or above 1: pass what predict_proba returns."
@@ -245,8 +234,7 @@ def confusion_matrix(confusion: Mapping[tuple[str, str], int]) -> list[dict[str,
 
 
 def metrics_of(facts: QualityFacts) -> dict[str, Any]:
-    """The columns of `profile_metrics` that judge a classifier, by name; None where nothing is
-    labelled.
+    """A classifier's columns of `profile_metrics`, by name; None where nothing is labelled.
 
     Losses, the AUC and the calibration error are None too where no labelled row has probabilities,
     the AUC also where labels are of one class only. The AUC is the positive class's, or the
@@ -284,22 +272,19 @@ def _check_lengths(
     if probabilities is not None and np.shape(probabilities) != (len(predictions), len(classes)):
         raise ValueError(
             f"Probabilities have the shape {np.shape(probabilities)}: pass {len(predictions)} rows "
-            "and one column for "
-            f"each of the classes {classes}."
+            f"and one column for each of the classes {classes}."
         )
 
 
 def _right(predictions: Values | None, actual: Coded) -> int | None:
-    """Return how many labelled rows these predictions get right; None where one of them is
-    missing.
-    """
-    known = actual.codes >= 0
+    """Count the labelled rows that these predictions get right; None if one is missing."""
+    is_labelled = actual.codes >= 0
     if predictions is None:
-        return None if known.any() else 0
+        return None if is_labelled.any() else 0
     predicted = coded(predictions)
-    if (predicted.codes[known] < 0).any():
+    if (predicted.codes[is_labelled] < 0).any():
         return None
-    return int((predicted.places_in(actual.texts)[known] == actual.codes[known]).sum())
+    return int((predicted.places_in(actual.texts)[is_labelled] == actual.codes[is_labelled]).sum())
 
 
 def _calibration(row: Mapping[str, Any]) -> Calibration | None:

@@ -13,12 +13,11 @@ Confusion = Mapping[tuple[str, str], int]
 
 
 def confusion_of(predicted: Coded, actual: Coded) -> dict[tuple[str, str], int]:
-    """Return how many rows have each pair of a prediction's and a label's text; rows that lack one
-    of them do not count.
-    """
-    known = (predicted.codes >= 0) & (actual.codes >= 0)
+    """Count rows by prediction's and label's text; rows that lack one of them do not count."""
+    is_whole = (predicted.codes >= 0) & (actual.codes >= 0)
     pairs, counts = np.unique(
-        predicted.codes[known] * max(len(actual.texts), 1) + actual.codes[known], return_counts=True
+        predicted.codes[is_whole] * max(len(actual.texts), 1) + actual.codes[is_whole],
+        return_counts=True,
     )
     return {
         (predicted.texts[pair // len(actual.texts)], actual.texts[pair % len(actual.texts)]): count
@@ -37,8 +36,7 @@ def accuracy(confusion: Confusion) -> float:
 
 
 def precision_recall_f1(confusion: Confusion) -> dict[str, dict[str, Any]]:
-    """`precision`, `recall` and `f1_score`, each with `macro`, `weighted` and `one_vs_all` (by
-    class).
+    """`precision`, `recall` and `f1_score`, each `macro`, `weighted` and `one_vs_all`.
 
     Classes are all that were predicted or are labels. As scikit-learn with zero_division=0: what
     has no denominator counts as 0; `weighted` weighs classes by their labels. At least one row is

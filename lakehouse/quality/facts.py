@@ -1,6 +1,4 @@
-"""The quality of a model of either kind: one way in for what does not care whether it classifies or
-regresses.
-"""
+"""The quality of a model of either kind, for callers that do not care which one it is."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -21,22 +19,17 @@ def quality_metrics(facts: Quality) -> dict[str, Any]:
 
 
 def quality_from_row(row: Mapping[str, Any]) -> Quality:
-    """The facts that `to_row` of either kind wrote, by what the row holds: a regressor's has a
-    tolerance.
-    """
-    return (
-        QualityFacts.from_row(row)
-        if row.get("tolerance") is None
-        else RegressionFacts.from_row(row)
-    )
+    """The inverse of `to_row` of either kind: only a regressor's row has a tolerance."""
+    if row.get("tolerance") is None:
+        return QualityFacts.from_row(row)
+    return RegressionFacts.from_row(row)
 
 
 def merged_quality(a: Quality, b: Quality) -> Quality:
     """The facts of both sets of rows together.
 
     Raises:
-        ValueError: one is a classifier's and the other a regressor's, or they cannot be merged
-        otherwise.
+        ValueError: they are of a classifier and a regressor, or cannot be merged otherwise.
     """
     if isinstance(a, RegressionFacts) and isinstance(b, RegressionFacts):
         return a.merge(b)

@@ -12,9 +12,7 @@ from lakehouse.profiling.moments import NO_MOMENTS, Moments
 from lakehouse.quality.first_model import accuracy_without_retraining, merged_right
 
 SMALLEST_LABEL = float(np.finfo(np.float64).eps)
-"""What a percentage error is divided by at least, as scikit-learn does: a label of zero then gives
-a huge one.
-"""
+"""The least divisor of a percentage error, as in scikit-learn: a label of zero gives a huge one."""
 
 METRICS = (
     "mean_squared_error",
@@ -44,10 +42,8 @@ class RegressionFacts:
         labels: Count, mean and squared deviations of the labels.
         errors: Count, mean (the bias) and squared deviations of the errors.
         sum_absolute_error: Sum of the errors' absolute values.
-        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), a share and
-            not in percent.
-        n_right_without_retraining: Labelled rows that the model of the beginning would have got
-            right; None where that is not known of each labelled row.
+        sum_absolute_percentage_error: Sum of |error| / max(|label|, SMALLEST_LABEL), as a share.
+        n_right_without_retraining: Rows that the first model gets right; None if not known of each.
     """
 
     tolerance: float
@@ -73,30 +69,25 @@ class RegressionFacts:
             predictions: The predicted number of each row.
             labels: The true number of each row; None or NaN where it has not arrived.
             tolerance: The largest absolute error of a right row.
-            without_retraining: What the model of the beginning predicts for each row; None where it
-                was not asked.
+            without_retraining: The first model's predictions; None where it was not asked.
 
         Raises:
-            ValueError: Lengths differ, the prediction of a labelled row is not finite, or the
-            tolerance is negative.
+            ValueError: Lengths differ, a prediction is not finite, or the tolerance is negative.
         """
         predicted, actual = _numbers(predictions), _numbers(labels)
-        unretrained = (
-            np.full(len(actual), np.nan)
-            if without_retraining is None
-            else _numbers(without_retraining)
-        )
+        unretrained = np.full(len(actual), np.nan)
+        if without_retraining is not None:
+            unretrained = _numbers(without_retraining)
         if not len(predicted) == len(actual) == len(unretrained):
             raise ValueError(
                 f"There are {len(predicted)} predictions, {len(actual)} labels and "
-                f"{len(unretrained)} predictions "
-                "without retraining: pass one of each per row."
+                f"{len(unretrained)} predictions without retraining: pass one of each per row."
             )
-        known = np.isfinite(actual)
-        errors, actual = predicted[known] - actual[known], actual[known]
+        is_labelled = np.isfinite(actual)
+        errors, actual = predicted[is_labelled] - actual[is_labelled], actual[is_labelled]
         if not np.isfinite(errors).all():
             raise ValueError("A prediction is not finite: pass only rows that were predicted.")
-        distances, others = np.abs(errors), np.abs(unretrained[known] - actual)
+        distances, others = np.abs(errors), np.abs(unretrained[is_labelled] - actual)
         return replace(
             cls.empty(tolerance),
             n_rows=len(predicted),
@@ -137,8 +128,7 @@ class RegressionFacts:
         if self.tolerance != other.tolerance:
             raise ValueError(
                 f"Facts of different tolerances cannot be merged: {self.tolerance} and "
-                f"{other.tolerance}. Compute both "
-                "with the same one."
+                f"{other.tolerance}. Compute both with the same one."
             )
         return RegressionFacts(
             tolerance=self.tolerance,
@@ -159,17 +149,15 @@ class RegressionFacts:
         }
         parts = {"label": self.labels, "error": self.errors}
         moments = {
-            f"{part}_{name}": getattr(each, name)
-            for part, each in parts.items()
+            f"{part}_{name}": getattr(values, name)
+            for part, values in parts.items()
             for name in _MOMENTS
         }
         return {**facts, "n_labelled": self.n_labelled, **moments}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "RegressionFacts":
-        """The facts that `to_row` wrote; a struct that holds other models' facts, too, may have
-        more fields.
-        """
+        """The inverse of `to_row`; the struct may have other models' fields, too."""
         n = row["n_labelled"]
         labels, errors = (
             Moments(n, *(row[f"{part}_{name}"] for name in _MOMENTS)) for part in ("label", "error")
@@ -183,8 +171,7 @@ class RegressionFacts:
 
 
 def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
-    """The columns of `profile_metrics` that judge a regressor, by name, as scikit-learn computes
-    them.
+    """A regressor's columns of `profile_metrics`, by name, as scikit-learn computes them.
 
     None where nothing is labelled. Errors are in the label's unit (the percentage error a share).
     """
@@ -204,9 +191,7 @@ def metrics_of(facts: RegressionFacts) -> dict[str, float | None]:
 
 
 def _r2(facts: RegressionFacts, squared_error: float) -> float | None:
-    """None for fewer than two labels; where all labels are the same, 1 for no error and 0 for
-    any.
-    """
+    """None for fewer than two labels; if all are the same, 1 for no error and 0 for any."""
     if facts.n_labelled < 2 or math.isinf(facts.labels.m2):
         return None
     if not facts.labels.m2:

@@ -15,8 +15,7 @@ LOGIT_RANGE = 8.0
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """How many labelled rows got which probability of one class, apart for rows of that class and
-    of the others.
+    """Labelled rows by probability of one class, apart for rows of that class and others.
 
     Bins are SCORE_BINS equal parts of the log odds from -LOGIT_RANGE to LOGIT_RANGE, the outer ones
     open: classifiers crowd their probabilities near 0 and 1, where equal parts of [0, 1] would tie
@@ -55,8 +54,7 @@ class ScoreHistogram:
 
     @property
     def auc(self) -> float | None:
-        """The area under the ROC curve, by trapezoids: the share of pairs ranked right, ties in a
-        bin counted half.
+        """The area under the ROC curve, by trapezoids; ties in a bin count half.
 
         Within `auc_error` of the AUC of the raw probabilities; None where there is no pair.
         """
@@ -68,9 +66,7 @@ class ScoreHistogram:
 
     @property
     def auc_error(self) -> float | None:
-        """How far off the AUC can be: half the share of pairs whose two rows are in the same
-        bin.
-        """
+        """The greatest error of the AUC: half the share of pairs that share a bin."""
         same_bin = sum(p * n for p, n in zip(self.positives, self.negatives, strict=True))
         return same_bin / 2 / self.pairs if self.pairs else None
 

@@ -1,6 +1,4 @@
-"""Score: new silver rows to predictions, by the version that the alias named when their micro-batch
-was first tried.
-"""
+"""New silver rows to predictions, by the champion of when their micro-batch was first tried."""
 
 import datetime as dt
 import time
@@ -34,14 +32,13 @@ class Scorer:
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
-        """Record the batch's version in the ledger, or reads it there, then scores and appends;
-        last, what it cost.
-        """
+        """Resolve the batch's version, score its rows, append them, and record the cost."""
         began = time.monotonic()
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         seen = self._seen_in_ledger(batch)
         mine = [row for row in seen if row["query_id"] == batch.query_id]
         version = mine[0]["model_version"] if mine else self._resolve(batch)
+        # Only rows that an older checkpoint has read can be predicted already.
         if len(seen) > len(mine):
             rows = self._without_predicted(rows)
         model = self._model(version)
@@ -50,6 +47,7 @@ class Scorer:
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
         if model.is_linear:  # only then may there be none
+            # Two tables are written of the rows; the model is to run once.
             stamped = stamped.persist()
             self._record_unscorable(stamped.where(F.col(PREDICTION).isNull()), batch)
         predicted = stamped.where(F.col(PREDICTION).isNotNull())
@@ -58,28 +56,24 @@ class Scorer:
         self._record_cost(batch, version, time.monotonic() - began)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
-        """Once for each batch; of one that was cut off before this, the seconds are those of its
-        replay.
-        """
+        """Once for each batch; the seconds of a batch that was cut off are its replay's."""
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
         row = {
             "query_id": batch.query_id,
             "batch_id": batch.number,
             "model_version": version,
-            "rows": store.rows_appended(
-                catalog.predictions
-            ),  # the newest commit is the batch's, or its replay's
+            # The newest commit is the batch's, or its replay's.
+            "rows": store.rows_appended(catalog.predictions),
             "seconds": round(seconds, 3),
             "recorded_at": dt.datetime.now(dt.UTC),
         }
         store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
 
     def _seen_in_ledger(self, batch: Batch) -> list[Row]:
-        """This batch's row, if it was tried before, and the first row of any other query: of an
-        older checkpoint.
-        """
+        """This batch's row, if it was tried before, and the first row of any older query."""
         query_id, number = pc.field("query_id"), pc.field("batch_id")
         mine = (query_id == batch.query_id) & (number == batch.number)
+        # Each query begins with batch 0, whose row stands for the query.
         other = (query_id != batch.query_id) & (number == 0)
         return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
 
@@ -89,9 +83,8 @@ class Scorer:
             raise RegistryError(
                 f"{self._lakehouse.model.name} has no champion any more; its rows wait for one"
             )
-        self._model(
-            version
-        )  # before the ledger's row: a batch that names a refused file could never be scored
+        # Before the ledger's row: a batch that names a refused file could never be scored.
+        self._model(version)
         ledger = self._lakehouse.catalog.scoring_ledger
         row = {
             "query_id": batch.query_id,
@@ -109,9 +102,7 @@ class Scorer:
         return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
 
     def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
-        """Return what the version reads, and what the settings name; with the place that each row
-        came from.
-        """
+        """The columns that the version or the settings read, and each row's position."""
         settings, catalog = self._lakehouse.model, self._lakehouse.catalog
         names = dict.fromkeys([*settings.predictions.features, *model.features.names])
         sources = sources_of(PromotionLedger(self._lakehouse), catalog.readings, names)
@@ -133,14 +124,11 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     """A version that was promoted here, verified, and ready to be sent to workers.
 
     Raises:
-        RegistryError: it was never promoted, its file is not the one that was, or it is not what
-        its record says.
+        RegistryError: it was never promoted, or its file or its columns are not those on record.
     """
-    lakehouse, content, sha256 = (
-        ledger.lakehouse,
-        ledger.model_file(version),
-        ledger.sha256(version),
-    )
+    lakehouse = ledger.lakehouse
+    content = ledger.model_file(version)
+    sha256 = ledger.sha256(version)
     meaning, pipeline = ledger.meaning(version), load(content, sha256)
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
     difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(
@@ -167,14 +155,13 @@ def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
-    """Score what silver has and predictions have not: once, or for ever. Rows wait for a first
-    model.
-    """
+    """Score what silver has and predictions lack, once or for ever; wait for a first model."""
     catalog, store = lakehouse.catalog, lakehouse.store
     seconds = queries.interval_seconds(trigger)
     with store.writing(
         catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost
     ):
+        # Rows wait in silver: the stream begins with the table's first row.
         while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return

@@ -1,6 +1,4 @@
-"""Scoring: features to what the model predicts by a pandas UDF, the model loaded once per worker
-and version.
-"""
+"""Features to predictions by a pandas UDF; a worker loads each version once."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,8 +20,7 @@ from lakehouse.settings import ModelSettings
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A registered version, ready to be sent to workers: its file as bytes, verified by digest
-    where it is loaded.
+    """A registered version, ready for workers: its file, verified by digest where it is loaded.
 
     Its features and its problem are those that it was trained with, whatever the settings say by
     now.
@@ -35,21 +32,13 @@ class ScoringModel:
     features: Features
     problem: Problem
     is_linear: bool = False
-    """Whether a finite row may have an output that is not: sums of products overflow, averages of
-    leaves do not.
-    """
+    """Whether an output may overflow: sums of products do, averages of leaves do not."""
 
 
 def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) -> DataFrame:
-    """The rows with the model's version and what it predicts: a number, or a class, its score and
-    all probabilities.
+    """The rows with the version and its prediction: a number, or a class with probabilities.
 
     A row whose output is not finite has no prediction: null.
-
-    Args:
-        rows: with the feature columns.
-        model: what predicts.
-        prediction_type: Spark's type of the prediction.
     """
     scored, answer = _answered(rows, model)
     return scored.select(
@@ -60,53 +49,43 @@ def with_prediction(rows: DataFrame, model: ScoringModel, prediction_type: str) 
 def with_other_prediction(
     rows: DataFrame, model: ScoringModel, prediction_type: str, name: str
 ) -> DataFrame:
-    """The rows with what another model than the one that scored them would have predicted, in the
-    column `name`.
-    """
+    """The rows with another model's prediction, in the column `name`."""
     scored, answer = _answered(rows, model)
     return scored.select(*rows.columns, answer.columns(prediction_type)[0].alias(name))
 
 
 def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -> pa.Array:
-    """Return what the model predicts for each row of a frame on this machine, in Arrow; null as by
-    `with_prediction`.
-    """
+    """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
     pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
     outputs = model.problem.outputs(pipeline, model.features.frame(rows))
     is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
-    found = model.problem.columns(outputs)["prediction"]
-    return pa.array(found, mask=~is_known).cast(kind)
+    predictions = model.problem.columns(outputs)["prediction"]
+    return pa.array(predictions, mask=~is_known).cast(kind)
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
-    """The rows with the worker's answer in `_found` (no model's column begins so), and how to read
-    it.
-    """
+    """The rows with the worker's answer in `_found`, and how to read it."""
     answer = _answer_of(model.problem)
     predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
     return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
-    """Return what is monitored of a prediction and its label: numbers, or the score and two columns
-    of classes.
-    """
+    """The monitored columns of a prediction and its label."""
     name, label = model.labels.label, model.labels.columns[model.labels.label]
     if model.is_regression:
         return ColumnSpec("prediction", "double", "numeric"), ColumnSpec(
             name, label.type, "numeric"
         )
-    classes = [ColumnSpec(each, label.type, "categorical") for each in ("prediction", name)]
+    classes = [ColumnSpec(column, label.type, "categorical") for column in ("prediction", name)]
     return (ColumnSpec("score", "double", "numeric"), *classes)
 
 
 @dataclass(frozen=True)
 class _ClassAnswer:
-    """A class: its place, and the probability of each, from the worker; the predictions table's
-    columns from those.
-    """
+    """A class's place and all probabilities from the worker, and the columns from those."""
 
     problem: Classification
 
@@ -127,16 +106,15 @@ class _ClassAnswer:
         labels = self.problem.classes
         parts = [F.col(f"_found.{name}") for name in self._names]
         entries = [
-            each
+            entry
             for label, part in zip(labels, parts, strict=True)
-            for each in (F.lit(text_of(label)), part)
+            for entry in (F.lit(text_of(label)), part)
         ]
         # Of two classes, the positive one's probability; of more, the greatest.
-        score = (
-            parts[labels.index(self.problem.positive)]
-            if self.problem.is_binary
-            else F.greatest(*parts)
-        )
+        score = F.greatest(*parts)
+        if self.problem.is_binary:
+            score = parts[labels.index(self.problem.positive)]
+        # SQL counts elements from 1.
         prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(
             prediction_type
         )
@@ -157,6 +135,7 @@ class _NumberAnswer:
         return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
 
     def columns(self, prediction_type: str) -> list[Column]:
+        # A pandas UDF returns NaN where a double is missing.
         value = F.nanvl(F.col("_found.value"), F.lit(None).cast("double"))
         return [value.cast(prediction_type).alias("prediction")]
 

@@ -1,20 +1,14 @@
-"""A model's YAML file and the environment, validated: unknown keys are errors, and an error says
-what to write.
-"""
+"""A model's YAML file and the environment, validated: an error says what to write."""
 
 from lakehouse.settings.base import ColumnType, Scalar, Settings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
     ColumnSettings,
-    CounterfactualSettings,
     EnvironmentSettings,
     Family,
-    LabelSettings,
     ModelSettings,
-    PredictionSettings,
     SourceSettings,
     StreamSettings,
-    TrainingSettings,
 )
 from lakehouse.settings.policy import (
     CandidateSettings,
@@ -37,17 +31,14 @@ __all__ = [
     "CandidateSettings",
     "ColumnSettings",
     "ColumnType",
-    "CounterfactualSettings",
     "CustomMetricSettings",
     "EnvironmentSettings",
     "Family",
     "GateSettings",
-    "LabelSettings",
     "MetricSettings",
     "ModelSettings",
     "OutageSettings",
     "PolicySettings",
-    "PredictionSettings",
     "ProbationSettings",
     "Rule",
     "Scalar",
@@ -57,7 +48,6 @@ __all__ = [
     "SourceSettings",
     "StreamSettings",
     "ThresholdRule",
-    "TrainingSettings",
     "load_environment_settings",
     "load_model_settings",
     "load_policy_settings",

@@ -76,8 +76,6 @@ ColumnType = Literal["long", "integer", "double", "boolean", "string", "timestam
 
 
 class Settings(BaseModel):
-    """What every block of settings has in common: it is frozen, and a key that nobody reads is an
-    error.
-    """
+    """What every block of settings shares: it is frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

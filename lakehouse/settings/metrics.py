@@ -19,9 +19,7 @@ def _checked_input(name: str) -> str:
 
 
 def _metric_type(text: Any) -> Any:
-    """The bare word of a type, also where it is written as Databricks' API does:
-    CUSTOM_METRIC_TYPE_AGGREGATE.
-    """
+    """The bare word of a type, also if it is written as in Databricks' API."""
     return text.lower().split("custom_metric_type_")[-1] if isinstance(text, str) else text
 
 
@@ -35,19 +33,16 @@ def _output_type(given: Any) -> Any:
                 "write a type such as `double`, or the JSON of a StructField"
             ) from error
     name = given.get("type") if isinstance(given, dict) else given
-    return (
-        {"bigint": "long", "int": "integer"}.get(name.lower(), name.lower())
-        if isinstance(name, str)
-        else name
-    )
+    if isinstance(name, str):
+        return {"bigint": "long", "int": "integer"}.get(name.lower(), name.lower())
+    return name
 
 
 Width = Annotated[Granularity, PlainValidator(_checked_granularity), PlainSerializer(str)]
 
 
 class CustomMetricSettings(Settings):
-    """A metric of the user's own: it becomes a column of gold.profile_metrics, or of
-    gold.drift_metrics if a drift.
+    """A metric of the user's own: a column of gold.profile_metrics, or of gold.drift_metrics.
 
     The fields are those of Databricks' custom metrics; `docs/custom-metrics.md` tells what a
     definition may say.
@@ -76,11 +71,9 @@ class MetricSettings(Settings):
         granularities: widths of the windows.
         bins: of numeric columns, from the quantiles of the first champion's training data.
         columns: columns of the readings that are monitored besides the features.
-        slices: SQL predicates or columns over a prediction with its label, each looked at by
-            itself.
+        slices: SQL predicates or columns over a prediction with its label.
         custom: metrics of the user's own, each a column of its own.
-        baseline_table: a Delta table (`layer.table` of this lakehouse, or a path) that is a third
-            reference for drift.
+        baseline_table: a Delta table (`layer.table`, or a path), a third reference for drift.
         model_id_column: name of the metric tables' column for the model version.
     """
 

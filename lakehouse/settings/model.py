@@ -83,8 +83,7 @@ class ColumnSettings(Settings):
 
 
 class StreamSettings(Settings):
-    """When the stream began, how far ahead of its landing an event may say it happened, and in
-    which zone.
+    """When the stream began, how far ahead of its landing an event may be, and its zone.
 
     Attributes:
         time_zone: of times that are written without one, as the IANA database names it.
@@ -107,9 +106,7 @@ class SourceSettings(Settings):
     columns: dict[Name, ColumnSettings]
 
     def path_of(self, column: str) -> tuple[str, ...]:
-        """The names that lead to the column's value in a line, from the outermost object
-        inwards.
-        """
+        """The names that lead to the column's value in a line, from the outermost inwards."""
         return self.columns[column].field or (column,)
 
 
@@ -171,8 +168,7 @@ class ModelSettings(Settings):
     """One model, as its YAML file says.
 
     Attributes:
-        approval: whether a challenger that passes the gate takes over by itself, or waits for a
-            person.
+        approval: whether a challenger that passes takes over by itself, or waits for a person.
     """
 
     name: Name
@@ -191,9 +187,7 @@ class ModelSettings(Settings):
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 
     def knowing(self, classes: Sequence[Any]) -> "ModelSettings":
-        """The same for a lakehouse whose versions know these classes: each keeps its place in
-        `classes` for good.
-        """
+        """The same for a lakehouse whose versions know these classes, which keep their places."""
         model = self.model_copy()
         model._known_classes = tuple(classes)
         return model
@@ -294,27 +288,24 @@ class ModelSettings(Settings):
             raise ValueError("predictions.positive: leave it out; a regression has no classes")
         if self.predictions.tolerance is None:
             raise ValueError(
-                "predictions.tolerance: write how far a prediction may be from the label and still "
-                "count as right, "
-                "in the label's unit"
+                "predictions.tolerance: write how far a prediction may be from the label and "
+                "still count as right, in the label's unit"
             )
 
     @model_validator(mode="after")
     def _families_fit(self) -> "ModelSettings":
         problem, families = self.predictions.problem_type, self.training.families
         if _NOT_FOR[problem] in families:
-            known = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
+            allowed = ", ".join(name for name in get_args(Family) if name != _NOT_FOR[problem])
             raise ValueError(
                 f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of "
-                f"{known}"
+                f"{allowed}"
             )
         return self
 
     @property
     def modelled(self) -> frozenset[str]:
-        """The columns of readings and labels that models compute with: numeric features, and a
-        label that is one.
-        """
+        """The columns that models compute with: numeric features, and a numeric label."""
         kinds = {name: self.readings.columns[name].type for name in self.predictions.features}
         label = self.labels.columns[self.labels.label].type if self.is_regression else ""
         return frozenset(
@@ -328,20 +319,19 @@ class ModelSettings(Settings):
 
     @property
     def classes(self) -> tuple[Scalar, ...]:
-        """The label's classes: those that earlier versions know, in their order, then new ones, in
-        ascending order.
+        """The label's classes: those that earlier versions know, then new ones, ascending.
 
         The place of a class is its code, in what is kept of versions too. A regression has none.
         """
         return (
             *self._known_classes,
-            *(each for each in self._active_classes if each not in self._known_classes),
+            *(label for label in self._active_classes if label not in self._known_classes),
         )
 
     @property
     def retired_classes(self) -> tuple[Any, ...]:
         """Classes that earlier versions know, and the settings do not name any more."""
-        return tuple(each for each in self._known_classes if each not in self._active_classes)
+        return tuple(label for label in self._known_classes if label not in self._active_classes)
 
     @property
     def _active_classes(self) -> tuple[Any, ...]:
@@ -351,14 +341,10 @@ class ModelSettings(Settings):
 
     @property
     def positive(self) -> Scalar:
-        """The class whose probability is the score of a two-class model: as named, else the
-        last.
-        """
-        return (
-            self._active_classes[-1]
-            if self.predictions.positive is None
-            else self.predictions.positive
-        )
+        """The class that a two-class model's score is of: the named one, else the last."""
+        if self.predictions.positive is None:
+            return self._active_classes[-1]
+        return self.predictions.positive
 
 
 class EnvironmentSettings(Settings):

@@ -1,6 +1,4 @@
-"""YAML files to settings; an error is one sentence for each key that is wrong, with what to write
-instead.
-"""
+"""YAML files to settings; an error is a sentence per wrong key, with what to write instead."""
 
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -52,9 +50,7 @@ def load_environment_settings(path: Path | str) -> EnvironmentSettings:
 
 
 def load_policy_settings(path: Path | str) -> PolicySettings:
-    """Return what stands under `policy:` in a model's file, as a file of its own; errors as for
-    `load_model_settings`.
-    """
+    """Return a model's `policy:` as a file of its own; errors as for `load_model_settings`."""
     return _load(PolicySettings, path)
 
 
@@ -83,6 +79,7 @@ class _TwiceError(Exception):
 
 def _load(kind: type[S], path: Path | str) -> S:
     try:
+        # Some editors begin a file with a byte order mark.
         content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Loader)
     except OSError as error:
         raise ConfigurationError(
@@ -90,11 +87,8 @@ def _load(kind: type[S], path: Path | str) -> S:
         ) from error
     except _TwiceError as error:
         raise ConfigurationError(f"{path}: {error}") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # a date that does not exist is a ValueError
+    # A date that does not exist is a ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     try:
         settings = kind.model_validate(content)
@@ -129,9 +123,9 @@ def _misread(content: Any, settings: Any, place: str = "") -> Iterator[str]:
 
 def _innermost(error: ValidationError) -> list[Any]:
     """The errors without those of a block that is only wrong because something in it is."""
-    found = error.errors()
-    blocks = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
-    return [item for item in found if not item["loc"] or item["loc"] not in blocks]
+    errors = error.errors()
+    blocks = {wrong["loc"][:depth] for wrong in errors for depth in range(len(wrong["loc"]))}
+    return [item for item in errors if not item["loc"] or item["loc"] not in blocks]
 
 
 def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
@@ -140,16 +134,14 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
     if item["type"] == "extra_forbidden" and gone:
         return f"{path}: {key}: {gone}"
     if item["type"] == "extra_forbidden":
-        known = _known_keys(kind, item["loc"][:-1])
-        return f"{path}: {key}: is not a setting; write one of {', '.join(known)}, or delete it"
+        keys = _known_keys(kind, item["loc"][:-1])
+        return f"{path}: {key}: is not a setting; write one of {', '.join(keys)}, or delete it"
     if item["type"] == "missing":
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
-    given = (
-        ""
-        if isinstance(item["input"], dict | list)
-        else f" (it says {shorten(repr(item['input']), 60)})"
-    )
+    given = ""
+    if not isinstance(item["input"], dict | list):
+        given = f" (it says {shorten(repr(item['input']), 60)})"
     if isinstance(item["input"], bool):
         given += _AS_TRUTH
     return f"{path}: {key + ': ' if key else ''}{message}{given}"

@@ -1,6 +1,4 @@
-"""What is derived from the declarations: docs/tables.md, and the SQL that gives tables and views
-names.
-"""
+"""What derives from the declarations: docs/tables.md, and SQL that names tables and views."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -40,9 +38,7 @@ def as_list(catalog: Catalog, views: Iterable[View]) -> str:
 
 
 def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
-    """A page with a section for each table (what a row is, its keys, its columns), and one for each
-    view.
-    """
+    """A page with a section for each table and view: what a row is, and the columns."""
     return "\n".join(
         [_PAGE, *map(_table_as_markdown, catalog.tables), *map(_view_as_markdown, views)]
     )
@@ -51,8 +47,7 @@ def as_markdown(catalog: Catalog, views: Iterable[View]) -> str:
 def as_spark_sql(
     catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
 ) -> str:
-    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`); they write
-    nothing to a table.
+    """Statements that make `layer.table` and the views known to Spark (`spark-sql -i`).
 
     The comments of a table's columns are those that its Delta log holds.
     """
@@ -71,15 +66,15 @@ def as_spark_sql(
 def as_duckdb_sql(
     catalog: Catalog, views: Iterable[View], root: str, path_of: Callable[[Table], str]
 ) -> str:
-    """The same for DuckDB: each table is a view of `delta_scan`, which reads the newest version at
-    each query.
-    """
+    """The same for DuckDB: a table is a view of `delta_scan`, which reads the newest version."""
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {name};" for name in _LAYERS]
     tables = [
         f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM "
         f"delta_scan({_duckdb(path_of(table))});\n"
         + _duckdb_comments(
-            table.full_name, table.grain, [(each.name, each.comment) for each in table.columns]
+            table.full_name,
+            table.grain,
+            [(column.name, column.comment) for column in table.columns],
         )
         for table in catalog.tables
     ]
@@ -90,8 +85,7 @@ def as_duckdb_sql(
 
 
 def at_root(sql: str, root: str) -> str:
-    """Spark's statements for a lakehouse that lies at `root` now: it may have been copied since
-    they were made.
+    """Spark's statements for a lakehouse that is at `root` now, perhaps as a copy.
 
     Raises:
         ConfigurationError: they do not say for which root they were made.
@@ -107,13 +101,11 @@ def at_root(sql: str, root: str) -> str:
 
 def statements_of(sql: str) -> list[str]:
     """The single statements of such a file, for a client that takes one at a time."""
-    return [each for each in sql.split(";\n") if each.strip()]
+    return [statement for statement in sql.split(";\n") if statement.strip()]
 
 
 def in_duckdb(sql: str) -> str:
-    """A query in Spark's SQL as DuckDB's: names in quotes (`window` and `end` are words of it),
-    NULLs in order.
-    """
+    """Spark's SQL as DuckDB's: names quoted (`window` and `end` are keywords), NULLs in order."""
     return sqlglot.transpile(sql, read="spark", write="duckdb", identify=True, pretty=True)[0]
 
 
@@ -129,7 +121,7 @@ def _spark_view(view: View) -> str:
 
 def _duckdb_view(view: View) -> str:
     comments = _duckdb_comments(
-        view.full_name, view.grain, [(each.name, each.comment) for each in view.columns]
+        view.full_name, view.grain, [(column.name, column.comment) for column in view.columns]
     )
     return f"CREATE OR REPLACE VIEW {view.full_name} AS\n{in_duckdb(view.sql)};\n{comments}"
 

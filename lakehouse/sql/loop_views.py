@@ -1,7 +1,12 @@
 """Views of what the loop decided and did, what that cost, and what it gained."""
 
-from lakehouse.sql.quality_views import DAY_OF_EVENTS, FINAL
-from lakehouse.tables.declaration import Column, View
+from functools import partial
+
+from lakehouse.sql.quality_views import shared_columns
+from lakehouse.tables import DECISION, PROMOTION, SCORING_COST
+from lakehouse.tables.declaration import View, columns
+
+_columns = partial(columns, declared=(*SCORING_COST.columns, *PROMOTION.columns, *DECISION.columns))
 
 JUDGED = """
   SELECT *, action <> 'pending'
@@ -14,39 +19,26 @@ JUDGED = """
 HISTORY = View(
     "production_history",
     "A span of time that a version was in production",
-    (
-        Column("model_version", "string", "Version in production"),
-        Column("champion_from", "timestamp", "Newest label time when it took over"),
-        Column(
-            "champion_to",
-            "timestamp",
-            "Newest label time when the next one did; NULL for the champion",
-        ),
-        Column("is_champion", "boolean", "Whether it is in production now"),
-        Column("action", "string", "promote, or rollback where it was gone back to"),
-        Column("who", "string", "The loop, or the person who did it"),
-        Column("recorded_at", "timestamp", "Wall-clock time"),
-        Column("from_version", "string", "Version that it took over from; NULL for the first"),
-        Column("reason", "string", "Why, in words"),
-        Column("accuracy", "double", "Its accuracy on the rows that the gate compared on"),
-        Column(
-            "accuracy_before",
-            "double",
-            "Accuracy on the same rows of the version that it took over from",
-        ),
-        Column("rows_compared", "double", "How many they were"),
-        Column(
-            "probability_better", "double", "Probability that it is the better one, by those rows"
-        ),
-        Column("trained_from", "timestamp", "Event time of the first row that it was trained on"),
-        Column("trained_to", "timestamp", "Event time of the last one"),
-        Column("trained_rows", "bigint", "How many they were"),
-        Column("changed_at", "timestamp", "Change point that it was trained from; NULL if none"),
-        Column(
-            "ended_by", "string", "How its time ended: promote or rollback; NULL for the champion"
-        ),
-        Column("evidence", "map<string,double>", "All figures that the promotion rests on"),
-    ),
+    _columns("""
+        model_version      string             Version in production
+        champion_from      timestamp          Newest label time when it took over
+        champion_to        timestamp          Newest label time when the next one did; NULL for the
+            champion
+        is_champion        boolean            Whether it is in production now
+        action             string             promote, or rollback where it was gone back to
+        who, recorded_at
+        from_version       string             Version that it took over from; NULL for the first
+        reason
+        accuracy           double             Its accuracy on the rows that the gate compared on
+        accuracy_before    double             Accuracy on the same rows of the version that it took
+            over from
+        rows_compared      double             How many they were
+        probability_better double             Probability that it is the better one, by those rows
+        trained_from, trained_to, trained_rows, changed_at
+        ended_by           string             How its time ended: promote or rollback; NULL for the
+            champion
+        evidence
+    """),
     """
 WITH moves AS (
   SELECT *, LEAD(as_of) OVER (ORDER BY recorded_at) AS next_as_of,
@@ -65,55 +57,28 @@ FROM moves
 DECISIONS = View(
     "decision_history",
     "A decision, with the verdict on the challenger where one was trained",
-    (
-        Column("as_of", "timestamp", "Newest label time that had landed"),
-        Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column(
-            "action",
-            "string",
-            "wait, train_first, keep, retrain, refresh or blind (labels are overdue)",
-        ),
-        Column("rule", "string", "Rule that decided"),
-        Column("reason", "string", "Why, in words"),
-        Column(
-            "score",
-            "double",
-            "Evidence that accuracy has fallen, a natural logarithm; NULL of other rules",
-        ),
-        Column("threshold", "double", "What it was held against"),
-        Column(
-            "change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"
-        ),
-        Column(
-            "drift",
-            "string",
-            "What has drifted: concept, feature, label, prediction; of the policy",
-        ),
-        Column("region", "string", "Where new labels contradict the champion, in words"),
-        Column("confidence", "double", "Probability that the rule has changed"),
-        Column("advice", "string", "What to do about it, besides what the loop does by itself"),
-        Column(
-            "verdict",
-            "string",
-            "promote, refuse, pending (it waits for a person); NULL if none was trained",
-        ),
-        Column("challenger", "string", "Version that was judged; NULL if training gave none"),
-        Column("verdict_reason", "string", "Why, in words"),
-        Column("probability_better", "double", "Probability that the challenger is the better one"),
-        Column("decided_at", "timestamp", "Wall-clock time"),
-        Column("trained_rows", "bigint", "Rows that the challenger was trained on"),
-        Column(
-            "training_seconds", "double", "Wall-clock time from reading the rows to the verdict"
-        ),
-        Column(
-            "errors_avoided",
-            "bigint",
-            "Against never retraining, on the days until the next promotion or rollback",
-        ),
-        Column(
-            "errors_avoided_against_daily", "bigint", "Against retraining daily, on the same days"
-        ),
-    ),
+    _columns("""
+        as_of, model_version, action, rule, reason
+        score                      double Evidence that accuracy has fallen, a natural logarithm;
+            NULL of other rules
+        threshold                  double What it was held against
+        change_at
+        drift                      string What has drifted: concept, feature, label, prediction; of
+            the policy
+        region                     string Where new labels contradict the champion, in words
+        confidence, advice
+        verdict                    string promote, refuse, pending (it waits for a person); NULL if
+            none was trained
+        challenger                 string Version that was judged; NULL if training gave none
+        verdict_reason             string Why, in words
+        probability_better         double Probability that the challenger is the better one
+        decided_at
+        trained_rows               bigint Rows that the challenger was trained on
+        training_seconds           double Wall-clock time from reading the rows to the verdict
+        errors_avoided             bigint Against never retraining, on the days until the next
+            promotion or rollback
+        errors_avoided_against_daily bigint Against retraining daily, on the same days
+    """),
     """
 WITH decisions AS (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, retrain ORDER BY decided_at) AS place FROM
@@ -157,54 +122,25 @@ LEFT JOIN gained AS g ON COALESCE(a.action, p.action) = 'promote'
 GAIN = View(
     "retraining_gain",
     "A day, without those that the first model was trained on",
-    (
-        DAY_OF_EVENTS,
-        FINAL,
-        Column("n_labelled", "bigint", "Predictions whose label has come"),
-        Column("accuracy", "double", "Share of them that the models in production got right"),
-        Column(
-            "accuracy_without_retraining",
-            "double",
-            "Share that the first promoted model would have got right",
-        ),
-        Column(
-            "errors_avoided",
-            "bigint",
-            "Errors that retraining spared on that day; below 0: that it cost",
-        ),
-        Column("n_labelled_so_far", "bigint", "Labelled predictions since the first promotion"),
-        Column(
-            "accuracy_so_far", "double", "Share of those that the models in production got right"
-        ),
-        Column(
-            "accuracy_without_so_far",
-            "double",
-            "Share that the first promoted model would have got right",
-        ),
-        Column(
-            "errors_avoided_so_far",
-            "bigint",
-            "Errors that retraining has spared since the first promotion",
-        ),
-        Column(
-            "accuracy_retrained_daily",
-            "double",
-            "Share that a model trained each midnight would have got right",
-        ),
-        Column(
-            "errors_avoided_against_daily",
-            "bigint",
-            "Errors that the loop made fewer than that; below 0: more",
-        ),
-        Column(
-            "errors_avoided_against_daily_so_far", "bigint", "The same since the first promotion"
-        ),
-        Column(
-            "daily_trainings_so_far",
-            "bigint",
-            "Trainings that it would have taken to retrain daily",
-        ),
-    ),
+    shared_columns("""
+        day, is_final
+        n_labelled                 bigint Predictions whose label has come
+        accuracy                   double Share of them that the models in production got right
+        accuracy_without_retraining double Share that the first promoted model would have got right
+        errors_avoided             bigint Errors that retraining spared on that day; below 0: that
+            it cost
+        n_labelled_so_far          bigint Labelled predictions since the first promotion
+        accuracy_so_far            double Share of those that the models in production got right
+        accuracy_without_so_far    double Share that the first promoted model would have got right
+        errors_avoided_so_far      bigint Errors that retraining has spared since the first
+            promotion
+        accuracy_retrained_daily   double Share that a model trained each midnight would have got
+            right
+        errors_avoided_against_daily bigint Errors that the loop made fewer than that; below 0:
+            more
+        errors_avoided_against_daily_so_far bigint The same since the first promotion
+        daily_trainings_so_far     bigint Trainings that it would have taken to retrain daily
+    """),
     """
 WITH days AS (
   SELECT n.window_date, n.n_labelled, n.n_right, n.n_right_otherwise AS right_without, d.trainings,
@@ -224,8 +160,7 @@ summed AS (
 ),
 final AS (
   SELECT p.window_date, p.is_final FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-    IS NULL AND p.$id = '*'
+  WHERE $of_whole_days AND p.$id = '*'
 )
 SELECT s.window_date AS day, f.is_final, s.n_labelled, s.n_right / s.n_labelled AS accuracy,
   s.right_without / s.n_labelled AS accuracy_without_retraining, s.n_right - s.right_without AS
@@ -242,28 +177,17 @@ FROM summed AS s LEFT JOIN final AS f ON f.window_date = s.window_date
 COST = View(
     "cost",
     "A micro-batch of scoring, or a training that was judged",
-    (
-        Column("kind", "string", "scoring or training"),
-        Column(
-            "as_of",
-            "timestamp",
-            "Newest label time that had landed at the training; NULL of scoring",
-        ),
-        Column("query_id", "string", "Scoring stream's id; NULL of trainings"),
-        Column("batch_id", "bigint", "Micro-batch of that stream"),
-        Column(
-            "model_version",
-            "string",
-            "Version that scored, or that was judged; NULL if training gave none",
-        ),
-        Column("rows", "bigint", "Rows scored, or rows that the version was trained on"),
-        Column(
-            "seconds",
-            "double",
-            "Wall-clock time: of a batch to its commit, of a training to its verdict",
-        ),
-        Column("recorded_at", "timestamp", "Wall-clock time"),
-    ),
+    _columns("""
+        kind          string    scoring or training
+        as_of         timestamp Newest label time that had landed at the training; NULL of scoring
+        query_id      string    Scoring stream's id; NULL of trainings
+        batch_id
+        model_version string    Version that scored, or that was judged; NULL if training gave none
+        rows          bigint    Rows scored, or rows that the version was trained on
+        seconds       double    Wall-clock time: of a batch to its commit, of a training to its
+            verdict
+        recorded_at
+    """),
     """
 SELECT 'scoring' AS kind, CAST(NULL AS TIMESTAMP) AS as_of, s.query_id, s.batch_id, s.model_version,
   s.rows, s.seconds, s.recorded_at

@@ -1,6 +1,4 @@
-"""A SQL prompt on a lakehouse: spark-sql that knows every table and view, and leaves nothing behind
-when it ends.
-"""
+"""A SQL prompt on a lakehouse: spark-sql that knows all tables and views and leaves no trace."""
 
 import os
 import signal
@@ -76,9 +74,7 @@ def names_of(root: Path) -> str:
 
 
 def quiet_settings(scratch: str) -> dict[str, str]:
-    """Settings of a Spark that only answers: nothing is resolved (setting up has put the jars on
-    its class path).
-    """
+    """Settings of a Spark that only answers, from jars that are on its class path."""
     return {
         "spark.sql.warehouse.dir": f"{scratch}/warehouse",
         "spark.jars.packages": "",
@@ -87,9 +83,7 @@ def quiet_settings(scratch: str) -> dict[str, str]:
 
 
 def quiet_environment(scratch: str) -> dict[str, str]:
-    """Variables of its environment: on loopback only, what it writes beside the tables in
-    `scratch`.
-    """
+    """Variables of its environment: loopback only, and its files in `scratch`."""
     options = f"-Djava.io.tmpdir={scratch} -Dderby.stream.error.file={scratch}/derby.log"
     return {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SUBMIT_OPTS": options}
 

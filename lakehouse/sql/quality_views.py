@@ -1,48 +1,46 @@
 """Views of what models got right, day by day and slice by slice, and of what is wrong now."""
 
-from lakehouse.tables.declaration import Column, View
+from functools import partial
 
-_VERSION = Column("$id", "string", "Registered version that predicted; * for all together")
-DAY_OF_EVENTS = Column("day", "date", "Day of the events, UTC")
-FINAL = Column("is_final", "boolean", "No more labels can come within the label horizon")
-_SEEN = Column(
-    "in_training_window",
-    "boolean",
-    "The version was trained on rows of this day: do not judge it by them",
+from lakehouse.tables.declaration import View, columns
+from lakehouse.tables.gold import PROFILE_METRICS
+
+# Columns that more than one of the views has.
+SHARED = columns(
+    """
+    day                     date    Day of the events, UTC
+    $id                     string  Registered version that predicted; * for all together
+    n_rows                  bigint  Predictions
+    n_labelled              bigint  Those whose label has come
+    is_final
+    in_training_window      boolean The version was trained on rows of this day: do not judge it by
+        them
+    slice_key
+    slice_value
+    root_mean_squared_error
+""",
+    PROFILE_METRICS.columns,
 )
-_ROWS = (
-    Column("n_rows", "bigint", "Predictions"),
-    Column("n_labelled", "bigint", "Those whose label has come"),
-)
+shared_columns = partial(columns, declared=SHARED)
 
 DAILY = View(
     "daily_quality",
     "A day × model version, and all versions together (*)",
-    (
-        DAY_OF_EVENTS,
-        _VERSION,
-        *_ROWS,
-        Column("label_coverage", "double", "Their share, 0-1"),
-        FINAL,
-        _SEEN,
-        Column("accuracy", "double", "Share of labelled rows predicted right; NULL for regression"),
-        Column("accuracy_low", "double", "Lower bound of its 95 % interval (Wilson)"),
-        Column("accuracy_high", "double", "Upper bound"),
-        Column("root_mean_squared_error", "double", "For regression"),
-        Column("champion", "string", "Version in production at the end of the day"),
-        Column(
-            "drifted_features",
-            "bigint",
-            "Features that have drifted from the version's training data",
-        ),
-        Column(
-            "drifted_columns",
-            "string",
-            "All columns that have, prediction and label among them, but the score",
-        ),
-        Column("promotions", "bigint", "Promotions on that day"),
-        Column("rollbacks", "bigint", "Rollbacks on that day"),
-    ),
+    shared_columns("""
+        day, $id, n_rows, n_labelled
+        label_coverage   double Their share, 0-1
+        is_final, in_training_window
+        accuracy         double Share of labelled rows predicted right; NULL for regression
+        accuracy_low     double Lower bound of its 95 % interval (Wilson)
+        accuracy_high    double Upper bound
+        root_mean_squared_error
+        champion         string Version in production at the end of the day
+        drifted_features bigint Features that have drifted from the version's training data
+        drifted_columns  string All columns that have, prediction and label among them, but the
+            score
+        promotions       bigint Promotions on that day
+        rollbacks        bigint Rollbacks on that day
+    """),
     """
 WITH moves AS (
   SELECT action, to_version, as_of, recorded_at FROM $promotion WHERE action IN ('promote',
@@ -50,8 +48,7 @@ WITH moves AS (
 ),
 days AS (
   SELECT DISTINCT p.window_date, p.window.end AS ends FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-  IS NULL
+  WHERE $of_whole_days
 ),
 champions AS (
   SELECT d.window_date, MAX_BY(m.to_version, m.recorded_at) AS champion
@@ -78,42 +75,29 @@ FROM $profile_metrics AS p
 LEFT JOIN champions AS c ON c.window_date = p.window_date
 LEFT JOIN moved AS m ON m.moved_on = p.window_date
 LEFT JOIN drifted AS d ON d.window_date = p.window_date AND d.$id = p.$id
-WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-IS NULL
+WHERE $of_whole_days
 """,
 )
 
 ALARMS = View(
     "open_alarms",
     "A thing that somebody should look at now; no rows: nothing",
-    (
-        Column(
-            "alarm",
-            "string",
-            "retraining (asked for, no promotion since), approval, drift, labels overdue, or file "
-            "(a landed file that "
-            "cannot be read, or since yesterday one that is odd)",
-        ),
-        Column("subject", "string", "The decision, the version, the column, the day, or the file"),
-        Column(
-            "since",
-            "timestamp",
-            "First such decision, start of the window, or when the file was looked at",
-        ),
-        Column(
-            "until",
-            "timestamp",
-            "Newest such decision, end of the window, or when the file was looked at",
-        ),
-        Column("value", "double", "The figure that raised it"),
-        Column("threshold", "double", "What it was held against"),
-        Column("detail", "string", "What the figure is, or the decision in words"),
-    ),
+    columns("""
+        alarm     string    retraining (asked for, no promotion since), approval, drift, labels
+            overdue, or file (a landed file that cannot be read, or since yesterday one that is
+            odd)
+        subject   string    The decision, the version, the column, the day, or the file
+        since     timestamp First such decision, start of the window, or when the file was looked
+            at
+        until     timestamp Newest such decision, end of the window, or when the file was looked at
+        value     double    The figure that raised it
+        threshold double    What it was held against
+        detail    string    What the figure is, or the decision in words
+    """),
     """
 WITH days AS (
   SELECT p.window, p.window_date, p.label_coverage, p.is_final, p.as_of FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key
-    IS NULL AND p.$id = '*'
+  WHERE $of_whole_days AND p.$id = '*'
 ),
 clock AS (
   SELECT GREATEST(MAX(d.window.start), MAX(d.as_of)) AS now,
@@ -160,24 +144,16 @@ WHERE $is_overdue AND $is_chased
 SLICES = View(
     "error_by_slice",
     "A day × model version × slice, the whole table among them",
-    (
-        DAY_OF_EVENTS,
-        _VERSION,
-        Column("slice_key", "string", "Slicing expression; NULL for the whole table"),
-        Column("slice_value", "string", "Value of that expression"),
-        *_ROWS,
-        FINAL,
-        _SEEN,
-        Column("n_wrong", "bigint", "Labelled rows predicted wrong; NULL for regression"),
-        Column("error_rate", "double", "Their share, 0-1"),
-        Column("error_rate_low", "double", "Lower bound of its 95 % interval (Wilson)"),
-        Column("error_rate_high", "double", "Upper bound"),
-        Column("error_rate_all", "double", "Error rate of the whole table on that day"),
-        Column(
-            "share_of_errors", "double", "Share of that day's errors that lie in the slice, 0-1"
-        ),
-        Column("root_mean_squared_error", "double", "For regression"),
-    ),
+    shared_columns("""
+        day, $id, slice_key, slice_value, n_rows, n_labelled, is_final, in_training_window
+        n_wrong         bigint Labelled rows predicted wrong; NULL for regression
+        error_rate      double Their share, 0-1
+        error_rate_low  double Lower bound of its 95 % interval (Wilson)
+        error_rate_high double Upper bound
+        error_rate_all  double Error rate of the whole table on that day
+        share_of_errors double Share of that day's errors that lie in the slice, 0-1
+        root_mean_squared_error
+    """),
     """
 WITH slices AS (
   SELECT p.window_date, p.$id, p.slice_key, p.slice_value, p.count AS n_rows, p.n_labelled,
@@ -185,7 +161,7 @@ WITH slices AS (
     CAST(ROUND((1 - p.accuracy_score) * p.n_labelled) AS BIGINT) AS n_wrong,
     p.root_mean_squared_error
   FROM $profile_metrics AS p
-  WHERE p.granularity = '$day' AND p.log_type = 'INPUT' AND p.column_name = ':table'
+  WHERE $of_days
 ),
 compared AS (
   SELECT *, MAX(CASE WHEN slice_key IS NULL THEN error_rate END) OVER (PARTITION BY window_date,

@@ -1,6 +1,4 @@
-"""An endpoint for JDBC and ODBC on a lakehouse: Spark's Thrift server, on loopback, with a login
-that is checked.
-"""
+"""An endpoint for JDBC and ODBC: Spark's Thrift server, on loopback, with a login."""
 
 import getpass
 import hashlib
@@ -58,14 +56,13 @@ class Login:
 
 
 def login_of(root: Path, environment: Mapping[str, str]) -> Login:
-    """The login: of the environment's two variables, else of `<root>/_system/sql_login`, which is
-    made if missing.
+    """The login of the environment's variables, else of `<root>/_system/sql_login`.
 
-    The file holds the user and the password, a line each, and is its owner's alone.
+    The file is made if missing. It holds the user and the password, a line each, and is its
+    owner's alone.
 
     Raises:
-        ConfigurationError: one of the two is missing, the password is short, or others may read the
-        file.
+        ConfigurationError: one of the two is missing or short, or others may read the file.
     """
     user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     if user or password:
@@ -79,12 +76,12 @@ def login_of(root: Path, environment: Mapping[str, str]) -> Login:
         ) as file:
             file.write(f"{getpass.getuser()}\n{secrets.token_urlsafe(24)}\n")
     try:
-        found = path.stat()
+        state = path.stat()
     except FileNotFoundError:
         raise ConfigurationError(
             f"--root: {root} holds no lakehouse; write the folder of one"
         ) from None
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    if state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
         raise ConfigurationError(
             f"{path}: others may have read its password; delete it, and it is made anew"
         )
@@ -103,16 +100,10 @@ def _checked(login: Login) -> Login:
 
 
 def serve(root: Path, port: int, login: Login) -> None:
-    """Serve the tables and views of a lakehouse until the process is told to end (SIGINT,
-    SIGTERM).
+    """Serve a lakehouse's tables and views until the process is told to end (SIGINT, SIGTERM).
 
     All clients see the same names, registered before the first of them; each has a session of its
     own. What Spark and Hive write beside the tables lies in a folder that goes with the server.
-
-    Args:
-        root: the lakehouse's folder.
-        port: where to listen on 127.0.0.1.
-        login: who may come in.
 
     Raises:
         ConfigurationError: there is no lakehouse in that folder, or the port is taken.
@@ -150,19 +141,11 @@ def _check_free(port: int) -> None:
 
 @contextmanager
 def _session(scratch: Path, port: int) -> Iterator[SparkSession]:
-    """A Spark of its own, with a folder for classes; no password is among its settings, nor in its
-    environment.
-    """
+    """A Spark with a folder for classes; its settings and environment hold no password."""
     (scratch / "classes").mkdir()
     properties = read_properties(LOCAL_PROPERTIES)
-    class_path = {
-        "spark.driver.extraClassPath": (
-            f"{properties['spark.driver.extraClassPath']}:{scratch}/classes"
-        )
-    }
-    settings = (
-        properties | quiet_settings(str(scratch)) | _server_settings(scratch, port) | class_path
-    )
+    settings = properties | quiet_settings(str(scratch)) | _server_settings(scratch, port)
+    settings["spark.driver.extraClassPath"] += f":{scratch}/classes"
     file = scratch / "spark.properties"
     file.write_text(
         "".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8"
@@ -213,9 +196,7 @@ def _start(spark: SparkSession, scratch: Path, login: Login) -> None:
 
 
 def _compile(jvm: Any, folder: Path) -> None:
-    """Compiles the server's own classes, by the compiler that Spark brings (a JDK need not be
-    there).
-    """
+    """Compile the server's classes by the compiler that Spark brings: no JDK is needed."""
     for source in sorted(_CLASSES.glob("*.java")):
         compiler = jvm.org.codehaus.janino.SimpleCompiler()
         compiler.cook(source.read_text(encoding="utf-8"))

@@ -1,5 +1,4 @@
-"""The views of gold: what operators ask, in plain columns. They hold no data; they say what the
-tables say now.
+"""The views of gold: what operators ask, in plain columns. They hold no data.
 
 Each is written once, in Spark's SQL (`sql/catalogue.py` makes DuckDB's from it), as a template:
 names of tables, of the model id column and of the day's granularity, the label horizon and the
@@ -22,9 +21,7 @@ from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
 CHASED_FOR = dt.timedelta(days=7)
-"""How long a day with overdue labels is an open alarm: labels that have not come by then will not
-be chased.
-"""
+"""How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
 
 _Z = 1.959963984540054  # the normal distribution's quantile for a 95 % interval
 _DAY = ("1 day", "1 days", "24 hour", "24 hours")
@@ -43,11 +40,8 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
     for view in views:
-        twice = [
-            name
-            for name, times in Counter(column.name for column in view.columns).items()
-            if times > 1
-        ]
+        times = Counter(column.name for column in view.columns)
+        twice = [name for name in times if times[name] > 1]
         if twice:
             raise ConfigurationError(
                 f"metrics.model_id_column: {twice[0]} is a column of {view.full_name} already; "
@@ -61,12 +55,7 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
 
 
 def wilson_interval(share: str, n: str) -> tuple[str, str]:
-    """SQL of the 95 % score interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL
-    where n is 0.
-
-    Args:
-        share: SQL of the share, 0-1.
-        n: SQL of the number of rows.
+    """SQL of the 95 % interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL at n = 0.
 
     Returns:
         SQL of the lower and of the upper bound: exactly 0 at a share of 0, and 1 at a share of 1.
@@ -85,13 +74,15 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     low, high = wilson_interval("p.accuracy_score", "p.n_labelled")
     error_low, error_high = wilson_interval("s.error_rate", "s.n_labelled")
+    day = next((text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0])
+    of_days = f"p.granularity = '{day}' AND p.log_type = 'INPUT' AND p.column_name = ':table'"
     overdue = OverdueRule.of(model)
     chased = int((overdue.due_after + CHASED_FOR).total_seconds())
     return {
         "id": model.metrics.model_id_column,
-        "day": next(
-            (text for text in map(str, model.metrics.granularities) if text in _DAY), _DAY[0]
-        ),
+        "day": day,
+        "of_days": of_days,
+        "of_whole_days": f"{of_days} AND p.slice_key IS NULL",
         "features": ", ".join(f"'{name}'" for name in model.predictions.features),
         "landed_file": catalog.landed_file.full_name,
         "profile_metrics": catalog.profile_metrics.full_name,
@@ -121,6 +112,6 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
 
 def _filled(view: View, names: Mapping[str, str]) -> View:
     columns = tuple(
-        replace(each, name=Template(each.name).substitute(names)) for each in view.columns
+        replace(column, name=Template(column.name).substitute(names)) for column in view.columns
     )
     return replace(view, columns=columns, sql=Template(view.sql).substitute(names).strip())

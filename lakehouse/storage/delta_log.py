@@ -1,6 +1,4 @@
-"""What Delta's log tells of a table besides its state: which partitions were written since a
-version.
-"""
+"""What Delta's log tells besides a table's state: partitions written since a version."""
 
 import datetime as dt
 import json
@@ -9,13 +7,7 @@ from lakehouse.storage.folders import Folder
 
 
 def days_written(path: str, after: int, until: int) -> frozenset[dt.date] | None:
-    """The days (`window_date`) of the files that came or went with the versions after `after`, up
-    to `until`.
-
-    Args:
-        path: of the table.
-        after: a version whose files are known.
-        until: the newest version.
+    """The days (`window_date`) of files that came or went after version `after`, up to `until`.
 
     Returns:
         None where the log does not reach back so far: Delta drops commits that are a month old.

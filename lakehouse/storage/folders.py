@@ -82,11 +82,12 @@ class Folder:
         Raises:
             ConfigurationError: the URI is of no file system that can be opened.
         """
+        # Hadoop's names of S3 are s3a and s3n; pyarrow knows s3 alone.
         uri = re.sub("^s3[an]://", "s3://", self.location.rstrip("/"))
         try:
-            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+            opened: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"{self.location}: cannot be opened: {error}; write a path, or another URI"
             ) from error
-        return found
+        return opened

@@ -7,7 +7,8 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import EnvironmentSettings, ModelSettings, SourceSettings
-from lakehouse.storage.registry import Place, Registry
+from lakehouse.storage.mlflow_place import Place
+from lakehouse.storage.registry import Registry
 from lakehouse.storage.store import Store
 from lakehouse.tables import Catalog, Table
 

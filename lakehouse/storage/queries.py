@@ -1,6 +1,4 @@
-"""Streaming queries: triggers, checkpoints, and the identity of a micro-batch that makes its writes
-repeatable.
-"""
+"""Streaming queries: triggers, checkpoints, and micro-batches whose writes can be repeated."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -20,8 +18,7 @@ AVAILABLE_NOW = "available-now"
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: the id of its query (kept in the checkpoint, new for a new checkpoint) and its
-    number there.
+    """A micro-batch: the id of its query, which a new checkpoint renews, and its number.
 
     Attributes:
         steps: names of what writes more than once to one table, each with transactions of its own.
@@ -32,9 +29,7 @@ class Batch:
     steps: tuple[str, ...] = ()
 
     def transaction(self, table: Table) -> Transaction:
-        """The transaction of this batch's one append to `table`; a replay has the same, a new
-        checkpoint another.
-        """
+        """The transaction of this batch's one append to `table`, the same in a replay."""
         return Transaction(":".join((self.query_id, table.full_name, *self.steps)), self.number)
 
     def step(self, *names: str) -> "Batch":
@@ -54,8 +49,7 @@ class Query:
     errors: list[BaseException]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
-        """Wait `seconds` for the end of what is available, or for ever; whether the query has
-        ended.
+        """Wait `seconds` for the end of what is available; return whether the query ended.
 
         Raises:
             LakehouseError: a continuous query stopped unexplained.
@@ -64,6 +58,7 @@ class Query:
         try:
             ended = bool(self.streaming.awaitTermination(seconds))
         except Exception:
+            # Spark wraps the handler's error in one of its own, with Java's stack trace.
             if self.errors:
                 raise self.errors[0] from None
             raise
@@ -81,13 +76,13 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         store: whose checkpoints are used.
         name: of the query and its checkpoint.
         frame: a streaming frame.
-        handle: called with the micro-batch and its identity; called again with the same ones after
-            a crash.
+        handle: called with the micro-batch and its identity; after a crash, with the same again.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
     errors: list[BaseException] = []
 
     def with_identity(rows: DataFrame, number: int) -> None:
+        # `foreachBatch` passes the number alone; the query's id is a property of its thread.
         query_id = rows.sparkSession.sparkContext.getLocalProperty("sql.streaming.queryId")
         if not query_id:
             raise LakehouseError(
@@ -110,9 +105,8 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
     running = list(queries)
     try:
         waiting = running
-        while (
-            waiting
-        ):  # for each in turn: an error of the last must not wait for the end of the first
+        # For each in turn: an error of the last must not wait for the end of the first.
+        while waiting:
             waiting = [
                 query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)
             ]

@@ -1,26 +1,21 @@
-"""MLflow: the only module that talks to it. Versions, their records, their files, and the alias
-`champion`.
-"""
+"""MLflow: the only module that uses it. Versions, records, files, and the alias `champion`."""
 
 import datetime as dt
 import hashlib
 import json
 import logging
 import os
-import sqlite3
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault(
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
-)  # the default blocks for minutes when a server is down
+# Set before MLflow is imported. By default it blocks for minutes when a server is down.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -33,13 +28,12 @@ from mlflow.models import infer_signature
 
 from lakehouse.errors import RegistryError
 from lakehouse.models import TRUSTED_TYPES, CrossFit, Failed, Trial, reproducible
+from lakehouse.storage.mlflow_place import Place
 
-warnings.filterwarnings(
-    "ignore", message="Hint: Inferred schema contains integer column"
-)  # no class is missing
+# Whole numbers are class labels, of which none is missing.
+warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
 
 _LOG = logging.getLogger(__name__)
-_SQLITE = "sqlite:///"
 CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
@@ -85,14 +79,19 @@ class TrainingRecord:
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "TrainingRecord":
         """As MLflow gave it back."""
-        moments = {name: _moment(tags[name]) for name in ("as_of", "trained_from", "trained_to")}
-        numbers = {
-            name: int(tags[name]) for name in ("trained_rows", "since_change", "judged", "wrong")
-        }
-        changed_at = _moment(tags["changed_at"]) if "changed_at" in tags else None
-        texts = {name: tags[name] for name in ("verdict", "table_versions")}
-        others: dict[str, Any] = {**moments, **numbers, **texts, "action": tags.get("action", "")}
-        return cls(changed_at=changed_at, **others)
+        return cls(
+            as_of=_moment(tags["as_of"]),
+            trained_from=_moment(tags["trained_from"]),
+            trained_to=_moment(tags["trained_to"]),
+            trained_rows=int(tags["trained_rows"]),
+            changed_at=_moment(tags["changed_at"]) if "changed_at" in tags else None,
+            since_change=int(tags["since_change"]),
+            judged=int(tags["judged"]),
+            wrong=int(tags["wrong"]),
+            verdict=tags["verdict"],
+            table_versions=tags["table_versions"],
+            action=tags.get("action", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,28 +120,11 @@ class Sample(NamedTuple):
     predictions: pd.Series
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where MLflow keeps a model's runs and versions.
-
-    Attributes:
-        tracking_uri: of an MLflow server, or of an SQLite file.
-        artifact_location: where runs keep their files.
-        moves_as_one: whether both lie in the lakehouse's own folder, and are moved or copied with
-            it.
-    """
-
-    tracking_uri: str
-    artifact_location: str
-    moves_as_one: bool = False
-
-
 class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
     def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
-        """Open it; make the experiment and the registered model where they are not there, or not
-        any more.
+        """Open it; make the experiment and the registered model where they are missing.
 
         Args:
             model_name: of the experiment, and of the registered model.
@@ -153,10 +135,9 @@ class Registry:
         tracking_uri = place.tracking_uri
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        if tracking_uri.startswith(_SQLITE):
-            Path(tracking_uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._name = model_name
         self._place, self._taken = place, taken
+        place.make()
         try:
             self._client = MlflowClient(tracking_uri, tracking_uri)
             self._experiment = self._experiment_id()
@@ -197,19 +178,20 @@ class Registry:
             RegistryError: there is none of that number, or this application did not register it.
         """
         try:
-            found = self._client.get_model_version(self._name, version)
+            registered = self._client.get_model_version(self._name, version)
         except MlflowException as error:
             raise RegistryError(f"{self._name} has no version {version} in the registry") from error
-        return self._from_tags(found)
+        return self._from_tags(registered)
 
     def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
-        """The version that a decision of that moment asked for, if any: a run that was cut off goes
-        on with it.
-        """
-        found = self._client.search_model_versions(
+        """The version that this decision asked for, if a run that was cut off trained it."""
+        versions = self._client.search_model_versions(
             f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'"
         )
-        fitting = [each for each in found if each.tags.get("action", action) == action]
+        # Older releases recorded no action: their versions count for any.
+        fitting = [
+            registered for registered in versions if registered.tags.get("action", action) == action
+        ]
         return self._from_tags(fitting[0]) if fitting else None
 
     def model_file(self, version: ModelVersion) -> bytes:
@@ -225,9 +207,7 @@ class Registry:
         return self._artifact(version, _POLICY_FILE).decode()
 
     def meaning(self, version: ModelVersion) -> str | None:
-        """Return what the version's classes and features are, as JSON; None where an older release
-        trained it.
-        """
+        """The version's classes and features, as JSON; None if an older release trained it."""
         try:
             return self._artifact(version, _MEANING_FILE).decode()
         except RegistryError:
@@ -248,9 +228,7 @@ class Registry:
         results: Sequence[tuple[Trial, CrossFit | Failed]],
         sample: Sample,
     ) -> str:
-        """A run for the training, and under it one for each trial; returns the training's run
-        id.
-        """
+        """Log a run for the training and one under it per trial; return the training's id."""
         parent = self._new_run(name, data, {}, sample)
         for trial, result in results:
             tags = {"mlflow.parentRunId": parent, "window": trial.window, "family": trial.family}
@@ -275,17 +253,11 @@ class Registry:
         meaning: str,
         sample: Sample,
     ) -> ModelVersion:
-        """Write the model to the training's run and register it as a new version, with its
-        record.
+        """Write the model to the training's run and register it as a new version.
 
-        Args:
-            run_id: of the training.
-            model: fitted.
-            record: of how it was trained.
-            baseline: profile of its training data.
-            meaning: what its classes and features are, as JSON.
-            sample: rows that its signature is inferred from.
+        `baseline` is the profile of its training data, `meaning` its classes and features as JSON.
         """
+        # Not by `log_model`: the file is made reproducible before it is logged and digested.
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "model"
             mlflow.sklearn.save_model(
@@ -304,25 +276,24 @@ class Registry:
         self._client.log_text(run_id, meaning, _MEANING_FILE)
         sha256 = hashlib.sha256(content).hexdigest()
         tags = {**record.to_tags(), "sha256": sha256}
-        made = self._client.create_model_version(self._name, f"runs:/{run_id}/model", run_id, tags)
-        while int(made.version) <= self._taken:
-            self._client.delete_model_version(self._name, made.version)
-            made = self._client.create_model_version(
-                self._name, f"runs:/{run_id}/model", run_id, tags
-            )
-        return ModelVersion(str(made.version), run_id, sha256, record)
+        created = (self._name, f"runs:/{run_id}/model", run_id, tags)
+        version = self._client.create_model_version(*created).version
+        # MLflow counts from 1 again where the registered model was deleted: numbers in use are
+        # skipped, by versions that are deleted at once.
+        while int(version) <= self._taken:
+            self._client.delete_model_version(self._name, version)
+            version = self._client.create_model_version(*created).version
+        return ModelVersion(str(version), run_id, sha256, record)
 
     def _new_run(
         self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample
     ) -> str:
         run = self._client.create_run(self._experiment, run_name=name).info.run_id
-        kept = {
-            "mlflow.source.git.commit": git_commit(),
-            "delta_version": str(data.version),
-            **tags,
-        }
-        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in kept.items()])
+        commit = {"mlflow.source.git.commit": git_commit(), "delta_version": str(data.version)}
+        all_tags = {**commit, **tags}
+        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in all_tags.items()])
         source = json.dumps({"path": data.path, "delta_table_version": data.version})
+        # MLflow keeps no more characters of a data set's digest.
         digest = hashlib.sha256(source.encode()).hexdigest()[:36]
         dataset = Dataset(
             Path(data.path).name,
@@ -341,67 +312,49 @@ class Registry:
         return str(run)
 
     def _artifact(self, version: ModelVersion, path: str) -> bytes:
-        """A file of the version's run; where MLflow has lost the run, from where its files lie on
-        this disk.
-        """
+        """A file of the version's run; read from this disk if MLflow has lost the run."""
         try:
             with tempfile.TemporaryDirectory() as folder:
                 return Path(
                     self._client.download_artifacts(version.run_id, path, folder)
                 ).read_bytes()
         except (MlflowException, OSError) as error:
-            kept = (
-                Path(self._place.artifact_location)
-                / (version.run_id or "unknown run")
-                / "artifacts"
-                / path
-            )
-            if kept.is_file():
-                return kept.read_bytes()
+            run_folder = Path(self._place.artifact_location) / (version.run_id or "unknown run")
+            on_disk = run_folder / "artifacts" / path
+            if on_disk.is_file():
+                return on_disk.read_bytes()
             raise RegistryError(
                 f"{self._name} version {version.version}: {path} is not in the artifact store"
             ) from error
 
-    def _from_tags(self, found: Any) -> ModelVersion:
+    def _from_tags(self, registered: Any) -> ModelVersion:
         try:
-            record = TrainingRecord.from_tags(found.tags)
-            return ModelVersion(str(found.version), found.run_id, found.tags["sha256"], record)
+            record = TrainingRecord.from_tags(registered.tags)
+            return ModelVersion(
+                str(registered.version), registered.run_id, registered.tags["sha256"], record
+            )
         except KeyError as error:
             raise RegistryError(
-                f"{self._name} version {found.version} has no {error} on record; "
+                f"{self._name} version {registered.version} has no {error} on record; "
                 "only versions that retrain_and_promote registered can be champion"
             ) from error
 
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self._name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(self._name)
+        if experiment is None:
             return str(self._client.create_experiment(self._name, self._place.artifact_location))
-        if found.lifecycle_stage == "deleted":
+        if experiment.lifecycle_stage == "deleted":
             _LOG.warning(
                 "the experiment %s was deleted in MLflow; it is restored, since trainings need it",
                 self._name,
             )
-            self._client.restore_experiment(found.experiment_id)
-        if self._place.moves_as_one and found.artifact_location != self._place.artifact_location:
-            _relocate(self._place, found.artifact_location)
-        return str(found.experiment_id)
-
-
-def _relocate(place: Place, before: str) -> None:
-    """Tell an SQLite file that its artifacts have moved with it: MLflow keeps absolute paths, and
-    changes none.
-    """
-    now = place.artifact_location
-    with (
-        closing(sqlite3.connect(place.tracking_uri.removeprefix(_SQLITE))) as connection,
-        connection,
-    ):
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            connection.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, "
-                "?) = ?",
-                (now, len(before) + 1, len(before), before),
-            )
+            self._client.restore_experiment(experiment.experiment_id)
+        if (
+            self._place.moves_as_one
+            and experiment.artifact_location != self._place.artifact_location
+        ):
+            self._place.adopt(experiment.artifact_location)
+        return str(experiment.experiment_id)
 
 
 @cache

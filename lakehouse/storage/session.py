@@ -1,6 +1,4 @@
-"""The Spark session of a job: the one that spark-submit made, or one built from the same properties
-file.
-"""
+"""The Spark session of a job: spark-submit's, or one built from the same properties file."""
 
 import os
 import sys
@@ -23,6 +21,7 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
         ConfigurationError: the file is needed and not there, or Spark runs without Delta.
     """
     builder = SparkSession.builder
+    # spark-submit sets this variable for the Python that it starts.
     if "PYSPARK_GATEWAY_PORT" not in os.environ and SparkSession.getActiveSession() is None:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for key, value in read_properties(properties_file).items():
@@ -37,9 +36,7 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
 
 
 def read_properties(path: Path) -> dict[str, str]:
-    """The settings of a Spark properties file: a key, white space, a value; `#` opens a comment
-    line.
-    """
+    """The settings of a Spark properties file: a key, white space, a value; `#` comments."""
     if not path.is_file():
         raise ConfigurationError(
             f"{path}: no such properties file; run from the repository's root or name one"

@@ -5,7 +5,6 @@ delta-rs: the same tables, without the planning of a Spark job for a handful of 
 """
 
 import datetime as dt
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,46 +14,44 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 from pyarrow.compute import Expression
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
 
 from lakehouse.errors import StoreError
-from lakehouse.storage.data_files import DataFile, Target
+from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.delta.data_files import DataFile, Target
+from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
+from lakehouse.storage.delta.locks import exclusive
 from lakehouse.storage.folders import Folder
-from lakehouse.storage.locks import exclusive
 from lakehouse.tables import Catalog, Table
-from lakehouse.tables.declaration import VERSION_PROPERTY
-from lakehouse.tables.migration import AddedColumn, migration_of
 
 Row = Mapping[str, Any]
 _MOST_SMALL_FILES = 50
-_COMPACTED_BYTES = (
-    2**20
-)  # months of a plant, and yet read at once: a look at a day reads the file that it is in
-_STATISTICS_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
+# Months of a plant, and yet read at once: a look at a day reads the file that it is in.
+_COMPACTED_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """Delta's application transaction: a second write under the same id and version is left out,
-    not repeated.
-    """
+    """Delta's application transaction: of two writes with one id and version, one counts."""
 
     app_id: str
     version: int
 
+    @property
+    def properties(self) -> CommitProperties:
+        """As delta-rs takes it."""
+        return CommitProperties(app_transactions=[DeltaTransaction(self.app_id, self.version)])
+
 
 @dataclass(frozen=True)
 class Store:
-    """The tables under `<root>/<layer>/<table>`, and what belongs to the system under
-    `<root>/_system`.
-    """
+    """The tables under `<root>/<layer>/<table>`, and system files under `<root>/_system`."""
 
     spark: SparkSession
     root: str
@@ -72,19 +69,19 @@ class Store:
         return f"{self.root}/_system/checkpoints/{query}"
 
     def create_missing(self) -> None:
-        """Create the tables that are not there yet, and add the columns that an older release did
-        not know.
+        """Create missing tables, and add the columns that an older release did not know.
 
         Raises:
-            StoreError: a table that is there differs by more than columns to add; all differences
-            are named.
+            StoreError: a table differs by more than columns to add; all differences are named.
             LockedError: columns are to be added while another process writes the table.
         """
         for table in self.catalog.tables:
             if DeltaTable.is_deltatable(self.path(table)):
                 self._migrate(table)
             else:
-                self._create(table)
+                # A table that was deleted meanwhile must not be read from an old log.
+                self._opened.pop(self.path(table), None)
+                create(table, self.path(table))
 
     def columns(self, table: Table) -> list[str]:
         """The columns that the table on disk has, those that the settings once named among them."""
@@ -114,61 +111,29 @@ class Store:
     def key_range(
         self, table: Table, key: str, time: str, start: dt.datetime, end: dt.datetime
     ) -> tuple[Any, Any] | None:
-        """Bounds on the keys of the rows with a time from `start` to `end`, by the files'
-        statistics; starts no job.
-
-        Returns:
-            The bounds, which may be wider than the keys; None where a file tells none.
-        """
-        files = pa.table(self._delta(table).get_add_actions(flatten=True))
-        if f"min.{time}" not in files.column_names or f"min.{key}" not in files.column_names:
-            return None
-        overlap = pc.and_(
-            pc.less_equal(files[f"min.{time}"], pa.scalar(end + _STATISTICS_UNIT)),
-            pc.greater_equal(files[f"max.{time}"], pa.scalar(start - _STATISTICS_UNIT)),
-        )
-        found = files.filter(pc.fill_null(overlap, True))
-        least, greatest = found[f"min.{key}"], found[f"max.{key}"]
-        if least.null_count or greatest.null_count or not len(least):
-            return None
-        return pc.min(least).as_py(), pc.max(greatest).as_py()
+        """`file_statistics.key_range` of the table; starts no job."""
+        return file_statistics.key_range(self._files(table), key, time, start, end)
 
     def has_any(self, table: Table, column: str) -> bool:
-        """Return whether any row has a value in the column, by the files' statistics; starts no
-        job.
-        """
-        files = pa.table(self._delta(table).get_add_actions(flatten=True))
-        name = f"null_count.{column}"
-        if name not in files.column_names:
-            return False
-        return bool(pc.any(pc.less(files[name], files["num_records"]), min_count=0).as_py())
+        """`file_statistics.has_any` of the table; starts no job."""
+        return file_statistics.has_any(self._files(table), column)
 
     def may_hold(self, table: Table, key: str, least: object, greatest: object) -> bool:
-        """Return whether a file of the table may have a key from `least` to `greatest`, by its
-        statistics; starts no job.
-        """
-        if least is None:
-            return False
-        files = pa.table(self._delta(table).get_add_actions(flatten=True))
-        if f"min.{key}" not in files.column_names:
-            return files.num_rows > 0
-        apart = pc.or_(
-            pc.greater(files[f"min.{key}"], greatest), pc.less(files[f"max.{key}"], least)
-        )
-        return not pc.all(pc.fill_null(apart, False), min_count=0).as_py()
+        """`file_statistics.may_hold` of the table; starts no job."""
+        return file_statistics.may_hold(self._files(table), key, least, greatest)
+
+    def _files(self, table: Table) -> pa.Table:
+        return file_statistics.files_of(self._delta(table))
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Append a Spark frame, once for each transaction however often it is tried."""
-        _check_columns(f"rows for {table.full_name}", rows.schema, table)
+        check_columns(rows.schema, table)
+        # Columns that the settings once named are still written, where rows have them.
         others = self.columns(table) if table.takes_columns else []
-        kept = [
-            name for name in dict.fromkeys([*table.schema.names, *others]) if name in rows.columns
-        ]
-        writer = rows.select(*kept).write.format("delta").mode("append")
-        writer = writer.option("txnAppId", transaction.app_id).option(
-            "txnVersion", transaction.version
-        )
-        writer.save(self.path(table))
+        names = dict.fromkeys([*table.schema.names, *others])
+        writer = rows.select(*(name for name in names if name in rows.columns)).write
+        once: dict[str, Any] = {"txnAppId": transaction.app_id, "txnVersion": transaction.version}
+        writer.format("delta").mode("append").options(**once).save(self.path(table))
 
     def target(self, table: Table) -> Target:
         """The table, for tasks that write files of it."""
@@ -179,33 +144,26 @@ class Store:
     def commit(
         self, files: Iterable[DataFile | None], table: Table, transaction: Transaction
     ) -> None:
-        """Make files that tasks have written a part of the table, once for each transaction; None
-        is no file.
-        """
+        """Add files that tasks wrote to the table, once per transaction; None is no file."""
         delta, made_at = self._delta(table), int(time.time() * 1000)
         added = [
             AddAction(file.path, file.size, {}, made_at, True, file.stats) for file in files if file
         ]
+        # delta-rs records a transaction, but leaves out no second write by itself.
         if not added or self.has(transaction, table):
             return
-        once = CommitProperties(
-            app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)]
-        )
+        once = transaction.properties
         delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
-        """Remove files that tasks have written for the table, and that are not to be a part
-        of it.
-        """
+        """Remove files that tasks wrote for the table and that it is not to have."""
         folder = Folder(self.path(table))
         for file in filter(None, files):
             folder.delete(file.path)
 
     def has(self, transaction: Transaction, table: Table) -> bool:
-        """Return whether that transaction, or a later one of its kind, has been written to the
-        table.
-        """
+        """Return whether the table has that transaction, or a later one of its id."""
         written = self._delta(table).transaction_version(transaction.app_id)
         return written is not None and written >= transaction.version
 
@@ -251,7 +209,7 @@ class Store:
 
     def days(self, table: Table) -> frozenset[dt.date]:
         """The days of windows that the table has, by its partitions."""
-        days = [each["window_date"] for each in self._delta(table).partitions()]
+        days = [partition["window_date"] for partition in self._delta(table).partitions()]
         return frozenset(dt.date.fromisoformat(day) for day in days if day)
 
     def rows_appended(self, table: Table) -> int:
@@ -259,23 +217,18 @@ class Store:
         return int(self._newest_write(table).get("operationMetrics", {}).get("numOutputRows", 0))
 
     def why_written(self, table: Table) -> str:
-        """Return what `replace_partitions` was told with the newest write to the table; empty where
-        there was none.
-        """
+        """Return the `why` of the newest `replace_partitions`; empty where there was none."""
         return str(self._newest_write(table).get("userMetadata", ""))
 
     def _newest_write(self, table: Table) -> dict[str, Any]:
         """The newest commit's information; a compaction is no write."""
-        return next(
-            (each for each in self._delta(table).history(2) if each["operation"] != "OPTIMIZE"), {}
-        )
+        commits = self._delta(table).history(2)
+        return next((commit for commit in commits if commit["operation"] != "OPTIMIZE"), {})
 
     def batches(
         self, table: Table, where: Expression, columns: list[str]
     ) -> Iterator[pa.RecordBatch]:
-        """A part of a table without Spark, batch by batch, in the order of its files: it need not
-        fit in memory.
-        """
+        """A part of a table, batch by batch in file order: it need not fit in memory."""
         dataset = self._delta(table).to_pyarrow_dataset()
         yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
 
@@ -296,21 +249,16 @@ class Store:
             self.append_arrow(_as_arrow(rows, table), table, transaction)
 
     def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
-        """Append rows, once for each transaction; columns that the table does not have are left
-        out.
-        """
+        """Append rows, once per transaction; columns unknown to the table are left out."""
         if not len(rows) or self.has(transaction, table):
             return
-        once = CommitProperties(
-            app_transactions=[DeltaTransaction(transaction.app_id, transaction.version)]
-        )
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
+        once = transaction.properties
         write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
-        """Put the rows in the place of all that their partitions held, in one commit; other
-        partitions stay.
+        """Overwrite all partitions that the rows are in, in one commit; others stay.
 
         `why` is the commit's user metadata in the table's history.
 
@@ -321,19 +269,14 @@ class Store:
             raise StoreError(
                 f"{table.full_name}: no rows, so no partitions to replace; leave the call out"
             )
-        partitions = {tuple(row.get(name) for name in table.partition_by) for row in rows}
-        terms = [
-            " AND ".join(
-                _is_value(name, value)
-                for name, value in zip(table.partition_by, values, strict=True)
-            )
-            for values in partitions
-        ]
+        terms = {
+            " AND ".join(_is_value(name, row.get(name)) for name in table.partition_by)
+            for row in rows
+        }
         where = " OR ".join(f"({term})" for term in sorted(terms))
         history = CommitProperties(custom_metadata={"userMetadata": why})
-        merged: Any = (
-            "merge" if table.takes_columns else None
-        )  # columns that are not declared any more become null
+        # Columns that are not declared any more become null.
+        merged: Any = "merge" if table.takes_columns else None
         write_deltalake(
             self._delta(table),
             _as_arrow(rows, table),
@@ -354,7 +297,8 @@ class Store:
             LockedError: another process holds it; nothing has been touched.
         """
         with ExitStack() as held:
-            for table in sorted(tables, key=lambda each: each.full_name):
+            # In one order: of two processes that want the same tables, one gets them all.
+            for table in sorted(tables, key=lambda table: table.full_name):
                 held.enter_context(exclusive(self.root, table.full_name))
             yield
 
@@ -362,9 +306,8 @@ class Store:
         """The table as it is now. Its log is read once; then only what has been added to it."""
         path = self.path(table)
         if path in self._opened:
-            with suppress(
-                DeltaError
-            ):  # where an older copy was put back, the log ends before what is known
+            # Where an older copy was put back, the log ends before what is known.
+            with suppress(DeltaError):
                 self._opened[path].update_incremental()
                 return self._opened[path]
         self._opened[path] = DeltaTable(path)
@@ -374,56 +317,22 @@ class Store:
         """Make one file of many small ones of a table that grows by a small file a batch."""
         if table.from_driver or table.partition_by:
             return
-        delta = self._delta(table)
-        sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"]
+        sizes = self._files(table)["size_bytes"]
         if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST_SMALL_FILES:
-            delta.optimize.compact(target_size=_COMPACTED_BYTES)
+            self._delta(table).optimize.compact(target_size=_COMPACTED_BYTES)
 
     def _migrate(self, table: Table) -> None:
-        if self._pending(table) is None:
+        path = self.path(table)
+        if added_columns(table, path) is None:
             return
         with self.writing(table):
-            pending = self._pending(table)  # another process may have been faster
-            name = f"delta.`{self.path(table)}`"
-            if pending:  # by Spark: delta-rs adds no fields within a column
-                columns = ", ".join(_as_ddl(column) for column in pending)
-                self.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({columns})")
-            if pending is not None:
-                properties = ", ".join(
-                    f"'{key}' = '{value}'" for key, value in table.properties.items()
-                )
-                self.spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({properties})")
-
-    def _pending(self, table: Table) -> tuple[AddedColumn, ...] | None:
-        """The columns that the table on disk lacks; None where it is as declared, its version
-        too.
-        """
-        delta = DeltaTable(self.path(table))
-        version = int(delta.metadata().configuration.get(VERSION_PROPERTY, 1))
-        migration = migration_of(
-            table, StructType.fromJson(json.loads(delta.schema().to_json())), version
-        )
-        if migration.obstacles:
-            raise StoreError(f"{table.full_name} in {self.root}: {'; '.join(migration.obstacles)}")
-        return migration.added if migration.added or version != table.version else None
-
-    def _create(self, table: Table) -> None:
-        self._opened.pop(self.path(table), None)
-        DeltaTable.create(
-            self.path(table),
-            Schema.from_json(table.schema.json()),
-            mode="ignore",
-            partition_by=list(table.partition_by),
-            name=table.name,
-            description=table.grain,
-            configuration=table.properties,
-            raise_if_key_not_exists=False,  # our own property is none of Delta's
-        )
+            added = added_columns(table, path)  # another process may have been faster
+            if added is not None:
+                migrate(self.spark, table, path, added)
 
 
 def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
-    """Columns of a table of a lakehouse that is not opened: without Spark, and without making what
-    is missing.
+    """Columns of a table of a lakehouse that is not opened: without Spark, creating nothing.
 
     Raises:
         StoreError: the lakehouse has no such table.
@@ -440,26 +349,8 @@ def _path(root: str, table: Table) -> str:
     return f"{root}/{table.layer}/{table.name}"
 
 
-def _check_columns(what: str, found: StructType, table: Table) -> None:
-    kinds = {field.name: field.dataType.simpleString() for field in found}
-    wrong = [
-        f"{field.name} is {kinds.get(field.name, 'missing')}, declared "
-        f"{field.dataType.simpleString()}"
-        for field in table.schema
-        if kinds.get(field.name) != field.dataType.simpleString()
-    ]
-    if wrong:
-        raise StoreError(f"{what}: {'; '.join(wrong)}")
-
-
 def _is_value(name: str, value: object) -> str:
     return f"{name} IS NULL" if value is None else f"{name} = '{value}'"
-
-
-def _as_ddl(column: AddedColumn) -> str:
-    path = ".".join(f"`{part}`" for part in column.path)
-    comment = column.comment.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{path} {column.ddl} COMMENT '{comment}'"
 
 
 def _as_arrow(rows: Sequence[Row], table: Table) -> pa.Table:

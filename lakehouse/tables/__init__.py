@@ -1,10 +1,8 @@
-"""Every table of the lakehouse, declared once: its name, layer, columns, keys, grain. All else is
-derived from here.
-"""
+"""Every table of the lakehouse, declared once; all else is derived from here."""
 
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
-from lakehouse.tables.gold import COUNTERFACTUAL, DECISION, MONITOR, PROMOTION, WINDOW_FACTS
+from lakehouse.tables.gold import DECISION, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.silver import (
     DUPLICATE,
     IS_CORRECTION,
@@ -15,12 +13,10 @@ from lakehouse.tables.silver import (
 )
 
 __all__ = [
-    "COUNTERFACTUAL",
     "DECISION",
     "DUPLICATE",
     "IS_CORRECTION",
     "LANDED_FILE",
-    "MONITOR",
     "PROMOTION",
     "QUARANTINE",
     "SCORING_COST",

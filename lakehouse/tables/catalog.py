@@ -6,29 +6,8 @@ from dataclasses import dataclass, fields, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
+from lakehouse.tables import gold, silver
 from lakehouse.tables.declaration import Table
-from lakehouse.tables.gold import (
-    COUNTERFACTUAL,
-    DECISION,
-    MONITOR,
-    PROMOTION,
-    WINDOW_FACTS,
-    metric_tables,
-)
-from lakehouse.tables.silver import (
-    DUPLICATE,
-    LANDED_FILE,
-    QUARANTINE,
-    SCORING_COST,
-    SCORING_LEDGER,
-    UNSCORABLE,
-    WHILE_INGESTED,
-    bronze,
-    predictions,
-    silver_labels,
-    silver_readings,
-    typed_columns,
-)
 
 
 @dataclass(frozen=True)
@@ -62,26 +41,26 @@ class Catalog:
 
 def catalog_of(model: ModelSettings) -> Catalog:
     """The tables of a model: the engine's own, and those that its YAML file names."""
-    profile, drift = metric_tables(model)
+    profile, drift = gold.metric_tables(model)
     catalog = Catalog(
-        landed_file=LANDED_FILE,
-        bronze_readings=bronze(model.readings),
-        bronze_labels=bronze(model.labels),
-        readings=silver_readings(model.readings, model.key, model.event_time),
-        labels=silver_labels(model.labels, model.key, model.labels.time),
-        quarantine=QUARANTINE,
-        duplicate=DUPLICATE,
-        scoring_ledger=SCORING_LEDGER,
-        predictions=predictions(model),
-        unscorable=UNSCORABLE,
-        scoring_cost=SCORING_COST,
-        window_facts=WINDOW_FACTS,
+        landed_file=silver.LANDED_FILE,
+        bronze_readings=silver.bronze(model.readings),
+        bronze_labels=silver.bronze(model.labels),
+        readings=silver.silver_readings(model.readings, model.key, model.event_time),
+        labels=silver.silver_labels(model.labels, model.key, model.labels.time),
+        quarantine=silver.QUARANTINE,
+        duplicate=silver.DUPLICATE,
+        scoring_ledger=silver.SCORING_LEDGER,
+        predictions=silver.predictions(model),
+        unscorable=silver.UNSCORABLE,
+        scoring_cost=silver.SCORING_COST,
+        window_facts=gold.WINDOW_FACTS,
         profile_metrics=profile,
         drift_metrics=drift,
-        monitor=MONITOR,
-        counterfactual=COUNTERFACTUAL,
-        decision=DECISION,
-        promotion=PROMOTION,
+        monitor=gold.MONITOR,
+        counterfactual=gold.COUNTERFACTUAL,
+        decision=gold.DECISION,
+        promotion=gold.PROMOTION,
     )
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:
@@ -95,9 +74,8 @@ def catalog_of(model: ModelSettings) -> Catalog:
         (model.readings, catalog.bronze_readings),
         (model.labels, catalog.bronze_labels),
     ):
-        _check_names(
-            replace(table, columns=(*typed_columns(source), *WHILE_INGESTED, *table.columns))
-        )
+        while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
+        _check_names(replace(table, columns=while_ingested))
     return catalog
 
 
@@ -115,11 +93,9 @@ def _check_names(table: Table) -> None:
 
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
-    """Metrics see predictions, readings and labels as one row: a name must not mean two things
-    there.
-    """
-    known = (model.key, model.event_time, *model.predictions.features)
-    others = [name for name in model.readings.columns if name not in known]
+    """Check names across predictions, readings and labels: metrics see them as one row."""
+    in_predictions = (model.key, model.event_time, *model.predictions.features)
+    others = [name for name in model.readings.columns if name not in in_predictions]
     of_label = [model.labels.label, model.labels.time]
     own = [column.name for column in catalog.predictions.columns]
     twice = _twice([*own, *others, *of_label])
@@ -127,6 +103,5 @@ def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:
         where = catalog.predictions.full_name
         raise ConfigurationError(
             f"{', '.join(twice)}: two of the readings, the label, its time and the columns of "
-            f"{where} have that name; "
-            "give the model's another"
+            f"{where} have that name; give the model's another"
         )

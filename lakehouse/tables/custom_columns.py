@@ -10,12 +10,10 @@ from lakehouse.tables.declaration import SQL_TYPES, Column, Table
 def custom_columns(
     metrics: Sequence[CustomMetricSettings], profile: Table, drift: Table
 ) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
-    """The columns that the metrics add to the profile table (aggregate, derived) and to the drift
-    table (drift).
+    """The columns that metrics add to the profile table, and drift metrics to the drift table.
 
     Raises:
-        ConfigurationError: one sentence for each metric whose name the table already has as a
-        column.
+        ConfigurationError: a sentence for each metric whose name is a column already.
     """
     wrong = [
         f"metrics.custom.{place}.name: {metric.name} is a column of {table.full_name} already; "

@@ -1,7 +1,9 @@
 """What a declaration of a table or a view says, and what is derived from it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from textwrap import dedent
 
 from pyspark.sql.types import DataType, StructField, StructType
 
@@ -44,8 +46,7 @@ class Table:
             named. Rows that have them keep them.
         version: of its schema; raised with every change of it, and kept in the table's properties.
         sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
-        from_driver: whether its rows are few and made on the driver, which then writes them without
-            a Spark job.
+        from_driver: whether its rows are few, and written on the driver without a Spark job.
     """
 
     layer: str
@@ -67,12 +68,10 @@ class Table:
 
     @property
     def schema(self) -> StructType:
-        """The Spark schema, each field with its comment; all fields are nullable, as Delta readers
-        see them.
-        """
+        """The Spark schema with comments; all fields are nullable, as Delta readers see them."""
         return StructType(
             [
-                StructField(column.name, _type(column.ddl), True, {"comment": column.comment})
+                StructField(column.name, spark_type(column.ddl), True, {"comment": column.comment})
                 for column in self.columns
             ]
         )
@@ -96,9 +95,7 @@ class Table:
 
 @dataclass(frozen=True)
 class View:
-    """One view of gold: its name, what a row is, its columns with their types, and its query in
-    Spark's SQL.
-    """
+    """One view of gold: its name, its grain, its columns, and its query in Spark's SQL."""
 
     name: str
     grain: str
@@ -111,8 +108,40 @@ class View:
         return f"gold.{self.name}"
 
 
+def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
+    '''Columns from a text, a line for each: its name, its type in Spark's DDL, and what it means.
+
+    A line that is indented further continues the one before. Names alone, with commas between
+    them, stand for the declared columns of these names.
+
+    >>> of_day = Column("day", "date", "Day of the events")
+    >>> columns("""
+    ...     day
+    ...     n_rows bigint Predictions,
+    ...         with or without a label
+    ... """, [of_day])[1]
+    Column(name='n_rows', ddl='bigint', comment='Predictions, with or without a label')
+    '''
+    by_name = {column.name: column for column in declared}
+    lines: list[str] = []
+    for line in dedent(text).strip().splitlines():
+        if line.startswith(" "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    declarations: list[Column] = []
+    for line in lines:
+        names = line.split(", ")
+        if by_name.keys() >= set(names):
+            declarations += [by_name[name] for name in names]
+        else:
+            declarations.append(Column(*line.split(maxsplit=2)))
+    return tuple(declarations)
+
+
 @cache
-def _type(ddl: str) -> DataType:
+def spark_type(ddl: str) -> DataType:
+    """Spark's type of a DDL text, such as `map<string,double>`."""
     row = StructType.fromDDL(f"value {ddl}")
     assert isinstance(row, StructType)
     return row.fields[0].dataType

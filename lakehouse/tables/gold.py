@@ -1,10 +1,11 @@
 """Gold: facts, metric tables, decisions and promotions; the same for every model."""
 
 from dataclasses import replace
+from functools import partial
 
 from lakehouse.settings import ModelSettings
 from lakehouse.tables.custom_columns import custom_columns
-from lakehouse.tables.declaration import Column, Table
+from lakehouse.tables.declaration import Table, columns
 
 MODEL_ID = "model_version"
 
@@ -30,23 +31,25 @@ _QUALITY_FACTS = (
     "sum_absolute_error:double,sum_absolute_percentage_error:double>"
 )
 
-_SLICE = (
-    Column("slice_key", "string", "Slicing expression; NULL for the whole table"),
-    Column("slice_value", "string", "Value of that expression"),
-)
-_STATE = (
-    Column("n_labelled", "bigint", "Rows whose label has come"),
-    Column("label_coverage", "double", "Share of rows whose label has come, 0-1"),
-    Column("is_final", "boolean", "No more labels can come within the label horizon"),
-    Column("in_training_window", "boolean", "The model was trained on rows of this window"),
-)
-_FRESHNESS = (
-    Column(
-        "as_of", "timestamp", "Newest label time that the facts knew of when the row was computed"
-    ),
-    Column("as_of_version", "map<string,bigint>", "Delta versions read"),
-    Column("window_date", "date", "Day in which the window starts"),
-)
+# Columns that more than one of the tables has.
+_SHARED = columns("""
+    model_version      string  Registered version; * for all together
+    monitor_version    bigint  Version of the metrics' configuration
+    granularity        string  Width of the window
+    slice_key          string  Slicing expression; NULL for the whole table
+    slice_value        string  Value of that expression
+    column_name        string  :table for what concerns the whole row
+    data_type          string  Type of the column
+    n_labelled         bigint  Rows whose label has come
+    label_coverage     double  Share of rows whose label has come, 0-1
+    is_final           boolean No more labels can come within the label horizon
+    in_training_window boolean The model was trained on rows of this window
+    as_of              timestamp
+        Newest label time that the facts knew of when the row was computed
+    as_of_version      map<string,bigint> Delta versions read
+    window_date        date    Day in which the window starts
+""")
+_columns = partial(columns, declared=_SHARED)
 
 WINDOW_FACTS = Table(
     "gold",
@@ -54,42 +57,27 @@ WINDOW_FACTS = Table(
     "Additive facts of a base window (an hour at most) × model version × slice; they sum to any "
     "coarser window",
     ("window_start", "model_version", "slice_key", "slice_value"),
-    (
-        Column("window_start", "timestamp", "Start of the base window, event time, UTC"),
-        Column("model_version", "string", "Registered version that predicted"),
-        *_SLICE,
-        Column("n_in_training", "bigint", "Rows that the version was itself trained on"),
-        Column(
-            "quality",
-            _QUALITY_FACTS,
-            "Counts and sums that the quality of predictions is computed from",
-        ),
-        Column(
-            "columns",
-            f"array<{_COLUMN_FACTS}>",
-            "Counts, moments, bins and sketches of each column",
-        ),
-        Column(
-            "custom",
-            "map<string,double>",
-            "What custom metrics are computed from, by an id of each part",
-        ),
-        Column(
-            "by_difficulty",
-            "array<struct<bin:int,labelled:bigint,wrong:bigint>>",
-            "Labelled rows and errors by class and bin of expected error (class code × 7 + bin), "
-            "none trained on; no slices",
-        ),
-        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
-        *_FRESHNESS,
-    ),
+    _columns(f"""
+        window_start  timestamp          Start of the base window, event time, UTC
+        model_version string             Registered version that predicted
+        slice_key, slice_value
+        n_in_training bigint             Rows that the version was itself trained on
+        quality       {_QUALITY_FACTS}   Counts and sums that the quality of predictions is
+            computed from
+        columns       array<{_COLUMN_FACTS}> Counts, moments, bins and sketches of each column
+        custom        map<string,double> What custom metrics are computed from, by an id of each
+            part
+        by_difficulty array<struct<bin:int,labelled:bigint,wrong:bigint>> Labelled rows and errors
+            by class and bin of expected error (class code × 7 + bin), none trained on; no slices
+        monitor_version, as_of, as_of_version, window_date
+    """),
     partition_by=("window_date",),
     append_only=False,
     from_driver=True,
     version=3,
 )
 
-_PROFILE_METRICS = Table(
+PROFILE_METRICS = Table(
     "gold",
     "profile_metrics",
     "A window × granularity × log type × slice × model version × column",
@@ -102,68 +90,55 @@ _PROFILE_METRICS = Table(
         "model_version",
         "column_name",
     ),
-    (
-        Column("window", _WINDOW, "Event-time window; NULL for baselines"),
-        Column(
-            "log_type",
-            "string",
-            "INPUT, or BASELINE: a version's training data, BASELINE_TABLE: the fixed baseline",
-        ),
-        Column("logging_table_commit_version", "int", "Delta version of the profiled table"),
-        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
-        Column("granularity", "string", "Width of the window; NULL for baselines"),
-        *_SLICE,
-        Column("column_name", "string", ":table for what concerns the whole row"),
-        Column("count", "bigint", "Values that are not null; rows, for :table"),
-        Column("data_type", "string", "Type of the column"),
-        Column("num_nulls", "bigint", "Null values"),
-        Column("avg", "double", "Mean"),
-        Column("min", "double", "Least value"),
-        Column("max", "double", "Greatest value"),
-        Column("stddev", "double", "Sample standard deviation"),
-        Column("num_zeros", "bigint", "Zeros"),
-        Column("num_nan", "bigint", "Not-a-number values"),
-        Column("min_length", "double", "Length of the shortest string"),
-        Column("max_length", "double", "Length of the longest string"),
-        Column("avg_length", "double", "Mean length of strings"),
-        Column(
-            "non_null_columns", "array<string>", "Columns with a value in the window; for :table"
-        ),
-        Column("frequent_items", _ITEMS, "Most frequent values"),
-        Column("median", "double", "Median"),
-        Column("distinct_count", "bigint", "Distinct values"),
-        Column("quantiles", "array<double>", "1000 quantiles; element 500 is the median"),
-        Column("percent_nan", "double", "Share of not-a-number values, 0-100"),
-        Column("percent_null", "double", "Share of nulls, 0-100"),
-        Column("percent_zeros", "double", "Share of zeros, 0-100"),
-        Column("percent_distinct", "double", "Share of distinct values, 0-100"),
-        Column("model_version", "string", "Registered version; * for all together"),
-        Column("accuracy_score", "double", "Share of labelled rows predicted right"),
-        Column("log_loss", "double", "Mean negative log probability of the true class"),
-        Column("roc_auc_score", "double", "Area under the ROC curve"),
-        Column("confusion_matrix", _CONFUSION, "Labelled rows by prediction and label"),
-        Column("precision", _BY_CLASS, "Precision"),
-        Column("recall", _BY_CLASS, "Recall"),
-        Column("f1_score", _BY_CLASS, "F1"),
-        Column("mean_squared_error", "double", "For regression"),
-        Column("root_mean_squared_error", "double", "For regression"),
-        Column("mean_average_error", "double", "For regression"),
-        Column("mean_absolute_percentage_error", "double", "For regression"),
-        Column("r2_score", "double", "For regression"),
-        Column("brier_score", "double", "Mean squared error of the probability"),
-        Column(
-            "expected_calibration_error",
-            "double",
-            "Mean gap of confidence and accuracy over bins of confidence",
-        ),
-        Column(
-            "accuracy_without_retraining",
-            "double",
-            "Share of labelled rows that the first model would predict right",
-        ),
-        *_STATE,
-        *_FRESHNESS,
-    ),
+    _columns(f"""
+        window                     {_WINDOW}     Event-time window; NULL for baselines
+        log_type                   string        INPUT, or BASELINE: a version's training data,
+            BASELINE_TABLE: the fixed baseline
+        logging_table_commit_version int           Delta version of the profiled table
+        monitor_version
+        granularity                string        Width of the window; NULL for baselines
+        slice_key, slice_value, column_name
+        count                      bigint        Values that are not null; rows, for :table
+        data_type
+        num_nulls                  bigint        Null values
+        avg                        double        Mean
+        min                        double        Least value
+        max                        double        Greatest value
+        stddev                     double        Sample standard deviation
+        num_zeros                  bigint        Zeros
+        num_nan                    bigint        Not-a-number values
+        min_length                 double        Length of the shortest string
+        max_length                 double        Length of the longest string
+        avg_length                 double        Mean length of strings
+        non_null_columns           array<string> Columns with a value in the window; for :table
+        frequent_items             {_ITEMS}      Most frequent values
+        median                     double        Median
+        distinct_count             bigint        Distinct values
+        quantiles                  array<double> 1000 quantiles; element 500 is the median
+        percent_nan                double        Share of not-a-number values, 0-100
+        percent_null               double        Share of nulls, 0-100
+        percent_zeros              double        Share of zeros, 0-100
+        percent_distinct           double        Share of distinct values, 0-100
+        model_version
+        accuracy_score             double        Share of labelled rows predicted right
+        log_loss                   double        Mean negative log probability of the true class
+        roc_auc_score              double        Area under the ROC curve
+        confusion_matrix           {_CONFUSION}  Labelled rows by prediction and label
+        precision                  {_BY_CLASS}   Precision
+        recall                     {_BY_CLASS}   Recall
+        f1_score                   {_BY_CLASS}   F1
+        mean_squared_error         double        For regression
+        root_mean_squared_error    double        For regression
+        mean_average_error         double        For regression
+        mean_absolute_percentage_error double        For regression
+        r2_score                   double        For regression
+        brier_score                double        Mean squared error of the probability
+        expected_calibration_error double        Mean gap of confidence and accuracy over bins of
+            confidence
+        accuracy_without_retraining double        Share of labelled rows that the first model would
+            predict right
+        n_labelled, label_coverage, is_final, in_training_window, as_of, as_of_version, window_date
+    """),
     partition_by=("granularity", "window_date"),
     append_only=False,
     from_driver=True,
@@ -171,7 +146,7 @@ _PROFILE_METRICS = Table(
     version=2,
 )
 
-_DRIFT_METRICS = Table(
+DRIFT_METRICS = Table(
     "gold",
     "drift_metrics",
     "A window × granularity × reference × slice × model version × column",
@@ -184,58 +159,40 @@ _DRIFT_METRICS = Table(
         "model_version",
         "column_name",
     ),
-    (
-        Column("window", _WINDOW, "Event-time window"),
-        Column("granularity", "string", "Width of the window"),
-        Column("monitor_version", "bigint", "Version of the metrics' configuration"),
-        *_SLICE,
-        Column("column_name", "string", ":table for what concerns the whole row"),
-        Column("data_type", "string", "Type of the column"),
-        Column("window_cmp", _WINDOW, "Window compared with; NULL for baselines"),
-        Column(
-            "drift_type",
-            "string",
-            "CONSECUTIVE: the window before, BASELINE: training data, BASELINE_TABLE: the fixed "
-            "one",
-        ),
-        Column("count_delta", "bigint", "Difference of counts"),
-        Column("avg_delta", "double", "Difference of means"),
-        Column("percent_null_delta", "double", "Difference of null shares, in points"),
-        Column("percent_zeros_delta", "double", "Difference of zero shares, in points"),
-        Column("percent_distinct_delta", "double", "Difference of distinct shares, in points"),
-        Column(
-            "non_null_columns_delta",
-            "struct<added:int,missing:int>",
-            "Columns that came and went; for :table",
-        ),
-        Column("js_distance", "double", "Jensen-Shannon distance; categorical columns"),
-        Column("ks_test", _TEST, "Kolmogorov-Smirnov, from the bins; numeric columns"),
-        Column("wasserstein_distance", "double", "Wasserstein distance; numeric columns"),
-        Column(
-            "population_stability_index", "double", "PSI over the baseline's bins; numeric columns"
-        ),
-        Column("chi_squared_test", _TEST, "Chi-squared test of homogeneity; categorical columns"),
-        Column("tv_distance", "double", "Total variation distance; categorical columns"),
-        Column(
-            "l_infinity_distance", "double", "Greatest difference of a share; categorical columns"
-        ),
-        Column("model_version", "string", "Registered version; * for all together"),
-        Column("hellinger_distance", "double", "Hellinger distance, over bins or categories"),
-        Column(
-            "kl_divergence",
-            "double",
-            "Kullback-Leibler divergence from the reference, nats, over bins or categories",
-        ),
-        Column("mann_whitney_test", _TEST, "Mann-Whitney U, two-sided; numeric columns"),
-        Column("levene_test", _TEST, "Brown-Forsythe test of equal spread; numeric columns"),
-        Column(
-            "adjusted_pvalue",
-            "double",
-            "P-value of KS or chi-squared, adjusted for the columns tested at once",
-        ),
-        *_STATE,
-        *_FRESHNESS,
-    ),
+    _columns(f"""
+        window                     {_WINDOW}          Event-time window
+        granularity, monitor_version, slice_key, slice_value, column_name, data_type
+        window_cmp                 {_WINDOW}          Window compared with; NULL for baselines
+        drift_type                 string             CONSECUTIVE: the window before, BASELINE:
+            training data, BASELINE_TABLE: the fixed one
+        count_delta                bigint             Difference of counts
+        avg_delta                  double             Difference of means
+        percent_null_delta         double             Difference of null shares, in points
+        percent_zeros_delta        double             Difference of zero shares, in points
+        percent_distinct_delta     double             Difference of distinct shares, in points
+        non_null_columns_delta     struct<added:int,missing:int> Columns that came and went; for
+            :table
+        js_distance                double             Jensen-Shannon distance; categorical columns
+        ks_test                    {_TEST}            Kolmogorov-Smirnov, from the bins; numeric
+            columns
+        wasserstein_distance       double             Wasserstein distance; numeric columns
+        population_stability_index double             PSI over the baseline's bins; numeric columns
+        chi_squared_test           {_TEST}            Chi-squared test of homogeneity; categorical
+            columns
+        tv_distance                double             Total variation distance; categorical columns
+        l_infinity_distance        double             Greatest difference of a share; categorical
+            columns
+        model_version
+        hellinger_distance         double             Hellinger distance, over bins or categories
+        kl_divergence              double             Kullback-Leibler divergence from the
+            reference, nats, over bins or categories
+        mann_whitney_test          {_TEST}            Mann-Whitney U, two-sided; numeric columns
+        levene_test                {_TEST}            Brown-Forsythe test of equal spread; numeric
+            columns
+        adjusted_pvalue            double             P-value of KS or chi-squared, adjusted for
+            the columns tested at once
+        n_labelled, label_coverage, is_final, in_training_window, as_of, as_of_version, window_date
+    """),
     partition_by=("granularity", "window_date"),
     append_only=False,
     from_driver=True,
@@ -248,22 +205,14 @@ MONITOR = Table(
     "monitor",
     "A configuration of the metrics; another one is another version",
     ("monitor_version",),
-    (
-        Column(
-            "monitor_version", "bigint", "As rows of the facts and of the metric tables name it"
-        ),
-        Column(
-            "configuration",
-            "string",
-            "What is measured, as JSON: windows, columns, bins, slices, custom metrics",
-        ),
-        Column(
-            "baseline",
-            "string",
-            "Profile of the fixed baseline table, as JSON; NULL where none is named",
-        ),
-        Column("recorded_at", "timestamp", "Wall-clock time of its first use"),
-    ),
+    columns("""
+        monitor_version bigint    As rows of the facts and of the metric tables name it
+        configuration   string    What is measured, as JSON: windows, columns, bins, slices, custom
+            metrics
+        baseline        string    Profile of the fixed baseline table, as JSON; NULL where none is
+            named
+        recorded_at     timestamp Wall-clock time of its first use
+    """),
     from_driver=True,
 )
 
@@ -273,34 +222,20 @@ COUNTERFACTUAL = Table(
     "A day of labelled predictions × alternative to the loop: what would have been right, and what "
     "it would have cost",
     ("window_date", "alternative"),
-    (
-        Column("window_date", "date", "Day of the events, UTC"),
-        Column(
-            "alternative",
-            "string",
-            "never: the first promoted model stays; daily: one is trained each midnight on the "
-            "newest labels",
-        ),
-        Column(
-            "n_labelled",
-            "bigint",
-            "Predictions whose label has come, in windows that no model was trained on",
-        ),
-        Column("n_right", "bigint", "Those of them that the models in production got right"),
-        Column(
-            "n_right_otherwise",
-            "bigint",
-            "Those that the alternative gets right; NULL if that is not known",
-        ),
-        Column("trainings", "bigint", "Trainings of the alternative at the midnight before"),
-        Column("trained_rows", "bigint", "Rows that it was trained on there"),
-        Column(
-            "training_seconds", "double", "Wall-clock time of that fit, without tuning or judging"
-        ),
-        Column(
-            "as_of", "timestamp", "Newest label time that was known of when the row was computed"
-        ),
-    ),
+    columns("""
+        window_date       date      Day of the events, UTC
+        alternative       string    never: the first promoted model stays; daily: one is trained
+            each midnight on the newest labels
+        n_labelled        bigint    Predictions whose label has come, in windows that no model was
+            trained on
+        n_right           bigint    Those of them that the models in production got right
+        n_right_otherwise bigint    Those that the alternative gets right; NULL if that is not
+            known
+        trainings         bigint    Trainings of the alternative at the midnight before
+        trained_rows      bigint    Rows that it was trained on there
+        training_seconds  double    Wall-clock time of that fit, without tuning or judging
+        as_of             timestamp Newest label time that was known of when the row was computed
+    """),
     partition_by=("window_date",),
     append_only=False,
     from_driver=True,
@@ -311,46 +246,30 @@ DECISION = Table(
     "decision",
     "An as-of (newest label batch) × action: what was decided, by which rule, with which figures",
     ("as_of", "action"),
-    (
-        Column("as_of", "timestamp", "Newest label time that had landed"),
-        Column("model_version", "string", "Champion when it was decided; NULL before the first"),
-        Column(
-            "action",
-            "string",
-            "wait, train_first, keep, retrain, refresh or blind (labels are overdue)",
-        ),
-        Column("retrain", "boolean", "Whether a new model is to be trained"),
-        Column("rule", "string", "Rule that decided"),
-        Column("reasons", "array<string>", "The decision in words"),
-        Column("evidence", "map<string,double>", "Figures that it rests on"),
-        Column(
-            "change_at", "timestamp", "When the change began, by the evidence; NULL if none is seen"
-        ),
-        Column(
-            "change_between",
-            "struct<from:timestamp,to:timestamp>",
-            "90 % credible interval of that",
-        ),
-        Column(
-            "confidence",
-            "double",
-            "Probability that the rule has changed, one change in 10,000 rows expected",
-        ),
-        Column(
-            "drift_kind",
-            "array<string>",
-            "What has drifted: concept, feature, label, prediction; causes first",
-        ),
-        Column("region", "array<string>", "Where new labels contradict the champion, in words"),
-        Column("advice", "string", "What to do about it, besides what the loop does by itself"),
-        Column("table_versions", "map<string,bigint>", "Delta versions read"),
-        Column("decided_at", "timestamp", "Wall-clock time"),
-        Column(
-            "gate_confidence",
-            "double",
-            "P(challenger better) that the gate asks for; NULL in rows before 0.3",
-        ),
-    ),
+    columns("""
+        as_of           timestamp          Newest label time that had landed
+        model_version   string             Champion when it was decided; NULL before the first
+        action          string             wait, train_first, keep, retrain, refresh or blind
+            (labels are overdue)
+        retrain         boolean            Whether a new model is to be trained
+        rule            string             Rule that decided
+        reasons         array<string>      The decision in words
+        evidence        map<string,double> Figures that it rests on
+        change_at       timestamp          When the change began, by the evidence; NULL if none is
+            seen
+        change_between  struct<from:timestamp,to:timestamp> 90 % credible interval of that
+        confidence      double             Probability that the rule has changed, one change in
+            10,000 rows expected
+        drift_kind      array<string>      What has drifted: concept, feature, label, prediction;
+            causes first
+        region          array<string>      Where new labels contradict the champion, in words
+        advice          string             What to do about it, besides what the loop does by
+            itself
+        table_versions  map<string,bigint> Delta versions read
+        decided_at      timestamp          Wall-clock time
+        gate_confidence double             P(challenger better) that the gate asks for; NULL in
+            rows before 0.3
+    """),
     from_driver=True,
     version=3,
 )
@@ -359,71 +278,49 @@ PROMOTION = Table(
     "promotion",
     "A verdict on a challenger, or a rollback",
     ("as_of", "action", "recorded_at"),
-    (
-        Column("as_of", "timestamp", "Newest label time that had landed"),
-        Column(
-            "action",
-            "string",
-            "promote, refuse, pending (it passed, and waits for a person) or rollback",
-        ),
-        Column("who", "string", "The loop, or the person who did it"),
-        Column("recorded_at", "timestamp", "Wall-clock time"),
-        Column("from_version", "string", "Champion before; NULL for the first"),
-        Column("to_version", "string", "Version promoted, refused or gone back to"),
-        Column("reason", "string", "Why, in words"),
-        Column("evidence", "map<string,double>", "Figures that it rests on"),
-        Column(
-            "trained_from",
-            "timestamp",
-            "Event time of the first row that the version was trained on",
-        ),
-        Column("trained_to", "timestamp", "Event time of the last one"),
-        Column("trained_rows", "bigint", "How many they were"),
-        Column(
-            "changed_at",
-            "timestamp",
-            "Change point that the version was trained from; NULL if none",
-        ),
-        Column("model_sha256", "string", "Digest of the model file; verified before each load"),
-        Column("table_versions", "map<string,bigint>", "Delta versions read"),
-        Column(
-            "policy_record",
-            "string",
-            "What the policy knows of the promoted version from now on, as JSON",
-        ),
-        Column(
-            "run_id",
-            "string",
-            "MLflow run of the training: its files are found by it, whatever the registry says",
-        ),
-        Column(
-            "meaning",
-            "string",
-            "Classes by their codes, and features by name, that the version was trained with, JSON",
-        ),
-    ),
+    columns("""
+        as_of          timestamp          Newest label time that had landed
+        action         string             promote, refuse, pending (it passed, and waits for a
+            person) or rollback
+        who            string             The loop, or the person who did it
+        recorded_at    timestamp          Wall-clock time
+        from_version   string             Champion before; NULL for the first
+        to_version     string             Version promoted, refused or gone back to
+        reason         string             Why, in words
+        evidence       map<string,double> Figures that it rests on
+        trained_from   timestamp          Event time of the first row that the version was trained
+            on
+        trained_to     timestamp          Event time of the last one
+        trained_rows   bigint             How many they were
+        changed_at     timestamp          Change point that the version was trained from; NULL if
+            none
+        model_sha256   string             Digest of the model file; verified before each load
+        table_versions map<string,bigint> Delta versions read
+        policy_record  string             What the policy knows of the promoted version from now
+            on, as JSON
+        run_id         string             MLflow run of the training: its files are found by it,
+            whatever the registry says
+        meaning        string             Classes by their codes, and features by name, that the
+            version was trained with, JSON
+    """),
     from_driver=True,
     version=3,
 )
 
 
 def metric_tables(model: ModelSettings) -> tuple[Table, Table]:
-    """The profile and the drift metrics of a model: with its name for the model id column, and its
-    own metrics.
+    """A model's profile and drift metrics, with its model id column and its custom metrics.
 
     Raises:
         ConfigurationError: one of its metrics has the name of a column.
     """
-    tables = [
-        _with_model_id(table, model.metrics.model_id_column)
-        for table in (_PROFILE_METRICS, _DRIFT_METRICS)
-    ]
-    own = custom_columns(model.metrics.custom, *tables)
-    profile, drift = (
-        replace(table, columns=(*table.columns, *columns))
-        for table, columns in zip(tables, own, strict=True)
+    name = model.metrics.model_id_column
+    profile, drift = _with_model_id(PROFILE_METRICS, name), _with_model_id(DRIFT_METRICS, name)
+    of_profile, of_drift = custom_columns(model.metrics.custom, profile, drift)
+    return (
+        replace(profile, columns=profile.columns + of_profile),
+        replace(drift, columns=drift.columns + of_drift),
     )
-    return profile, drift
 
 
 def _with_model_id(table: Table, name: str) -> Table:

@@ -1,6 +1,4 @@
-"""What has to change in a table on disk for it to be as it is declared: columns may be added,
-nothing else.
-"""
+"""How a table on disk becomes as declared: columns may be added, nothing else."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,19 +30,19 @@ class Migration:
     obstacles: tuple[str, ...]
 
 
-def migration_of(table: Table, found: StructType, found_version: int) -> Migration:
+def migration_of(table: Table, on_disk: StructType, found_version: int) -> Migration:
     """Compare the declaration with the table on disk.
 
     Args:
         table: the declaration.
-        found: the schema on disk.
+        on_disk: the schema on disk.
         found_version: the version of the declaration that it was last written under.
     """
-    differences = list(_differences((), found, table.schema))
-    added = tuple(each for each in differences if isinstance(each, AddedColumn))
-    obstacles = [each for each in differences if isinstance(each, str)]
+    differences = list(_differences((), on_disk, table.schema))
+    added = tuple(difference for difference in differences if isinstance(difference, AddedColumn))
+    obstacles = [difference for difference in differences if isinstance(difference, str)]
     if not table.takes_columns:
-        strange = [field for field in found if field.name not in table.schema.names]
+        strange = [field for field in on_disk if field.name not in table.schema.names]
         obstacles += [
             f"{field.name} is {field.dataType.simpleString()}, not declared" for field in strange
         ]
@@ -56,9 +54,9 @@ def migration_of(table: Table, found: StructType, found_version: int) -> Migrati
 
 
 def _differences(
-    path: tuple[str, ...], found: StructType, declared: StructType
+    path: tuple[str, ...], on_disk: StructType, declared: StructType
 ) -> Iterator[AddedColumn | str]:
-    there = {field.name: field for field in found}
+    there = {field.name: field for field in on_disk}
     for field in declared:
         if field.name not in there:
             yield _addition((*path, field.name), field)
@@ -69,14 +67,14 @@ def _differences(
 
 
 def _type_differences(
-    path: tuple[str, ...], found: DataType, declared: DataType
+    path: tuple[str, ...], on_disk: DataType, declared: DataType
 ) -> Iterator[AddedColumn | str]:
-    if isinstance(found, StructType) and isinstance(declared, StructType):
-        yield from _differences(path, found, declared)
-    elif isinstance(found, ArrayType) and isinstance(declared, ArrayType):
-        yield from _type_differences((*path, "element"), found.elementType, declared.elementType)
-    elif found.simpleString() != declared.simpleString():
-        yield f"{'.'.join(path)} is {found.simpleString()}, declared {declared.simpleString()}"
+    if isinstance(on_disk, StructType) and isinstance(declared, StructType):
+        yield from _differences(path, on_disk, declared)
+    elif isinstance(on_disk, ArrayType) and isinstance(declared, ArrayType):
+        yield from _type_differences((*path, "element"), on_disk.elementType, declared.elementType)
+    elif on_disk.simpleString() != declared.simpleString():
+        yield f"{'.'.join(path)} is {on_disk.simpleString()}, declared {declared.simpleString()}"
 
 
 def _addition(path: tuple[str, ...], field: StructField) -> AddedColumn:

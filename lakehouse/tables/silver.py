@@ -1,37 +1,40 @@
 """Bronze and silver: the tables that a model names, and the engine's own beside them."""
 
+from functools import partial
+
 from lakehouse.settings import ModelSettings, SourceSettings
-from lakehouse.tables.declaration import SQL_TYPES, Column, Table
+from lakehouse.tables.declaration import SQL_TYPES, Column, Table, columns
 
 IS_CORRECTION = "is_correction"
-_LANDED_FILE_ID = Column(
-    "landed_file_id", "bigint", "Its row in bronze.landed_file: a name may come more than once"
-)
-_POSITION = (
-    Column(
-        "source_file", "string", "File that the line came in, by its path under the landing folder"
-    ),
-    Column("line", "bigint", "Its number in that file, from 0"),
-)
-_LINEAGE = (
-    *_POSITION,
-    Column("landed_at", "timestamp", "When the file landed"),
-    Column("ingest_batch", "bigint", "Micro-batch of the ingest stream"),
-    Column("ingested_at", "timestamp", "Wall-clock time of that batch"),
-    _LANDED_FILE_ID,
-)
-_RAW_BYTES = Column(
-    "raw_bytes", "binary", "Its bytes, where they are not UTF-8; NULL where raw is all of it"
-)
+# Columns that more than one of the tables has.
+_SHARED = columns("""
+    source         string Table that the line was meant for
+    source_file    string File that the line came in, by its path under the landing folder
+    line           bigint Its number in that file, from 0
+    landed_at      timestamp When the file landed
+    ingest_batch   bigint Micro-batch of the ingest stream
+    ingested_at    timestamp Wall-clock time of that batch
+    landed_file_id bigint Its row in bronze.landed_file: a name may come more than once
+    raw_bytes      binary Its bytes, where they are not UTF-8; NULL where raw is all of it
+    reasons        array<string> Every rule that it breaks
+    key            string Its key
+    query_id       string Scoring stream's id
+    batch_id       bigint Micro-batch of that stream
+""")
+_columns = partial(columns, declared=_SHARED)
 
-# What a line carries beside its values on the way from bronze to silver (steps/ingest).
-WHILE_INGESTED = (
-    Column("reasons", "array<string>", "Every rule that it breaks"),
-    Column("disposition", "string", "What becomes of it"),
-    Column("held", "boolean", "Whether silver holds it"),
-    Column("rank", "int", "Its place among the lines of its key"),
-    Column("first", "string", "The first line of its key"),
-)
+_POSITION = _columns("""
+    source_file, line, landed_file_id
+""")
+
+# What a line carries beside its values on the way from bronze to silver (ingest/lines.py).
+WHILE_INGESTED = columns("""
+    reasons     array<string> Every rule that it breaks
+    disposition string        What becomes of it
+    held        boolean       Whether silver holds it
+    rank        int           Its place among the lines of its key
+    first       string        The first line of its key
+""")
 
 LANDED_FILE = Table(
     "bronze",
@@ -39,37 +42,25 @@ LANDED_FILE = Table(
     "A look at a landed file that told something new: that it is to be read, why it cannot be, "
     "that it is gone",
     ("source_file", "seen_at"),
-    (
-        Column("source", "string", "Table that its lines are meant for"),
-        Column("source_file", "string", "Its path under the landing folder"),
-        Column(
-            "landed_file_id",
-            "bigint",
-            "Names this coming of the file; lines carry it. NULL where none is read",
-        ),
-        Column(
-            "status",
-            "string",
-            "landed: its lines are read; unreadable; same: touched or moved, its content is known; "
-            "gone: it was "
-            "unreadable, and is not there any more",
-        ),
-        Column("reason", "string", "Why it cannot be read, or what is odd about it"),
-        Column("lines", "bigint", "Lines that it has"),
-        Column("size", "bigint", "Bytes of the file"),
-        Column("sha256", "string", "Digest of these bytes"),
-        Column("modified_at", "timestamp", "Its modification time"),
-        Column("landed_at", "timestamp", "The same; where that cannot be, when it was first seen"),
-        Column(
-            "signature", "string", "What its file system tells of it; another one is looked into"
-        ),
-        Column(
-            "parts",
-            "array<struct<start:bigint,end:bigint,first_line:bigint,lines:bigint>>",
-            "What it is read in: bytes of its content, and lines",
-        ),
-        Column("seen_at", "timestamp", "Wall-clock time of the look"),
-    ),
+    columns("""
+        source         string             Table that its lines are meant for
+        source_file    string             Its path under the landing folder
+        landed_file_id bigint             Names this coming of the file; lines carry it. NULL where
+            none is read
+        status         string             landed: its lines are read; unreadable; same: touched or
+            moved, its content is known; gone: it was unreadable, and is not there any more
+        reason         string             Why it cannot be read, or what is odd about it
+        lines          bigint             Lines that it has
+        size           bigint             Bytes of the file
+        sha256         string             Digest of these bytes
+        modified_at    timestamp          Its modification time
+        landed_at      timestamp          The same; where that cannot be, when it was first seen
+        signature      string             What its file system tells of it; another one is looked
+            into
+        parts          array<struct<start:bigint,end:bigint,first_line:bigint,lines:bigint>> What
+            it is read in: bytes of its content, and lines
+        seen_at        timestamp          Wall-clock time of the look
+    """),
     from_driver=True,
 )
 QUARANTINE = Table(
@@ -77,13 +68,11 @@ QUARANTINE = Table(
     "quarantine",
     "A rejected line, with every reason that applies",
     ("source", "landed_file_id", "line"),
-    (
-        Column("source", "string", "Table that the line was meant for"),
-        Column("raw", "string", "The line as it came; bytes that are not UTF-8 are escapes"),
-        Column("reasons", "array<string>", "Every rule that it breaks"),
-        *_LINEAGE,
-        _RAW_BYTES,
-    ),
+    _columns("""
+        source
+        raw string The line as it came; bytes that are not UTF-8 are escapes
+        reasons, source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id, raw_bytes
+    """),
     version=2,
 )
 DUPLICATE = Table(
@@ -91,11 +80,9 @@ DUPLICATE = Table(
     "duplicate",
     "A line that says again what silver already holds, value for value",
     ("source", "landed_file_id", "line"),
-    (
-        Column("source", "string", "Table that the line was meant for"),
-        Column("key", "string", "Its key"),
-        *_LINEAGE,
-    ),
+    _columns("""
+        source, key, source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id
+    """),
     version=2,
 )
 SCORING_LEDGER = Table(
@@ -103,16 +90,12 @@ SCORING_LEDGER = Table(
     "scoring_ledger",
     "A micro-batch of scoring, written before a row of it is scored",
     ("query_id", "batch_id"),
-    (
-        Column("query_id", "string", "Scoring stream's id"),
-        Column("batch_id", "bigint", "Micro-batch of that stream"),
-        Column(
-            "model_version",
-            "string",
-            "Registered version that the alias named when the batch was first tried",
-        ),
-        Column("resolved_at", "timestamp", "Wall-clock time of that look-up"),
-    ),
+    _columns("""
+        query_id, batch_id
+        model_version string    Registered version that the alias named when the batch was first
+            tried
+        resolved_at   timestamp Wall-clock time of that look-up
+    """),
     from_driver=True,
 )
 SCORING_COST = Table(
@@ -120,16 +103,13 @@ SCORING_COST = Table(
     "scoring_cost",
     "What a micro-batch of scoring cost, written after its rows",
     ("query_id", "batch_id"),
-    (
-        Column("query_id", "string", "Scoring stream's id"),
-        Column("batch_id", "bigint", "Micro-batch of that stream"),
-        Column("model_version", "string", "Registered version that scored it"),
-        Column("rows", "bigint", "Rows scored"),
-        Column(
-            "seconds", "double", "Wall-clock time from the batch's first step to its rows' commit"
-        ),
-        Column("recorded_at", "timestamp", "Wall-clock time"),
-    ),
+    _columns("""
+        query_id, batch_id
+        model_version string    Registered version that scored it
+        rows          bigint    Rows scored
+        seconds       double    Wall-clock time from the batch's first step to its rows' commit
+        recorded_at   timestamp Wall-clock time
+    """),
     from_driver=True,
 )
 
@@ -138,14 +118,11 @@ UNSCORABLE = Table(
     "unscorable",
     "A reading that a version gave no finite prediction for; it has none, and is not scored again",
     ("landed_file_id", "line"),
-    (
-        Column("key", "string", "Its key"),
-        *_POSITION,
-        _LANDED_FILE_ID,
-        Column("model_version", "string", "Registered version that was to score it"),
-        Column("query_id", "string", "Scoring stream's id"),
-        Column("batch_id", "bigint", "Micro-batch of that stream"),
-    ),
+    _columns("""
+        key, source_file, line, landed_file_id
+        model_version string Registered version that was to score it
+        query_id, batch_id
+    """),
 )
 
 
@@ -154,7 +131,9 @@ def typed_columns(
 ) -> tuple[Column, ...]:
     """The columns of a source (or those of these names), in Spark's types."""
     chosen = source.columns if names is None else {name: source.columns[name] for name in names}
-    return tuple(Column(name, SQL_TYPES[each.type], each.comment) for name, each in chosen.items())
+    return tuple(
+        Column(name, SQL_TYPES[column.type], column.comment) for name, column in chosen.items()
+    )
 
 
 def bronze(source: SourceSettings) -> Table:
@@ -164,16 +143,12 @@ def bronze(source: SourceSettings) -> Table:
         source.table,
         "A line of a landed file, as it came, whatever it holds",
         ("landed_file_id", "line"),
-        (
-            Column(
-                "raw",
-                "string",
-                "The line, without its line feed; bytes that are not UTF-8 are escapes (\\xff)",
-            ),
-            *_LINEAGE,
-            _RAW_BYTES,
-            Column("ingest_query", "string", "Ingest stream's id"),
-        ),
+        _columns("""
+            raw          string The line, without its line feed; bytes that are not UTF-8 are
+                escapes (\\xff)
+            source_file, line, landed_at, ingest_batch, ingested_at, landed_file_id, raw_bytes
+            ingest_query string Ingest stream's id
+        """),
         sought_by=("landed_file_id", "line", "ingest_batch", "ingest_query"),
         version=2,
     )
@@ -186,7 +161,7 @@ def silver_readings(source: SourceSettings, key: str, time: str) -> Table:
         source.table,
         f"A valid row; the first that came for its {key}",
         (key,),
-        (*typed_columns(source), *_POSITION, _LANDED_FILE_ID),
+        typed_columns(source) + _POSITION,
         sought_by=(key, time),
         takes_columns=True,
         version=2,
@@ -201,17 +176,13 @@ def silver_labels(source: SourceSettings, key: str, time: str) -> Table:
         f"A valid row; the first that came for its {key}, and corrections of it: the one told last "
         "counts",
         ("landed_file_id", "line"),
-        (
-            *typed_columns(source),
-            *_POSITION,
-            _LANDED_FILE_ID,
-            # A number, since Delta keeps no statistics of a named boolean column.
-            Column(
-                IS_CORRECTION,
-                "int",
-                "1 where it was told after another one of its key; NULL where it is the first",
-            ),
-        ),
+        # The mark is a number, since Delta keeps no statistics of a named boolean column.
+        typed_columns(source)
+        + _POSITION
+        + columns(f"""
+            {IS_CORRECTION} int
+                1 where it was told after another one of its key; NULL where it is the first
+        """),
         sought_by=(key, time, IS_CORRECTION),
         takes_columns=True,
         version=2,
@@ -226,21 +197,18 @@ def predictions(model: ModelSettings) -> Table:
         model.predictions.table,
         f"A production prediction; one for a {model.key}, for ever",
         (model.key,),
-        (
-            *typed_columns(model.readings, tuple(dict.fromkeys(inputs))),
-            *_outcomes(model),
-            Column("model_version", "string", "Registered version that predicted"),
-            Column("query_id", "string", "Scoring stream's id"),
-            Column("batch_id", "bigint", "Micro-batch of that stream"),
-        ),
+        typed_columns(model.readings, tuple(dict.fromkeys(inputs)))
+        + _outcomes(model)
+        + _columns("""
+            model_version string Registered version that predicted
+            query_id, batch_id
+        """),
         takes_columns=True,
     )
 
 
 def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
-    """Return what a prediction says: a number, or a class with its probabilities; a regression has
-    no columns for those.
-    """
+    """The columns of a prediction: a number, or a class with its probabilities."""
     label = typed_columns(model.labels, (model.labels.label,))[0]
     if model.is_regression:
         return (

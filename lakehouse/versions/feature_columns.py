@@ -1,6 +1,4 @@
-"""The columns that versions read: by name, or where a column was renamed, by where its values stand
-in a line.
-"""
+"""The columns that versions read: by name, or if renamed, by their place in a line."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
@@ -31,9 +29,7 @@ def features_read(ledger: PromotionLedger, versions: Iterable[str]) -> Features:
 
 
 def sources_of(ledger: PromotionLedger, table: Table, names: Iterable[str]) -> dict[str, list[str]]:
-    """For each feature, the columns of the table that hold its values, the first one first; none
-    where it is gone.
-    """
+    """For each feature, the table's columns that hold its values, its own name first."""
     columns, paths = ledger.lakehouse.store.columns(table), _paths(ledger)
     return {
         name: [
@@ -53,7 +49,8 @@ def with_features(
 ) -> DataFrame:
     """The other columns, and each feature from its sources; null where it has none."""
     return rows.select(
-        *others, *(_column(name, found) for name, found in sources.items() if name not in others)
+        *others,
+        *(_column(name, columns) for name, columns in sources.items() if name not in others),
     )
 
 
@@ -66,13 +63,10 @@ def joined_columns(
 ) -> pa.Table:
     """The same of an Arrow table that has the other columns and all sources."""
     columns = {name: rows[name] for name in others}
-    for name, found in sources.items():
+    for name, names in sources.items():
         if name not in columns:
-            columns[name] = (
-                reduce(pc.coalesce, (rows[each] for each in found))
-                if found
-                else pa.nulls(len(rows))
-            )
+            values = [rows[source] for source in names]
+            columns[name] = reduce(pc.coalesce, values) if values else pa.nulls(len(rows))
     return pa.table(columns)
 
 
@@ -88,11 +82,9 @@ def unknown_to_settings(ledger: PromotionLedger, meaning: Meaning) -> list[str]:
 
 
 def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
-    """Return where each column's values stand in a line: by the settings, or for one they do not
-    name, by who has read it.
-    """
+    """Each column's place in a line: by the settings, else by the version that has read it."""
     model = ledger.lakehouse.model
-    found: dict[str, tuple[str, ...]] = {}
+    paths: dict[str, tuple[str, ...]] = {}
     for version in ledger.promoted_versions:
-        found |= ledger.meaning(version).paths
-    return found | {name: model.readings.path_of(name) for name in model.readings.columns}
+        paths |= ledger.meaning(version).paths
+    return paths | {name: model.readings.path_of(name) for name in model.readings.columns}

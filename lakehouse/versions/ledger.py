@@ -1,6 +1,4 @@
-"""The ledger of promotions: which version is in production, and what is on record of each
-version.
-"""
+"""The ledger of promotions: the version in production, and the record of each version."""
 
 import datetime as dt
 import json
@@ -55,9 +53,7 @@ class PromotionLedger:
 
     @property
     def waiting(self) -> Row | None:
-        """The row of the challenger that passed the gate and waits for a person; a later verdict
-        overtakes it.
-        """
+        """The newest verdict, if it is a challenger that waits for a person."""
         verdicts = [row for row in self.rows if row["action"] in VERDICTS]
         return verdicts[-1] if verdicts and verdicts[-1]["action"] == PENDING else None
 
@@ -70,25 +66,19 @@ class PromotionLedger:
 
     @property
     def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """For each promoted version, the event times of the first and the last row that it was
-        trained on.
-        """
+        """For each promoted version, event times of its first and last training row."""
         promoted = (row for row in self.rows if row["action"] == PROMOTE)
         return {row["to_version"]: (row["trained_from"], row["trained_to"]) for row in promoted}
 
     @property
     def policy_records(self) -> dict[str, str]:
-        """The policy record of each promoted version, JSON, as its last promotion left it; older
-        releases kept none.
-        """
+        """Each promoted version's policy record, JSON, as its last promotion left it."""
         return {
             row["to_version"]: row["policy_record"] for row in self.rows if row["policy_record"]
         }
 
     def promotion_of(self, version: str) -> Row | None:
-        """The last promotion of the version: one that was brought back took over from another than
-        at first.
-        """
+        """The last promotion of the version, which may have been promoted again."""
         own = [row for row in self.rows if (row["to_version"], row["action"]) == (version, PROMOTE)]
         return own[-1] if own else None
 
@@ -107,8 +97,7 @@ class PromotionLedger:
             return _of_row(row)
 
     def sha256(self, version: str) -> str:
-        """The digest that was recorded when the version was promoted: the lakehouse's word, not the
-        artifact store's.
+        """The digest recorded at the promotion: the lakehouse's, not the artifact store's.
 
         Raises:
             RegistryError: the version was never promoted here.
@@ -150,15 +139,15 @@ class PromotionLedger:
         Raises:
             RegistryError: an older release trained it, and its file is gone.
         """
-        found, registry = self.version(version), self.lakehouse.registry
-        key = (self.lakehouse.store.root, version, found.sha256)
+        registered, registry = self.version(version), self.lakehouse.registry
+        key = (self.lakehouse.store.root, version, registered.sha256)
         if key not in _MEANINGS:
             row = self.promotion_of(version)
-            kept = (row["meaning"] if row else None) or registry.meaning(found)
-            if kept:
-                _MEANINGS[key] = Meaning.from_json(kept)
+            recorded = (row["meaning"] if row else None) or registry.meaning(registered)
+            if recorded:
+                _MEANINGS[key] = Meaning.from_json(recorded)
             else:
-                pipeline = load(registry.model_file(found), found.sha256)
+                pipeline = load(registry.model_file(registered), registered.sha256)
                 _MEANINGS[key] = Meaning.of_older_release(
                     pipeline, problem_of(self.lakehouse.model)
                 )

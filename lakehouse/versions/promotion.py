@@ -22,8 +22,7 @@ def record_result(
     row: Mapping[str, Any],
     policy_record: str | None,
 ) -> bool:
-    """Record the gate's result on a challenger, and promote it if it passed and no person is to be
-    asked.
+    """Record the gate's result on a challenger; promote it if it passed and no person is asked.
 
     Args:
         ledger: of the lakehouse whose champion it may become.
@@ -44,6 +43,7 @@ def record_result(
         "policy_record": policy_record if passed else None,
     }
     ledger.record({**row, **own, **_version_columns(ledger, version)})
+    # The row is written: a run that is cut off here has its alias moved by the next one.
     if action == PROMOTE:
         finish_alias_move(ledger)
     return action == PROMOTE
@@ -73,18 +73,21 @@ def answer(
         waiting = ledger.waiting
         if waiting is None:
             raise RegistryError(f"{name} has no version that waits for approval")
-        found = str(waiting["to_version"])
-        if version not in (None, found):
-            raise RegistryError(f"{name} version {found} waits for approval, not version {version}")
+        candidate = str(waiting["to_version"])
+        if version not in (None, candidate):
+            raise RegistryError(
+                f"{name} version {candidate} waits for approval, not version {version}"
+            )
         action = PROMOTE if approved else REFUSE
         decided = {"action": action, "who": who, "reason": reason, "from_version": ledger.champion}
+        # A version that is refused leaves no policy record.
         left_out = {"recorded_at", *([] if approved else ["policy_record"])}
         ledger.record(
             {name: value for name, value in waiting.items() if name not in left_out} | decided
         )
         if approved:
             finish_alias_move(ledger)
-        return found
+        return candidate
 
 
 def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
@@ -108,7 +111,7 @@ def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
                 f"{name} version {current} is the first; there is none to go back to"
             )
         decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
-        as_of = max(each["as_of"] for each in [*decided, *ledger.rows])
+        as_of = max(entry["as_of"] for entry in [*decided, *ledger.rows])
         move_back(ledger, as_of, str(row["from_version"]), who, {"reason": reason})
         return current, str(row["from_version"])
 
@@ -136,10 +139,9 @@ def finish_alias_move(ledger: PromotionLedger) -> None:
         return
     if wanted is None or alias not in (None, before):
         _LOG.warning(
-            "the alias champion of %s names version %s, which this lakehouse did not promote last; "
-            "version %s stays in "
-            "production; to go back use jobs/rollback.py, and then set the alias to what "
-            "gold.promotion says",
+            "the alias champion of %s names version %s, which this lakehouse did not promote "
+            "last; version %s stays in production; to go back use jobs/rollback.py, and then set "
+            "the alias to what gold.promotion says",
             *(name, alias, wanted),
         )
         return

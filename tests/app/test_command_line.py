@@ -38,7 +38,7 @@ def test_each_job_tells_its_options(job: Path, capsys: pytest.CaptureFixture[str
         (["--from", "yesterday", "--to", "2019-07-01"], "invalid"),
     ],
 )
-def test_a_span_that_is_none_is_told_before_spark_starts(
+def test_a_span_that_is_none_is_refused_before_spark_starts(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:

@@ -51,7 +51,9 @@ def test_a_training_takes_no_row_whose_label_comes_after_its_midnight() -> None:
     assert places(hourly([0] * 10, delay=DAY)) == []
 
 
-def test_a_row_that_is_told_before_it_is_made_is_not_taken_before_it_is_made() -> None:
+def test_a_row_whose_label_time_precedes_its_event_time_is_not_taken_before_its_event_time() -> (
+    None
+):
     rows = hourly([0] * 10, delay=-DAY)
     assert not known_at(rows, MIDNIGHT - 5 * HOUR, DAY, 1, 9)[5:].any()
 
@@ -69,7 +71,7 @@ def test_it_reaches_back_where_the_window_holds_fewer_than_a_first_training_take
     assert places(rows, days=1, most=5) == list(range(44, 49))
 
 
-def test_its_calls_are_those_of_a_model_of_the_rows_that_it_takes_alone() -> None:
+def test_its_predictions_are_those_of_a_model_of_the_rows_that_it_takes_alone() -> None:
     rows = hourly([0] * 40 + [1] * 80, delay=DAY)
     day = MIDNIGHT - 2 * DAY  # its rows are places 72 to 95
     asked: list[Any] = []
@@ -83,7 +85,7 @@ def test_its_calls_are_those_of_a_model_of_the_rows_that_it_takes_alone() -> Non
     assert (found.predictions.tolist(), found.trained_rows) == ([1] * 24, 24)
 
 
-def test_where_all_known_labels_are_the_same_it_calls_nothing_else() -> None:
+def test_where_all_known_labels_are_the_same_it_predicts_nothing_else() -> None:
     rows = hourly([0] * 60 + [1] * 60, delay=DAY)
 
     def refuses(*_: Any) -> Any:

@@ -14,7 +14,6 @@ from lakehouse.glassware.posterior import (
     base_rate,
     noise_ceiling,
     posterior,
-    posterior_along,
     regimes,
 )
 from lakehouse.glassware.scenarios import (
@@ -27,6 +26,14 @@ from lakehouse.glassware.scenarios import (
 
 MANY = 400_000
 KINDS = ("readings", "labels", "truth")
+
+
+def posterior_along(stream, first_id, last_id):
+    """P(quality 1) of each piece, given its reading and its own regime."""
+    stretches = stream.course.stretches(first_id, last_id)
+    return np.concatenate(
+        [posterior(regime, stream.readings(first, last)) for regime, first, last in stretches]
+    )
 
 
 def frame(stream: Stream, kind: str, first_id: int = 1, last_id: int | None = None) -> pd.DataFrame:

@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import ConfigurationError, LandingError
-from lakehouse.ingest.landing import UnreadableError, blocks_of, inspect, listing_of
+from lakehouse.ingest.landing.content import UnreadableError
+from lakehouse.ingest.landing.inspection import inspect
+from lakehouse.ingest.landing.listing import listing_of
+from lakehouse.ingest.landing.reading import blocks_of
 from lakehouse.ingest.validation import LONGEST_LINE
 from lakehouse.storage.folders import Folder
 
@@ -210,7 +213,7 @@ def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(
         lambda name: not {0, 47} & set(name) and name not in (b".", b"..")
     )
 )
-def test_any_name_of_the_operating_system_is_read_or_told_of(
+def test_any_name_of_the_operating_system_is_read_or_listed_as_unreadable(
     tmp_path_factory: pytest.TempPathFactory, name: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("name")

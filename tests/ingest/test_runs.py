@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse.ingest.landing import Inspected, Listed, Listing, Part
+from lakehouse.ingest.landing.inspection import Inspected, Part
+from lakehouse.ingest.landing.listing import Listed, Listing
 from lakehouse.ingest.landing.runs import (
     GONE,
     LANDED,

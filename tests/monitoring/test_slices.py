@@ -8,7 +8,7 @@ from pyspark.sql.types import StructType
 
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError
-from lakehouse.monitoring.slices import check_slices
+from lakehouse.monitoring.custom.slices import check_slices
 from lakehouse.settings import EnvironmentSettings, load_model_settings
 
 ROWS = (

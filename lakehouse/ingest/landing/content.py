@@ -1,6 +1,4 @@
-"""The bytes of a landed file, without compression, in blocks; every way in which they may be
-damaged is one error.
-"""
+"""The bytes of a landed file, unpacked, in blocks; all kinds of damage are one error."""
 
 import gzip
 import io
@@ -21,10 +19,6 @@ class UnreadableError(Exception):
 def content_of(file: Any, name: str) -> Iterator[bytes]:
     """The content from where the file stands, in blocks of a megabyte at most.
 
-    Args:
-        file: opened for reading, buffered or not.
-        name: tells whether it is compressed.
-
     Raises:
         UnreadableError: it is not what its name says, or damaged.
         OSError: it cannot be read any further.
@@ -43,9 +37,7 @@ def content_of(file: Any, name: str) -> Iterator[bytes]:
 
 
 def _unpacked(source: Any) -> Iterator[bytes]:
-    """The content of a gzip file of one or more members; zeros behind them are padding, all else is
-    damage.
-    """
+    """The content of a gzip file of one or more members; zeros behind them are padding."""
     try:
         with gzip.GzipFile(fileobj=source) as unpacked:
             yield from iter(lambda: unpacked.read(BLOCK), b"")

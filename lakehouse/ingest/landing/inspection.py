@@ -1,5 +1,4 @@
-"""A look through a whole landed file before a line of it is taken: can it be read, and where may it
-be cut?
+"""A look through a whole landed file: can it be read, and where may it be cut?
 
 It costs a fraction of what parsing costs, and makes a file one thing: taken whole, or left whole
 with a reason.
@@ -69,8 +68,7 @@ def inspect(folder: Folder, name: str, part_bytes: int = PART_BYTES) -> Inspecte
     Args:
         folder: that it lies in.
         name: of the file.
-        part_bytes: how long parts are, at least; a compressed file is one part, since it is read
-            from its beginning.
+        part_bytes: least size of parts; a compressed file is one part, read from its beginning.
 
     Raises:
         UnreadableError: it holds no line, or is not what its name says, or is damaged.
@@ -78,6 +76,7 @@ def inspect(folder: Folder, name: str, part_bytes: int = PART_BYTES) -> Inspecte
     """
     is_gzip = is_gzip_name(name)
     with folder.open(name) as file:
+        # The digest is of the file's own bytes, not of what they unpack to.
         digested = _Digested(file)
         parts = tuple(_parts(content_of(digested, name), None if is_gzip else part_bytes))
         is_padded = is_gzip and _ends_with(file, digested.size, _PADDING)

@@ -1,6 +1,4 @@
-"""Taking stock of the landing folders: what is new goes on record in bronze.landed_file, which
-ingest then reads.
-"""
+"""Take stock of the landing folders: put on record what is new, for ingest to read."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -9,8 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from lakehouse.errors import LandingError
-from lakehouse.ingest.landing import Inspected, Listed, UnreadableError, inspect, listing_of
 from lakehouse.ingest.landing import runs as files
+from lakehouse.ingest.landing.content import UnreadableError
+from lakehouse.ingest.landing.inspection import Inspected, inspect
+from lakehouse.ingest.landing.listing import Listed, listing_of
 from lakehouse.ingest.landing.runs import FileRecord, Run, Stock, Unread
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse
@@ -21,8 +21,7 @@ _THREADS = 4
 
 
 def take_stock(lakehouse: Lakehouse) -> None:
-    """Put on record what has landed since the last time: files to be read, in batches of bounded
-    size, and other news.
+    """Record what has landed since the last time: files to be read, in batches, and other news.
 
     Raises:
         LandingError: a landing folder cannot be looked at.
@@ -32,7 +31,8 @@ def take_stock(lakehouse: Lakehouse) -> None:
     if not records:
         records = _of_older_release(lakehouse)
         _record(lakehouse, records)
-    known = files.newest(records)
+    latest = files.newest(records)
+    # Ids rise with the landing: they order lines whose label times are equal.
     next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
     seen_at = dt.datetime.now(dt.UTC)
     news: list[FileRecord] = []
@@ -40,8 +40,8 @@ def take_stock(lakehouse: Lakehouse) -> None:
         folder = Folder(lakehouse.landing).within(source.table)
         _make(folder)
         listing = listing_of(folder)
-        looked_into = _inspected(folder, files.to_inspect(listing, known, source.table))
-        stock = Stock(source.table, known, lakehouse.model.stream, seen_at)
+        looked_into = _inspected(folder, files.to_inspect(listing, latest, source.table))
+        stock = Stock(source.table, latest, lakehouse.model.stream, seen_at)
         added = stock.records(listing, looked_into, next_id)
         next_id += sum(record.status == files.LANDED for record in added)
         news += added
@@ -51,23 +51,19 @@ def take_stock(lakehouse: Lakehouse) -> None:
 
 def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
     """All that is on record of landed files, but for the parts that they are read in."""
-    return [
-        FileRecord.from_row(row)
-        for row in lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)
-    ]
+    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, columns=_KNOWN)
+    return [FileRecord.from_row(row) for row in rows]
 
 
 def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
-    """Put on record which files of a run cannot be read any more, or are not what they were;
-    whether there are any.
-    """
+    """Record which files of a run are lost or have changed; return whether there are any."""
     folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
     lost = []
     for record in {each.landed_file_id: each for each, _ in run.parts}.values():
-        found = _look(folder, record.source_file)
-        if isinstance(found, Inspected) and found.sha256 == record.sha256:
+        content = _look(folder, record.source_file)
+        if isinstance(content, Inspected) and content.sha256 == record.sha256:
             continue
-        why = found.reason if isinstance(found, Unread) else "its content is another"
+        why = content.reason if isinstance(content, Unread) else "its content is another"
         reason = f"it changed before it was read: {why}"
         place = (record.source, record.source_file, files.UNREADABLE, seen_at)
         lost.append(FileRecord(*place, landed_file_id=record.landed_file_id, reason=reason))
@@ -92,17 +88,15 @@ def _make(folder: Folder) -> None:
 
 
 def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected | Unread]:
-    """Return what a look into each file found; hashing and unpacking leave the other
-    threads alone.
-    """
+    """Look into each file, in threads: hashing and unpacking release Python's lock."""
 
-    def look(each: Listed) -> tuple[str, Inspected | Unread]:
-        found = _look(folder, each.name)
-        if isinstance(found, Inspected) and found.size != each.size:
-            return each.name, Unread(
+    def look(file: Listed) -> tuple[str, Inspected | Unread]:
+        content = _look(folder, file.name)
+        if isinstance(content, Inspected) and content.size != file.size:
+            return file.name, Unread(
                 "it is being written; land it by an atomic rename", is_content=False
             )
-        return each.name, found
+        return file.name, content
 
     with ThreadPoolExecutor(_THREADS) as threads:
         return dict(threads.map(look, listed))
@@ -127,14 +121,10 @@ def _of_older_release(lakehouse: Lakehouse) -> list[FileRecord]:
     records = []
     for table in (catalog.bronze_readings, catalog.bronze_labels):
         lines = lakehouse.store.arrow(table, columns=["source_file", "landed_at", "ingest_batch"])
-        newest = _newest_commit(
-            Path(lakehouse.store.checkpoint(f"ingest_{table.name}")) / "commits"
-        )
-        for row in (
-            lines.group_by(["source_file", "landed_at"])
-            .aggregate([("ingest_batch", "max")])
-            .to_pylist()
-        ):
+        checkpoint = Path(lakehouse.store.checkpoint(f"ingest_{table.name}"))
+        newest = _newest_commit(checkpoint / "commits")
+        files_read = lines.group_by(["source_file", "landed_at"])
+        for row in files_read.aggregate([("ingest_batch", "max")]).to_pylist():
             if row["ingest_batch_max"] <= newest:
                 records.append(_legacy(table, row["source_file"], row["landed_at"]))
     return records

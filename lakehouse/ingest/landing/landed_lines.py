@@ -1,6 +1,4 @@
-"""What a task of ingest does: read parts of landed files, type their lines, and write them where
-they may belong.
-"""
+"""A task of ingest: read parts of landed files, type their lines, write them where they belong."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,11 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest import lines
-from lakehouse.ingest.landing import Part, blocks_of
+from lakehouse.ingest.landing.inspection import Part
+from lakehouse.ingest.landing.reading import blocks_of
 from lakehouse.ingest.landing.runs import FileRecord
 from lakehouse.ingest.lines import Columns, Keys
 from lakehouse.ingest.parsing import BlockParser
-from lakehouse.storage.data_files import DataFile, Target
+from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.folders import Folder
 
 

@@ -49,14 +49,14 @@ class Listing:
     left_alone: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, found: "Listed | str | None") -> None:
+    def add(self, name: str, entry: "Listed | str | None") -> None:
         """Add a file, or why it cannot be looked at; None is no regular file."""
-        if found is None or not is_of_lines(name):
+        if entry is None or not is_of_lines(name):
             self.left_alone.append(name)
-        elif isinstance(found, str):
-            self.unreadable[name] = found
+        elif isinstance(entry, str):
+            self.unreadable[name] = entry
         else:
-            self.files[name] = found
+            self.files[name] = entry
 
 
 def listing_of(folder: Folder) -> Listing:
@@ -65,23 +65,21 @@ def listing_of(folder: Folder) -> Listing:
     Raises:
         LandingError: the folder itself cannot be looked at.
     """
-    found = Listing()
+    listing = Listing()
     try:
         if folder.is_local:
-            _add_local(folder, found)
+            _add_local(folder, listing)
         else:
-            _add_remote(folder, found)
+            _add_remote(folder, listing)
     except OSError as error:
         raise LandingError(
             f"{folder.location}: {_words(error)}; land files in a folder that can be read"
         ) from error
-    return found
+    return listing
 
 
 def is_of_lines(name: str) -> bool:
-    """Return whether a file of that name is to be read: its ending says lines, and nothing of its
-    path is hidden.
-    """
+    """Return whether the file is to be read: it ends like lines, and no part is hidden."""
     parts = name.split("/")
     return bool(_LINES.fullmatch(parts[-1])) and not any(part.startswith(_HIDDEN) for part in parts)
 
@@ -91,46 +89,45 @@ def is_gzip_name(name: str) -> bool:
     return name.lower().endswith(".gz")
 
 
-def _add_remote(folder: Folder, found: Listing) -> None:
+def _add_remote(folder: Folder, listing: Listing) -> None:
     system, base = folder.file_system
     for info in system.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True)):
         name = info.path.removeprefix(base).lstrip("/")
         if info.type == fs.FileType.File:
-            found.add(name, Listed(name, info.size, info.mtime, f"{info.mtime_ns}"))
+            listing.add(name, Listed(name, info.size, info.mtime, f"{info.mtime_ns}"))
         elif info.type != fs.FileType.Directory:
-            found.add(name, None)
+            listing.add(name, None)
 
 
-def _add_local(folder: Folder, found: Listing) -> None:
+def _add_local(folder: Folder, listing: Listing) -> None:
     state = os.stat(folder.path())  # noqa: PTH116 - pathlib takes no bytes
     waiting, seen = [""], {(state.st_dev, state.st_ino)}
     while waiting:
         inner = waiting.pop()
-        for name, entry in _entries(folder, inner, found):
+        for name, entry in _entries(folder, inner, listing):
             try:
                 state = entry.stat()
             except OSError as error:  # a link to nothing, or a file that is just gone
-                found.add(name, _words(error))
+                listing.add(name, _words(error))
                 continue
             if not stat.S_ISDIR(state.st_mode):
-                found.add(name, _listed(name, state))
+                listing.add(name, _listed(name, state))
+            # Links may lead in circles.
             elif (state.st_dev, state.st_ino) not in seen:
                 seen.add((state.st_dev, state.st_ino))
                 waiting.append(name)
 
 
 def _entries(
-    folder: Folder, inner: str, found: Listing
+    folder: Folder, inner: str, listing: Listing
 ) -> Iterator[tuple[str, os.DirEntry[bytes]]]:
-    """Return what a sub-folder holds, by its path; a name that is not UTF-8 is shown by escapes,
-    and goes no further.
-    """
+    """The entries of a sub-folder, by path; names that are not UTF-8 go no further."""
     try:
         entries = sorted(os.scandir(folder.path(inner)), key=lambda entry: entry.name)
     except OSError as error:
         if not inner:
             raise
-        found.unreadable[inner] = f"folder: {_words(error)}"
+        listing.unreadable[inner] = f"folder: {_words(error)}"
         return
     for entry in entries:
         shown = entry.name.decode("utf-8", "backslashreplace")
@@ -138,9 +135,9 @@ def _entries(
         if shown.encode() == entry.name:
             yield name, entry
         elif entry.is_dir():
-            found.unreadable[name] = f"folder: {_NOT_UTF8}"
+            listing.unreadable[name] = f"folder: {_NOT_UTF8}"
         else:
-            found.add(name, _NOT_UTF8)
+            listing.add(name, _NOT_UTF8)
 
 
 def _listed(name: str, state: os.stat_result) -> Listed | None:

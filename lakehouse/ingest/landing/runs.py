@@ -1,13 +1,12 @@
-"""Landed files: which are to be looked into, what is put on record of them, and in which runs they
-are read.
-"""
+"""Landed files: which to look into, what goes on record, and in which runs they are read."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lakehouse.ingest.landing import Inspected, Listed, Listing, Part
+from lakehouse.ingest.landing.inspection import Inspected, Part
+from lakehouse.ingest.landing.listing import Listed, Listing
 from lakehouse.settings import StreamSettings
 
 LANDED, SAME, UNREADABLE, GONE = "landed", "same", "unreadable", "gone"
@@ -66,37 +65,36 @@ def newest(records: Iterable[FileRecord]) -> dict[str, FileRecord]:
 
     One that could not be read for a while keeps the digest of what was read of it before.
     """
-    found: dict[str, FileRecord] = {}
+    latest: dict[str, FileRecord] = {}
     for record in sorted(records, key=lambda record: (record.seen_at, record.landed_file_id or 0)):
-        before = found.get(record.source_file)
+        before = latest.get(record.source_file)
         was_read = before is not None and record.landed_file_id is None and record.sha256 is None
-        found[record.source_file] = (
+        latest[record.source_file] = (
             replace(record, sha256=before.sha256) if before and was_read else record
         )
-    return found
+    return latest
 
 
-def to_inspect(listing: Listing, known: Mapping[str, FileRecord], folder: str) -> list[Listed]:
+def to_inspect(listing: Listing, latest: Mapping[str, FileRecord], folder: str) -> list[Listed]:
     """The files that are new, may have changed, or could not be reached.
 
     Args:
         listing: of a source's landing folder.
-        known: newest record of each file, by its path under the landing folder.
+        latest: newest record of each file, by its path under the landing folder.
         folder: of the source, under the landing folder.
     """
     return [
-        each
-        for name, each in listing.files.items()
-        if _is_news(each, known.get(f"{folder}/{name}"))
+        listed
+        for name, listed in listing.files.items()
+        if _is_news(listed, latest.get(f"{folder}/{name}"))
     ]
 
 
 def _is_news(listed: Listed, record: FileRecord | None) -> bool:
     if record is None or record.status == GONE:
         return True
-    if (
-        record.size is None and record.status == LANDED
-    ):  # read by a release that kept no more than its time
+    # A release that kept no table of files recorded no more than their times.
+    if record.size is None and record.status == LANDED:
         return _milliseconds(listed.modified_at) != _milliseconds(record.modified_at)
     return (listed.size, listed.signature) != (record.size, record.signature)
 
@@ -123,21 +121,18 @@ class Stock:
     seen_at: dt.datetime
 
     def records(
-        self, listing: Listing, found: Mapping[str, Inspected | Unread], first_id: int
+        self, listing: Listing, looks: Mapping[str, Inspected | Unread], first_id: int
     ) -> list[FileRecord]:
-        """Return what is put on record: files to be read in the order of their landing, then all
-        other news.
+        """The records of what is new: files to be read in order of landing, then other news.
 
         Args:
             listing: of the folder.
-            found: what became of the files that were looked into, by name.
+            looks: what became of the files that were looked into, by name.
             first_id: for the first file that is to be read; later ones count on.
         """
-        records = [self._looked_into(listing.files[name], result) for name, result in found.items()]
-        landed = sorted(
-            (record for record in records if record.status == LANDED),
-            key=lambda record: (record.landed_at, record.source_file),
-        )
+        records = [self._looked_into(listing.files[name], result) for name, result in looks.items()]
+        landed = [record for record in records if record.status == LANDED]
+        landed.sort(key=lambda record: (record.landed_at, record.source_file))
         numbered = [
             replace(record, landed_file_id=first_id + place) for place, record in enumerate(landed)
         ]
@@ -148,43 +143,42 @@ class Stock:
         ]
         return [*numbered, *filter(self._is_new, others), *self._gone(listing)]
 
-    def _looked_into(self, listed: Listed, found: Inspected | Unread) -> FileRecord:
-        if isinstance(found, Unread):
-            return self._unreadable(listed.name, found, listed)
+    def _looked_into(self, listed: Listed, content: Inspected | Unread) -> FileRecord:
+        if isinstance(content, Unread):
+            return self._unreadable(listed.name, content, listed)
         before = self.known.get(self._path(listed.name))
-        is_same = before is not None and before.sha256 == found.sha256
+        is_same = before is not None and before.sha256 == content.sha256
         landed_at, odd = landing_time(listed.modified_at, self.stream, self.seen_at)
         return FileRecord(
             source=self.source,
             source_file=self._path(listed.name),
             status=SAME if is_same else LANDED,
             seen_at=self.seen_at,
-            reason="; ".join(filter(None, (found.remark, odd))) or None,
-            lines=found.lines,
-            size=found.size,
-            sha256=found.sha256,
+            reason="; ".join(filter(None, (content.remark, odd))) or None,
+            lines=content.lines,
+            size=content.size,
+            sha256=content.sha256,
             modified_at=listed.modified_at,
             landed_at=landed_at,
             signature=listed.signature,
-            parts=() if is_same else found.parts,
+            parts=() if is_same else content.parts,
         )
 
-    def _unreadable(self, name: str, found: Unread, listed: Listed | None = None) -> FileRecord:
+    def _unreadable(self, name: str, unread: Unread, listed: Listed | None = None) -> FileRecord:
         seen = FileRecord(
-            self.source, self._path(name), UNREADABLE, self.seen_at, reason=found.reason
+            self.source, self._path(name), UNREADABLE, self.seen_at, reason=unread.reason
         )
         if listed is None:
             return seen
-        signature = listed.signature if found.is_content else None
+        signature = listed.signature if unread.is_content else None
         return replace(seen, size=listed.size, modified_at=listed.modified_at, signature=signature)
 
     def _is_new(self, record: FileRecord) -> bool:
         """Return whether it says what the newest record of the file does not."""
         before = self.known.get(record.source_file)
-        return (
-            before is None
-            or replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
-        )
+        if before is None:
+            return True
+        return replace(before, seen_at=record.seen_at, sha256=record.sha256) != record
 
     def _gone(self, listing: Listing) -> Iterator[FileRecord]:
         there = {self._path(name) for name in (*listing.files, *listing.unreadable)}
@@ -199,8 +193,7 @@ class Stock:
 def landing_time(
     modified_at: dt.datetime | None, stream: StreamSettings, seen_at: dt.datetime
 ) -> tuple[dt.datetime, str | None]:
-    """Return when a file landed: its modification time, or where that cannot be, the moment it was
-    first seen.
+    """Return when a file landed: its modification time, or if impossible, when it was first seen.
 
     It cannot be before the stream began, nor after that moment (but for the difference of clocks
     that the settings allow).
@@ -211,18 +204,14 @@ def landing_time(
     if modified_at is not None and stream.began <= modified_at <= seen_at + stream.max_ahead:
         return modified_at, None
     shown = "beyond the calendar" if modified_at is None else f"{modified_at:%Y-%m-%d %H:%M}"
-    return (
-        seen_at,
-        f"its modification time cannot be ({shown}); it counts as landed when it was first seen",
-    )
+    odd = f"its modification time cannot be ({shown}); it counts as landed when it was first seen"
+    return seen_at, odd
 
 
 def in_batches(
     records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES
 ) -> Iterator[list[FileRecord]]:
-    """The files to be read, in their order, in runs of at most so many bytes of content; a longer
-    file comes alone.
-    """
+    """The files to read, in order, in batches of at most so many bytes; longer files alone."""
     batch: list[FileRecord] = []
     size = 0
     for record in records:
@@ -260,36 +249,28 @@ class Run:
 
     @property
     def lines_before(self) -> dict[int, int]:
-        """For each file, the lines of the run before its own line 0 (below 0 where the run begins
-        within the file).
-        """
-        found: dict[int, int] = {}
+        """For each file, how many lines of the run precede its line 0; negative if cut."""
+        before: dict[int, int] = {}
         lines = 0
         for record, part in self.parts:
-            found.setdefault(record.landed_file_id or 0, lines - part.first_line)
+            before.setdefault(record.landed_file_id or 0, lines - part.first_line)
             lines += part.lines
-        return found
+        return before
 
     @property
     def lines(self) -> tuple[int, int]:
-        """The number of the first line, and the one behind that of the last, where all parts are of
-        one file.
-        """
+        """Numbers of the first line and behind the last, if all parts are of one file."""
         return self.parts[0][1].first_line, self.parts[-1][1].first_line + self.parts[-1][1].lines
 
 
 def in_runs(records: Sequence[FileRecord], most_bytes: int = BATCH_BYTES) -> list[Run]:
-    """The files as runs of about so many bytes: all of them as a rule, a stretch of one that is
-    longer.
-    """
+    """The files as runs of about so many bytes; a longer file makes several."""
     parts = [(record, part) for record in records for part in record.parts]
     return [Run(tuple(run)) for run in _split(parts, most_bytes)]
 
 
 def in_tasks(run: Run, tasks: int) -> list[list[tuple[FileRecord, Part]]]:
-    """The parts for so many tasks, about the same for each, in order; fewer tasks where the parts
-    are few.
-    """
+    """The parts split evenly and in order among at most so many tasks."""
     return _split(run.parts, max(1, run.size // tasks))
 
 

@@ -1,6 +1,4 @@
-"""Features of any kind as numbers: what the policy's regions, expected errors and learners are
-computed from.
-"""
+"""Features of any kind as numbers, for the policy's regions, expected errors and learners."""
 
 import json
 from collections.abc import Iterable
@@ -19,32 +17,28 @@ _IS = "="  # no feature's name holds it
 
 
 def names_of(rows: pa.Table, features: Features, known: Iterable[str] = ()) -> tuple[str, ...]:
-    """The columns of the matrix: each numeric feature, then `feature=value` for the values of the
-    others.
+    """The matrix's columns: each numeric feature, then `feature=value` for values of the others.
 
     What earlier versions read and the settings do not name any more is among them.
 
     Args:
         rows: with the feature columns.
         features: by kind.
-        known: names that earlier versions were recorded with; theirs stay, so that their regions
-            can be told.
+        known: names on record for earlier versions; they stay, for the sake of their regions.
 
     Returns:
-        Of each feature that is not numeric, the 30 most frequent values and the known ones, in
-        order.
+        Of each other feature, the 30 most frequent values and the known ones, in order.
     """
-    found = set()
+    frequent = set()
     for name in features.categorical:
         labels, texts = coded(rows[name])
         counts = np.bincount(labels[labels >= 0], minlength=len(texts))
-        most = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))[
-            :_MOST_VALUES
-        ]
-        found |= {f"{name}{_IS}{texts[place]}" for place in most}
-    others = [each for each in known if _IS not in each and each not in features.numeric]
-    kept = {each for each in known if _IS in each}
-    return (*features.numeric, *dict.fromkeys(others), *sorted(found | kept))
+        ranked = sorted(range(len(texts)), key=lambda place: (-counts[place], texts[place]))
+        frequent |= {f"{name}{_IS}{texts[place]}" for place in ranked[:_MOST_VALUES]}
+    # An older version's numeric feature may be gone from the settings; its column stays.
+    gone = [column for column in known if _IS not in column and column not in features.numeric]
+    recorded = {column for column in known if _IS in column}
+    return (*features.numeric, *dict.fromkeys(gone), *sorted(frequent | recorded))
 
 
 def feature_of(name: str) -> str:
@@ -53,18 +47,15 @@ def feature_of(name: str) -> str:
 
 
 def matrix_of(rows: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """The features as numbers: rows × names; NaN where the value, or the whole column, is
-    missing.
-    """
+    """The features as numbers, rows × names; NaN if the value or the column is missing."""
     matrix = np.empty((len(rows), len(names)))
     for place, name in enumerate(names):
         column, _, value = name.partition(_IS)
         if column not in rows.column_names:
             matrix[:, place] = np.nan
         elif _IS not in name:
-            matrix[:, place] = (
-                rows[column].cast(pa.float64(), safe=False).to_numpy()
-            )  # beyond 2**53 the nearest
+            # Not safe: whole numbers beyond 2**53 become the nearest double.
+            matrix[:, place] = rows[column].cast(pa.float64(), safe=False).to_numpy()
         else:
             matrix[:, place] = _is_value(rows[column], value)
     return matrix
@@ -75,8 +66,8 @@ def _is_value(column: pa.ChunkedArray, value: str) -> np.ndarray:
     if pa.types.is_floating(column.type):  # a truth value, which an older release took for a text
         numbers = column.to_numpy()
         return np.where(np.isnan(numbers), np.nan, numbers == _TRUTHS.get(value, np.inf))
-    labels, known = coded(column)
-    wanted = known.index(value) if value in known else -2
+    labels, texts = coded(column)
+    wanted = texts.index(value) if value in texts else -2
     return np.where(labels < 0, np.nan, labels == wanted)
 
 

@@ -1,6 +1,4 @@
-"""How hard is a row for its champion? The probability that its prediction is wrong, as the training
-rows tell it.
-"""
+"""The probability that a champion's prediction is wrong, learned from its training rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +17,11 @@ _INVERSE_PENALTY = 10.0
 
 @dataclass(frozen=True)
 class SplineLogistic:
-    """An additive logistic model of each class: logit P(class | x) = intercept + sum of one
-    piecewise line per feature.
+    """An additive logistic model of each class: one piecewise line per feature.
 
     Attributes:
         knots: by feature, where its line bends, ascending.
-        heights: by class and feature, the line's height at each knot; beyond the outer knots it is
-            level.
+        heights: by class and feature, the line's height at each knot; level beyond them.
         missing: by class and feature, the height where the value is missing.
         intercepts: by class.
     """
@@ -44,8 +40,8 @@ class SplineLogistic:
         logits = np.stack(
             [self._logit(features, place) for place in range(len(self.intercepts))], axis=1
         )
-        each = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        return each / np.maximum(each.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+        chances = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+        return chances / np.maximum(chances.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
     def of_predictions(self, features: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The probability that each prediction (a class code) is wrong, by row."""
@@ -85,8 +81,7 @@ def bins_of(expected_error: SplineLogistic, features: np.ndarray, kinds: np.ndar
 
 
 def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int) -> SplineLogistic:
-    """Fit one ridge logistic regression per class on linear splines with knots at 13 even
-    quantiles of each feature.
+    """Fit a ridge logistic regression per class on linear splines of each feature.
 
     A linear spline is a generalized additive model (Hastie and Tibshirani, 1990) whose fit is a few
     numbers: it can be kept as JSON and computed anywhere. With two classes the second one's line
@@ -111,19 +106,15 @@ _Line = tuple[tuple[tuple[float, ...], ...], tuple[float, ...], float]
 
 
 def knots_of(column: np.ndarray) -> tuple[float, ...]:
-    """The 13 even quantiles of a feature's known values, where its line bends; those that coincide
-    come once.
-    """
-    known = column[np.isfinite(column)]
-    if not len(known):
+    """The 13 even quantiles of a feature's known values, without repeats: its line bends there."""
+    finite = column[np.isfinite(column)]
+    if not len(finite):
         return (0.0,)
-    return tuple(float(knot) for knot in np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS))))
+    return tuple(float(knot) for knot in np.unique(np.quantile(finite, np.linspace(0, 1, _KNOTS))))
 
 
 def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
-    """A linear spline's basis, rows × (knots + 1): a hat around each knot, and whether the value is
-    missing.
-    """
+    """A linear spline's basis, rows × (knots + 1): a hat per knot, and "is missing"."""
     gone = np.isnan(column)
     hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
     return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])
@@ -143,6 +134,6 @@ def _negated(line: _Line) -> _Line:
     heights, missing, intercept = line
     return (
         tuple(tuple(-height for height in part) for part in heights),
-        tuple(-each for each in missing),
+        tuple(-level for level in missing),
         -intercept,
     )

@@ -1,3 +1,1 @@
-"""Custom metrics: SQL of the settings, checked when a lakehouse is opened, computed with each
-window.
-"""
+"""Custom metrics: SQL of the settings, checked at opening, computed with each window."""

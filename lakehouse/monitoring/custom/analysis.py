@@ -1,6 +1,4 @@
-"""What Spark says of an expression: of its names and types, and of rows that it could fail on; no
-job runs.
-"""
+"""What Spark says of an expression: names, types, and rows that it could fail on; no job runs."""
 
 import datetime as dt
 import logging
@@ -14,19 +12,8 @@ from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DataType,
-    DateType,
-    MapType,
-    NumericType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 from sqlglot import exp
 
 from lakehouse.monitoring.custom.expressions import sql_of
@@ -47,30 +34,28 @@ _DECORATION = re.compile(r"^\[[A-Z0-9_.]+\] |\.? SQLSTATE:.*$")
 Wrap = Callable[[str], Column]
 
 
-def probe(spark: SparkSession, fields: Iterable[StructField]) -> DataFrame:
-    """A local frame of two rows that are valid and awkward: zeros and ones, texts that are no
-    number, empty arrays.
-    """
-    schema = StructType(list(fields))
+def probe(spark: SparkSession, fields: Iterable[T.StructField]) -> DataFrame:
+    """A local frame of two valid, awkward rows: zeros and ones, odd texts, empty arrays."""
+    schema = T.StructType(list(fields))
     rows = [{field.name: _awkward(field.dataType, n) for field in schema} for n in (0, 1)]
     return spark.createDataFrame(
         pa.Table.from_pylist(rows, to_arrow_schema(schema, timezone="UTC"))
     )
 
 
-def _awkward(kind: DataType, n: int) -> Any:
-    if isinstance(kind, StructType):
+def _awkward(kind: T.DataType, n: int) -> Any:
+    if isinstance(kind, T.StructType):
         return {field.name: _awkward(field.dataType, n) for field in kind}
     values = {
-        NumericType: n,
-        BooleanType: bool(n),
-        StringType: "x" * n,
-        ArrayType: [],
-        MapType: {},
-        TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
-        DateType: dt.date(1970, 1, 1 + n),
+        T.NumericType: n,
+        T.BooleanType: bool(n),
+        T.StringType: "x" * n,
+        T.ArrayType: [],
+        T.MapType: {},
+        T.TimestampType: dt.datetime(1970, 1, 1 + n, tzinfo=dt.UTC),
+        T.DateType: dt.date(1970, 1, 1 + n),
     }
-    return next((value for each, value in values.items() if isinstance(kind, each)), None)
+    return next((value for type_, value in values.items() if isinstance(kind, type_)), None)
 
 
 def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
@@ -88,15 +73,13 @@ def check_values(frame: DataFrame, texts: Iterable[str]) -> None:
 
 
 def without_aggregates(text: str) -> Column:
-    """A column that Spark refuses where the expression aggregates, makes several rows, or is not
-    deterministic.
-    """
+    """A column that Spark refuses if the expression aggregates, explodes or is random."""
     return F.any_value(F.expr(text))
 
 
 def understood(
     frame: DataFrame, text: str, tree: exp.Expr | None, wrap: Wrap, nested: str = ""
-) -> tuple[DataType, exp.Expr]:
+) -> tuple[T.DataType, exp.Expr]:
     """The expression's type, and its tree, which means to Spark what the text means.
 
     Args:
@@ -114,6 +97,7 @@ def understood(
         raise Refusal(
             "is more than one plain SQL expression; leave out AS and what is not Spark's own SQL"
         )
+    # sqlglot may read a text otherwise than Spark does: both plans must be the same.
     again = sql_of(tree)
     try:
         same = analysed.sameSemantics(_analysed(frame, [wrap(again)]))
@@ -126,10 +110,8 @@ def understood(
     return analysed.schema[0].dataType, tree
 
 
-def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[DataType]:
-    """The types of expressions; where one of them aggregates where it must not, `nested` is the
-    reason to refuse.
-    """
+def types(frame: DataFrame, texts: Iterable[str], wrap: Wrap, nested: str = "") -> list[T.DataType]:
+    """The types of expressions; `nested` is the reason to refuse an aggregate."""
     return [
         field.dataType for field in _analysed(frame, [wrap(text) for text in texts], nested).schema
     ]
@@ -146,8 +128,8 @@ def _refusal(error: PySparkException, nested: str) -> Refusal:
     condition = error.getCondition() or ""
     if condition == _NESTED or (nested and condition.startswith("UNRESOLVED_COLUMN")):
         return Refusal(nested or "has an aggregate inside another; write one of them")
-    for known, meaning in _MEANINGS.items():
-        if condition.startswith(known):
+    for prefix, meaning in _MEANINGS.items():
+        if condition.startswith(prefix):
             return Refusal(meaning)
     if condition.startswith("PARSE"):
         return Refusal(f"does not parse: {_said(error)}; write one SQL expression")
@@ -162,9 +144,7 @@ def _said(error: PySparkException) -> str:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep PySpark from logging a stack trace for each expression that it refuses: the sentence
-    tells enough.
-    """
+    """Keep PySpark from logging a stack trace for each expression that it refuses."""
     loggers = [
         PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")
     ]

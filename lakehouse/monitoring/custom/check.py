@@ -1,6 +1,4 @@
-"""Custom metrics, checked at start-up: Spark reads every expression and tries it on two rows,
-without a job.
-"""
+"""Custom metrics, checked at start-up: Spark tries each expression on two rows, without a job."""
 
 import difflib
 import hashlib
@@ -11,18 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BooleanType,
-    ByteType,
-    DataType,
-    DoubleType,
-    IntegerType,
-    NullType,
-    NumericType,
-    ShortType,
-    StructField,
-    StructType,
-)
+from pyspark.sql import types as T
 from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
@@ -64,17 +51,15 @@ class MetricContext:
         profile: the columns of gold.profile_metrics, with or without the custom ones.
     """
 
-    rows: StructType
+    rows: T.StructType
     prediction: str
     label: str
     monitored: tuple[str, ...]
-    profile: StructType
+    profile: T.StructType
 
 
 def custom_metrics_of(spark: SparkSession, catalog: Catalog, model: ModelSettings) -> CustomMetrics:
-    """The metrics of a model's settings, ready to be computed; errors as for
-    `check_custom_metrics`.
-    """
+    """A model's metrics, ready to be computed; errors as for `check_custom_metrics`."""
     context = MetricContext(
         rows=primary_schema(catalog, model),
         prediction=PREDICTION,
@@ -96,6 +81,7 @@ def check_custom_metrics(
     if not metrics:
         return CustomMetrics()
     checker, checked, wrong = _Checker(spark, tuple(metrics), context), [], []
+    # All metrics are checked before any is refused: an error names every wrong one.
     with unlogged():
         for place, metric in enumerate(metrics):
             try:
@@ -121,7 +107,7 @@ class _Checker:
     context: MetricContext
 
     @cached_property
-    def fields(self) -> dict[str, StructField]:
+    def fields(self) -> dict[str, T.StructField]:
         """The columns of the profile table, the custom ones among them."""
         own = {
             metric.name: output_field(metric) for metric in self.metrics if metric.type != "drift"
@@ -138,17 +124,17 @@ class _Checker:
 
     @cached_property
     def _drift(self) -> DataFrame:
-        side = StructType(list(self.fields.values()))
-        return probe(self.spark, [StructField(CURRENT, side), StructField(BASE, side)])
+        side = T.StructType(list(self.fields.values()))
+        return probe(self.spark, [T.StructField(CURRENT, side), T.StructField(BASE, side)])
 
     def checked(self, metric: CustomMetricSettings) -> CheckedMetric:
         """The metric, its expressions analysed for each input column."""
-        known = (TABLE_COLUMN, *self.context.monitored)
-        strange = ", ".join(column for column in metric.input_columns if column not in known)
+        measured = (TABLE_COLUMN, *self.context.monitored)
+        strange = ", ".join(column for column in metric.input_columns if column not in measured)
         if strange:
             raise Refusal(
                 f"names {strange}, which has no rows in the metric tables; write any of "
-                f"{', '.join(known)}",
+                f"{', '.join(measured)}",
                 "input_columns",
             )
         of_columns = {column: self._of_column(metric, column) for column in metric.input_columns}
@@ -164,9 +150,7 @@ class _Checker:
         )
 
     def _of_column(self, metric: CustomMetricSettings, column: str) -> tuple[sql.Parts, set[str]]:
-        """The metric's parts on the rows of one column, and the columns of the profile table that
-        it reads.
-        """
+        """The metric's parts on one column's rows, and the profile columns that it reads."""
         text = sql.normalized(rendered(metric.definition, self._names(metric, column)))
         tree = sql.parsed(text)
         if metric.type == "aggregate":
@@ -195,9 +179,8 @@ class _Checker:
         rows = self.context.rows
         if tree is not None:
             sql.check_shape(tree, rows.names, aggregates=True)
-            own = {parts[0] for parts in sql.columns_read(tree)} & self._custom_names - set(
-                rows.names
-            )
+            read = {parts[0] for parts in sql.columns_read(tree)}
+            own = read & self._custom_names - set(rows.names)
             if own:
                 raise Refusal(
                     f"reads the metric {min(own)}, but an aggregate reads rows; write `type: "
@@ -210,28 +193,28 @@ class _Checker:
         digest = hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:8]
         parts = sql.taken_apart(
             tree,
-            [each.simpleString() for each in types(self._rows, calls, F.expr)],
+            [type_.simpleString() for type_ in types(self._rows, calls, F.expr)],
             lambda n, merge: (
                 f"{of}.{digest}.{n}.{merge}"
             ),  # another definition is another id: old hours are not its
             {
                 field.name
                 for field in rows
-                if isinstance(field.dataType, ByteType | ShortType | IntegerType)
+                if isinstance(field.dataType, T.ByteType | T.ShortType | T.IntegerType)
             },
         )
         types(self._rows, parts.partials.values(), F.expr)
-        values = probe(self.spark, (StructField(key, DoubleType()) for key in parts.partials))
-        (found,) = types(
+        values = probe(self.spark, (T.StructField(key, T.DoubleType()) for key in parts.partials))
+        (from_hours,) = types(
             values,
             [parts.final],
             without_aggregates,
             f"has an aggregate function that cannot be summed from hours; {_ADDITIVE}",
         )
-        if found != kind:
+        if from_hours != kind:
             raise Refusal(
-                f"is a {kind.simpleString()} that hours give as a {found.simpleString()}; cast it "
-                "to either"
+                f"is a {kind.simpleString()} that hours give as a {from_hours.simpleString()}; "
+                "cast it to either"
             )
         _check_output(metric, kind)
         check_values(self._rows, parts.scalars)
@@ -240,7 +223,7 @@ class _Checker:
 
     def _metrics_read(self, metric: CustomMetricSettings, column: str, tree: exp.Expr) -> set[str]:
         """The columns of the profile table that a derived or drift metric reads."""
-        found = set()
+        names = set()
         for named in sql.columns_read(tree):
             parts = named
             if metric.type == "drift":
@@ -252,11 +235,11 @@ class _Checker:
                     )
                 parts = parts[1:]
             self._check_readable(parts[0], column)
-            found.add(parts[0])
-        return found
+            names.add(parts[0])
+        return names
 
     def _check_readable(self, name: str, column: str) -> None:
-        other = next((each for each in self.metrics if each.name == name), None)
+        other = next((metric for metric in self.metrics if metric.name == name), None)
         if other is not None and other.type == "drift":
             raise Refusal(
                 f"reads the drift metric {name}; only aggregate and derived metrics can be read"
@@ -282,12 +265,11 @@ class _Checker:
         return {metric.name for metric in self.metrics}
 
 
-def _check_output(metric: CustomMetricSettings, kind: DataType) -> None:
+def _check_output(metric: CustomMetricSettings, kind: T.DataType) -> None:
     wanted = metric.output_data_type
-    fits = isinstance(
-        kind, {"string": DataType, "boolean": BooleanType}.get(wanted, NumericType | BooleanType)
-    )
-    if not fits and not isinstance(kind, NullType):
+    types_that_fit = {"string": T.DataType, "boolean": T.BooleanType}
+    fits = isinstance(kind, types_that_fit.get(wanted, T.NumericType | T.BooleanType))
+    if not fits and not isinstance(kind, T.NullType):
         raise Refusal(
             f"gives a {kind.simpleString()}, which is no {wanted}; write another type, or cast it",
             "output_data_type",

@@ -1,5 +1,4 @@
-"""Custom metrics, computed: partials from rows, metrics from merged partials, drift from two
-windows' metrics.
+"""Custom metrics: partials from rows, metrics from merged partials, drift from two windows.
 
 Spark evaluates every expression: partials over the primary rows, the rest over a small local frame,
 without a job.
@@ -12,30 +11,15 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import (
-    BooleanType,
-    DataType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-)
 
 from lakehouse.monitoring.partials import Partials
 from lakehouse.settings import CustomMetricSettings
+from lakehouse.tables.declaration import SQL_TYPES, spark_type
 
 Row = Mapping[str, Any]
 CURRENT, BASE = "current_df", "base_df"
-_TYPES: Mapping[str, DataType] = {
-    "double": DoubleType(),
-    "long": LongType(),
-    "integer": IntegerType(),
-    "boolean": BooleanType(),
-    "string": StringType(),
-}
 
 
 @dataclass(frozen=True)
@@ -63,18 +47,17 @@ class CheckedMetric:
 
     @property
     def value(self) -> str:
-        """The SQL of its value on the rows of its input columns, NULL elsewhere; an aggregate's,
-        also without partials.
+        """SQL of its value on rows of its input columns; NULL elsewhere, or without partials.
 
         The frame says in `_column` which column a row is of, and in `_has.<name>` whether all
         partials are there.
         """
-        known = f"`_has.{self.name}` AND " if self.partials else ""
+        has_partials = f"`_has.{self.name}` AND " if self.partials else ""
         cases = " ".join(
-            f"WHEN {known}_column = '{column}' THEN {text}"
+            f"WHEN {has_partials}_column = '{column}' THEN {text}"
             for column, text in self.expressions.items()
         )
-        kind = _TYPES[self.settings.output_data_type].simpleString()
+        kind = SQL_TYPES[self.settings.output_data_type]
         return f"TRY_CAST(CASE {cases} END AS {kind}) AS `{self.name}`"
 
 
@@ -90,30 +73,27 @@ class CustomMetrics:
 
     profile: tuple[CheckedMetric, ...] = ()
     drift: tuple[CheckedMetric, ...] = ()
-    fields: Mapping[str, StructField] = field(default_factory=dict)
+    fields: Mapping[str, T.StructField] = field(default_factory=dict)
 
     @property
     def partials(self) -> dict[str, str]:
-        """What an hour keeps: SQL of aggregates over its rows, by the partial's id (`….sum`,
-        `….min`, `….max`).
-        """
+        """SQL of the aggregates that an hour keeps, by id (`….sum`, `….min`, `….max`)."""
         each_column = (texts for metric in self.profile for texts in metric.partials.values())
         return {key: text for texts in each_column for key, text in texts.items()}
 
 
-def output_field(metric: CustomMetricSettings) -> StructField:
+def output_field(metric: CustomMetricSettings) -> T.StructField:
     """The column that a metric becomes."""
-    return StructField(metric.name, _TYPES[metric.output_data_type])
+    return T.StructField(metric.name, spark_type(SQL_TYPES[metric.output_data_type]))
 
 
 def partials_column(custom: CustomMetrics) -> Column:
-    """The partials of the grouped rows, for `groupBy(...).agg(...)` over the primary rows: a
-    map<string,double>.
+    """The partials of grouped primary rows, for `groupBy(...).agg(...)`: a map<string,double>.
 
     Every id is a key; its value is NULL where SQL's aggregate is (no row has a value).
     """
     entries = [(F.lit(key), F.expr(text).cast("double")) for key, text in custom.partials.items()]
-    whole = F.create_map(*(each for entry in entries for each in entry))
+    whole = F.create_map(*(part for entry in entries for part in entry))
     return whole.cast("map<string,double>")  # of no entries it would be a map of nothing
 
 
@@ -134,20 +114,23 @@ def with_custom_metrics(
         custom: the metrics.
     """
     metrics = custom.profile
-    reads = frozenset().union(*(metric.reads for metric in metrics)) - {
-        metric.name for metric in metrics
-    }
+    own = {metric.name for metric in metrics}
+    reads = frozenset().union(*(metric.reads for metric in metrics)) - own
     fields = [custom.fields[name] for name in sorted(reads)]
     fields += [
-        StructField(f"_has.{metric.name}", BooleanType()) for metric in metrics if metric.partials
+        T.StructField(f"_has.{metric.name}", T.BooleanType())
+        for metric in metrics
+        if metric.partials
     ]
-    fields += [StructField(key, DoubleType()) for key in custom.partials]
+    fields += [T.StructField(key, T.DoubleType()) for key in custom.partials]
 
     def record(row: Row) -> dict[str, Any]:
-        found = partials_of(row) or {}
+        partials = partials_of(row) or {}
         wanted = {metric.name: metric.partials.get(row["column_name"], {}) for metric in metrics}
-        known = {f"_has.{name}": all(key in found for key in keys) for name, keys in wanted.items()}
-        return {name: row.get(name) for name in reads} | known | dict(found)
+        complete = {
+            f"_has.{name}": all(key in partials for key in keys) for name, keys in wanted.items()
+        }
+        return {name: row.get(name) for name in reads} | complete | dict(partials)
 
     return _filled(spark, rows, record, fields, metrics)
 
@@ -169,14 +152,14 @@ def with_custom_drift(
         custom: the metrics.
     """
     reads = sorted(frozenset().union(*(metric.reads for metric in custom.drift)))
-    side = StructType([custom.fields[name] for name in reads])
+    side = T.StructType([custom.fields[name] for name in reads])
 
     def record(row: Row) -> dict[str, Any]:
         both = zip((CURRENT, BASE), compared(row), strict=True)
         return {name: {key: (given or {}).get(key) for key in reads} for name, given in both}
 
     return _filled(
-        spark, rows, record, [StructField(CURRENT, side), StructField(BASE, side)], custom.drift
+        spark, rows, record, [T.StructField(CURRENT, side), T.StructField(BASE, side)], custom.drift
     )
 
 
@@ -184,19 +167,17 @@ def _filled(
     spark: SparkSession,
     rows: Sequence[Row],
     record: Callable[[Row], dict[str, Any]],
-    fields: Iterable[StructField],
+    fields: Iterable[T.StructField],
     metrics: Sequence[CheckedMetric],
 ) -> list[dict[str, Any]]:
-    """The rows with the metrics, computed in one small local frame; in it the names of the rows'
-    columns are kept.
-    """
+    """The rows with the metrics, computed in one small local frame."""
     inputs = {column for metric in metrics for column in metric.settings.input_columns}
     chosen = [place for place, row in enumerate(rows) if row["column_name"] in inputs]
     filled = [{**row, **dict.fromkeys(metric.name for metric in metrics)} for row in rows]
     if not chosen:
         return filled
-    schema = StructType(
-        [StructField("_row", LongType()), StructField("_column", StringType()), *fields]
+    schema = T.StructType(
+        [T.StructField("_row", T.LongType()), T.StructField("_column", T.StringType()), *fields]
     )
     records = [
         {"_row": place, "_column": rows[place]["column_name"], **record(rows[place])}
@@ -205,9 +186,8 @@ def _filled(
     frame = spark.createDataFrame(
         pa.Table.from_pylist(records, to_arrow_schema(schema, timezone="UTC"))
     )
-    values = frame.selectExpr(
-        "_row", *(metric.value for metric in metrics)
-    )  # each may read those to its left
-    for found in values.collect():
-        filled[found["_row"]].update({metric.name: found[metric.name] for metric in metrics})
+    # In the order of the metrics: each may read those to its left, as Spark allows in one SELECT.
+    values = frame.selectExpr("_row", *(metric.value for metric in metrics))
+    for row in values.collect():
+        filled[row["_row"]].update({metric.name: row[metric.name] for metric in metrics})
     return filled

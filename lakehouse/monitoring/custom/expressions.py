@@ -1,6 +1,4 @@
-"""The SQL of custom metrics, read and taken apart; whether Spark understands it is asked
-elsewhere.
-"""
+"""The SQL of custom metrics, parsed and taken apart; `analysis` asks Spark about it."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -25,9 +23,7 @@ _SUFFIXES = {"L": "BIGINT", "S": "SMALLINT", "Y": "TINYINT", "D": "DOUBLE", "F":
 
 
 class _Dialect(Spark):
-    """Spark's SQL with every function under the name that it was written with, or Spark would be
-    asked another.
-    """
+    """Spark's SQL that keeps each function's written name, since sqlglot would rename some."""
 
     class Parser(SparkParser):
         FUNCTIONS = {}  # noqa: RUF012 - how sqlglot declares a dialect
@@ -44,9 +40,8 @@ class _Dialect(Spark):
 
     class Generator(SparkGenerator):
         def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
-            if type(expression) is exp.Cast and isinstance(
-                expression.this, exp.Literal
-            ):  # DATE '2024-02-29'
+            # DATE '2024-02-29' stays a literal: as a cast it would be something else to Spark.
+            if type(expression) is exp.Cast and isinstance(expression.this, exp.Literal):
                 return f"{self.sql(expression, 'to')} {self.sql(expression, 'this')}"
             return super().cast_sql(expression, safe_prefix)
 
@@ -113,26 +108,22 @@ def sql_of(tree: exp.Expr) -> str:
 
 
 def columns_read(tree: exp.Expr) -> set[tuple[str, ...]]:
-    """The columns that the expression names, each with the fields that follow by dots, in lower
-    case.
-    """
+    """The columns that the expression names, with their dotted fields, in lower case."""
     return {
         tuple(part.name.lower() for part in column.parts) for column in tree.find_all(exp.Column)
     }
 
 
-def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> None:
+def check_shape(tree: exp.Expr, columns: Collection[str], aggregates: bool) -> None:
     """Check what Spark would let pass.
 
     Args:
         tree: of the definition.
-        known: names of columns; Spark takes a bare `user` for a function only where no column has
-            that name.
+        columns: names; Spark takes a bare `user` for a function if no column has that name.
         aggregates: whether it may aggregate.
 
     Raises:
-        Refusal: a subquery, a window function, a function that no metric may use, or an aggregate
-        that may not be.
+        Refusal: a subquery, a window function, or a function that the metric may not use.
     """
     if tree.find(exp.Query):
         raise Refusal("has a subquery; write one column expression over the columns alone")
@@ -141,7 +132,7 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
             "has a window function; write an aggregate, or a drift metric to compare with the "
             "window before"
         )
-    called = set(_called(tree, known))
+    called = set(_called(tree, columns))
     for name, why in FORBIDDEN.items():
         if name in called:
             raise Refusal(f"uses {name}, which {why}")
@@ -154,7 +145,7 @@ def check_shape(tree: exp.Expr, known: Collection[str], aggregates: bool) -> Non
         raise Refusal(f"aggregates DISTINCT values, which cannot be summed from hours; {instead}")
 
 
-def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
+def _called(tree: exp.Expr, columns: Collection[str]) -> list[str]:
     """Name of the functions called; of Spark's that go without brackets, too."""
     calls = [
         f"{node.name}()"
@@ -168,7 +159,7 @@ def _called(tree: exp.Expr, known: Collection[str]) -> list[str]:
     bare = [
         node.name
         for node in tree.find_all(exp.Column)
-        if len(node.parts) == 1 and node.name.lower() not in known
+        if len(node.parts) == 1 and node.name.lower() not in columns
     ]
     return [name.lower() for name in (*calls, *others, *bare)]
 
@@ -193,8 +184,7 @@ def taken_apart(
         tree: of the definition.
         types: Spark's types of `aggregates_in(tree)`.
         name_of: names a partial by its number and by how two of its values merge.
-        integers: the rows' columns of 32 bits and less; they are multiplied as 64 bits, or squares
-            would overflow.
+        integers: columns of 32 bits and less; as 64 bits, their squares do not overflow.
 
     Raises:
         Refusal: an aggregate's value is no number and no boolean.
@@ -225,9 +215,7 @@ def taken_apart(
 
 
 def forgiving(tree: exp.Expr) -> str:
-    """The SQL with NULL where Spark would raise an error: divided by zero, or cast from what is no
-    such value.
-    """
+    """The SQL with NULL where Spark would raise: division by zero, or a failed cast."""
     tree = exp.Paren(this=tree.copy())
     _forgive(tree)
     return sql_of(tree)
@@ -246,15 +234,10 @@ def _partial(whole: exp.Expr, function: str, integers: Collection[str]) -> exp.E
                 and side.name.lower() in integers
             ):
                 side.replace(exp.Anonymous(this="BIGINT", expressions=[side.copy()]))
-    if aggregate in (
-        "sum",
-        "avg",
-        "mean",
-    ):  # a sum of doubles cannot overflow, as one of longs or decimals can
-        call.set(
-            "expressions",
-            [exp.TryCast(this=call.expressions[0], to=exp.DataType.build("double"), safe=True)],
-        )
+    # A sum of doubles cannot overflow, as one of longs or decimals can.
+    if aggregate in ("sum", "avg", "mean"):
+        double = exp.DataType.build("double")
+        call.set("expressions", [exp.TryCast(this=call.expressions[0], to=double, safe=True)])
     return whole
 
 
@@ -262,7 +245,9 @@ def _scalars(partial: exp.Expr) -> list[exp.Expr]:
     """Return what a partial aggregates, and the condition of its FILTER."""
     conditions = [partial.expression.this] if isinstance(partial, exp.Filter) else []
     call = partial.this if isinstance(partial, exp.Filter) else partial
-    return [each for each in (*call.expressions, *conditions) if not isinstance(each, exp.Star)]
+    return [
+        scalar for scalar in (*call.expressions, *conditions) if not isinstance(scalar, exp.Star)
+    ]
 
 
 def _forgive(tree: exp.Expr) -> None:

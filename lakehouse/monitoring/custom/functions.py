@@ -1,8 +1,11 @@
-"""What custom metrics may call: the aggregate functions that hours can be summed of, and what to
-write for others.
-"""
+"""The functions of custom metrics: aggregates that hours can be summed of, and substitutes."""
 
 from collections.abc import Mapping
+
+
+def _by_name(names_by_reason: Mapping[str, str]) -> dict[str, str]:
+    return {name: reason for reason, names in names_by_reason.items() for name in names.split()}
+
 
 # An aggregate function, and the partials that it is made of: each an aggregate, and how two values
 # of it merge.
@@ -21,58 +24,38 @@ ADDITIVE: Mapping[str, tuple[tuple[str, str], ...]] = {
     "every": (("min", "min"),),
 }
 
-_QUANTILE = "read the column's own `median` and `quantiles`"
-_SPREAD = (
-    "read the column's own `stddev`, or write avg(x * x) - avg(x) * avg(x) where the spread is not "
-    "small"
+NOT_ADDITIVE = _by_name(
+    {
+        "read the column's own `median` and `quantiles`": """
+            median percentile percentile_approx approx_percentile percentile_cont percentile_disc
+            histogram_numeric""",
+        "read the column's own `stddev`, or write avg(x * x) - avg(x) * avg(x) where the spread is "
+        "not small": """
+            std stddev stddev_samp stddev_pop skewness kurtosis variance var_samp var_pop""",
+        "read the column's own `distinct_count`": "count_distinct approx_count_distinct",
+        "read the column's own `frequent_items`, or count a value by count_if": """
+            mode collect_list collect_set array_agg listagg string_agg""",
+        "write it in terms of avg(x), avg(y), avg(x * y), avg(x * x) and avg(y * y)": """
+            corr covar_samp covar_pop regr_slope regr_intercept regr_r2""",
+        "write min or max of a number": """
+            first first_value last last_value any_value max_by min_by""",
+        "write sum, min or max": "bit_and bit_or bit_xor",
+        "write sum": "try_sum",
+        "write avg": "try_avg",
+    }
 )
-_DISTINCT = "read the column's own `distinct_count`"
-_ITEMS = "read the column's own `frequent_items`, or count a value by count_if"
-_PAIRS = "write it in terms of avg(x), avg(y), avg(x * y), avg(x * x) and avg(y * y)"
-_ORDER = "write min or max of a number"
-_BITS = "write sum, min or max"
+"""Aggregate functions that cannot be summed, and what to do instead."""
 
-# Aggregate functions that cannot be summed, and what to do instead.
-NOT_ADDITIVE: Mapping[str, str] = {
-    **dict.fromkeys(("median", "percentile", "percentile_approx", "approx_percentile"), _QUANTILE),
-    **dict.fromkeys(("percentile_cont", "percentile_disc", "histogram_numeric"), _QUANTILE),
-    **dict.fromkeys(
-        ("std", "stddev", "stddev_samp", "stddev_pop", "skewness", "kurtosis"), _SPREAD
-    ),
-    **dict.fromkeys(("variance", "var_samp", "var_pop"), _SPREAD),
-    **dict.fromkeys(("count_distinct", "approx_count_distinct"), _DISTINCT),
-    **dict.fromkeys(
-        ("mode", "collect_list", "collect_set", "array_agg", "listagg", "string_agg"), _ITEMS
-    ),
-    **dict.fromkeys(
-        ("corr", "covar_samp", "covar_pop", "regr_slope", "regr_intercept", "regr_r2"), _PAIRS
-    ),
-    **dict.fromkeys(
-        ("first", "first_value", "last", "last_value", "any_value", "max_by", "min_by"), _ORDER
-    ),
-    **dict.fromkeys(("bit_and", "bit_or", "bit_xor"), _BITS),
-    "try_sum": "write sum",
-    "try_avg": "write avg",
-}
-
-_REPLAYED = "gives another value whenever it is computed; write what the rows themselves tell"
-_WINDOWS = "makes windows; those of metrics.granularities are made already"
-
-# Functions that Spark would let pass, and why no metric may use them.
-FORBIDDEN: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("now", "current_timestamp", "current_date", "current_time", "curdate"), _REPLAYED
-    ),
-    **dict.fromkeys(("localtimestamp", "unix_timestamp()"), _REPLAYED),
-    **dict.fromkeys(
-        ("rand", "random", "randn", "randstr", "uniform", "uuid", "shuffle"), _REPLAYED
-    ),
-    **dict.fromkeys(
-        ("monotonically_increasing_id", "spark_partition_id", "input_file_name"), _REPLAYED
-    ),
-    **dict.fromkeys(
-        ("current_user", "session_user", "user"), "depends on who computes it; leave it out"
-    ),
-    **dict.fromkeys(("raise_error", "assert_true"), "would stop the pipeline; give NULL instead"),
-    **dict.fromkeys(("window", "session_window", "window_time"), _WINDOWS),
-}
+FORBIDDEN = _by_name(
+    {
+        "gives another value whenever it is computed; write what the rows themselves tell": """
+            now current_timestamp current_date current_time curdate localtimestamp
+            unix_timestamp() rand random randn randstr uniform uuid shuffle
+            monotonically_increasing_id spark_partition_id input_file_name""",
+        "depends on who computes it; leave it out": "current_user session_user user",
+        "would stop the pipeline; give NULL instead": "raise_error assert_true",
+        "makes windows; those of metrics.granularities are made already": """
+            window session_window window_time""",
+    }
+)
+"""Functions that Spark would let pass, and why no metric may use them."""

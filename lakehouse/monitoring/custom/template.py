@@ -34,32 +34,30 @@ class Refusal(Exception):  # noqa: N818 - caught in this package, where it becom
 
 
 def rendered(template: str, names: Mapping[str, str]) -> str:
-    """The template with the names filled in; besides names it may hold conditions, and nothing
-    else.
+    """The template with the names filled in; besides names it may hold only conditions.
 
     Raises:
         Refusal: it is no template, or uses anything but these names and conditions.
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined)
+    # Jinja brings functions such as `range`, which a definition has no use for.
     environment.globals.clear()
-    known = (
+    hint = (
         f"the names to write there are: {', '.join(f'{{{{{name}}}}}' for name in names) or 'none'}"
     )
     try:
         strange = _strange_in(environment.parse(template), names)
         if strange:
-            raise Refusal(f"has {strange} in its template; {known}")
+            raise Refusal(f"has {strange} in its template; {hint}")
         return environment.from_string(template).render(names)
     except TemplateError as error:
         raise Refusal(
-            f"is no Jinja template: {(error.message or '').rstrip('.')}; {known}"
+            f"is no Jinja template: {(error.message or '').rstrip('.')}; {hint}"
         ) from error
 
 
 def _strange_in(tree: nodes.Node, names: Collection[str]) -> str | None:
-    """Return what else the template holds: a loop or a product could go on for ever, a call could
-    reach anything.
-    """
+    """Return what else the template holds: a loop might not end, a call could reach anything."""
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             return f"more than names ({type(node).__name__.lower()})"

@@ -141,7 +141,7 @@ def test_a_record_of_a_later_release_is_refused():
         PolicyRecord.from_json(later)
 
 
-def test_calls_are_binned_by_class_and_by_difficulty():
+def test_predictions_are_binned_by_class_and_by_expected_error():
     kept = rich().version.expected_error
     table = pa.table({"grams": [3.0, -3.0], "lane": ["a", "b"]})
     bins = ErrorBins(kept, ("grams", "lane=a")).bins(table, np.array([1, 1]))

@@ -3,8 +3,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from lakehouse.retraining.policy.detection.sequential_tests import adwin, page_hinkley
+
 from lakehouse.retraining.policy.triggers import Window, combined, findings, held_back, is_overdue
 from lakehouse.settings import GuardSettings, PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet

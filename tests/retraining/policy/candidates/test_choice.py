@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from lakehouse.retraining.policy.candidates.strips import boundary_strips
 
 from lakehouse.models.expected_error.spline_logistic import fit_spline_logistic
 from lakehouse.retraining.policy.candidates import choice as candidates
@@ -15,7 +16,6 @@ from lakehouse.retraining.policy.candidates.choice import (
     row_rule_of,
 )
 from lakehouse.retraining.policy.candidates.regions import contradicted
-from lakehouse.retraining.policy.candidates.strips import boundary_strips
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.detection.detect import RETURNED
 from lakehouse.retraining.policy.records import Region, RowRule, Segment
@@ -196,7 +196,7 @@ def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(
     )
 
 
-def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
+def test_a_candidate_that_predicts_a_single_class_is_taken_only_where_all_do():
     single = replace(
         fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max())
     )
@@ -250,7 +250,7 @@ def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measure
     assert again.errors.wrong.sum() == (inside & (predictions != kept.labels)).sum()
 
 
-def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its_record():
+def test_how_often_a_version_errs_where_an_earlier_one_predicts_otherwise_is_on_its_record():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     differs = JUDGED & (found.predictions != OLD_RULE)
     wrong = differs & (found.predictions != ROWS.labels)

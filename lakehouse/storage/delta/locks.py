@@ -20,6 +20,7 @@ def exclusive(root: str, table: str) -> Iterator[None]:
     """
     path = _folder(root) / f"{table}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The file stays: to remove it could free a lock that another process has just taken.
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

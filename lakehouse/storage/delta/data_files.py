@@ -1,6 +1,4 @@
-"""Data files of a Delta table, written where the rows are made: a part of the table once the driver
-commits them.
-"""
+"""Data files of a Delta table, written by tasks; they count once the driver commits them."""
 
 import datetime as dt
 import json
@@ -61,13 +59,7 @@ class DataFileWriter:
     """Writes one file, if it gets any rows."""
 
     def __init__(self, folder: Folder, schema: pa.Schema, sought_by: Iterable[str]) -> None:
-        """Create nothing yet.
-
-        Args:
-            folder: of the table.
-            schema: of the table.
-            sought_by: columns that statistics are kept of.
-        """
+        """Create nothing yet."""
         self._folder, self._schema = folder, schema
         self._name = f"part-{uuid.uuid4()}.parquet"
         self._bounds = {name: _Bounds() for name in sought_by}
@@ -77,9 +69,7 @@ class DataFileWriter:
         self._rows = 0
 
     def write(self, columns: dict[str, pa.Array]) -> None:
-        """Add rows; columns that the schema does not have are left out, those that rows do not
-        have are null.
-        """
+        """Add rows, in the schema's columns: others are left out, missing ones are null."""
         rows = len(next(iter(columns.values())))
         if not rows:
             return
@@ -89,9 +79,10 @@ class DataFileWriter:
             bounds.add(batch.column(name))
         self._rows += rows
         self._waiting.append(batch)
+        # Memory holds one row group at most.
         if (
             sum(map(len, self._waiting)) >= _GROUP_ROWS
-            or sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES
+            or sum(block.nbytes for block in self._waiting) >= _GROUP_BYTES
         ):
             self._flush()
 
@@ -119,12 +110,14 @@ class DataFileWriter:
 
     def _stats(self) -> str:
         """Source: Delta transaction protocol, "Per-file Statistics"."""
-        known = {name: bounds for name, bounds in self._bounds.items() if bounds.least is not None}
+        bounded = {
+            name: bounds for name, bounds in self._bounds.items() if bounds.least is not None
+        }
         return json.dumps(
             {
                 "numRecords": self._rows,
-                "minValues": {name: _lower(bounds.least) for name, bounds in known.items()},
-                "maxValues": {name: _upper(bounds.greatest) for name, bounds in known.items()},
+                "minValues": {name: _lower(bounds.least) for name, bounds in bounded.items()},
+                "maxValues": {name: _upper(bounds.greatest) for name, bounds in bounded.items()},
                 "nullCount": {name: bounds.nulls for name, bounds in self._bounds.items()},
             }
         )

@@ -1,0 +1,1 @@
+"""What a Delta table is on disk: its declaration, its data files, their statistics, its lock."""

@@ -10,6 +10,7 @@ import numpy as np
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import RowRule, VersionRecord
+from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
 from lakehouse.retraining.policy.version import archived
 from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICTS
 
@@ -59,9 +60,10 @@ class History:
         champion_history: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
         tried: labelled rows since the change at the last training, those at the training before
-            it in the same drift period, and the gain of the last; None before there was one.
-        refused: greatest log statistic of the drift period's alarms whose challenger the gate
-            refused; -inf for none.
+            it in the same drift period (None if it is the first), and the gain of the last; None
+            before there was one.
+        refused: the drift period's strongest alarm whose challenger the gate refused; None for
+            none.
         promoted: of the champion, the last entry that promoted it.
     """
 
@@ -72,8 +74,8 @@ class History:
     began: np.datetime64 | None = None
     champion_history: tuple[tuple[np.datetime64, int], ...] = ()
     trainings: tuple[np.datetime64, ...] = ()
-    tried: tuple[float, float, float] | None = None
-    refused: float = -np.inf
+    tried: tuple[float, float | None, float] | None = None
+    refused: RefusedAlarm | None = None
     promoted: PromotionEntry | None = None
 
     @property
@@ -180,13 +182,13 @@ def _after(state: History, entry: PromotionEntry) -> History:
 
 def _tried(
     promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
-) -> tuple[float, float, float] | None:
+) -> tuple[float, float | None, float] | None:
     """Return the rows at the last two trainings of the drift period, and the last one's gain.
 
     An alarm whose challenger was refused does not count; a refresh does, whatever became of it.
     """
     answers = [
-        (entry.as_of, 0, float(entry.record.version.since_change), 0.0)
+        (entry.as_of, 1, float(entry.record.version.since_change), 0.0)
         for entry in promotions
         if entry.action == PROMOTE
         and entry.record
@@ -194,24 +196,27 @@ def _tried(
     ]
     gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
     refreshes = [
-        (entry.as_of, 1, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
+        (entry.as_of, 0, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
         for entry in decisions
         if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
     ]
-    trainings = sorted([*answers, *refreshes])
-    if not trainings:
+    began = max((as_of for as_of, *_ in answers), default=None)
+    of_period = {
+        as_of: (labelled, gain)
+        for as_of, _, labelled, gain in sorted([*refreshes, *answers])
+        if began is None or as_of >= began
+    }
+    if not of_period:
         return None
-    began = max((as_of for as_of, *_ in answers), default=trainings[0][0])
-    of_period = [labelled for as_of, _, labelled, _ in trainings if as_of >= began]
-    before = of_period[-2] if len(of_period) > 1 else 0.0
-    return of_period[-1], before, trainings[-1][3]
+    *earlier, (labelled, gain) = of_period.values()
+    return labelled, earlier[-1][0] if earlier else None, gain
 
 
 def _refused(
     champion: VersionRecord | None,
     promotions: Sequence[PromotionEntry],
     decisions: Sequence[DecisionEntry],
-) -> float:
+) -> RefusedAlarm | None:
     """An alarm that training gave no challenger for was not refused: it comes again with the next
     labels.
     """
@@ -226,12 +231,17 @@ def _refused(
         for as_of, entry in verdicts.items()
         if entry.action == REFUSE and entry.version is not None
     }
-    found = [
-        entry.decision.evidence.get("log_statistic", -np.inf)
+    alarms = [
+        RefusedAlarm(
+            entry.as_of,
+            entry.decision.evidence.get("log_statistic", -np.inf),
+            entry.decision.change_at,
+            entry.decision.evidence.get(SINCE_CHANGE, 0.0),
+        )
         for entry in decisions
         if entry.decision.action == RETRAIN
         and entry.as_of in refused
         and champion
         and entry.as_of > champion.drift_period
     ]
-    return max(found, default=-np.inf)
+    return max(alarms, key=lambda alarm: alarm.log_statistic, default=None)

@@ -2,10 +2,15 @@
 
 import math
 
+import numpy as np
+
 GROWTH = 2.0
 """After an alarm, and after the first model, training is due when the rows have doubled: a learner
 that errs on c/n rows more than it must, of n rows, gains about c/2 by then; a pruned tree has c = 6
 on the glass works (docs/policy-evidence.md)."""
+LONGEST_FIRST = np.timedelta64(7, "D")
+"""How long that first interval may be: a change of which a month of rows is known may still be
+going on."""
 _SHORTER, _LONGER = 0.5, 1.5
 """How much shorter or longer an interval may become at once: a gain of a few rows is mostly
 chance."""

@@ -24,7 +24,8 @@ class Habit:
     newest: int | None = None
 
 
-HABITS: Mapping[str, Habit] = {"never": Habit(None)} | {
+NEVER = "never"
+HABITS: Mapping[str, Habit] = {NEVER: Habit(None)} | {
     f"{often}, {rows}": Habit(every, newest)
     for often, every in {"daily": 1, "weekly": 7}.items()
     for rows, newest in {
@@ -36,11 +37,14 @@ HABITS: Mapping[str, Habit] = {"never": Habit(None)} | {
 }
 
 
-def predicted_by_habit(rows: Rows, habit: Habit, learner: Learner, first_after: int) -> np.ndarray:
-    """Return what the habit's models predict for each row; unknown before the first model.
+def predicted_by_habit(
+    rows: Rows, habit: Habit, learner: Learner, first_after: int
+) -> tuple[np.ndarray, list[np.datetime64]]:
+    """Return what the habit's models predict for each row, and when they were trained.
 
     A model is trained at a midnight (UTC), on the labels that have come by then, and predicts from
-    then on. Nothing is compared: a habit does not look.
+    then on; before the first one predictions are unknown. Nothing is compared: a habit does not
+    look.
 
     Args:
         rows: of a stream, in order of event time.
@@ -51,19 +55,22 @@ def predicted_by_habit(rows: Rows, habit: Habit, learner: Learner, first_after: 
     predicted = rows.problem.unknown(len(rows))
     first, last = (rows.event_time[place].astype("datetime64[D]") for place in (0, -1))
     model: Model | None = None
-    trained = first
+    trained: list[np.datetime64] = []
     for night in np.arange(first + 1, last + 1):
         known = rows.label_time <= night
-        due = habit.every is not None and night - trained >= habit.every * _DAY
-        if (model is None and known.sum() >= first_after) or (model is not None and due):
+        if not trained:
+            is_due = int(known.sum()) >= first_after
+        else:
+            is_due = habit.every is not None and night - trained[-1] >= habit.every * _DAY
+        if is_due:
             # The first model takes all rows: there are few, and no habit yet.
-            fitted = _fit(rows, known, habit.newest if model is not None else None, learner)
-            model, trained = fitted or model, night
+            model = _fit(rows, known, habit.newest if trained else None, learner) or model
+            trained.append(night.astype("datetime64[us]"))
         if model is not None:
             start, end = np.searchsorted(rows.event_time, [night, night + _DAY])
             if end > start:
                 predicted[start:end] = model.predict(rows.features[start:end])
-    return predicted
+    return predicted, trained
 
 
 def _fit(rows: Rows, known: np.ndarray, newest: int | None, learner: Learner) -> Model | None:

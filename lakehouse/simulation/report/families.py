@@ -9,10 +9,11 @@ from threadpoolctl import threadpool_limits
 
 from lakehouse.retraining.policy.decide import RETRAIN
 from lakehouse.settings import PolicySettings
-from lakehouse.simulation.families import Shape, family_stream
-from lakehouse.simulation.habits import HABITS, predicted_by_habit
+from lakehouse.simulation.families import SHAPES, Shape, family_stream
+from lakehouse.simulation.habits import HABITS, NEVER, predicted_by_habit
 from lakehouse.simulation.learner import learner_for
 from lakehouse.simulation.loop import Simulation
+from lakehouse.simulation.report.runs import as_markdown, in_parallel
 from lakehouse.versions.actions import PROMOTE
 
 _DAYS_BEFORE_FIRST = 6
@@ -66,11 +67,11 @@ def run_family(task: FamilyTask) -> FamilyResult:
         first_after = task.shape.a_day * _DAYS_BEFORE_FIRST
         loop = Simulation(stream, task.settings, learner, first_after).run()
         predicted = {
-            name: predicted_by_habit(rows, habit, learner, first_after)
+            name: predicted_by_habit(rows, habit, learner, first_after)[0]
             for name, habit in HABITS.items()
         }
     is_known = rows.problem.is_known
-    judged = is_known(predicted["never"]) & is_known(loop.predicted_in_production)
+    judged = is_known(predicted[NEVER]) & is_known(loop.predicted_in_production)
     ledger = loop.ledger
     return FamilyResult(
         task.shape,
@@ -89,6 +90,14 @@ def tasks_of_families(
 ) -> list[FamilyTask]:
     """Return a run for each shape and seed."""
     return [FamilyTask(shape, seed, settings) for shape in shapes for seed in seeds]
+
+
+def families_report(names: Sequence[str], seeds: Sequence[int], cores: int) -> str:
+    """Compare the default with all habits on the named families, or on all of them, as Markdown."""
+    shapes = [shape for shape in SHAPES if not names or shape.family in names]
+    results = in_parallel(run_family, tasks_of_families(shapes, seeds, PolicySettings()), cores)
+    tables = (families_table(results, by_shape) for by_shape in (False, True))
+    return "\n\n".join(map(as_markdown, tables))
 
 
 def families_table(results: Sequence[FamilyResult], by_shape: bool = False) -> pd.DataFrame:
@@ -115,7 +124,7 @@ def _line(name: str, results: Sequence[FamilyResult]) -> dict[str, object]:
         "errors": f"{np.mean([each.errors for each in results]):.0f}",
         "best habit": f"{min(habits, key=lambda habit: habits[habit])}",
         "its errors": f"{min(habits.values()):.0f}",
-        "never": f"{habits['never']:.0f}",
+        "never": f"{habits[NEVER]:.0f}",
         "ratio": f"{np.mean([each.ratio for each in results]):.3f}",
         "trainings a week": f"{sum(each.trainings for each in results) / weeks:.2f}",
         "promotions a week": f"{sum(each.promotions for each in results) / weeks:.2f}",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pyspark.sql import SparkSession
 
-from lakehouse.storage.session import open_session
+from lakehouse.storage.session import LOCAL_PROPERTIES, open_session
 from tests.support.rows import Plant, glassware_plant
 
 # How fast a machine is decides nothing.
@@ -16,8 +16,15 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    session = open_session()
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The session of the local properties, in a machine that compiles quickly: what tests run
+    runs a few times, and the second compiler would cost a third of their time.
+    """
+    properties = LOCAL_PROPERTIES.read_text()
+    quick = properties.replace("-XX:+UseParallelGC", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+    path = tmp_path_factory.mktemp("session") / "spark.properties"
+    path.write_text(quick)
+    session = open_session(path)
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -23,7 +23,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
-def test_each_job_tells_its_options(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_job_shows_its_options(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         importlib.import_module(f"jobs.{job.stem}").main(["--help"])
     assert end.value.code == 0
@@ -38,7 +38,7 @@ def test_each_job_tells_its_options(job: Path, capsys: pytest.CaptureFixture[str
         (["--from", "yesterday", "--to", "2019-07-01"], "invalid"),
     ],
 )
-def test_a_span_that_is_none_is_told_before_spark_starts(
+def test_a_span_that_is_none_is_an_error_before_spark_starts(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:

@@ -61,7 +61,7 @@ def alternatives() -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["window_date", "alternative"])
 
 
-def test_a_drift_is_told_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> (
+def test_a_drift_is_reported_with_its_alarm_its_promotion_and_the_accuracy_before_during_and_after() -> (
     None
 ):
     (drift,) = drifts_of(story(noticed=["2019-07-21"], promoted=["2019-07-08", "2019-07-21"]))

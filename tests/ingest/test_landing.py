@@ -210,7 +210,7 @@ def test_every_name_is_listed_as_it_is_or_counted_as_left_alone(
         lambda name: not {0, 47} & set(name) and name not in (b".", b"..")
     )
 )
-def test_any_name_of_the_operating_system_is_read_or_told_of(
+def test_any_name_of_the_operating_system_is_read_or_on_record(
     tmp_path_factory: pytest.TempPathFactory, name: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("name")

@@ -17,7 +17,7 @@ CODES = (RNG.random(4_000) < CHANCE).astype(int)
 CALLS = (CHANCE > 0.5).astype(int)
 
 
-def test_difficulties_are_the_shares_of_wrong_calls():
+def test_expected_errors_are_the_shares_of_wrong_predictions():
     expected_error = fit_spline_logistic(FEATURES[:2_000], CODES[:2_000], 2)
     found = expected_error.of_predictions(FEATURES[2_000:], CALLS[2_000:])
     wrong = CALLS[2_000:] != CODES[2_000:]
@@ -57,7 +57,7 @@ def test_it_survives_json():
     assert np.array_equal(again.chances(FEATURES), expected_error.chances(FEATURES))
 
 
-def test_a_missing_value_has_a_difficulty_of_its_own():
+def test_a_missing_value_has_an_expected_error_of_its_own():
     features = FEATURES.copy()
     features[::5, 0] = np.nan
     labels = CODES.copy()

@@ -106,7 +106,7 @@ def test_the_ends_of_the_doubles_are_values_like_others():
         assert counts_in_bins(quantile_sketch(values, kept), 7, (1e308 * 1.79,))[0] <= 7
 
 
-def test_a_summary_of_nothing_and_of_something_else_are_told_apart():
+def test_a_summary_of_nothing_and_of_something_else_are_distinguished():
     empty = quantile_sketch(np.array([]))
     assert (len(quantiles(empty)), counts_in_bins(empty, 0, (1.0,))) == (0, (0, 0))
     assert merged_quantiles(empty, quantile_sketch(np.array([2.0])), empty) == quantile_sketch(

@@ -187,7 +187,7 @@ def test_every_probability_is_in_a_bin_and_the_ends_are_in_the_outermost():
     assert histogram.negatives[SCORE_BINS - 1] == 2
 
 
-def test_probabilities_crowded_near_the_ends_are_told_apart():
+def test_probabilities_crowded_near_the_ends_are_distinguished():
     scores = np.array([0.010, 0.011, 0.012, 0.990, 0.991, 0.992])
     is_positive = np.array([False, True, False, True, False, True])
     assert ScoreHistogram.of(scores, is_positive).auc == pytest.approx(

@@ -260,7 +260,7 @@ class Waiting(Ledger):
         )
 
 
-def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_told():
+def test_a_decision_that_is_held_trains_nothing_but_its_diagnosis_is_on_record():
     works = Works()
     works.ledger = Waiting()
     works.context = replace(works.context, ledger=works.ledger)

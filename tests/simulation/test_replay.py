@@ -269,7 +269,7 @@ def test_without_labels_it_says_so_in_one_sentence(tmp_path: Path):
         main(["--replay", root])
 
 
-def test_a_folder_that_is_no_lakehouse_of_the_model_is_told(tmp_path: Path):
+def test_a_folder_that_is_no_lakehouse_of_the_model_is_an_error(tmp_path: Path):
     with pytest.raises(StoreError, match="there is no table; name the root of a lakehouse"):
         main(["--replay", str(tmp_path)])
     assert not list(tmp_path.iterdir())
@@ -292,7 +292,7 @@ def test_a_regression_is_replayed_as_a_classification_is(tmp_path: Path):
     assert table.loc["policy", "errors"] < table.loc["never", "errors"]
 
 
-def test_too_few_labels_for_a_first_model_are_told(history: Recorded):
+def test_too_few_labels_for_a_first_model_are_an_error(history: Recorded):
     with pytest.raises(
         TrainingError, match=f"{PIECES} labelled rows are not enough .* asks for 5000"
     ):

@@ -65,7 +65,7 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
-def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(
+def test_labels_of_pieces_that_an_earlier_champion_predicted_are_held_against_the_new_one(
     world: World, loop: Simulation
 ):
     alarm = alarms(loop)[0]
@@ -91,7 +91,7 @@ def test_the_policy_loses_less_than_twice_what_the_oracle_does(world: World, loo
     assert regret(world, never.predicted_in_production) > 1.5 * lost
 
 
-def test_the_best_calls_cost_nothing_and_the_worst_the_most(world: World):
+def test_the_best_predictions_cost_nothing_and_the_worst_the_most(world: World):
     best = (world.chance > 0.5).astype(int)
     assert regret(world, best) == 0
     assert regret(world, 1 - best) > regret(world, np.ones_like(best)) > 0
@@ -190,7 +190,7 @@ def test_policies_and_scenarios_keep_their_rows():
     ]
 
 
-def test_runs_that_retraining_made_worse_are_told_stream_by_stream():
+def test_runs_that_retraining_made_worse_are_listed_stream_by_stream():
     idle = [
         result(policy="never", seed=seed, regret=errors)
         for seed, errors in enumerate((120.0, 140.0, 500.0))

@@ -98,7 +98,7 @@ def test_the_first_error_ends_the_others_whichever_query_has_it() -> None:
     assert not endless.isActive
 
 
-def test_an_error_of_sparks_own_is_told_as_it_is() -> None:
+def test_an_error_of_sparks_own_is_raised_as_it_is() -> None:
     with pytest.raises(RuntimeError, match="no such file"):
         run_all([query("readings", Running(1, RuntimeError("no such file")))], AVAILABLE_NOW)
 

@@ -5,6 +5,7 @@ whether it took over is what the test says, whatever the policy is tuned to.
 """
 
 import datetime as dt
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -29,6 +30,8 @@ from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.store import Row
+from lakehouse.tables import Table
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.small_model import (
     Settings,
@@ -153,7 +156,7 @@ def train(
 
 def aggregate(lakehouse: Lakehouse, first: int, last: int, newest_label: dt.datetime) -> None:
     """The facts and the metrics of the days from one row's to another's."""
-    days = days_between(at(first).date(), at(last).date() + dt.timedelta(days=1))
+    days = days_between(at(first).date(), at(last).date())
     affected = AffectedWindows(days=frozenset(days), newest_label=newest_label)
     Aggregator(lakehouse).compute(affected, "written")
 
@@ -162,6 +165,11 @@ def of_two_families(settings: Settings) -> None:
     """A forest's worth of rows is not there: a tree and a line."""
     families = {"decision_tree": {"max_depth": [3]}, "logistic_regression": {"C": [1.0]}}
     settings["training"]["families"] = families
+
+
+def by_week(settings: Settings) -> None:
+    """Windows of weeks, too: 4 March, when the rule changes, is a Monday."""
+    settings["metrics"]["granularities"] = ["1 day", "1 week"]
 
 
 def first_version(
@@ -182,18 +190,23 @@ def first_version(
 def second_version(
     spark: SparkSession, root: Path, change: Callable[[Settings], Any] = unchanged
 ) -> Lakehouse:
+    """`first_version` gone on to a second."""
+    lakehouse = first_version(spark, root, change)
+    go_on_to_second(lakehouse)
+    return lakehouse
+
+
+def go_on_to_second(lakehouse: Lakehouse) -> None:
     """The rule has changed at `CHANGED`; version 2, of the labelled rows since then, has taken over
     as of the midnight at which the labels of that day had come.
 
     Version 1 predicted until then: its last day's labels come under version 2.
     """
-    lakehouse = first_version(spark, root, change)
     write_readings(lakehouse, range(2 * A_DAY, 5 * A_DAY))
     write_predictions(lakehouse, range(2 * A_DAY, 5 * A_DAY), "1")
     write_labels(lakehouse, range(A_DAY, 4 * A_DAY))
     train(lakehouse, told_at(4 * A_DAY - 1), at(CHANGED))
     aggregate(lakehouse, 0, 5 * A_DAY - 1, told_at(4 * A_DAY - 1))
-    return lakehouse
 
 
 def a_day_of_second(lakehouse: Lakehouse) -> dt.datetime:
@@ -219,3 +232,48 @@ def copy_of(
 def with_model(lakehouse: Lakehouse, **given: Any) -> Lakehouse:
     """The lakehouse under other settings of its model."""
     return replace(lakehouse, model=lakehouse.model.model_copy(update=given))
+
+
+def rewrite_promotions(lakehouse: Lakehouse, change: Callable[[Row], Row]) -> Lakehouse:
+    """Another word of the ledger: each of its rows after a change; returns the lakehouse anew."""
+    ledger = PromotionLedger(lakehouse)
+    shutil.rmtree(lakehouse.store.path(lakehouse.catalog.promotion))
+    # A store goes on from the log that it has read, so this is another one.
+    anew = replace(lakehouse, store=replace(lakehouse.store))
+    anew.store.create_missing()
+    for row in ledger.rows:
+        anew.store.append_rows([change(row)], anew.catalog.promotion)
+    return anew
+
+
+def replace_model_file(lakehouse: Lakehouse, version: str, content: bytes) -> Lakehouse:
+    """Another file of a version, with its digest on record; returns the lakehouse anew."""
+    digest = hashlib.sha256(content).hexdigest()
+    model_file(lakehouse, version).write_bytes(content)
+    return rewrite_promotions(
+        lakehouse,
+        lambda row: {**row, "model_sha256": digest} if row["to_version"] == version else row,
+    )
+
+
+def model_file(lakehouse: Lakehouse, version: str) -> Path:
+    """Where the file of a version lies."""
+    run_id = lakehouse.registry.version(version).run_id
+    artifacts = Path(lakehouse.store.root) / "mlflow" / "artifacts"
+    return artifacts / run_id / "artifacts" / "model" / "model.skops"
+
+
+def forget_newest_commit(root: Path, table: Table) -> None:
+    """The table as it is on disk where a process was killed before its newest write was done."""
+    log = root / table.layer / table.name / "_delta_log"
+    newest = max(log.glob("*.json"))
+    for path in (newest, log / f"{newest.stem}.crc", log / f".{newest.name}.crc"):
+        path.unlink(missing_ok=True)
+
+
+def forget_newest_batch(root: Path, query: str) -> None:
+    """The same of a stream's newest micro-batch, which is replayed then."""
+    commits = root / "_system" / "checkpoints" / query / "commits"
+    newest = max(commits.glob("[0-9]*"), key=lambda path: int(path.name))
+    for path in (newest, commits / f".{newest.name}.crc"):
+        path.unlink(missing_ok=True)

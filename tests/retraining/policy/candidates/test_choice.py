@@ -106,7 +106,7 @@ def test_new_rows_weigh_more_than_old_ones():
     assert set(weights[CHANGE:]) == {3.0}
 
 
-def test_a_row_is_called_by_a_model_that_has_not_seen_it():
+def test_a_row_is_predicted_by_a_model_that_has_not_seen_it():
     """Labels without any rule: who has seen them is right, who has not is right every other
     time.
     """
@@ -116,7 +116,7 @@ def test_a_row_is_called_by_a_model_that_has_not_seen_it():
     assert (fitted.predictions == noise.labels).mean() < 0.56
 
 
-def test_what_is_contradicted_is_found_without_the_rows_that_are_called(
+def test_what_is_contradicted_is_found_without_the_rows_that_are_predicted(
     monkeypatch: pytest.MonkeyPatch,
 ):
     seen = []
@@ -196,7 +196,7 @@ def test_one_that_goes_on_to_follow_a_change_is_given_up_on_more_evidence(
     )
 
 
-def test_a_candidate_that_calls_a_single_class_is_taken_only_where_all_do():
+def test_a_candidate_that_predicts_a_single_class_is_taken_only_where_all_do():
     single = replace(
         fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max())
     )
@@ -250,7 +250,7 @@ def test_the_borders_that_are_watched_are_fixed_when_an_epoch_begins_and_measure
     assert again.errors.wrong.sum() == (inside & (predictions != kept.labels)).sum()
 
 
-def test_how_often_a_version_errs_where_an_earlier_one_calls_otherwise_is_on_its_record():
+def test_how_often_a_version_errs_where_an_earlier_one_predicts_otherwise_is_on_its_record():
     found = cross_fit(TRANSFER, ROWS, JUDGED, {1: OLD_RULE}, fit_tree)
     differs = JUDGED & (found.predictions != OLD_RULE)
     wrong = differs & (found.predictions != ROWS.labels)

@@ -71,7 +71,7 @@ def offered(
     return next((each for each in found if each.moving is not None), None)
 
 
-def test_a_change_that_goes_on_is_told_from_one_that_is_over():
+def test_a_change_that_goes_on_is_distinguished_from_one_that_is_over():
     assert motion(CREEPING.take(NEW), OLD_RULE[NEW]) > BEGINS
     assert motion(STEPPED.take(NEW), OLD_RULE[NEW]) < BEGINS
     assert motion(CREEPING.take(~NEW), OLD_RULE[~NEW]) < AGAIN
@@ -158,7 +158,7 @@ def test_where_the_change_is_over_nobody_follows_it():
     assert cross_fit(FOLLOWING, STEPPED, NEW, {1: OLD_RULE}, fit_tree) is None
 
 
-def test_it_is_told_by_the_champion_from_before_the_change_once_a_third_of_the_stretch_has_passed():
+def test_it_is_found_by_the_champion_from_before_the_change_once_a_third_of_the_stretch_has_passed():
     found = offered()
     assert (found.reference, found.start, found.moving) == (1, CHANGED_AT, BEGINS)
     assert found.compared_from == NEWEST - 36 * HOUR
@@ -168,7 +168,7 @@ def test_it_is_told_by_the_champion_from_before_the_change_once_a_third_of_the_s
     assert offered(moving=None) is None
 
 
-def test_after_two_changes_within_the_stretch_it_is_told_by_the_champion_from_before_both():
+def test_after_two_changes_within_the_stretch_it_is_found_by_the_champion_from_before_both():
     second = record(2, reference=1, changed_at=CHANGED_AT - 2 * DAY)
     recent, past = EVERYTHING.until(CHANGED_AT - 2 * DAY), EVERYTHING.until(CHANGED_AT - 20 * DAY)
     newest = CHANGED_AT + 3 * DAY
@@ -191,7 +191,7 @@ def test_a_champion_that_follows_goes_on_by_the_same_reference_on_less_evidence(
     assert not offered().goes_on
 
 
-def test_a_version_that_follows_remembers_who_tells_the_change():
+def test_a_version_that_follows_remembers_which_version_shows_the_change():
     fitted = cross_fit(FOLLOWING, CREEPING, NEW, {1: OLD_RULE}, fit_tree)
     made = record_of(
         6, fitted, Decision(RETRAIN, "", (), change_at=CHANGED_AT), NEWEST, CREEPING, record(5)

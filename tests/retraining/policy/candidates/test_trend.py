@@ -50,7 +50,7 @@ def border_at(ahead: float, seed: int, speed: float = 0.6) -> float:
     return float(grid[chances[:, 1] > 0.5, 0].max())
 
 
-def test_the_border_is_told_as_of_now_and_a_little_later():
+def test_the_border_is_given_as_of_now_and_a_little_later():
     now = [border_at(0.0, seed) for seed in range(8)]
     later = [border_at(0.75, seed) for seed in range(8)]
     assert np.mean(now) == pytest.approx(3.0, abs=0.2)

@@ -86,7 +86,7 @@ def test_errors_on_easy_rows_say_more_than_errors_on_hard_ones():
     assert easy > hard + 3
 
 
-def test_a_change_of_one_class_is_seen_among_the_calls_of_the_other():
+def test_a_change_of_one_class_is_seen_among_the_predictions_of_the_other():
     calm = counts([0] * 84, bins=N_BINS + EASY)
     changed = counts([0] * 80 + [2] * 4, labelled=4)
     steady = counts([0, 1] * 42, labelled=8, bins=N_BINS + EASY + 1)
@@ -171,7 +171,7 @@ def test_an_archived_version_that_is_wrong_where_the_two_differ_is_no_evidence()
     assert found.log_statistic == pytest.approx(evidence(given) + np.log(0.7))
 
 
-def test_an_archived_version_that_calls_the_same_is_no_evidence():
+def test_an_archived_version_that_predicts_the_same_is_no_evidence():
     part = recent([0] * 72 + [1] * 4, [0] * 72 + [1] * 4, archived_bin=EASY)
     given = counts([*CALM, 1, 1, 1, 1])
     found = detect(given, archive(), 1, MEMORY, part)
@@ -200,7 +200,7 @@ def test_an_archived_version_that_is_unsure_says_less():
 
 
 @pytest.mark.slow
-def test_rows_that_an_archived_version_calls_otherwise_raise_no_more_false_alarms_than_stated():
+def test_rows_that_an_archived_version_predicts_otherwise_raise_no_more_false_alarms_than_stated():
     """400 streams of 700 unchanged rows, one in five of them disputed: at most one in fourteen, by
     Markov.
     """

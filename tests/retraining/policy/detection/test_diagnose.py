@@ -57,7 +57,7 @@ def test_moved_sensors_without_errors_are_a_feature_drift_that_is_watched():
     )
 
 
-def test_values_of_a_new_kind_are_told_though_the_distribution_holds():
+def test_values_of_a_new_kind_are_reported_though_the_distribution_holds():
     found = diagnosed(2.0, ColumnDrift("shift", 0.03, 0.4, outside=0.03, since=START))
     assert (found.kinds, found.since) == (("feature",), START)
     assert found.sentences[0].startswith(

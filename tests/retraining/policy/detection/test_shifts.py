@@ -57,7 +57,7 @@ def drift(
     return column_drifts(drifts, [trained | {"column_name": "x"}], seen)["x"]
 
 
-def test_more_missing_values_are_told_by_fishers_exact_test() -> None:
+def test_more_missing_values_are_found_by_fishers_exact_test() -> None:
     found = drift(numbers(800, nulls=200), numbers(120, nulls=60))
     assert found.nulls == pytest.approx(60 / 180 - 0.2)
     assert found.nulls_pvalue == pytest.approx(

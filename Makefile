@@ -55,10 +55,10 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 .PHONY: setup test test-fast lint format lock clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
-# Each process has a Spark session; tests/conftest.py says which tests go to the same one, and which begin.
+# Each process has a Spark session; tests/conftest.py says which tests go to the same one.
 test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
 	@.ci/check_prerequisites $(PYTHON)
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from pyspark.sql import SparkSession
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.session import LOCAL_PROPERTIES, open_session
@@ -48,28 +50,54 @@ def shop(spark: SparkSession) -> Shop:
     return repair_shop(spark)
 
 
-WHOLE = "whole pipelines"
-_WHOLE_PIPELINES = {"three_nights", "depot", "shop"}
+_OF_WHOLE_PIPELINES = {"three_nights", "depot", "shop"}
+_READ_THEM = {
+    "tests/app/test_whole_way.py",
+    "tests/counterfactual/test_counterfactual.py",
+    "tests/docs/test_sql_doc.py",
+    "tests/monitoring/test_metrics.py",
+    "tests/monitoring/test_monitor.py",
+    "tests/monitoring/test_small_batches.py",
+    "tests/retraining/test_pipeline.py",
+    "tests/retraining/test_spark_trainer.py",
+    "tests/scoring/test_score.py",
+    "tests/sql/test_prompt.py",
+    "tests/sql/test_published.py",
+    "tests/tables/test_readers.py",
+}
+"""The files that read what a whole pipeline made: they go to one process, so that none is run
+twice."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for Spark, and say what goes to one process.
-
-    A test that asks for Spark, however indirectly, is marked so: `make test-fast` leaves it out.
-    The tests of a module go to one process, and so do all that read what a whole pipeline made, so
-    that none is run twice. Those of Spark begin: the short ones fill the processes evenly.
+    """Mark what asks for Spark, however indirectly: `make test-fast` leaves it out. It begins, and
+    the short tests fill the processes evenly.
     """
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         if "spark" in asked:
             item.add_marker(pytest.mark.spark)
-        if not item.get_closest_marker("xdist_group"):
-            group = WHOLE if asked & _WHOLE_PIPELINES else item.location[0]
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: ("spark" not in item.keywords, _group_of(item) != WHOLE))
+        if asked & _OF_WHOLE_PIPELINES and _file_of(item.nodeid) not in _READ_THEM:
+            raise pytest.UsageError(f"{item.nodeid}: write its file to _READ_THEM")
+    items.sort(
+        key=lambda item: (
+            "spark" not in item.keywords,
+            _file_of(item.nodeid) not in _READ_THEM,
+        )
+    )
 
 
-def _group_of(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("xdist_group")
-    return str(marker.args[0]) if marker else ""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """With `--dist loadfile`, see `_READ_THEM`."""
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class _ByFile(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = _file_of(nodeid)
+        return "whole pipelines" if file in _READ_THEM else file
+
+
+def _file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]

@@ -24,7 +24,6 @@ from tests.support.reference import (
 from tests.support.rows import moment
 from tests.support.written import a_day_of_second, by_week, second_version
 
-pytestmark = pytest.mark.xdist_group("whole pipelines")  # most of them read one
 PLACES = [
     ("small", "1 day"),
     ("small", "1 week"),

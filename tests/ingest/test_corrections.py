@@ -91,10 +91,14 @@ def corrected(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def with_first_model(lakehouse: Lakehouse) -> None:
-    """The labels of the first rows have come, and a model that was trained on them."""
+    """The labels of the first rows have come, and a model that was trained on them has predicted
+    them.
+    """
     land_days(lakehouse, "0", FIRST)
     ingest(lakehouse, AVAILABLE_NOW)
     train(lakehouse, at(FIRST[-1]) + SOON)
+    score(lakehouse, AVAILABLE_NOW)
+    aggregate_kpis(lakehouse, AVAILABLE_NOW)
 
 
 def test_metrics_after_corrections_are_those_of_a_lakehouse_that_only_saw_the_right_labels(

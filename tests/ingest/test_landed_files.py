@@ -284,7 +284,8 @@ def test_small_files_of_tables_are_made_one_and_who_reads_the_stream_sees_each_r
     def append(numbers: range) -> None:
         """A small commit for each, as a small batch of ingest makes it."""
         for number in numbers:
-            rows = pa.table({"id": [number], "at": [LANDED], "x": [0.5], "z": [0.5]})
+            row = {"id": number, "at": LANDED, "x": 0.5, "z": 0.5}
+            rows = pa.Table.from_pylist([row], store.target(table).schema)
             store.append_arrow(rows, table, Transaction("a test's own", number))
 
     seen: list[int] = []

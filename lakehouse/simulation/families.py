@@ -166,9 +166,9 @@ def _linear(seed: int, concept: int, rows: int) -> Drawn:
 
 
 def _moving_slope(seed: int, _: int, rows: int) -> Drawn:
-    """A slope that turns once in the whole stream."""
+    """A slope that makes half a turn in the whole stream."""
     features = _readings(seed, 0, rows, 4)
-    angle = 2 * np.pi * np.arange(rows)[:, np.newaxis] / rows + np.array([0, 2, 4])
+    angle = np.pi * np.arange(rows)[:, np.newaxis] / rows + np.array([0, 2, 4])
     return features[:, :3], (features[:, :3] * np.cos(angle)).sum(axis=1) + 0.2 * features[:, 3]
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import RowRule, VersionRecord
+from lakehouse.retraining.policy.refresh import Trial
 from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
 from lakehouse.retraining.policy.version import archived
 from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICTS
@@ -27,7 +28,7 @@ class PromotionEntry:
         record: what the policy knows of a promoted version from then on; an older release kept
             none.
         changed_at: change point that the version was trained from; None if none.
-        gain: rows that it won against the champion minus those that it lost, where it was judged.
+        gain: errors of the champion that it avoided where both were judged.
     """
 
     as_of: np.datetime64
@@ -59,9 +60,7 @@ class History:
         began: as-of since which labels are evidence: of the last promotion that answered a change.
         champion_history: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
-        tried: labelled rows since the change at the last training, those at the training before
-            it in the same drift period (None if it is the first), and the gain of the last; None
-            before there was one.
+        trials: the trainings that say when the next one is due, in order.
         refused: the drift period's strongest alarm whose challenger the gate refused; None for
             none.
         promoted: of the champion, the last entry that promoted it.
@@ -74,7 +73,7 @@ class History:
     began: np.datetime64 | None = None
     champion_history: tuple[tuple[np.datetime64, int], ...] = ()
     trainings: tuple[np.datetime64, ...] = ()
-    tried: tuple[float, float | None, float] | None = None
+    trials: tuple[Trial, ...] = ()
     refused: RefusedAlarm | None = None
     promoted: PromotionEntry | None = None
 
@@ -146,7 +145,7 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
     return replace(
         state,
         trainings=tuple(as_of for as_of, _ in trainings),
-        tried=_tried(promotions, decisions),
+        trials=_trials(promotions, decisions),
         refused=_refused(state.champion_record, promotions, decisions),
         promoted=next(
             (e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)),
@@ -180,36 +179,34 @@ def _after(state: History, entry: PromotionEntry) -> History:
     )
 
 
-def _tried(
+def _trials(
     promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
-) -> tuple[float, float | None, float] | None:
-    """Return the rows at the last two trainings of the drift period, and the last one's gain.
+) -> tuple[Trial, ...]:
+    """Return the trainings of all time.
 
     An alarm whose challenger was refused does not count; a refresh does, whatever became of it.
     """
-    answers = [
-        (entry.as_of, 1, float(entry.record.version.since_change), 0.0)
+    answered = {
+        entry.as_of: float(entry.record.version.since_change)
         for entry in promotions
         if entry.action == PROMOTE
         and entry.record
         and entry.record.version.drift_period == entry.as_of
-    ]
-    gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
-    refreshes = [
-        (entry.as_of, 0, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
-        for entry in decisions
-        if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
-    ]
-    began = max((as_of for as_of, *_ in answers), default=None)
-    of_period = {
-        as_of: (labelled, gain)
-        for as_of, _, labelled, gain in sorted([*refreshes, *answers])
-        if began is None or as_of >= began
     }
-    if not of_period:
-        return None
-    *earlier, (labelled, gain) = of_period.values()
-    return labelled, earlier[-1][0] if earlier else None, gain
+    gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
+    trials = [
+        Trial(
+            entry.as_of,
+            entry.decision.evidence["labelled"],
+            answered.get(entry.as_of),
+            gains.get(entry.as_of, 0.0),
+        )
+        for entry in decisions
+        if entry.decision.retrain
+        and "labelled" in entry.decision.evidence
+        and (entry.decision.action != RETRAIN or entry.as_of in answered)
+    ]
+    return tuple(trials)
 
 
 def _refused(

@@ -19,6 +19,7 @@ SEEDS ?= 20
 SCENARIOS ?= demo gradual recurring
 POLICIES ?=
 REPLAY ?=
+FAMILIES ?=
 
 export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -35,8 +36,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
 
-policy: $(SET_UP) ## Compares retraining policies over simulated streams (SEEDS=, SCENARIOS=, POLICIES=), or a lakehouse's labels (REPLAY=.lakehouse/demo).
-	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) --scenarios $(SCENARIOS)) \
+policy: $(SET_UP) ## Compares retraining policies on simulated streams (SEEDS=, SCENARIOS=, POLICIES=, or FAMILIES=all), or a lakehouse's labels (REPLAY=.lakehouse/demo).
+	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) \
+		$(if $(FAMILIES),--families $(filter-out all,$(FAMILIES)),--scenarios $(SCENARIOS))) \
 		$(if $(POLICIES),--policies $(POLICIES))
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).

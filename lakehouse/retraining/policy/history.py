@@ -192,11 +192,14 @@ def _tried(
         and entry.record
         and entry.record.version.drift_period == entry.as_of
     ]
+    answered = {as_of for as_of, *_ in answers}  # the first model is both a decision and an answer
     gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
     refreshes = [
         (entry.as_of, 1, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
         for entry in decisions
-        if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
+        if entry.decision.action in (TRAIN_FIRST, REFRESH)
+        and "labelled" in entry.decision.evidence
+        and entry.as_of not in answered
     ]
     trainings = sorted([*answers, *refreshes])
     if not trainings:

@@ -19,6 +19,7 @@ from lakehouse.simulation.report.gate import gate_table, probability_of_promotio
 from lakehouse.simulation.report.runs import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
 from lakehouse.versions.actions import PROMOTE, ROLLBACK
+from tests.support.treachery import betrayed
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
@@ -65,7 +66,7 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
-def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(
+def test_labels_of_pieces_that_an_earlier_champion_predicted_are_held_against_the_new_one(
     world: World, loop: Simulation
 ):
     alarm = alarms(loop)[0]
@@ -101,15 +102,9 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     """The second training is right in its folds, and its model wrong in production: the first one
     comes back.
     """
-    fits = []
-
-    def treacherous(features, labels, weights):
-        fits.append(len(labels))
-        model = fit_tree(features, labels, weights)
-        return _Lying(model) if len(fits) == 12 else model
-
     lenient = PolicySettings(gate=GateSettings(least_confidence=0.0))
-    plant = Simulation(shortened(world, 2_200), lenient, treacherous).run()
+    loop = Simulation(shortened(world, 3_000), lenient)
+    plant = betrayed(loop, fit_tree, lambda predictions: 1 - predictions).run()
     first, second, back = plant.events[:3]
     assert (first.action, second.action, back.action) == (PROMOTE, PROMOTE, ROLLBACK)
     assert second.gain < -0.5
@@ -123,14 +118,6 @@ def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
     chance = world.chance[: len(plant.predicted_in_production)]
     right = np.where(plant.predicted_in_production == 1, chance, 1 - chance)
     return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
-
-
-class _Lying:
-    def __init__(self, model):
-        self.model = model
-
-    def predict(self, features):
-        return 1 - self.model.predict(features)
 
 
 def test_variants_flip_and_delay_labels():

@@ -10,11 +10,12 @@ from jobs.policy import parse
 from lakehouse.errors import ConfigurationError
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN
 from lakehouse.retraining.policy.gate import PairedComparison
+from lakehouse.retraining.policy.refresh import GROWTH, due_at
 from lakehouse.settings import GateSettings, PolicySettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
-from lakehouse.simulation.policies import POLICIES
+from lakehouse.simulation.policies import HABITS, POLICIES
 from lakehouse.simulation.report.gate import gate_table, probability_of_promotion
 from lakehouse.simulation.report.runs import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
@@ -23,6 +24,7 @@ from tests.support.treachery import betrayed
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
+ROWS_A_NIGHT = 200
 
 
 def shortened(world: World, pieces: int) -> World:
@@ -64,6 +66,24 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     after = {event.decision.action for event in loop.events if event.as_of > drift}
     assert before == {"train_first", REFRESH}
     assert REFRESH in after
+
+
+def test_a_refresh_comes_with_the_first_labels_that_its_price_asks_for(loop: Simulation):
+    dues, before, last, gain = [], 0.0, 0.0, 0.0
+    for event in loop.events:
+        figures = event.decision.evidence
+        if event.decision.action == REFRESH:
+            price = PolicySettings().price
+            due = due_at(last, before, gain, price) if before else last * GROWTH
+            dues.append(figures["due"] == due <= figures["labelled"] < due + ROWS_A_NIGHT)
+            before, last, gain = last, figures["labelled"], event.result.gain
+        elif event.action == PROMOTE:
+            version = next(
+                e for e in loop.ledger.promotions if e.as_of == event.as_of
+            ).record.version
+            before, last = 0.0, float(version.since_change)
+    assert dues == [True] * len(dues)
+    assert len(dues) >= 3
 
 
 def test_labels_of_pieces_that_an_earlier_champion_predicted_are_held_against_the_new_one(
@@ -118,6 +138,17 @@ def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
     chance = world.chance[: len(plant.predicted_in_production)]
     right = np.where(plant.predicted_in_production == 1, chance, 1 - chance)
     return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
+
+
+def test_a_habit_trains_when_it_says_and_on_the_rows_that_it_says(world: World):
+    loop = Simulation(shortened(world, 2_000), HABITS["daily, last 3 days"]).run()
+    first, *others = loop.events
+    assert first.candidate == "everything"
+    assert {(event.candidate, event.action) for event in others} == {("last 3 days", PROMOTE)}
+    nights = [event.as_of for event in loop.events]
+    assert set(np.diff(nights).astype("timedelta64[h]").astype(int)) == {24}
+    never = Simulation(shortened(world, 2_000), HABITS["never"]).run()
+    assert len(never.events) == 1 < len(others)
 
 
 def test_variants_flip_and_delay_labels():

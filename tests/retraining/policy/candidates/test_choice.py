@@ -192,6 +192,18 @@ def test_a_later_candidate_must_be_credibly_better(second: int, chosen: str):
     assert found.candidate.name == chosen
 
 
+@pytest.mark.parametrize(
+    ("version", "right", "chosen"), [(7, 91, 7), (7, 90, None), (None, 91, None)]
+)
+def test_an_archived_version_needs_less_to_be_chosen_since_it_was_fitted_to_none_of_the_rows(
+    version: int | None, right: int, chosen: int | None
+):
+    other = fitted("other", right)
+    other = replace(other, candidate=replace(other.candidate, version=version))
+    found = choose([fitted("first", 90), other], ROWS, JUDGED, SETTINGS)
+    assert found.candidate.version == chosen
+
+
 def test_a_candidate_that_predicts_a_single_class_is_taken_only_where_all_do():
     single = replace(
         fitted("single class", 100), predictions=np.full(1_000, ROWS.labels[CHANGE:].max())

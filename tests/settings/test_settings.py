@@ -85,7 +85,7 @@ REFUSED = [
             ("newest", 1_000, "write it as the first of `candidates.windows`"),
             ("new_weight", 3, "new rows weigh three old ones; leave it out"),
             ("least_rows", 40, "new rows alone are tried from 40 on; leave it out"),
-            ("archived", 4, "the four newest archived versions are tried; leave it out"),
+            ("archived", 4, "the five newest archived versions are tried; leave it out"),
             ("moving", "6 days", "`candidates.windows` follow a change that goes on"),
         )
     ),

@@ -16,7 +16,7 @@ from lakehouse.retraining.policy.candidates.choice import (
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
 from lakehouse.retraining.policy.records import Region, RowRule, Segment
-from lakehouse.retraining.policy.version import archived, record_of, restored
+from lakehouse.retraining.policy.version import MOST_ARCHIVED, archived, record_of, restored
 from lakehouse.settings import CandidateSettings
 from lakehouse.simulation.learner import fit_tree
 from tests.support.policy_rows import DAY, START, record, rows
@@ -154,6 +154,10 @@ def test_candidates_by_situation():
     third = record(3, reference=2, changed_at=CHANGED_AT)
     assert names(alarm(), third, archive) == [
         "transfer from 3", "transfer from 2", "transfer from 1", "version 2", "version 1", *rest,
+    ]  # fmt: skip
+    five = names(alarm(), record(9), dict.fromkeys(range(1, MOST_ARCHIVED + 1), EVERYTHING))
+    assert [each for each in five if each.startswith("version")] == [
+        "version 5", "version 4", "version 3", "version 2", "version 1",
     ]  # fmt: skip
     refresh = ["since_change", "everything", *windows]
     assert names(alarm(REFRESH), third, archive) == ["transfer from 2", *refresh]

@@ -167,6 +167,15 @@ def test_candidates_by_situation():
     assert names(alarm(), rows="everything") == ["everything"]
 
 
+def test_a_version_that_came_back_is_refreshed_from_its_rows_before_the_change():
+    """Else its new rows would count as selected to agree, where the rule of old is contradicted."""
+    old = RowRule((Segment(None, START + DAY),))
+    back = record(1, reference=1, changed_at=CHANGED_AT, row_rule=old.plus(Segment(CHANGED_AT)))
+    for archive in ({1: old}, {}):
+        transfer, *_ = candidates_of(alarm(REFRESH), back, archive, 500, SETTINGS)
+        assert (transfer.reference, transfer.old) == (1, old)
+
+
 def test_the_first_model_is_fitted_to_all_rows():
     found = candidates_of(alarm(TRAIN_FIRST, None), None, {}, 1_000, SETTINGS)
     assert [each.name for each in found] == ["everything"]

@@ -10,6 +10,7 @@ from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import (
     MOST_REGIONS,
+    MOST_STRETCHES,
     Errors,
     Region,
     RowRule,
@@ -44,6 +45,12 @@ def test_a_rule_with_too_many_regions_gives_up_its_oldest_stretches():
     assert RowRule((full, new)).bounded() == RowRule((new,))
 
 
+def test_a_rule_with_too_many_stretches_gives_up_its_oldest():
+    days = [START + day * DAY for day in range(MOST_STRETCHES + 3)]
+    stretches = [Segment(start, start + DAY) for start in days]
+    assert RowRule(tuple(stretches)).bounded() == RowRule(tuple(stretches[3:]))
+
+
 def many_alarms(count: int) -> tuple[VersionRecord, dict[int, RowRule]]:
     """The champion and the archive after a rule that turns into its opposite each day."""
     random = np.random.default_rng(0)
@@ -74,7 +81,7 @@ def regions_of(rule: RowRule) -> int:
 def test_a_row_rule_and_an_archive_stay_bounded_after_two_hundred_alarms():
     champion, archive = many_alarms(200)
     assert 0 < regions_of(champion.row_rule) <= MOST_REGIONS
-    assert len(champion.row_rule.segments) <= MOST_REGIONS
+    assert len(champion.row_rule.segments) <= MOST_STRETCHES
     assert list(archive) == list(range(201 - MOST_ARCHIVED, 201))
     assert max(map(regions_of, archive.values())) <= MOST_REGIONS
 
@@ -91,9 +98,13 @@ def test_a_record_of_forty_features_and_ten_classes_is_below_64_kb():
         )
         for _ in range(MOST_REGIONS)
     )
+    stretches = tuple(
+        Segment(START + n * DAY, START + (n + 1) * DAY, regions[n::MOST_STRETCHES])
+        for n in range(MOST_STRETCHES)
+    )
     kept = record(
         2,
-        row_rule=RowRule((Segment(None, START + DAY, regions), Segment(START + DAY))),
+        row_rule=RowRule(stretches),
         errors=Errors(random.integers(0, 9_999, 10 * N_BINS) * 1.0, np.ones(10 * N_BINS)),
         expected_error=expected_error,
     )

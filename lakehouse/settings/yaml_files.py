@@ -23,7 +23,7 @@ _GONE = {
     "candidates.newest": "is gone: write it as the first of `candidates.windows`",
     "candidates.new_weight": "is gone: new rows weigh three old ones; leave it out",
     "candidates.least_rows": "is gone: new rows alone are tried from 40 on; leave it out",
-    "candidates.archived": "is gone: the four newest archived versions are tried; leave it out",
+    "candidates.archived": "is gone: the five newest archived versions are tried; leave it out",
     "candidates.moving": "is gone: `candidates.windows` follow a change that goes on",
     "gate.first_right": "is gone: a first model must be right on a tenth of the rows; leave it out",
     "gate.suspicion_confidence": "is gone with `suspicion`; leave it out",

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from lakehouse.models.expected_error import spline_logistic
 from lakehouse.models.expected_error.spline_logistic import (
     BIN_EDGES,
     N_BINS,
@@ -55,6 +56,21 @@ def test_it_survives_json():
     again = SplineLogistic.from_json(json.loads(json.dumps(expected_error.to_json())))
     assert again == expected_error
     assert np.array_equal(again.chances(FEATURES), expected_error.chances(FEATURES))
+
+
+def test_rounded_heights_hardly_change_a_bin(monkeypatch: pytest.MonkeyPatch):
+    """Of forty features and ten classes."""
+    features = np.random.default_rng(1).normal(size=(900, 40))
+    labels = features[:, :10].argmax(axis=1)
+    rounded = fit_spline_logistic(features, labels, 10)
+    monkeypatch.setattr(spline_logistic, "_DECIMALS", 17)
+    exact = fit_spline_logistic(features, labels, 10)
+    assert rounded != exact
+    others = np.random.default_rng(2).normal(size=(5_000, 40))
+    assert np.abs(rounded.chances(others) - exact.chances(others)).max() < 0.002
+    said = exact.chances(others).argmax(axis=1)
+    bins = (each.bins_of_predictions(others, said) for each in (rounded, exact))
+    assert np.equal(*bins).mean() > 0.998
 
 
 def test_a_missing_value_has_an_expected_error_of_its_own():

@@ -149,7 +149,7 @@ class Worse(Trainer):
 
 
 def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
-    works = Works(Worse, policy=PolicySettings(growth=1.01)).until(CHANGED_ON + 2)
+    works = Works(Worse, policy=PolicySettings(price=0.01)).until(CHANGED_ON + 2)
     assert works.actions[-2:] == [RETRAIN, REFRESH]
     assert [entry.action for entry in works.ledger.promotions[-2:]] == [REFUSE, REFUSE]
     result = works.ledger.events[-1].result
@@ -159,7 +159,7 @@ def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
 
 
 def test_a_refused_alarm_is_quiet_until_its_evidence_is_ten_times_as_strong():
-    works = Works(Worse, policy=PolicySettings(growth=None)).until(CHANGED_ON + 2)
+    works = Works(Worse, policy=PolicySettings(price=None)).until(CHANGED_ON + 2)
     assert (
         works.ledger.history.refused
         == works.ledger.decisions[-1].decision.evidence["log_statistic"]

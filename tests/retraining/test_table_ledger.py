@@ -16,7 +16,6 @@ DECISION = Decision(
     BEGAN,
     (BEGAN - np.timedelta64(1, "h"), BEGAN + np.timedelta64(1, "h")),
     confidence=0.9,
-    sure=False,
 )
 
 
@@ -25,7 +24,7 @@ def test_a_decision_comes_back_from_its_row_as_it_was():
     assert row_of(DECISION)["change_at"] == dt.datetime(2024, 3, 1, 10, tzinfo=dt.UTC)
 
 
-def test_a_decision_of_an_older_release_has_its_confidence_and_certainty_in_its_evidence():
-    row = row_of(DECISION) | {"gate_confidence": None, "is_certain": None}
+def test_a_decision_of_an_older_release_has_its_confidence_in_its_evidence():
+    row = row_of(DECISION) | {"gate_confidence": None}
     row["evidence"] = [*DECISION.evidence.items(), ("needed", 0.9), ("sure", 0.0)]
     assert decision_of(row) == DECISION

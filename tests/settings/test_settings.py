@@ -26,7 +26,7 @@ def changed(path: str, value: Any, text: str = GLASSWARE.read_text()) -> dict[st
     *above, last = path.split(".")
     block = content
     for part in above:
-        block = block[part]
+        block = block.setdefault(part, {})
     if value is ABSENT:
         del block[last]
     else:
@@ -57,7 +57,7 @@ REFUSED = [
     (
         "policy.gate.confidences",
         12,
-        "policy.gate.confidences: is not a setting; write one of first_gain, first_right,",
+        "policy.gate.confidences: is not a setting; write one of first_gain, confidence,",
     ),
     (
         "readings.columns.temp.mim",
@@ -75,6 +75,34 @@ REFUSED = [
         "training.folds",
         5,
         "training.folds: is gone: rows are cross-fitted in five folds; leave it out",
+    ),
+    ("policy.growth", 1.25, "policy.growth: is gone: write `price`"),
+    ("policy.combine", "all", "policy.combine: is gone: any of the rules asks for a training"),
+    ("policy.guards", {"cool_down": "1 day"}, "policy.guards: is gone: write `cool_down`"),
+    *(
+        (f"policy.candidates.{key}", value, f"policy.candidates.{key}: is gone: {words}")
+        for key, value, words in (
+            ("newest", 1_000, "write it as the first of `candidates.windows`"),
+            ("new_weight", 3, "new rows weigh three old ones; leave it out"),
+            ("least_rows", 40, "new rows alone are tried from 40 on; leave it out"),
+            ("archived", 4, "the five newest archived versions are tried; leave it out"),
+            ("moving", "6 days", "`candidates.windows` follow a change that goes on"),
+        )
+    ),
+    (
+        "policy.gate.first_right",
+        0.1,
+        "policy.gate.first_right: is gone: a first model must be right on a tenth of the rows",
+    ),
+    (
+        "policy.gate.suspicion_confidence",
+        0.95,
+        "policy.gate.suspicion_confidence: is gone with `suspicion`; leave it out",
+    ),
+    (
+        "policy.gate.moving_confidence",
+        0.1,
+        "policy.gate.moving_confidence: is gone with `candidates.moving`; leave it out",
     ),
     ("margins", {"alarm": 12.0}, "margins: is gone: write `gate: {first_gain: ...}` under policy"),
     ("readings", ABSENT, "readings: is missing"),
@@ -276,8 +304,8 @@ REFUSED = [
     ("readings.columns.temp", True, "readings.columns.temp: Input should be a valid dictionary"),
     (
         "policy",
-        {"growth": True},
-        "policy.growth: Input should be greater than 1 (it says True); YAML reads",
+        {"price": True},
+        "policy.price: a number is meant here; YAML reads yes, no, on",
     ),
     # where a value stands in a line, and in which zone
     ("readings.columns.temp.field", "", "readings.columns.temp.field: write the name of a field"),

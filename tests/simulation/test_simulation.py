@@ -14,14 +14,16 @@ from lakehouse.settings import GateSettings, PolicySettings
 from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
-from lakehouse.simulation.policies import POLICIES
+from lakehouse.simulation.policies import HABITS, POLICIES
 from lakehouse.simulation.report.gate import gate_table, probability_of_promotion
 from lakehouse.simulation.report.runs import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
 from lakehouse.versions.actions import PROMOTE, ROLLBACK
+from tests.support.treachery import betrayed
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
+ROWS_A_NIGHT = 200
 
 
 def shortened(world: World, pieces: int) -> World:
@@ -101,15 +103,9 @@ def test_a_bad_promotion_is_rolled_back(world: World):
     """The second training is right in its folds, and its model wrong in production: the first one
     comes back.
     """
-    fits = []
-
-    def treacherous(features, labels, weights):
-        fits.append(len(labels))
-        model = fit_tree(features, labels, weights)
-        return _Lying(model) if len(fits) == 12 else model
-
     lenient = PolicySettings(gate=GateSettings(least_confidence=0.0))
-    plant = Simulation(shortened(world, 2_200), lenient, treacherous).run()
+    loop = Simulation(shortened(world, 3_000), lenient)
+    plant = betrayed(loop, fit_tree, lambda predictions: 1 - predictions).run()
     first, second, back = plant.events[:3]
     assert (first.action, second.action, back.action) == (PROMOTE, PROMOTE, ROLLBACK)
     assert second.gain < -0.5
@@ -125,12 +121,15 @@ def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
     return np.pad(np.maximum(chance, 1 - chance) - right, (0, len(world.chance) - len(chance)))
 
 
-class _Lying:
-    def __init__(self, model):
-        self.model = model
-
-    def predict(self, features):
-        return 1 - self.model.predict(features)
+def test_a_habit_trains_when_it_says_and_on_the_rows_that_it_says(world: World):
+    loop = Simulation(shortened(world, 2_000), HABITS["daily, last 3 days"]).run()
+    first, *others = loop.events
+    assert first.candidate == "everything"
+    assert {(event.candidate, event.action) for event in others} == {("last 3 days", PROMOTE)}
+    nights = [event.as_of for event in loop.events]
+    assert set(np.diff(nights).astype("timedelta64[h]").astype(int)) == {24}
+    never = Simulation(shortened(world, 2_000), HABITS["never"]).run()
+    assert len(never.events) == 1 < len(others)
 
 
 def test_variants_flip_and_delay_labels():

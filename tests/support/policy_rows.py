@@ -10,9 +10,7 @@ from lakehouse.models.expected_error.spline_logistic import N_BINS, SplineLogist
 from lakehouse.retraining.policy.detection.detect import Detection
 from lakehouse.retraining.policy.records import (
     BinCounts,
-    BoundaryStrip,
     Errors,
-    Region,
     RowRule,
     Rows,
     Segment,
@@ -54,12 +52,6 @@ def record(
         expected_error=NO_DIFFICULTY,
     )
     return replace(plain, **given)
-
-
-def strip(region: Region, judged: float = 0, wrong: float = 0) -> BoundaryStrip:
-    """Every bin has the same errors."""
-    full = np.ones(2 * N_BINS)
-    return BoundaryStrip(region, Errors(full * judged, full * wrong))
 
 
 def counts(wrong: list[int], labelled: int = 8, version: int = 1, bins: int = EASY) -> BinCounts:

@@ -96,7 +96,7 @@ metrics:
 training:
   first_after: 100
   families: {decision_tree: {max_depth: [4]}, logistic_regression: {C: [1.0]}}
-policy: {growth: null}  # the first model stays
+policy: {price: null}  # the first model stays
 """
 
 

@@ -48,7 +48,7 @@ _SETTINGS: Settings = {
     "predictions": {"table": "guess", "features": ["x", "z"]},
     "metrics": {"granularities": ["1 day"], "bins": 5},
     "training": {"first_after": 100, "families": {"decision_tree": {"max_depth": [3]}}},
-    "policy": {"growth": None},
+    "policy": {"price": None},
 }
 
 

@@ -66,7 +66,7 @@ class PolicyRecord:
             "candidate": self.candidate,
             "new_weight": self.new_weight,
         }
-        return json.dumps(document, allow_nan=False)
+        return json.dumps(document, allow_nan=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "PolicyRecord":

@@ -130,7 +130,8 @@ def judge_first(
     on.
 
     That is the majority class in accuracy, or the mean label in R². And it must be right on more
-    rows than `first_right`: the detector cannot see a model become worse that is hardly ever right.
+    than a tenth of the rows: the detector cannot see a model become worse that is hardly ever
+    right.
 
     Args:
         problem: what counts as right, and how skill is measured.

@@ -11,8 +11,9 @@ from lakehouse.models import Classification, Problem
 from lakehouse.models.expected_error.spline_logistic import SplineLogistic
 
 _TWO_CLASSES = Classification((0, 1), 1)
-MOST_REGIONS = 64
-"""Contradicted regions that a row rule keeps: some 6 kB of JSON with two features each."""
+MOST_REGIONS, MOST_STRETCHES = 64, 32
+"""Contradicted regions, and stretches of time, that a row rule keeps: some 9 kB of JSON with two
+features to a region."""
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,12 @@ class RowRule:
         return found
 
     def bounded(self) -> "RowRule":
-        """Return the rule without its oldest stretches, if it has more than `MOST_REGIONS` regions.
+        """Return the rule without its oldest stretches, if it has more than `MOST_REGIONS` regions
+        or `MOST_STRETCHES` stretches.
 
         So a record has a greatest size, however often the rule of a process has changed.
         """
-        kept = list(self.segments)
+        kept = list(self.segments[-MOST_STRETCHES:])
         while len(kept) > 1 and sum(len(segment.without) for segment in kept) > MOST_REGIONS:
             kept.pop(0)
         return RowRule(tuple(kept))

@@ -12,7 +12,7 @@ from lakehouse.retraining.policy.decide import (
     DecisionInput,
     decide,
 )
-from lakehouse.settings import GuardSettings, PolicySettings
+from lakehouse.settings import PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet, record
 
 POLICY = PolicySettings()
@@ -21,7 +21,7 @@ LOUD = quiet(np.log(1e6))
 
 
 def decided(policy: PolicySettings = POLICY, labelled: int = 1_000, **given: object):
-    inputs = {"champion": record(), "tried": 1_000, "record": history(CALM)} | given
+    inputs = {"champion": record(), "due": 1_250.0, "record": history(CALM)} | given
     return decide(DecisionInput(START + DAY, labelled=labelled, **inputs), 1_150, policy)
 
 
@@ -55,12 +55,19 @@ def test_the_same_evidence_gives_the_same_decision():
     )
 
 
-def test_growth_asks_for_a_refresh_from_the_same_change():
+def test_a_refresh_that_is_due_answers_the_same_change():
     champion = record(2, changed_at=START, reference=1)
     assert decided(labelled=1_249).action == KEEP
     decision = decided(labelled=1_250, champion=champion)
-    assert (decision.action, decision.rule, decision.change_at) == (REFRESH, "growth", START)
+    assert (decision.action, decision.rule, decision.change_at) == (REFRESH, "price", START)
     assert decision.confidence == POLICY.gate.least_confidence
+    assert decision.evidence == {"labelled": 1_250.0, "due": 1_250.0}
+    assert "1250 labelled rows since the change, 1250 asked for" in decision.reasons[0]
+
+
+def test_without_a_price_or_an_earlier_training_no_refresh_is_made():
+    assert decided(PolicySettings(price=None), labelled=10**6).action == KEEP
+    assert decided(labelled=10**6, due=None).action == KEEP
 
 
 def test_after_a_refused_alarm_the_refresh_is_left():
@@ -91,7 +98,7 @@ def test_a_training_on_fixed_rows_does_not_act_on_the_change():
 
 @pytest.mark.parametrize("labelled", [1_000, 1_250])
 def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
-    policy = PolicySettings(guards=GuardSettings(cool_down=dt.timedelta(days=9)))
+    policy = PolicySettings(cool_down=dt.timedelta(days=9))
     decision = decided(policy, labelled=labelled, record=history(CALM, detection=LOUD))
     assert (decision.action, decision.rule) == (KEEP, "held_back")
     assert decision.reasons[0].startswith(
@@ -103,9 +110,3 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
         START,
         START + 2 * HOUR,
     )  # lest what is said of the drift says it again
-
-
-def test_the_safety_net_trains_without_any_reason():
-    policy = PolicySettings(guards=GuardSettings(safety_net=dt.timedelta(days=2)))
-    assert decided(policy).rule == "safety_net"
-    assert decided(policy, record=history(CALM, trainings=(START,))).action == KEEP

@@ -18,8 +18,8 @@ from lakehouse.models.expected_error.spline_logistic import N_BINS, fit_spline_l
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
-from lakehouse.retraining.policy.records import Errors, Moving, Region, RowRule, Segment
-from tests.support.policy_rows import DAY, HOUR, START, record, strip
+from lakehouse.retraining.policy.records import Region, RowRule, Segment
+from tests.support.policy_rows import DAY, HOUR, START, record
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
 PARCELS = pa.table(
@@ -81,12 +81,9 @@ def rich(version: int = 2, **given) -> PolicyRecord:
     random = np.random.default_rng(0)
     features = random.normal(size=(200, 2))
     region = Region((("lane=a", 0.5, np.inf), ("grams", -np.inf, 3.25)), 1)
-    moving = Moving(
-        ("lane=a", "grams"), fit_spline_logistic(features, (features[:, 1] > 1).astype(int), 2), 0
-    )
     row_rule = RowRule(
         (
-            Segment(None, START + DAY, (region, moving)),
+            Segment(None, START + DAY, (region,)),
             Segment(START + DAY + np.timedelta64(7, "us")),
         )
     )
@@ -96,8 +93,6 @@ def rich(version: int = 2, **given) -> PolicyRecord:
         row_rule=row_rule,
         reference=1,
         expected_error=fit_spline_logistic(features, (features[:, 0] > 0).astype(int), 2),
-        strips=(strip(region, 40, 3), strip(Region((("grams", 1.25, np.inf),), 0))),
-        disputes={1: Errors(np.arange(4.0), np.ones(4)), 5: Errors(np.ones(4), np.zeros(4))},
         **given,
     )
     return PolicyRecord(kept, ("grams", "lane=a"), "transfer from 1", 3.0)
@@ -108,15 +103,11 @@ def test_a_record_survives_its_json(kept):
     text = kept.to_json()
     again = PolicyRecord.from_json(text)
     assert again.to_json() == text
-    counted = dict.fromkeys(("errors", "strips", "disputes"))
-    assert replace(again.version, **counted) == replace(kept.version, **counted)
+    assert replace(again.version, errors=None) == replace(kept.version, errors=None)
     for name in ("judged", "wrong"):
         np.testing.assert_array_equal(
             getattr(again.version.errors, name), getattr(kept.version.errors, name)
         )
-    assert [each.region for each in again.version.strips] == [
-        each.region for each in kept.version.strips
-    ]
     assert (again.names, again.candidate, again.new_weight) == (
         kept.names,
         kept.candidate,
@@ -126,17 +117,27 @@ def test_a_record_survives_its_json(kept):
     assert kept.numbered(7).version.version == 7
 
 
-def test_a_record_of_the_first_format_has_neither_borders_nor_disputes():
-    document = json.loads(rich().to_json())
-    del document["format"], document["borders"], document["disputes"]
-    old = PolicyRecord.from_json(json.dumps(document)).version
-    assert (old.strips, old.disputes) == ((), {})
+def test_a_record_of_the_second_format_is_read_over_its_forecasts_borders_and_disputes():
+    kept = rich()
+    document = json.loads(kept.to_json()) | {"format": 2}
+    forecast = {"names": ["grams"], "spline": document["difficulty"], "code": 0}
+    document["pool"][0]["without"].append(forecast)
+    document["borders"] = [{"code": 0, "sides": [["grams", None, 1.0]], "judged": [], "wrong": []}]
+    document["disputes"] = {"1": {"judged": [1.0], "wrong": [0.0]}}
+    assert PolicyRecord.from_json(json.dumps(document)).to_json() == kept.to_json()
+
+
+def test_a_record_of_the_first_format_has_no_number():
+    kept = rich()
+    document = json.loads(kept.to_json())
+    del document["format"]
+    assert PolicyRecord.from_json(json.dumps(document)).to_json() == kept.to_json()
 
 
 def test_a_record_of_a_later_release_is_refused():
-    later = json.dumps(json.loads(rich().to_json()) | {"format": 3})
+    later = json.dumps(json.loads(rich().to_json()) | {"format": 4})
     with pytest.raises(
-        RegistryError, match=r"version 2 has format 3, .* this one reads up to 2: update it"
+        RegistryError, match=r"version 2 has format 4, .* this one reads up to 3: update it"
     ):
         PolicyRecord.from_json(later)
 
@@ -164,7 +165,7 @@ def moved(
 def promoted(
     version: int, day: int, drift_period: int, since: int = 100, changed: int | None = None
 ) -> PromotionEntry:
-    """A promotion whose version answers the alarm of day `epoch`."""
+    """A promotion whose version answers the alarm of day `drift_period`."""
     kept = record(
         version,
         as_of=START + day * DAY,
@@ -182,6 +183,11 @@ def asked(action: str, day: int, **evidence: float) -> DecisionEntry:
     )
 
 
+def judged(action: str, gain: float) -> PromotionEntry:
+    """The verdict of day 5 on the challenger of a refresh."""
+    return replace(promoted(2, 5, 0, 150), action=action, gain=gain)
+
+
 FIRST, REFRESHED, ANSWER = (
     promoted(1, 0, 0),
     promoted(2, 5, 0, 150),
@@ -193,7 +199,7 @@ def test_without_a_ledger_there_is_no_champion():
     assert history_of([], []) == History()
 
 
-def test_a_refresh_stays_in_its_epoch_and_an_answer_to_an_alarm_begins_one():
+def test_a_refresh_stays_in_its_drift_period_and_an_answer_to_an_alarm_begins_one():
     state = history_of([FIRST, REFRESHED], [])
     assert (state.champion, state.before, state.drift_period, state.began) == (2, 1, {1, 2}, START)
     assert not state.archive
@@ -227,27 +233,49 @@ def test_labels_belong_to_the_champion_of_before_what_was_decided_on_them():
     assert state.champions_at(label_time[3:4] + HOUR).tolist() == [3]
 
 
+FIRST_100 = asked("train_first", 0, labelled=100)
+
+
 @pytest.mark.parametrize(
     ("decisions", "promotions", "tried"),
     [
-        ([], [], 0),
-        ([asked("train_first", 0, labelled=100)], [FIRST], 100),
-        # A refresh that was refused counts, an alarm that was refused does not.
-        ([asked("train_first", 0, labelled=100), asked("refresh", 5, labelled=150)], [FIRST], 150),
-        ([asked("train_first", 0, labelled=100), asked("retrain", 5, labelled=150)], [FIRST], 100),
+        ([], [], None),
+        ([FIRST_100], [FIRST], (100, 0, 0)),
+        # A refresh counts, whatever became of it: as no gain where no challenger was judged.
+        ([FIRST_100, asked("refresh", 5, labelled=150)], [FIRST], (150, 100, 0)),
         (
-            [asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)],
-            [FIRST, REFRESHED, ANSWER],
-            60,
+            [FIRST_100, asked("refresh", 5, labelled=150)],
+            [FIRST, judged("refuse", -4)],
+            (150, 100, -4),
         ),
         (
-            [asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)],
-            [FIRST, REFRESHED],
-            160,
+            [FIRST_100, asked("refresh", 5, labelled=150)],
+            [FIRST, judged("promote", 7)],
+            (150, 100, 7),
+        ),
+        # An alarm that was refused does not.
+        (
+            [FIRST_100, asked("retrain", 5, labelled=150)],
+            [FIRST, judged("refuse", -4)],
+            (100, 0, 0),
+        ),
+        # One that was answered begins anew, with the rows since the change.
+        (
+            [FIRST_100, asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)],
+            [FIRST, REFRESHED, ANSWER],
+            (60, 0, 0),
+        ),
+        # After a refused alarm of the same night the refresh counts.
+        (
+            [FIRST_100, asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)],
+            [FIRST],
+            (160, 100, 0),
         ),
     ],
 )
-def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, tried):
+def test_what_was_tried_is_the_rows_at_the_last_two_trainings_and_the_gain(
+    decisions, promotions, tried
+):
     assert history_of(promotions, decisions).tried == tried
 
 
@@ -266,7 +294,7 @@ def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, 
             [FIRST, promoted(2, 3, 0), moved("refuse", 3, 3)],
             -np.inf,
         ),  # the alarm's took over, the refresh did not
-        ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another epoch
+        ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another drift period
     ],
 )
 def test_the_evidence_of_refused_alarms_stays_in_their_drift_period(promotions, refused):

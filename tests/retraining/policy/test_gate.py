@@ -142,15 +142,47 @@ def test_a_rollback_says_how_many_rows_each_version_won():
     assert result.reason.startswith(words)
 
 
-def test_the_first_model_must_beat_the_majority_class_by_the_margin():
+def test_the_first_model_must_avoid_its_share_of_the_majority_classs_errors():
     labels = np.array([1] * 60 + [0] * 40)
     at_margin, below = labels.copy(), labels.copy()
-    at_margin[:35] = 0
-    below[:36] = 0
+    at_margin[:38] = 0  # two of the forty errors avoided: a twentieth
+    below[:39] = 0
     assert judge_first(BINARY, labels, at_margin, GATE).passed
     result = judge_first(BINARY, labels, below, GATE)
     assert not result.passed
-    assert result.evidence == {"challenger_accuracy": 0.64, "baseline_accuracy": 0.6, "rows": 100}
+    assert result.evidence == {"challenger_accuracy": 0.61, "baseline_accuracy": 0.6, "rows": 100}
+
+
+def of_a_rare_class(found: int, false_alarms: int) -> np.ndarray:
+    """Predictions for 1,000 rows of which the first fifty are of the rare class."""
+    predicted = np.zeros(1_000, int)
+    predicted[:found] = 1
+    predicted[50 : 50 + false_alarms] = 1
+    return predicted
+
+
+@pytest.mark.parametrize(
+    ("found", "false_alarms", "passes"),
+    [
+        (40, 10, True),  # 20 errors where the majority class makes 50
+        (25, 20, True),
+        (0, 0, False),  # it always says the majority class
+        (1, 40, False),
+        (25, 24, False),  # 49 errors: a fiftieth avoided
+    ],
+)
+def test_a_first_model_of_a_class_of_one_row_in_twenty_passes_when_it_is_good_alone(
+    found: int, false_alarms: int, passes: bool
+):
+    labels = of_a_rare_class(50, 0)
+    assert judge_first(BINARY, labels, of_a_rare_class(found, false_alarms), GATE).passed is passes
+
+
+def test_what_a_challenger_gains_is_the_rows_that_it_won_but_for_those_that_it_lost():
+    champion, challenger = predictions(30), predictions(36)
+    challenger[:2] = 0
+    assert judge(Challenger(BINARY, CODES, champion, challenger), 0.4, GATE).gain == 6 - 2
+    assert judge_first(BINARY, np.tile([0, 1], 20), CODES, GATE).gain == 0
 
 
 @pytest.mark.parametrize(("noise", "passes"), [(0.97, True), (0.98, False)])

@@ -118,7 +118,8 @@ def candidates_of(
     new = [Candidate("since_change", start=start)] if since >= _LEAST_NEW else []
     if decision.action == REFRESH and champion.reference is not None:
         # A refresh still answers the old change, so it keeps to the version from before that one.
-        rules = {**archive, champion.version: champion.row_rule}
+        # A version that came back is its own reference: its rows end where that change began.
+        rules = {**archive, champion.version: champion.row_rule.until(start)}
         known = champion.reference if champion.reference in rules else champion.version
         return [_transfer(known, rules[known], start), *new, everything, *windows]
     # After a new change the champion's own old rows count.

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse.app.command_line import run_job
-from lakehouse.settings import GateSettings, load_model_settings
 from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
 from lakehouse.simulation.replay import report_of
 from lakehouse.simulation.report.families import families_report
-from lakehouse.simulation.report.gate import gate_table
+from lakehouse.simulation.report.gate import gate_report
 from lakehouse.simulation.report.runs import as_markdown, run_all, summary, tasks_of
 from lakehouse.simulation.report.spread import draw
 from lakehouse.simulation.world import VARIANTS
@@ -41,9 +40,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parse(words)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.gate:
-        gate = GateSettings()
-        for needed in (gate.confidence, gate.least_confidence):
-            print(f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n")
+        print(gate_report())
         return
     if options.families is not None:
         print(f"\n{families_report(options.families, seeds, options.cores)}")
@@ -51,13 +48,11 @@ def main(words: Sequence[str] | None = None) -> None:
     names = options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES]
     policies = policies_of(names, options.model)
     if options.replay:
-        model = load_model_settings(options.model)
-        print(f"\n{report_of(options.replay, model, policies, options.cores)}")
+        print(f"\n{report_of(options.replay, options.model, policies, options.cores)}")
         return
     results = run_all(tasks_of(policies, options.scenarios, seeds), options.cores)
     draw(results, options.figure)
-    print(f"\n{as_markdown(summary(results))}\n")
-    print(f"seeds {seeds[0]}-{seeds[-1]}; figure: {options.figure}")
+    print(f"\n{as_markdown(summary(results))}\n\nseeds {seeds[0]}-{seeds[-1]}: {options.figure}")
 
 
 if __name__ == "__main__":

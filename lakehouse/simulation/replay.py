@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.models import MatrixLearner, grid, problem_of
 from lakehouse.retraining.policy.candidates.choice import Learner
-from lakehouse.settings import ModelSettings, PolicySettings, ScheduledRule, ThresholdRule
+from lakehouse.settings import (
+    ModelSettings,
+    PolicySettings,
+    ScheduledRule,
+    ThresholdRule,
+    load_model_settings,
+)
 from lakehouse.simulation.habits import HABITS, NEVER, Habit, predicted_by_habit
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.policies import POLICIES
@@ -148,15 +154,14 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
     )
 
 
-def report_of(
-    root: str, model: ModelSettings, asked: Mapping[str, PolicySettings], cores: int
-) -> str:
+def report_of(root: str, model_file: str, asked: Mapping[str, PolicySettings], cores: int) -> str:
     """The comparison on a lakehouse's labels as Markdown, what was judged and fitted, and the best
     policy as YAML to paste.
 
     Raises:
         ConfigurationError, StoreError, TrainingError: see `recorded` and `replay_all`.
     """
+    model = load_model_settings(model_file)
     policies = {NEVER: POLICIES[NEVER]} | dict(asked)
     history = recorded(root, model)
     replays = replay_all(history, policies, model, cores)

@@ -161,7 +161,7 @@ def test_after_a_refused_alarm_what_is_left_of_the_night_is_the_refresh():
 def test_a_refused_alarm_is_quiet_until_its_evidence_is_ten_times_as_strong():
     works = Works(Worse, policy=PolicySettings(price=None)).until(CHANGED_ON + 2)
     assert (
-        works.ledger.history.refused
+        works.ledger.history.refused.log_statistic
         == works.ledger.decisions[-1].decision.evidence["log_statistic"]
         > 0
     )

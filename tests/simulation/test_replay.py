@@ -20,7 +20,6 @@ from lakehouse.errors import ConfigurationError, StoreError, TrainingError
 from lakehouse.glassware.pieces import Stream
 from lakehouse.settings import PolicySettings, ThresholdRule, load_model_settings
 from lakehouse.simulation.arrays import Event, StreamPredictions
-from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import FIRST_AFTER, Simulation
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
@@ -34,6 +33,7 @@ from tests.support.rows import (
     write_parcel_settings,
     write_repair_settings,
 )
+from tests.support.trees import fit_tree
 
 GLASSWARE = load_model_settings("conf/glassware.yaml")
 SEED, PIECES = 3, 4_200
@@ -218,10 +218,10 @@ def test_errors_are_counted_on_the_rows_that_all_had_a_model_for(history: Record
     works = Recorded(rows, np.array([-1, 1, 1, 0, 1, -1]), rows.event_time[1], did)
     replays = {"a": Replayed(np.array([-1, -1, 0, 1, 1, 1]), rows.event_time[2], would)}
     table = compared(works, replays).set_index("policy")
-    assert list(table.index) == ["as recorded", "a"]
+    assert list(table.index) == ["a", "as recorded"]
     assert list(table["labelled rows judged"]) == [3, 3]
-    assert list(table["errors"]) == [3, 1]
-    assert list(table["accuracy"]) == ["0.0000", "0.6667"]
+    assert list(table["errors"]) == [1, 3]
+    assert list(table["accuracy"]) == ["0.6667", "0.0000"]
     counts = ["alarms", "trainings", "refused", "promotions", "rolled back"]
     assert table.loc["as recorded", counts].tolist() == [2, 5, 1, 4, 1]
     assert table.loc["a", counts].tolist() == [1, 2, 0, 2, 0]

@@ -11,15 +11,15 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN
 from lakehouse.retraining.policy.gate import PairedComparison
 from lakehouse.settings import GateSettings, PolicySettings
-from lakehouse.simulation.learner import fit_tree
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
-from lakehouse.simulation.policies import HABITS, POLICIES
+from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.report.gate import gate_table, probability_of_promotion
 from lakehouse.simulation.report.runs import Result, Task, as_markdown, run_all, summary
 from lakehouse.simulation.world import VARIANTS, World, probe, world_of
 from lakehouse.versions.actions import PROMOTE, ROLLBACK
 from tests.support.treachery import betrayed
+from tests.support.trees import fit_tree
 
 SEED = 3
 DAY = np.timedelta64(1, "D")
@@ -122,13 +122,13 @@ def regret_by_row(world: World, plant: Simulation) -> np.ndarray:
 
 
 def test_a_habit_trains_when_it_says_and_on_the_rows_that_it_says(world: World):
-    loop = Simulation(shortened(world, 2_000), HABITS["daily, last 3 days"]).run()
+    loop = Simulation(shortened(world, 2_000), POLICIES["daily, last 3 days"]).run()
     first, *others = loop.events
     assert first.candidate == "everything"
     assert {(event.candidate, event.action) for event in others} == {("last 3 days", PROMOTE)}
     nights = [event.as_of for event in loop.events]
     assert set(np.diff(nights).astype("timedelta64[h]").astype(int)) == {24}
-    never = Simulation(shortened(world, 2_000), HABITS["never"]).run()
+    never = Simulation(shortened(world, 2_000), POLICIES["never"]).run()
     assert len(never.events) == 1 < len(others)
 
 

@@ -182,7 +182,7 @@ def test_the_champion_of_an_old_lakehouse_keeps_its_record_and_can_be_replaced(
     *old, kept, refreshed = (entry.decision for entry in ledger.decisions)
     assert old == [entry.decision for entry in gone_on.decisions]
     assert kept.action == KEEP
-    assert (refreshed.action, refreshed.rule) == (REFRESH, "growth")
+    assert (refreshed.action, refreshed.rule) == (REFRESH, "price")
     assert refreshed.evidence["tried"] == 959.0  # the record of version 3, which 0.2.0 wrote
     assert [entry.version for entry in ledger.promotions] == [1, 2, 3, 4]
 

@@ -40,7 +40,7 @@ PENDING_SINCE = told_at(6 * A_DAY - 1)
 
 def asks_nobody(settings: Settings) -> None:
     """The gate's word is enough, and rows that have grown are a reason to train again."""
-    settings["policy"] = {"growth": 1.1, "rules": [{"rule": "scheduled", "every": "365 days"}]}
+    settings["policy"] = {"price": 0.01, "rules": [{"rule": "scheduled", "every": "365 days"}]}
 
 
 def asks_a_person(settings: Settings) -> None:

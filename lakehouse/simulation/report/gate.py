@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import binom
 
 from lakehouse.retraining.policy.gate import probability_better
+from lakehouse.settings import GateSettings
 
 ROWS = (28, 56, 192, 400, 1000)
 GAINS = (-0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -47,3 +48,12 @@ def gate_table(needed: float, rows: Sequence[int] = ROWS, gains: Sequence[float]
         shares = [f"{100 * probability_of_promotion(each, gain, needed):.0f}" for each in rows]
         lines.append(f"| {100 * gain:+.0f} | " + " | ".join(shares) + " |")
     return "\n".join(lines)
+
+
+def gate_report() -> str:
+    """The table at an alarm, and the one at a refresh."""
+    gate = GateSettings()
+    return "\n".join(
+        f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n"
+        for needed in (gate.confidence, gate.least_confidence)
+    )

@@ -19,6 +19,7 @@ from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
 from lakehouse.retraining.policy.records import Region, RowRule, Segment
+from lakehouse.retraining.policy.refresh import Trial
 from tests.support.policy_rows import DAY, HOUR, START, record
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
@@ -236,47 +237,47 @@ def test_labels_belong_to_the_champion_of_before_what_was_decided_on_them():
 FIRST_100 = asked("train_first", 0, labelled=100)
 
 
+def trial(day: int, labelled: float, since: float | None = None, gain: float = 0.0) -> Trial:
+    return Trial(START + day * DAY, labelled, since, gain)
+
+
 @pytest.mark.parametrize(
-    ("decisions", "promotions", "tried"),
+    ("decisions", "promotions", "trials"),
     [
-        ([], [], None),
-        ([FIRST_100], [FIRST], (100, 0, 0)),
+        ([], [], ()),
+        ([FIRST_100], [FIRST], (trial(0, 100, 100),)),
         # A refresh counts, whatever became of it: as no gain where no challenger was judged.
-        ([FIRST_100, asked("refresh", 5, labelled=150)], [FIRST], (150, 100, 0)),
+        (
+            [FIRST_100, asked("refresh", 5, labelled=150)],
+            [FIRST],
+            (trial(0, 100, 100), trial(5, 150)),
+        ),
         (
             [FIRST_100, asked("refresh", 5, labelled=150)],
             [FIRST, judged("refuse", -4)],
-            (150, 100, -4),
+            (trial(0, 100, 100), trial(5, 150, gain=-4)),
         ),
         (
             [FIRST_100, asked("refresh", 5, labelled=150)],
             [FIRST, judged("promote", 7)],
-            (150, 100, 7),
+            (trial(0, 100, 100), trial(5, 150, gain=7)),
         ),
         # An alarm that was refused does not.
         (
             [FIRST_100, asked("retrain", 5, labelled=150)],
             [FIRST, judged("refuse", -4)],
-            (100, 0, 0),
+            (trial(0, 100, 100),),
         ),
-        # One that was answered begins anew, with the rows since the change.
+        # One that was answered counts with the rows since the change.
         (
-            [FIRST_100, asked("refresh", 5, labelled=150), asked("retrain", 9, labelled=777)],
-            [FIRST, REFRESHED, ANSWER],
-            (60, 0, 0),
-        ),
-        # After a refused alarm of the same night the refresh counts.
-        (
-            [FIRST_100, asked("retrain", 9, labelled=777), asked("refresh", 9, labelled=160)],
-            [FIRST],
-            (160, 100, 0),
+            [FIRST_100, asked("retrain", 9, labelled=777)],
+            [FIRST, ANSWER],
+            (trial(0, 100, 100), trial(9, 777, 60)),
         ),
     ],
 )
-def test_what_was_tried_is_the_rows_at_the_last_two_trainings_and_the_gain(
-    decisions, promotions, tried
-):
-    assert history_of(promotions, decisions).tried == tried
+def test_trials_are_the_trainings_that_say_when_the_next_one_is_due(decisions, promotions, trials):
+    assert history_of(promotions, decisions).trials == trials
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,8 @@ def test_the_evidence_of_refused_alarms_stays_in_their_drift_period(promotions, 
         for day, value in ((3, 11.0), (4, 12.0), (9, 30.0))
     )
     state = history_of(promotions, [asked("train_first", 0), *alarms])
-    assert state.refused == refused
+    found = -np.inf if state.refused is None else state.refused.log_statistic
+    assert found == refused
 
 
 def test_a_version_of_an_older_release_has_no_record():

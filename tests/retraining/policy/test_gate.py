@@ -227,6 +227,7 @@ def test_a_number_wins_a_row_by_being_nearer_to_the_label_and_a_tie_says_nothing
         "lost": 1,
         "probability_better": pytest.approx(beta(3, 2).sf(0.5)),
         "needed": 0.99,
+        "avoided": 0,
     }
     assert result.reason.startswith(
         "of 5 rows, 2 predicted better by the challenger alone and 1 by the champion alone"

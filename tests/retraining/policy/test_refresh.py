@@ -3,14 +3,43 @@
 import numpy as np
 import pytest
 
-from lakehouse.retraining.policy.refresh import due_at
+from lakehouse.retraining.policy.refresh import Trial, due_at, interval_after
 
 PRICE = 3.0
+DAYS = np.arange("2026-01-01", "2026-03-01", dtype="datetime64[D]")
+FIRST = Trial(DAYS[0], 1_000, since_change=1_000)
 
 
 def interval(gain: float, price: float = PRICE, rows: float = 400.0) -> float:
     """Rows until the next training, where the last one came after so many."""
-    return due_at(1_000 + rows, 1_000, gain, price) - (1_000 + rows)
+    return interval_after(rows, gain, price)
+
+
+@pytest.mark.parametrize("gain", [-2.0, 2.0, 12.0])
+def test_a_refresh_is_due_the_next_interval_after_the_last_training(gain: float):
+    trials = [FIRST, Trial(DAYS[3], 1_400, gain=gain)]
+    assert due_at(trials, DAYS[4], PRICE) == 1_400 + interval(gain)
+
+
+def test_after_the_first_model_a_refresh_is_due_when_the_rows_have_doubled_or_after_a_week():
+    assert due_at([], DAYS[0], PRICE) is None
+    assert [due_at([FIRST], day, PRICE) for day in DAYS[[0, 6, 7]]] == [2_000, 2_000, 1_000]
+
+
+def test_a_week_bounds_the_first_interval_alone():
+    assert due_at([FIRST, Trial(DAYS[8], 1_400)], DAYS[40], PRICE) == 2_000
+
+
+def test_after_an_answered_change_a_refresh_is_due_when_its_rows_have_doubled():
+    answer = Trial(DAYS[20], 5_000, since_change=56, gain=20)
+    assert due_at([FIRST, answer], DAYS[21], PRICE) == 112
+
+
+def test_where_one_change_follows_another_the_interval_is_no_longer_than_between_them():
+    second = Trial(DAYS[8], 1_400, since_change=800, gain=12)
+    third = Trial(DAYS[10], 900, since_change=600, gain=12)
+    # 100 rows after the answer came the next alarm, which gained four times the price.
+    assert due_at([FIRST, second, third], DAYS[11], PRICE) == 600 + 50
 
 
 @pytest.mark.parametrize("gain", [2.0, 3.0, 5.0, 8.0])

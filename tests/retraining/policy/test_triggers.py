@@ -1,9 +1,17 @@
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from lakehouse.retraining.policy.triggers import Window, findings, first_firing, held_back
+from lakehouse.retraining.policy.triggers import (
+    RefusedAlarm,
+    Window,
+    findings,
+    first_firing,
+    held_back,
+)
 from lakehouse.settings import PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet
 
@@ -72,13 +80,24 @@ def test_a_schedule_counts_from_the_last_training():
     assert not said(rule, CALM, trainings=(START - DAY, START)).fires
 
 
-def test_a_refused_alarm_is_quiet_until_the_evidence_is_ten_times_as_strong():
+@pytest.mark.parametrize(
+    ("more", "rows", "as_of", "fires"),
+    [
+        (2.2, 0.0, 0, False),  # the evidence is not yet ten times as strong
+        (2.4, 0.0, 0, True),
+        (2.4, 100.0, 5, False),  # no half as many rows again
+        (2.4, 100.0, -5, True),  # the alarm is of another change
+    ],
+)
+def test_a_refused_alarm_is_quiet_until_there_is_more_to_learn_from(more, rows, as_of, fires):
+    refused = RefusedAlarm(START + as_of * DAY, 11.0, START, rows)
+    detection = replace(quiet(11.0 + more), times=np.array([START]), posterior=np.ones(1))
     rule = {"rule": "shiryaev_roberts", "alarm": 10_000}
-    weak, strong = (
-        said(rule, CALM, detection=quiet(11.0 + more), refused=11.0) for more in (2.2, 2.4)
-    )
-    assert (weak.fires, strong.fires) == (False, True)
-    assert weak.words == "the alarm stands, but no better model was found: evidence e^13.2"
+    found = said(rule, [], detection=detection, refused=refused)
+    assert found.fires == fires
+    if not fires:
+        words = f"the alarm stands, but no better model was found: evidence e^{11 + more:.1f}"
+        assert found.words == words
 
 
 def test_the_date_of_a_breach_is_the_first_of_its_windows():

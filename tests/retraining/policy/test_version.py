@@ -7,8 +7,8 @@ from lakehouse.retraining.policy.candidates.choice import Candidate, cross_fit
 from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.records import RowRule, Segment, VersionRecord
 from lakehouse.retraining.policy.version import record_of
-from lakehouse.simulation.learner import fit_tree
 from tests.support.policy_rows import record, rows
+from tests.support.trees import fit_tree
 
 NOISE, COUNT, CHANGE = 0.1, 4_000, 3_500
 

@@ -18,8 +18,8 @@ from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, De
 from lakehouse.retraining.policy.records import Region, RowRule, Segment
 from lakehouse.retraining.policy.version import MOST_ARCHIVED, archived, record_of, restored
 from lakehouse.settings import CandidateSettings
-from lakehouse.simulation.learner import fit_tree
 from tests.support.policy_rows import DAY, START, record, rows
+from tests.support.trees import fit_tree
 
 SETTINGS = CandidateSettings()
 RNG = np.random.default_rng(0)
@@ -144,12 +144,12 @@ def test_an_archived_version_is_judged_as_it_is():
 
 def test_candidates_by_situation():
     windows = ["last 30 days", "last 7 days", "last 3 days"]
-    rest = ["since_change", "everything", "last 30 days"]
+    rest = ["since_change", "everything", *windows]
     assert names(alarm(TRAIN_FIRST, None), since=100) == ["everything", *windows]
     assert names(alarm(REFRESH, None)) == ["everything", *windows]
     assert names(alarm()) == ["transfer from 1", *rest]
     assert names(alarm(), since=40) == ["transfer from 1", *rest]
-    assert names(alarm(), since=39) == ["transfer from 1", "everything", "last 30 days"]
+    assert names(alarm(), since=39) == ["transfer from 1", "everything", *windows]
     archive = {1: EVERYTHING.until(CHANGED_AT), 2: EVERYTHING.until(CHANGED_AT)}
     third = record(3, reference=2, changed_at=CHANGED_AT)
     assert names(alarm(), third, archive) == [

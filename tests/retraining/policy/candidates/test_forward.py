@@ -9,8 +9,8 @@ from lakehouse.retraining.policy.candidates import choice
 from lakehouse.retraining.policy.candidates.choice import Candidate
 from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.records import RowRule, Rows, Segment
-from lakehouse.simulation.learner import fit_tree
 from tests.support.policy_rows import DAY, START, rows
+from tests.support.trees import fit_tree
 
 A_DAY = 144
 DAYS = 40

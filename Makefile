@@ -19,6 +19,7 @@ SEEDS ?= 20
 SCENARIOS ?= demo gradual recurring
 POLICIES ?=
 REPLAY ?=
+FAMILIES ?=
 
 export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -35,8 +36,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
 
-policy: $(SET_UP) ## Compares retraining policies over simulated streams (SEEDS=, SCENARIOS=, POLICIES=), or a lakehouse's labels (REPLAY=.lakehouse/demo).
-	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) --scenarios $(SCENARIOS)) \
+policy: $(SET_UP) ## Compares retraining policies on simulated streams (SEEDS=, SCENARIOS=, POLICIES=, or FAMILIES=all), or a lakehouse's labels (REPLAY=.lakehouse/demo).
+	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) \
+		$(if $(FAMILIES),--families $(filter-out all,$(FAMILIES)),--scenarios $(SCENARIOS))) \
 		$(if $(POLICIES),--policies $(POLICIES))
 
 mlflow: $(SET_UP) ## Opens MLflow's UI on a lakehouse (ROOT=.lakehouse/demo for the demo's).
@@ -52,18 +54,13 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
 
 ##@ Develop
-.PHONY: setup test test-spark test-beside test-fast lint format lock clean
+.PHONY: setup test test-fast lint format lock clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
+# Each process has a Spark session; tests/conftest.py says which tests go to the same one.
 test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
 	@.ci/check_prerequisites $(PYTHON)
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-spark test-beside
-
-# One process has the Spark session and all tests that ask for it, the other runs the rest beside it.
-test-spark:
-	$(BIN)/python -m pytest -q -m spark -o cache_dir=.pytest_cache/spark
-test-beside:
-	$(BIN)/python -m pytest -q -m "not spark" -o cache_dir=.pytest_cache/beside
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope

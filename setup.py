@@ -34,6 +34,7 @@ DEVELOPMENT = [
     "polars>=2.1,<3",
     "pytest>=9,<10",
     "pytest-xdist>=3.8,<4",
+    "river>=0.26,<0.27",
     "ruff>=0.14,<1",
     "setuptools>=77,<90",
     "types-PyYAML",

@@ -9,6 +9,7 @@ from lakehouse.app.command_line import run_job
 from lakehouse.settings import GateSettings, load_model_settings
 from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
 from lakehouse.simulation.replay import report_of
+from lakehouse.simulation.report.families import families_report
 from lakehouse.simulation.report.gate import gate_table
 from lakehouse.simulation.report.runs import as_markdown, run_all, summary, tasks_of
 from lakehouse.simulation.report.spread import draw
@@ -30,6 +31,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="conf/glassware.yaml", help="the model's YAML file")
     add("--cores", type=int, default=os.cpu_count(), help="processes")
     add("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="where it is drawn")
+    add("--families", nargs="*", metavar="NAME", help="streams that are no boxes: all, or some")
     add("--gate", action="store_true", help="print the gate's operating characteristic alone")
     return parser.parse_args(words)
 
@@ -37,10 +39,14 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     """Run the job with the words of a command line."""
     options = parse(words)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.gate:
         gate = GateSettings()
         for needed in (gate.confidence, gate.least_confidence):
             print(f"P(better) >= {needed:g}: promoted, %\n\n{gate_table(needed)}\n")
+        return
+    if options.families is not None:
+        print(f"\n{families_report(options.families, seeds, options.cores)}")
         return
     names = options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES]
     policies = policies_of(names, options.model)
@@ -48,7 +54,6 @@ def main(words: Sequence[str] | None = None) -> None:
         model = load_model_settings(options.model)
         print(f"\n{report_of(options.replay, model, policies, options.cores)}")
         return
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
     results = run_all(tasks_of(policies, options.scenarios, seeds), options.cores)
     draw(results, options.figure)
     print(f"\n{as_markdown(summary(results))}\n")

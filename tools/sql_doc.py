@@ -50,10 +50,10 @@ def main() -> None:
     """
     from lakehouse.storage.session import open_session
     from tests.support.engines import known_to_spark, spark_rows
-    from tests.support.rows import glassware_plant
+    from tests.support.rows import works_after_three_nights
 
     spark = open_session()
-    with known_to_spark(spark, glassware_plant(spark).at("newest").store.root):
+    with known_to_spark(spark, works_after_three_nights(spark).store.root):
         text = DOCUMENT.read_text(encoding="utf-8")
         answered = _QUERY.sub(
             lambda found: (

@@ -32,7 +32,7 @@ from lakehouse.retraining.policy.gate import (
 )
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import Region, VersionRecord
-from lakehouse.retraining.policy.refresh import GROWTH, due_at
+from lakehouse.retraining.policy.refresh import due_at
 from lakehouse.retraining.policy.triggers import TriggerInput
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
 from lakehouse.retraining.ports import (
@@ -160,11 +160,8 @@ class Night:
 
     def _due(self) -> float | None:
         """Return how many labelled rows since the change a refresh asks for; None for none."""
-        tried, price = self._history.tried, self._context.policy.price
-        if tried is None or price is None:
-            return None
-        labelled, before, gain = tried
-        return due_at(labelled, before, gain, price) if before else labelled * GROWTH
+        price = self._context.policy.price
+        return None if price is None else due_at(self._history.trials, self._as_of, price)
 
     def _unrecorded_champion(self) -> Decision:
         """Train again for a champion of an older release: what it finds hard is not on record.
@@ -295,7 +292,7 @@ class Night:
         candidates = candidates_of(
             decision, history.champion_record, history.archive, int(judged.sum()), settings
         )
-        if decision.action == REFRESH and len(candidates) > 1:
+        if len(candidates) > 1:
             best = trainer.forward_choice(candidates, judged)
             candidates = candidates if best is None else [best]
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]

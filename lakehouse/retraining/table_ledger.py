@@ -198,5 +198,5 @@ def entry_of(row: Row) -> PromotionEntry:
         None if row["to_version"] is None else int(row["to_version"]),
         PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
         None if row["changed_at"] is None else instant(row["changed_at"]),
-        gain_of(row["evidence"] or {}),
+        gain_of(dict(row["evidence"] or {})),
     )

@@ -1,33 +1,14 @@
-"""The learner of the simulation: a pruned decision tree."""
+"""The learner of the simulation: the production learner's first point, a pruned decision tree."""
 
-from dataclasses import dataclass
+from lakehouse.models import Classification, MatrixLearner, Problem, Trial
 
-import numpy as np
-from sklearn.tree import DecisionTreeClassifier
-
-from lakehouse.retraining.policy.candidates.regions import filled
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A fitted tree; missing values are taken at the median of its rows."""
-
-    tree: DecisionTreeClassifier
-    medians: np.ndarray
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """The class code of each row."""
-        gone = np.isnan(features)
-        values = np.where(gone, self.medians, features) if gone.any() else features
-        return self.tree.predict(values)
+_CLASSES = Trial("", "decision_tree", {"ccp_alpha": 0.005})
+"""The first point of the first family of conf/glassware.yaml, which candidates are compared by."""
+_NUMBERS = Trial("", "decision_tree", {"max_leaf_nodes": 64, "min_samples_leaf": 5})
+"""Of numbers, cost-complexity pruning depends on their unit; a bound on the leaves does not."""
 
 
-def fit_tree(
-    features: np.ndarray, labels: np.ndarray, weights: np.ndarray, ccp_alpha: float = 0.005
-) -> Tree:
-    """Fit the tree."""
-    tree = DecisionTreeClassifier(ccp_alpha=ccp_alpha, max_leaf_nodes=32, random_state=0)
-    medians = np.nanmedian(features, axis=0)
-    values = filled(features)
-    tree.fit(values, labels, sample_weight=weights)
-    return Tree(tree, medians)
+def learner_for(problem: Problem) -> MatrixLearner:
+    """Return what each training of a simulation fits."""
+    trial = _CLASSES if isinstance(problem, Classification) else _NUMBERS
+    return MatrixLearner(trial, problem, seed=0)

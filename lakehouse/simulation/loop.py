@@ -17,7 +17,7 @@ from lakehouse.simulation.arrays import (
     StreamPredictions,
     StreamTrainer,
 )
-from lakehouse.simulation.learner import fit_tree
+from lakehouse.simulation.learner import learner_for
 from lakehouse.simulation.world import Plant
 
 FIRST_AFTER = 1150
@@ -38,7 +38,7 @@ class Simulation:
         self,
         plant: Plant,
         settings: PolicySettings,
-        learner: Learner = fit_tree,
+        learner: Learner | None = None,
         first_after: int = FIRST_AFTER,
     ) -> None:
         """Before the first night."""
@@ -51,7 +51,7 @@ class Simulation:
             first_after,
             self.ledger,
             partial(StreamPredictions, self.stream, settings),
-            lambda *_: StreamTrainer(self.stream, learner),
+            lambda *_: StreamTrainer(self.stream, learner or learner_for(plant.rows.problem)),
         )
 
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":

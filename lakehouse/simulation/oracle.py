@@ -8,7 +8,7 @@ import pyarrow as pa
 from lakehouse.glassware.pieces import FIRST_PID
 from lakehouse.glassware.posterior import posterior
 from lakehouse.retraining.policy.candidates.choice import Learner
-from lakehouse.simulation.learner import fit_tree
+from lakehouse.simulation.learner import learner_for
 from lakehouse.simulation.world import World, readings_of
 
 _DAY = np.timedelta64(1, "D")
@@ -31,7 +31,7 @@ def regret(world: World, predicted_in_production: np.ndarray) -> float:
     return float(losses[world.event_time >= _first_day(world)].sum())
 
 
-def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
+def oracle_regret(world: World) -> float:
     """The regret of the better of two oracles, which differ in the weight of the new regime's rows
     (1 and 3).
 
@@ -41,6 +41,7 @@ def oracle_regret(world: World, learner: Learner = fit_tree) -> float:
     """
     if len(world.starts) < 2:
         return 0.0
+    learner = learner_for(world.rows.problem)
     return min(_one(world, weight, learner) for weight in WEIGHTS)
 
 

@@ -6,55 +6,45 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.settings import PolicySettings, load_model_settings, load_policy_settings
+from lakehouse.simulation.habits import HABITS, Habit
 
-OF_MODEL, NEVER = "yaml", "never"
+OF_MODEL = "yaml"
 
-_UNGUARDED = {"confidence": 0.0, "least_confidence": 0.0, "slice_fall": 1.0, "first_gain": 0.0}
-_NO_PROBATION = {"rows": 0}
+_FIVE_POINTS = {"rule": "threshold", "change": 0.05}
 
 
-def _simple(rules: list[dict[str, Any]], rows: str, newest: str = "7 days") -> PolicySettings:
-    """A rule, the newest rows or all of them, no gate, no recovery."""
+def _simple(rules: list[dict[str, Any]], newest: int | None) -> PolicySettings:
+    """A rule, the newest days or all rows, no gate, no refresh, no probation."""
     return PolicySettings.model_validate(
         {
             "rules": rules,
-            "candidates": {"rows": rows, "windows": [newest]},
-            "gate": _UNGUARDED,
-            "probation": _NO_PROBATION,
             "price": None,
+            "candidates": {
+                "rows": "newest" if newest else "everything",
+                "windows": [f"{newest or 7} days"],
+            },
+            "gate": {
+                "confidence": 0.0,
+                "least_confidence": 0.0,
+                "slice_fall": 1.0,
+                "first_gain": 0.0,
+            },
+            "probation": {"rows": 0},
         }
     )
 
 
-_SCHEDULES = {"daily": "1 day", "weekly": "7 days"}
-_WINDOWS = {
-    "all rows": None,
-    "last 3 days": "3 days",
-    "last 7 days": "7 days",
-    "last 30 days": "30 days",
-}
-_FIVE_POINTS = {"rule": "threshold", "change": 0.05}
+def settings_of(habit: Habit) -> PolicySettings:
+    """Return the settings by which the loop does what a habit does."""
+    every = f"{habit.every or 99_999} days"
+    return _simple([{"rule": "scheduled", "every": every}], habit.newest)
 
-HABITS: Mapping[str, PolicySettings] = {
-    NEVER: _simple([{"rule": "scheduled", "every": "99999 days"}], "everything")
-} | {
-    f"{name}, {rows}": _simple(
-        [{"rule": "scheduled", "every": every}],
-        "newest" if newest else "everything",
-        newest or "7 days",
-    )
-    for name, every in _SCHEDULES.items()
-    for rows, newest in _WINDOWS.items()
-}
-"""What people do without looking: when they train, and on which rows."""
 
 POLICIES: Mapping[str, PolicySettings] = {
     "default": PolicySettings(),
-    **HABITS,
-    "-5 points, last 7 days": _simple([_FIVE_POINTS], "newest"),
-    "3 of 5 below, last 5 days": _simple(
-        [_FIVE_POINTS | {"breaches": 3, "windows": 5}], "newest", "5 days"
-    ),
+    **{name: settings_of(habit) for name, habit in HABITS.items()},
+    "-5 points, last 7 days": _simple([_FIVE_POINTS], 7),
+    "3 of 5 below, last 5 days": _simple([_FIVE_POINTS | {"breaches": 3, "windows": 5}], 5),
 }
 
 

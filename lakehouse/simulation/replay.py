@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from threadpoolctl import threadpool_limits
 
 from lakehouse.errors import ConfigurationError, TrainingError
 from lakehouse.models import MatrixLearner, grid, problem_of
 from lakehouse.retraining.policy.candidates.choice import Learner
-from lakehouse.settings import ModelSettings, PolicySettings, ThresholdRule
+from lakehouse.settings import ModelSettings, PolicySettings, ScheduledRule, ThresholdRule
+from lakehouse.simulation.habits import HABITS, NEVER, Habit, predicted_by_habit
 from lakehouse.simulation.loop import Simulation
-from lakehouse.simulation.policies import NEVER, POLICIES
+from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
 from lakehouse.simulation.report.runs import as_markdown, in_parallel
 from lakehouse.versions.actions import ROLLBACK
 
-AS_RECORDED, NEVER_RETRAINED = "as recorded", "never retrained"
+AS_RECORDED = "as recorded"
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,7 @@ def replay(
         loop = Simulation(history, policy, learner, first_after).run(list(history.nights))
     events = loop.events
     if not events:
-        raise TrainingError(
-            f"training.first_after: {len(history.rows)} labelled rows are not enough for a first "
-            "model, "
-            f"which asks for {first_after}; let more labels come, or write a smaller number"
-        )
+        raise TrainingError(too_few_rows(len(history.rows), first_after))
     decisions = (event.decision.action for event in events if event.action != ROLLBACK)
     return Replayed(
         loop.predicted_in_production,
@@ -77,7 +76,7 @@ def replay(
 def replay_all(
     history: Recorded, policies: Mapping[str, PolicySettings], model: ModelSettings, cores: int
 ) -> dict[str, Replayed]:
-    """All policies in so many processes, with a progress bar.
+    """All policies in so many processes, with a progress bar; habits without the loop.
 
     Raises:
         ConfigurationError: a policy looks at a metric that labels and predicts alone do not give.
@@ -86,11 +85,35 @@ def replay_all(
     for name, policy in policies.items():
         _check(name, policy)
     work = partial(_replay_one, history=history, model=model)
-    return dict(zip(policies, in_parallel(work, list(policies.values()), cores), strict=True))
+    return dict(zip(policies, in_parallel(work, list(policies.items()), cores), strict=True))
 
 
-def _replay_one(policy: PolicySettings, history: Recorded, model: ModelSettings) -> Replayed:
-    return replay(history, policy, learner_of(model), model.training.first_after)
+def _replay_one(
+    named: tuple[str, PolicySettings], history: Recorded, model: ModelSettings
+) -> Replayed:
+    name, policy = named
+    learner, first_after = learner_of(model), model.training.first_after
+    if name in HABITS:
+        return _of_habit(HABITS[name], history, learner, first_after)
+    return replay(history, policy, learner, first_after)
+
+
+def _of_habit(habit: Habit, history: Recorded, learner: Learner, first_after: int) -> Replayed:
+    rows = history.rows
+    with threadpool_limits(1):
+        predicted, trained = predicted_by_habit(rows, habit, learner, first_after)
+    if not trained:
+        raise TrainingError(too_few_rows(len(rows), first_after))
+    tally = Tally(0, len(trained), 0, len(trained), 0)
+    return Replayed(predicted, trained[0], tally)
+
+
+def too_few_rows(rows: int, first_after: int) -> str:
+    """Say that there are not labels enough for a first model."""
+    return (
+        f"training.first_after: {rows} labelled rows are not enough for a first model, which asks "
+        f"for {first_after}; let more labels come, or write a smaller number"
+    )
 
 
 def _check(name: str, policy: PolicySettings) -> None:
@@ -104,8 +127,8 @@ def _check(name: str, policy: PolicySettings) -> None:
 
 
 def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame:
-    """A row per policy, all judged on the same rows: those that each had a model for, production's
-    own too.
+    """A row per policy, the best first, all judged on the same rows: those that each had a model
+    for, production's own too.
 
     They begin when the last of the first models was there. Where production has predicted nothing,
     it has no row.
@@ -114,44 +137,57 @@ def compared(history: Recorded, replays: Mapping[str, Replayed]) -> pd.DataFrame
         TrainingError: there are no such rows.
     """
     judged = judged_rows(history, replays)
-    rows = []
+    sides = {name: (each.predicted_in_production, each.tally) for name, each in replays.items()}
     if history.rows.problem.is_known(history.predicted_in_production).any():
-        rows.append(
-            _line(AS_RECORDED, history, history.predicted_in_production, history.tally, judged)
-        )
-    rows += [
-        _line(name, history, each.predicted_in_production, each.tally, judged)
-        for name, each in replays.items()
-    ]
-    return pd.DataFrame(rows)
+        sides[AS_RECORDED] = history.predicted_in_production, history.tally
+    wrong = {name: history.rows.wrong(side[0])[judged] for name, side in sides.items()}
+    order = sorted(sides, key=lambda name: (wrong[name].sum(), sides[name][1].trainings))
+    days = history.rows.event_time[judged].astype("datetime64[D]")
+    return pd.DataFrame(
+        [_line(name, wrong[name], wrong[order[0]], days, sides[name][1]) for name in order]
+    )
 
 
 def report_of(
     root: str, model: ModelSettings, asked: Mapping[str, PolicySettings], cores: int
 ) -> str:
-    """The comparison on a lakehouse's labels as Markdown, after it a line that says what was judged
-    and fitted.
+    """The comparison on a lakehouse's labels as Markdown, what was judged and fitted, and the best
+    policy as YAML to paste.
 
     Raises:
         ConfigurationError, StoreError, TrainingError: see `recorded` and `replay_all`.
     """
-    policies = {NEVER_RETRAINED: POLICIES[NEVER]} | {
-        name: each for name, each in asked.items() if name != NEVER
-    }
+    policies = {NEVER: POLICIES[NEVER]} | dict(asked)
     history = recorded(root, model)
     replays = replay_all(history, policies, model, cores)
-    trial, event_time = (
-        learner_of(model).trial,
-        history.rows.event_time[judged_rows(history, replays)],
-    )
+    table, judged = compared(history, replays), judged_rows(history, replays)
+    event_time = history.rows.event_time[judged]
     span = " to ".join(
         str(moment.astype("datetime64[m]")).replace("T", " ") for moment in event_time[[0, -1]]
     )
+    best = next(name for name in table["policy"] if name != AS_RECORDED)
+    yaml_lines = yaml.safe_dump(_written(policies[best]), sort_keys=False)
     return (
-        f"{as_markdown(compared(history, replays))}\n\n"
+        f"{as_markdown(table)}\n\n"
         f"judged: rows made from {span}; {len(history.nights)} label days; each training: "
-        f"{trial.name.strip()}"
+        f"{learner_of(model).trial.name.strip()}\n\n"
+        f"The best of them on these labels is {best!r}. Its settings, for the model's YAML:\n\n"
+        f"{yaml_lines}"
     )
+
+
+def _written(policy: PolicySettings) -> dict[str, Any]:
+    """Return what differs from the defaults, as it stands in YAML."""
+    settings = policy.model_dump(mode="json", exclude_defaults=True)
+    if "windows" in settings.get("candidates", {}):
+        settings["candidates"]["windows"] = [
+            f"{span.days} days" for span in policy.candidates.windows
+        ]
+    for rule, given in zip(settings.get("rules", ()), policy.rules, strict=False):
+        rule["rule"] = given.rule
+        if isinstance(given, ScheduledRule):
+            rule["every"] = f"{given.every.days} days"
+    return {"policy": settings}
 
 
 def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarray:
@@ -177,22 +213,32 @@ def judged_rows(history: Recorded, replays: Mapping[str, Replayed]) -> np.ndarra
 
 
 def _line(
-    name: str,
-    history: Recorded,
-    predicted_in_production: np.ndarray,
-    tally: Tally,
-    judged: np.ndarray,
+    name: str, wrong: np.ndarray, best: np.ndarray, days: np.ndarray, tally: Tally
 ) -> dict[str, object]:
-    rows = int(judged.sum())
-    wrong = int(history.rows.wrong(predicted_in_production)[judged].sum())
+    rows = len(wrong)
+    more, half = difference(wrong, best, days)
     return {
         "policy": name,
         "labelled rows judged": rows,
-        "errors": wrong,
-        "accuracy": f"{1 - wrong / rows:.4f}",
+        "errors": int(wrong.sum()),
+        "more than the best (95 %)": f"{more:.0f} ± {half:.0f}" if more or half else "",
+        "accuracy": f"{1 - wrong.mean():.4f}",
         "alarms": tally.alarms,
         "trainings": tally.trainings,
         "refused": tally.refused,
         "promotions": tally.promotions,
         "rolled back": tally.rolled_back,
     }
+
+
+def difference(wrong: np.ndarray, best: np.ndarray, days: np.ndarray) -> tuple[float, float]:
+    """Return how many more errors there are, and half of the width of the 95 % interval.
+
+    The rows are paired. Rows of a day are not independent, since they have the same models; so the
+    variance is that of the days' differences: a cluster-robust one (Liang and Zeger, Biometrika 73,
+    1986).
+    """
+    _, day = np.unique(days, return_inverse=True)
+    by_day = np.bincount(day, wrong.astype(float) - best.astype(float))
+    spread = by_day.std(ddof=1) if len(by_day) > 1 else 0.0
+    return float(by_day.sum()), float(1.96 * spread * np.sqrt(len(by_day)))

@@ -23,7 +23,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.stem)
-def test_each_job_tells_its_options(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_job_shows_its_options(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         importlib.import_module(f"jobs.{job.stem}").main(["--help"])
     assert end.value.code == 0

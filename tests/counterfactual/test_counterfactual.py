@@ -12,25 +12,53 @@ import numpy as np
 import pandas as pd
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import functions as F
 from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.calendar import days_between
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.counterfactual.daily import known_at, retrained_daily
 from lakehouse.models import load
-from lakehouse.monitoring.aggregator import QUERY, aggregate_kpis
 from lakehouse.retraining.policy.records import Rows
 from lakehouse.storage.delta_log import days_written
+from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import on_days
-from lakehouse.storage.queries import AVAILABLE_NOW
-from lakehouse.storage.store import Store, Transaction
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.rows import moment, parcel_depot, repair_shop
+from tests.support.rows import moment
+from tests.support.written import (
+    A_DAY,
+    a_day_of_second,
+    aggregate,
+    copy_of,
+    first_version,
+    go_on_to_second,
+    with_model,
+)
 
 DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")
 MIDNIGHT = np.datetime64("2024-03-10", "us")
-SENSORS = ["temp", "pressure", "duration"]
+FEATURES = ["x", "z"]
+FIRST, LAST = dt.date(2024, 3, 1), dt.date(2024, 3, 7)
+"""The days of the small model's predictions; of the last one no label has come."""
+SECOND_PREDICTED = dt.date(2024, 3, 6)
+"""A day of version 2's predictions: most of what a daily model knows is of the rule before."""
+
+
+@pytest.fixture(scope="module")
+def works(spark, tmp_path_factory) -> Lakehouse:
+    """Version 2 has taken over after a change of the rule; compared after each night."""
+    lakehouse = first_version(spark, tmp_path_factory.mktemp("otherwise") / "lake")
+    compare_with_alternatives(lakehouse)
+    go_on_to_second(lakehouse)
+    compare_with_alternatives(lakehouse)
+    a_day_of_second(lakehouse)
+    compare_with_alternatives(lakehouse)
+    return lakehouse
+
+
+@pytest.fixture
+def lakehouse(works: Lakehouse, tmp_path: Path) -> Lakehouse:
+    """A copy to write to."""
+    return copy_of(works, tmp_path / "lake")
 
 
 def hourly(labels: list[int], delay: np.timedelta64) -> Rows:
@@ -107,73 +135,56 @@ def without_clocks(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def labelled(lakehouse) -> pd.DataFrame:
-    """Labelled predictions with naive times, whether their hour was trained on, what the first
-    model calls them.
-    """
-    labels = lakehouse.store.read(lakehouse.catalog.labels).select(
-        "pid", "quality", "qualitycheck_time"
-    )
-    rows = (
-        lakehouse.store.read(lakehouse.catalog.predictions)
-        .join(labels, "pid")
-        .orderBy("pid")
-        .toPandas()
-    )
-    rows["hour"] = rows["process_time"].dt.floor("h")
+    """Labelled predictions, whether their hour was trained on, what the first model predicts."""
+    store, catalog = lakehouse.store, lakehouse.catalog
+    labels = store.arrow(catalog.labels, columns=["id", "told", "y"]).to_pandas()
+    rows = store.arrow(catalog.predictions).to_pandas().merge(labels, on="id").sort_values("id")
+    rows["hour"] = rows["at"].dt.floor("h")
     rows["seen"] = False
     for version, span in PromotionLedger(lakehouse).trained_spans.items():
-        start, end = (each.replace(tzinfo=None) for each in span)
-        rows["seen"] |= (rows["model_version"] == version) & rows["process_time"].between(
-            start, end
-        )
+        rows["seen"] |= (rows["model_version"] == version) & rows["at"].between(*span)
     rows["seen"] = rows.groupby(["hour", "model_version"])["seen"].transform("any")
     version = lakehouse.registry.version("1")
     first = load(lakehouse.registry.model_file(version), version.sha256)
-    return rows.assign(first=first.predict(rows[SENSORS]), day=rows["process_time"].dt.date)
+    return rows.assign(first=named(first.predict(rows[FEATURES])), day=rows["at"].dt.date)
+
+
+def named(codes: np.ndarray) -> np.ndarray:
+    return np.array(["broken", "ok"])[codes]
 
 
 def daily_model(rows: pd.DataFrame, day: dt.date) -> DecisionTreeClassifier | None:
     """What somebody trains at the day's midnight who has never heard of this code."""
-    known = rows[rows["qualitycheck_time"] <= pd.Timestamp(day)].sort_values("process_time")
-    recent = known[known["process_time"] > known["process_time"].max() - pd.Timedelta(days=7)]
-    if len(known) < 1000:
+    known = rows[rows["told"] <= pd.Timestamp(day, tz="UTC")].sort_values("at")
+    if len(known) < 100:
         return None
-    recent = recent if len(recent) >= 1000 else known.tail(1000)
-    return DecisionTreeClassifier(ccp_alpha=0.005, random_state=0).fit(
-        recent[SENSORS], recent["quality"]
-    )
+    tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+    return tree.fit(known[FEATURES], (known["y"] == "ok").astype(int))
 
 
-def test_the_table_is_what_an_independent_computation_finds(newest) -> None:
-    rows, expected = labelled(newest), {}
+def test_the_table_is_what_an_independent_computation_finds(works) -> None:
+    rows, expected = labelled(works), {}
     for day, own in rows[~rows["seen"]].groupby("day"):
         model = daily_model(rows, day)
-        predictions = own["first"] if model is None else model.predict(own[SENSORS])
-        right = (own["prediction"] == own["quality"]).sum()
-        expected[day, "never"] = (len(own), right, (own["first"] == own["quality"]).sum(), 0)
-        expected[day, "daily"] = (
-            len(own),
-            right,
-            (predictions == own["quality"]).sum(),
-            int(model is not None),
-        )
-    found = counterfactual(newest)
+        predictions = own["first"] if model is None else named(model.predict(own[FEATURES]))
+        right = (own["prediction"] == own["y"]).sum()
+        expected[day, "never"] = (len(own), right, (own["first"] == own["y"]).sum(), 0)
+        trainings = int(model is not None)
+        expected[day, "daily"] = (len(own), right, (predictions == own["y"]).sum(), trainings)
+    found = counterfactual(works)
     columns = ["n_labelled", "n_right", "n_right_otherwise", "trainings"]
     assert {
         key: tuple(row) for key, row in zip(found.index, found[columns].to_numpy(), strict=True)
     } == expected
-    assert len(expected) >= 2 * 8
-    assert {row[3] for key, row in expected.items() if key[1] == "daily"} == {1}
+    assert len(expected) == 2 * 5
+    assert [row[3] for key, row in expected.items() if key[1] == "daily"] == [0, 1, 1, 1, 1]
     otherwise = found["n_right_otherwise"].unstack()
     assert (otherwise["never"] != otherwise["daily"]).any()
-    retrained = found.loc[
-        dt.date(2019, 7, 16)
-    ]  # a week of labels is mostly of before the change of the 12th
-    assert (retrained["n_right"] > retrained["n_right_otherwise"] + 30).all()
+    of_second = found.loc[SECOND_PREDICTED]
+    assert (of_second["n_right"] > of_second["n_right_otherwise"] + 15).all()
 
 
-def test_an_empty_table_is_filled_from_the_facts_on_record(plant, tmp_path) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
+def test_an_empty_table_is_filled_from_the_facts_on_record(lakehouse) -> None:
     before = counterfactual(lakehouse)
     shutil.rmtree(lakehouse.store.path(lakehouse.catalog.counterfactual))
     lakehouse.store.create_missing()
@@ -182,141 +193,109 @@ def test_an_empty_table_is_filled_from_the_facts_on_record(plant, tmp_path) -> N
 
 
 def test_until_there_are_labels_enough_for_a_first_training_the_first_model_is_all_there_is(
-    plant, tmp_path
+    lakehouse,
 ) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
-    training = lakehouse.model.training.model_copy(
-        update={"first_after": 4_000}
-    )  # known at the midnight of the 16th
-    later = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    compare_with_alternatives(later, days_between(dt.date(2019, 7, 1), dt.date(2019, 7, 17)))
+    training = lakehouse.model.training.model_copy(update={"first_after": 400})
+    later = with_model(lakehouse, training=training)
+    compare_with_alternatives(later, days_between(FIRST, LAST))
     found = without_clocks(counterfactual(later))
     never, daily = (found.xs(name, level="alternative") for name in ("never", "daily"))
     waits = daily["trainings"] == 0
     pd.testing.assert_frame_equal(daily[waits], never[waits])
-    assert [f"{day:%d}" for day in daily.index[~waits]] == ["16"]
-    assert daily.loc[dt.date(2019, 7, 16), "trained_rows"] == 4_000  # seven days are fewer
+    assert [day.day for day in daily.index[waits]] == [2, 3, 4]
+    # What is known at the midnight of the 5th: rows until a day before.
+    assert daily.loc[dt.date(2024, 3, 5), "trained_rows"] == 3 * A_DAY + 1
 
 
-def test_without_the_daily_alternative_the_first_model_alone_is_compared(plant, tmp_path) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
+def test_without_the_daily_alternative_the_first_model_alone_is_compared(lakehouse) -> None:
     settings = lakehouse.model.counterfactual.model_copy(update={"daily": False})
-    alone = replace(
-        lakehouse, model=lakehouse.model.model_copy(update={"counterfactual": settings})
-    )
-    day = dt.date(2019, 7, 16)
-    compare_with_alternatives(alone, [day])
-    assert list(counterfactual(alone).loc[day].index) == ["never"]
+    alone = with_model(lakehouse, counterfactual=settings)
+    compare_with_alternatives(alone, [SECOND_PREDICTED])
+    assert list(counterfactual(alone).loc[SECOND_PREDICTED].index) == ["never"]
 
 
-def test_only_days_whose_facts_were_written_since_are_looked_at(plant, tmp_path) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
+def test_only_days_whose_facts_were_written_since_are_looked_at(lakehouse) -> None:
     facts, store = lakehouse.catalog.window_facts, lakehouse.store
     path, version = store.path(facts), store.version(facts)
     assert days_written(path, version, version) == frozenset()
-    tell(lakehouse, 1, 5)
+    label_some(lakehouse, range(6 * A_DAY, 6 * A_DAY + 5))
     newest = store.version(facts)
-    assert dt.date(2019, 7, 17) in days_written(path, version, newest) <= store.days(facts)
+    assert days_written(path, version, newest) == frozenset([LAST])
     (Path(path) / "_delta_log" / f"{version + 1:020d}.json").unlink()  # as Delta does after a month
     assert days_written(path, version, newest) is None
 
 
-def tell(lakehouse, transaction: int, count: int) -> None:
-    """Labels of so many pieces of 17 July that have none yet."""
-    catalog, store = lakehouse.catalog, lakehouse.store
-    known = store.read(catalog.labels)
-    waiting = (
-        store.read(catalog.predictions)
-        .join(known, "pid", "left_anti")
-        .where("process_time >= '2019-07-17'")
-    )
-    new = waiting.orderBy("pid").limit(count).select("pid", F.col("prediction").alias("quality"))
-    new = new.withColumn("qualitycheck_time", F.lit(moment("2019-07-17T12:00:00")))
-    others = {"source_file": "a test's own", "line": 0, "landed_file_id": 0, "is_correction": None}
-    new = new.withColumns(
-        {name: F.lit(value).cast(known.schema[name].dataType) for name, value in others.items()}
-    )
-    store.append(new, catalog.labels, Transaction("a test's own", transaction))
-    aggregate_kpis(lakehouse, AVAILABLE_NOW)
-    compare_with_alternatives(lakehouse)
+def label_some(lakehouse, numbers: range) -> None:
+    """Labels of rows of the last day come, as they were predicted, and reach the facts."""
+    newest = moment("2024-03-08T12:00:00")
+    predicted = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "prediction"])
+    labels = [
+        {"id": row["id"], "told": newest, "y": row["prediction"]}
+        for row in predicted
+        if row["id"] in numbers
+    ]
+    lakehouse.store.append_rows(labels, lakehouse.catalog.labels)
+    aggregate(lakehouse, 6 * A_DAY, 7 * A_DAY - 1, newest)
 
 
 def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_retraining(
-    plant, tmp_path
+    lakehouse,
 ) -> None:
-    lakehouse = plant.copy("drifted", tmp_path)
     training = lakehouse.model.training.model_copy(update={"max_rows": 100})
-    small = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    compare_with_alternatives(small, [dt.date(2019, 7, 11)])
-    rows = lakehouse.store.rows(
-        lakehouse.catalog.counterfactual, partitions=on_days([dt.date(2019, 7, 11)])
-    )
+    small, day = with_model(lakehouse, training=training), dt.date(2024, 3, 5)
+    compare_with_alternatives(small, [day])
+    rows = lakehouse.store.rows(lakehouse.catalog.counterfactual, partitions=on_days([day]))
     found = {
         row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows
     }
     assert found == {"never": (False, 0), "daily": (True, 0)}
 
 
-def test_late_labels_change_their_day_alone_and_a_replay_nothing(plant, tmp_path) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
-    before = counterfactual(lakehouse)
-    tell(lakehouse, 1, 5)
-    some = counterfactual(lakehouse)
-    tell(lakehouse, 2, 7)
-    more = counterfactual(lakehouse)
-    late = dt.date(2019, 7, 17)
-    assert late not in before.index.get_level_values(0)
-    assert set(some.loc[late, "n_labelled"]) == set(some.loc[late, "n_right"]) == {5}
-    assert set(more.loc[late, "n_labelled"]) == {12}
-    for each in (some, more):
-        pd.testing.assert_frame_equal(each.drop(index=late, level=0), before)
-    version = lakehouse.store.version(lakehouse.catalog.counterfactual)
-    replay(lakehouse)
-    assert lakehouse.store.version(lakehouse.catalog.counterfactual) == version
-    pd.testing.assert_frame_equal(counterfactual(lakehouse), more)
-
-
-def replay(lakehouse) -> None:
-    """The newest micro-batch of aggregation once more, as after a crash before its commit."""
-    folder = Path(lakehouse.store.checkpoint(QUERY)) / "commits"
-    max(folder.glob("[0-9]*"), key=lambda path: int(path.name)).unlink()
-    for crc in folder.glob(".*.crc"):
-        crc.unlink()
-    facts = lakehouse.store.version(lakehouse.catalog.window_facts)
-    aggregate_kpis(lakehouse, AVAILABLE_NOW)
+def test_late_labels_change_their_day_alone_and_a_replay_nothing(lakehouse) -> None:
+    before, start = counterfactual(lakehouse), 6 * A_DAY
+    label_some(lakehouse, range(start, start + 5))
     compare_with_alternatives(lakehouse)
-    assert lakehouse.store.version(lakehouse.catalog.window_facts) > facts
+    some = counterfactual(lakehouse)
+    label_some(lakehouse, range(start + 5, start + 12))
+    compare_with_alternatives(lakehouse)
+    more = counterfactual(lakehouse)
+    assert LAST not in before.index.get_level_values(0)
+    assert set(some.loc[LAST, "n_labelled"]) == set(some.loc[LAST, "n_right"]) == {5}
+    assert set(more.loc[LAST, "n_labelled"]) == {12}
+    for each in (some, more):
+        pd.testing.assert_frame_equal(each.drop(index=LAST, level=0), before)
+    table, facts = lakehouse.catalog.counterfactual, lakehouse.catalog.window_facts
+    version, of_facts = lakehouse.store.version(table), lakehouse.store.version(facts)
+    label_some(lakehouse, range(0))  # the same facts once more, as of a batch that is replayed
+    compare_with_alternatives(lakehouse)
+    assert lakehouse.store.version(facts) > of_facts
+    assert lakehouse.store.version(table) == version
 
 
 def test_a_run_that_was_cut_off_before_it_was_written_is_made_up_for_by_the_next(
-    plant, tmp_path, monkeypatch
+    lakehouse,
 ) -> None:
-    lakehouse = plant.copy("newest", tmp_path)
-    write = Store.replace_partitions
-
-    def killed(store: Store, rows: Any, table: Any, why: str = "") -> None:
-        if table == lakehouse.catalog.counterfactual:
-            raise RuntimeError("killed")
-        write(store, rows, table, why)
-
-    monkeypatch.setattr(Store, "replace_partitions", killed)
-    with pytest.raises(Exception, match="killed"):
-        tell(lakehouse, 1, 5)
-    monkeypatch.undo()
+    """Facts were written twice since the table was."""
+    start = 6 * A_DAY
+    label_some(lakehouse, range(start, start + 5))
+    label_some(lakehouse, range(start + 5, start + 12))
     compare_with_alternatives(lakehouse)
-    assert set(counterfactual(lakehouse).loc[dt.date(2019, 7, 17), "n_labelled"]) == {5}
+    assert set(counterfactual(lakehouse).loc[LAST, "n_labelled"]) == {12}
 
 
-def test_a_commit_of_it_holds_the_days_that_have_changed_alone(newest) -> None:
-    history = DeltaTable(newest.store.path(newest.catalog.counterfactual)).history()
-    writes = [each for each in history if each["operation"] == "WRITE"]
-    assert 1 <= len(writes) <= 3  # nights with a champion
+def test_a_commit_of_it_holds_the_days_that_have_changed_alone(works) -> None:
+    """The first night has no labelled row that was not trained on, so it wrote nothing."""
+    path = works.store.path(works.catalog.counterfactual)
+    history = DeltaTable(path).history()
+    writes = sorted(each["version"] for each in history if each["operation"] == "WRITE")
+    days = [sorted(day.day for day in days_written(path, each - 1, each)) for each in writes]
+    assert days == [[2, 3, 4], [5, 6]]
 
 
 def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_was_trained_on_a_part_of_a_day(
-    spark, tmp_path
+    depot, tmp_path
 ) -> None:
-    depot = parcel_depot(spark)  # of another shape: text, nulls, three classes
+    # Of another shape: text, nulls, three classes.
     shutil.copytree(depot.store.root, tmp_path / "depot")
     training = depot.model.training.model_copy(update={"first_after": 15})
     store = replace(depot.store, root=str(tmp_path / "depot"))
@@ -335,17 +314,16 @@ def test_all_alternatives_are_compared_on_the_same_rows_where_the_first_model_wa
     assert 0 < partly < 24 * 6
 
 
-def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(spark) -> None:
-    shop = repair_shop(spark).lakehouse
-    never = counterfactual(shop).xs("never", level="alternative")
+def test_of_a_regression_it_says_what_the_first_model_would_have_got_right(shop) -> None:
+    never = counterfactual(shop.lakehouse).xs("never", level="alternative")
     assert (never["n_labelled"] > 0).all()
     assert never["n_right_otherwise"].notna().all()
 
 
 def test_of_a_regression_it_says_what_a_daily_model_gets_right_once_there_are_labels_enough(
-    spark,
+    shop,
 ) -> None:
-    daily = counterfactual(repair_shop(spark).lakehouse).xs("daily", level="alternative")
+    daily = counterfactual(shop.lakehouse).xs("daily", level="alternative")
     trained = daily[daily["trainings"] == 1]
     assert len(trained) == 1
     assert trained["trained_rows"].item() >= 100

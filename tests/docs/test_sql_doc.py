@@ -9,8 +9,8 @@ import duckdb_ext
 import pytest
 from pyspark.sql import SparkSession
 
+from lakehouse.storage.lakehouse import Lakehouse
 from tests.support.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
-from tests.support.rows import glassware_plant
 from tools.sql_doc import DOCUMENT, programs, queries, shown
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -21,8 +21,8 @@ PROGRAMS = [
 
 
 @dataclass(frozen=True)
-class Plant:
-    """The small plant, known to both engines."""
+class Works:
+    """The small glass works, known to both engines."""
 
     root: str
     spark: SparkSession
@@ -30,20 +30,20 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
-def plant(spark: SparkSession) -> Iterator[Plant]:
-    root = glassware_plant(spark).at("newest").store.root
+def works(spark: SparkSession, three_nights: Lakehouse) -> Iterator[Works]:
+    root = three_nights.store.root
     with known_to_spark(spark, root):
-        yield Plant(root, spark, duckdb_of(root))
+        yield Works(root, spark, duckdb_of(root))
 
 
 @pytest.mark.parametrize(
     ("query", "answer"), QUERIES, ids=[str(place) for place in range(len(QUERIES))]
 )
 def test_both_engines_answer_a_query_of_the_document_as_it_shows(
-    query: str, answer: str, plant: Plant
+    query: str, answer: str, works: Works
 ) -> None:
-    by_spark = spark_rows(plant.spark, query)
-    assert alike(by_spark) == alike(duckdb_rows(plant.duckdb, query))
+    by_spark = spark_rows(works.spark, query)
+    assert alike(by_spark) == alike(duckdb_rows(works.duckdb, query))
     assert shown(by_spark) == answer, "ask anew: python -m tools.sql_doc"
 
 
@@ -58,12 +58,12 @@ def test_the_document_answers_ten_questions() -> None:
     "program", [each for each in programs(TEXT) if "impala" not in each], ids=lambda text: text[:40]
 )
 def test_a_program_of_the_document_runs(
-    program: str, plant: Plant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: str, works: Works, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     connect = duckdb.connect
     monkeypatch.setattr(
         duckdb, "connect", lambda: duckdb_ext.init(connect())
     )  # its delta extension comes from pip here
     names: dict[str, Any] = {}
-    exec(program.replace(".lakehouse/demo", plant.root), names)
+    exec(program.replace(".lakehouse/demo", works.root), names)
     assert "2019-07-16" in capsys.readouterr().out

@@ -144,7 +144,7 @@ def test_ties_of_all_values_leave_no_shift_whatever_rounding_makes_of_their_vari
 
 
 @pytest.mark.parametrize("n", [10, 5000])
-def test_distances_from_the_median_that_rounding_alone_tells_apart_are_equal(n: int):
+def test_distances_from_the_median_that_differ_by_rounding_alone_are_equal(n: int):
     halves = [_sample(np.repeat([low, low + 0.2], [n, n])) for low in (0.1, 1e6)]
     wider = _sample(np.repeat([0.1, 0.7], [n, n]))
     if n == 10:

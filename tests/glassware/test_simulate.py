@@ -57,7 +57,7 @@ def test_the_files_hold_exactly_what_has_happened_by_then(tmp_path: Path) -> Non
         pd.testing.assert_frame_equal(landed, expected, check_dtype=False, check_exact=True)
 
 
-def test_a_file_name_tells_its_first_and_last_piece(tmp_path: Path) -> None:
+def test_a_file_is_named_after_its_first_and_last_piece(tmp_path: Path) -> None:
     files = land_until(STREAM, tmp_path, day(3), lines_per_file=200)
     assert [file.path.relative_to(tmp_path).as_posix() for file in files] == [
         "sensor_reading/sensor_reading-000000001-000000200.jsonl",

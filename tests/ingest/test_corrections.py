@@ -13,17 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from lakehouse.app.whole_way import run_pipeline
 from lakehouse.ingest.account import account
 from lakehouse.ingest.dispositions import ACCEPTED, CORRECTION, DUPLICATE, with_corrections
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.ingest.validation import CONFLICT
 from lakehouse.labels.label_batch import labelled_readings, labels_in_force, latest_labels
+from lakehouse.monitoring.aggregator import aggregate_kpis
+from lakehouse.scoring.scorer import score
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.tables import Table
 from tests.support.small_model import (
     Settings,
+    at,
     is_ok,
     land_days,
     land_lines,
@@ -32,6 +34,7 @@ from tests.support.small_model import (
     small_lakehouse,
     truths,
 )
+from tests.support.written import train
 
 FIRST = range(120)
 LATER = range(144, 264)
@@ -68,32 +71,48 @@ def corrected(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     back to the first.
     """
     lakehouse = small_lakehouse(spark, tmp_path_factory.mktemp("corrected") / "lake", take)
-    land_days(lakehouse, "0", FIRST)
-    run_pipeline(lakehouse)
+    with_first_model(lakehouse)
     amiss = [number for number in LATER if number % 4 == 0]
     fine = [number for number in LATER if number % 4]
     land_lines(lakehouse, "1", readings(LATER), truths(fine) + truths(amiss, wrong))
-    run_pipeline(lakehouse)
-    land_lines(lakehouse, "2", [], truths(amiss, is_ok, LATE))
-    run_pipeline(lakehouse)
-    land_lines(lakehouse, "3", [], truths(fine[:5], wrong, LATE) + truths(amiss, is_ok, LATE))
-    run_pipeline(lakehouse)
-    land_lines(lakehouse, "4", [], truths(fine[:5], is_ok, 2 * LATE))
-    run_pipeline(lakehouse)
+    ingest(lakehouse, AVAILABLE_NOW)
+    score(lakehouse, AVAILABLE_NOW)
+    aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    corrections = (
+        truths(amiss, is_ok, LATE),
+        truths(fine[:5], wrong, LATE) + truths(amiss, is_ok, LATE),
+        truths(fine[:5], is_ok, 2 * LATE),
+    )
+    for number, labels in enumerate(corrections, start=2):
+        land_lines(lakehouse, f"{number}", [], labels)
+        ingest(lakehouse, AVAILABLE_NOW)
+        aggregate_kpis(lakehouse, AVAILABLE_NOW)
     return lakehouse
+
+
+def with_first_model(lakehouse: Lakehouse) -> None:
+    """The labels of the first rows have come, and a model that was trained on them has predicted
+    them.
+    """
+    land_days(lakehouse, "0", FIRST)
+    ingest(lakehouse, AVAILABLE_NOW)
+    train(lakehouse, at(FIRST[-1]) + SOON)
+    score(lakehouse, AVAILABLE_NOW)
+    aggregate_kpis(lakehouse, AVAILABLE_NOW)
 
 
 def test_metrics_after_corrections_are_those_of_a_lakehouse_that_only_saw_the_right_labels(
     spark: SparkSession, corrected: Lakehouse, tmp_path: Path
 ) -> None:
     right = small_lakehouse(spark, tmp_path / "right", take)
-    land_days(right, "0", FIRST)
-    run_pipeline(right)
+    with_first_model(right)
     amiss = [number for number in LATER if number % 4 == 0]
     fine = [number for number in LATER if number % 4]
     told = truths(fine[5:]) + truths(amiss, is_ok, LATE) + truths(fine[:5], is_ok, 2 * LATE)
     land_lines(right, "1", readings(LATER), told)
-    run_pipeline(right)
+    ingest(right, AVAILABLE_NOW)
+    score(right, AVAILABLE_NOW)
+    aggregate_kpis(right, AVAILABLE_NOW)
     for name in ("profile_metrics", "drift_metrics", "window_facts"):
         table = getattr(right.catalog, name)
         assert metrics(corrected, table) == metrics(right, table), name
@@ -101,7 +120,7 @@ def test_metrics_after_corrections_are_those_of_a_lakehouse_that_only_saw_the_ri
     assert labelled_readings(corrected) == labelled_readings(right) == len(FIRST) + len(LATER)
 
 
-def test_every_label_that_was_told_stays_on_record_and_a_repetition_is_a_duplicate(
+def test_every_label_stays_on_record_and_a_repetition_is_a_duplicate(
     corrected: Lakehouse,
 ) -> None:
     rows = corrected.store.rows(corrected.catalog.labels, columns=["id", "y", "is_correction"])
@@ -133,7 +152,7 @@ def test_a_rejected_correction_waits_in_quarantine_and_counts_nothing(
     assert reasons == 10 * [[f"id: {CONFLICT}"]]
 
 
-def test_the_label_told_last_counts_whichever_landed_first(
+def test_the_label_of_the_latest_label_time_counts_whichever_landed_first(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake", take)

@@ -380,7 +380,9 @@ def test_a_clean_file_writes_bronze_and_silver_alone(history: History) -> None:
     assert grown == {"bronze.landed_file", "bronze.sensor_reading", "silver.sensor_reading"}
 
 
-def test_a_handlers_error_is_told_as_itself_and_what_it_left_is_completed(history: History) -> None:
+def test_a_handlers_error_is_raised_as_itself_and_what_it_left_is_completed(
+    history: History,
+) -> None:
     assert history.crash == "the disk is full"
     crashed = places_of(history, "crash", "sensor_reading")
     assert crashed[("crashing.jsonl", 0)] == [SILVER]  # was written before the crash ...

@@ -7,12 +7,13 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.app.opening import open_lakehouse
@@ -23,6 +24,7 @@ from lakehouse.ingest.reconciliation import FileAccount
 from lakehouse.settings import EnvironmentSettings
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
+from lakehouse.storage.store import Transaction
 from tests.support.engines import duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.support.rows import moment
 from tests.support.small_model import model_of, readings, small_lakehouse
@@ -179,20 +181,15 @@ def test_a_modification_time_that_cannot_be_costs_no_line_and_is_named(
 
 
 def test_files_that_are_lost_before_they_are_read_are_left_out_and_on_record(
-    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+    lakehouse: Lakehouse,
 ) -> None:
     for number in range(3):
         put(lakehouse, f"{number}.jsonl", content(number))
-    folder, take_stock = Path(lakehouse.landing) / "reading", station.take_stock
-
-    def and_lose(lakehouse: Lakehouse) -> None:
-        take_stock(lakehouse)
-        (folder / "0.jsonl").unlink()
-        (folder / "2.jsonl").write_bytes(b"?\n")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(station, "take_stock", and_lose)
-        ingest(lakehouse, AVAILABLE_NOW)
+    folder = Path(lakehouse.landing) / "reading"
+    station.take_stock(lakehouse)
+    (folder / "0.jsonl").unlink()
+    (folder / "2.jsonl").write_bytes(b"?\n")
+    station._read(lakehouse)
     assert ids(lakehouse) == [1]
     assert file_account(lakehouse).unreadable == {
         "reading/0.jsonl": "it changed before it was read: No such file or directory",
@@ -279,27 +276,18 @@ def test_a_file_of_many_parts_is_read_as_one_of_one_part(
     assert found.places == {"silver": 210, "quarantined": 0, "duplicate": 11}
 
 
-@pytest.fixture
-def many_small_commits(
-    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Lakehouse]:
-    """Ten batches, with a compaction of bronze and silver after each third."""
-    monkeypatch.setattr("lakehouse.storage.store._MOST_SMALL_FILES", 3)
-    for number in range(10):
-        put(lakehouse, f"{number}.jsonl", content(2 * number, 2 * number + 1))
-        ingest(lakehouse, AVAILABLE_NOW)
-    yield lakehouse
-
-
 def test_small_files_of_tables_are_made_one_and_who_reads_the_stream_sees_each_row_once(
-    many_small_commits: Lakehouse,
+    lakehouse: Lakehouse,
 ) -> None:
-    lakehouse = many_small_commits
-    table = lakehouse.catalog.readings
-    assert (
-        len(lakehouse.spark.read.format("delta").load(lakehouse.store.path(table)).inputFiles())
-        < 10
-    )
+    table, store = lakehouse.catalog.readings, lakehouse.store
+
+    def append(numbers: range) -> None:
+        """A small commit for each, as a small batch of ingest makes it."""
+        for number in numbers:
+            row = {"id": number, "at": LANDED, "x": 0.5, "z": 0.5}
+            rows = pa.Table.from_pylist([row], store.target(table).schema)
+            store.append_arrow(rows, table, Transaction("a test's own", number))
+
     seen: list[int] = []
 
     def note(rows: Any, _: int) -> None:
@@ -308,8 +296,10 @@ def test_small_files_of_tables_are_made_one_and_who_reads_the_stream_sees_each_r
     stream = (
         lakehouse.store.read_stream(table).writeStream.foreachBatch(note).trigger(availableNow=True)
     )
-    stream.option("checkpointLocation", f"{lakehouse.store.root}/check").start().awaitTermination()
-    put(lakehouse, "more.jsonl", content(50))
-    ingest(lakehouse, AVAILABLE_NOW)
+    stream = stream.option("checkpointLocation", f"{lakehouse.store.root}/check")
+    append(range(45))
     stream.start().awaitTermination()
-    assert sorted(seen) == [*range(20), 50]
+    append(range(45, 60))
+    assert len(DeltaTable(store.path(table)).file_uris()) < 20
+    stream.start().awaitTermination()
+    assert sorted(seen) == [*range(60)]

@@ -2,7 +2,6 @@
 each job.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.support.small_model import (
     small_lakehouse,
     truths,
 )
+from tests.support.written import replace_model_file, told_at, train, write_labels, write_readings
 
 MANY = [f"w{place:02}" for place in range(36)]
 LONG_TEXT = 10_000 * "ü"
@@ -119,20 +119,17 @@ def test_the_metrics_of_such_a_day_are_there(lakehouse: Lakehouse) -> None:
 
 
 def test_a_reading_without_a_finite_prediction_is_set_aside_and_the_others_are_scored(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, tmp_path: Path
 ) -> None:
     lakehouse = small_lakehouse(spark, tmp_path / "lake", of_a_number)
-    land_lines(
-        lakehouse, "0", readings(range(130)), truths(range(130), lambda number: measured(number)[0])
-    )
-    run_pipeline(lakehouse)
+    write_readings(lakehouse, range(130))
+    write_labels(lakehouse, range(130), lambda number: measured(number)[0])
+    train(lakehouse, told_at(129))
+    score(lakehouse, AVAILABLE_NOW)
+    # A linear model's sum leaves the doubles where its input is great enough.
     model = PromotionLedger(lakehouse).load("1")
-    model[-1].coef_ = np.array(
-        [1e300]
-    )  # a linear model's sum leaves the doubles where its input is great enough
-    content = dump(model)
-    monkeypatch.setattr(PromotionLedger, "model_file", lambda *_: content)
-    monkeypatch.setattr(PromotionLedger, "sha256", lambda *_: hashlib.sha256(content).hexdigest())
+    model[-1].coef_ = np.array([1e300])
+    lakehouse = replace_model_file(lakehouse, "1", dump(model))
     great = readings([146], x=1e38)
     land_lines(lakehouse, "1", [*readings([144, 145]), *great, *readings([147])], [])
     ingest(lakehouse, AVAILABLE_NOW)

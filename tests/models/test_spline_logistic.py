@@ -57,7 +57,7 @@ def test_it_survives_json():
     assert np.array_equal(again.chances(FEATURES), expected_error.chances(FEATURES))
 
 
-def test_a_missing_value_has_a_difficulty_of_its_own():
+def test_a_missing_value_has_an_expected_error_of_its_own():
     features = FEATURES.copy()
     features[::5, 0] = np.nan
     labels = CODES.copy()

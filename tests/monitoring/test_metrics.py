@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,12 @@ from tests.support.reference import (
     profile_of,
     regression_of,
 )
-from tests.support.rows import glassware_plant, moment, parcel_depot, repair_shop
+from tests.support.rows import moment
+from tests.support.written import a_day_of_second, by_week, second_version
 
 PLACES = [
-    ("newest", "1 day"),
-    ("newest", "1 week"),
+    ("small", "1 day"),
+    ("small", "1 week"),
     ("depot", "30 minutes"),
     ("depot", "1 day"),
     ("depot", "1 month"),
@@ -35,10 +36,12 @@ Place = tuple[dt.datetime, str, str | None, str | None]
 Part = list[dict[str, Any]]
 
 
-def opened(spark, place: str):
-    if place == "shop":
-        return repair_shop(spark).lakehouse
-    return parcel_depot(spark) if place == "depot" else glassware_plant(spark).at(place)
+@pytest.fixture(scope="module")
+def small(spark, tmp_path_factory):
+    """Two versions have predicted, within two weeks, and not all labels have come."""
+    lakehouse = second_version(spark, tmp_path_factory.mktemp("metrics") / "lake", by_week)
+    a_day_of_second(lakehouse)
+    return lakehouse
 
 
 def raw_rows(lakehouse) -> Part:
@@ -46,16 +49,25 @@ def raw_rows(lakehouse) -> Part:
     predicted.
     """
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    labels = store.read(catalog.labels).select(model.key, model.labels.label)
-    others = store.read(catalog.readings).select(model.key, *model.metrics.columns)
-    known = [name for name in model.metrics.columns if name in catalog.predictions.schema.names]
-    predictions = store.read(catalog.predictions).join(others.drop(*known), model.key)
-    rows = predictions.join(labels, model.key, "left").toArrow().to_pylist()
+    labels = by_key(lakehouse, catalog.labels, [model.labels.label])
+    others = by_key(lakehouse, catalog.readings, list(model.metrics.columns))
+    unlabelled = {model.labels.label: None}
+    rows = [
+        row | others[row[model.key]] | labels.get(row[model.key], unlabelled)
+        for row in store.rows(catalog.predictions)
+    ]
     first = PromotionLedger(lakehouse).load("1")
     features = pd.DataFrame(rows)[list(first.feature_names_in_)]
     outputs = first.predict(features.where(features.notna(), None))
     others = outputs if model.is_regression else [model.classes[code] for code in outputs]
     return [row | {"_first": other} for row, other in zip(rows, others, strict=True)]
+
+
+def by_key(lakehouse, table, columns: list[str]) -> dict[Any, dict[str, Any]]:
+    """The columns of each row of silver."""
+    key = lakehouse.model.key
+    rows = lakehouse.store.rows(table, columns=[key, *columns])
+    return {row[key]: {name: row[name] for name in columns} for row in rows}
 
 
 def slices_of(lakehouse, row: dict[str, Any]) -> list[tuple[str | None, str | None]]:
@@ -114,10 +126,11 @@ def table_rows(lakehouse, table, granularity: str) -> dict:
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=" ".join)
-def computed(request, spark):
+def computed(request, small, depot, shop):
     """A lakehouse, its rows by window, version and slice, and its rows of both metric tables."""
     place, granularity = request.param
-    lakehouse = opened(spark, place)
+    found = {"small": small, "depot": depot, "shop": shop.lakehouse}
+    lakehouse = found[place]
     catalog = lakehouse.catalog
     profile = table_rows(lakehouse, catalog.profile_metrics, granularity)
     drift = table_rows(lakehouse, catalog.drift_metrics, granularity)
@@ -242,11 +255,14 @@ def test_drift_from_the_training_data_is_scipys(computed):
 def training_rows(lakehouse, record) -> Part:
     """The labelled readings that the first version was trained on."""
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    told = store.read(catalog.labels).select(model.key, model.labels.label, model.labels.time)
-    versions = [store.read(catalog.readings), told.where(told[model.labels.time] <= record.as_of)]
-    rows = versions[0].join(versions[1], model.key).toArrow().to_pylist()
-    kept = [*model.predictions.features, *model.metrics.columns, model.labels.label]
-    return [{name: row[name] for name in kept} for row in rows]
+    labels = by_key(lakehouse, catalog.labels, [model.labels.label, model.labels.time])
+    kept = [*model.predictions.features, *model.metrics.columns]
+    return [
+        {name: row[name] for name in kept} | {model.labels.label: label[model.labels.label]}
+        for row in store.rows(catalog.readings)
+        for label in [labels.get(row[model.key])]
+        if label and label[model.labels.time] <= record.as_of
+    ]
 
 
 def test_pvalues_are_adjusted_for_the_columns_tested_at_once(computed):
@@ -268,9 +284,8 @@ def test_pvalues_are_adjusted_for_the_columns_tested_at_once(computed):
     assert max(map(len, tests.values())) >= 3
 
 
-def test_custom_metrics_are_columns_computed_as_by_pandas(spark):
-    lakehouse = opened(spark, "depot")
-    checked = 0
+def test_custom_metrics_are_columns_computed_as_by_pandas(depot):
+    lakehouse, checked = depot, 0
     daily = {
         place[0]: pd.DataFrame(part)
         for place, part in parts_of(lakehouse, "1 day").items()
@@ -295,8 +310,8 @@ def test_custom_metrics_are_columns_computed_as_by_pandas(spark):
     assert checked >= 4
 
 
-def test_custom_drift_is_between_the_windows_compared(spark):
-    lakehouse = opened(spark, "depot")
+def test_custom_drift_is_between_the_windows_compared(depot):
+    lakehouse = depot
     whole = [
         row
         for row in lakehouse.store.rows(lakehouse.catalog.profile_metrics)
@@ -325,10 +340,8 @@ def test_custom_drift_is_between_the_windows_compared(spark):
 def test_a_window_is_final_when_no_label_can_come_any_more(computed):
     lakehouse, parts, profile, _ = computed
     model = lakehouse.model
-    newest = (
-        lakehouse.store.read(lakehouse.catalog.labels).agg({model.labels.time: "max"}).first()[0]
-    )
-    as_of = newest.replace(tzinfo=dt.UTC)
+    labels = lakehouse.store.rows(lakehouse.catalog.labels, columns=[model.labels.time])
+    as_of = max(row[model.labels.time] for row in labels)
     states = set()
     for (place, name, _), row in profile.items():
         if name == ":table":
@@ -355,15 +368,12 @@ def test_windows_that_a_version_was_trained_on_are_marked(computed):
         )
 
 
-def test_each_version_has_the_baseline_rows_of_its_training_data(spark):
-    for place in ("newest", "depot"):
-        lakehouse = opened(spark, place)
+def test_each_version_has_the_baseline_rows_of_its_training_data(small, depot):
+    for lakehouse in (small, depot):
         rows = lakehouse.store.rows(lakehouse.catalog.profile_metrics)
         found = [row for row in rows if row["log_type"] == "BASELINE"]
         names = [":table", *(spec.name for spec in specs_of(lakehouse.model))]
-        versions = {
-            row["model_version"] for row in lakehouse.store.rows(lakehouse.catalog.scoring_ledger)
-        }
+        versions = PromotionLedger(lakehouse).promoted_versions
         assert sorted((row["model_version"], row["column_name"]) for row in found) == sorted(
             (version, name) for version in versions for name in names
         )
@@ -407,9 +417,8 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_column_is_there_with_its_type(spark, name):
-    lakehouse = opened(spark, "newest")
-    found = lakehouse.store.read(getattr(lakehouse.catalog, name)).schema
+def test_every_published_column_is_there_with_its_type(small, name):
+    found = small.store.read(getattr(small.catalog, name)).schema
     kinds = {field.name: field.dataType.simpleString() for field in found}
     published = dict(
         re.split(r"\s+", column.strip(), maxsplit=1) for column in PUBLISHED[name].split("|")
@@ -417,13 +426,12 @@ def test_every_published_column_is_there_with_its_type(spark, name):
     assert {column: kinds.get(column) for column in published} == published
 
 
-def test_rows_say_which_versions_they_were_computed_from(spark):
-    lakehouse = opened(spark, "newest")
-    for row in lakehouse.store.rows(lakehouse.catalog.profile_metrics):
+def test_rows_say_which_versions_they_were_computed_from(small):
+    for row in small.store.rows(small.catalog.profile_metrics):
         read = dict(row["as_of_version"] or {})
         if row["log_type"] == "INPUT":
-            assert set(read) == {"silver.predicted_quality", "silver.quality_check"}
-            assert row["logging_table_commit_version"] == read["silver.predicted_quality"]
+            assert set(read) == {"silver.guess", "silver.truth"}
+            assert row["logging_table_commit_version"] == read["silver.guess"]
             assert row["window_date"] == row["window"]["start"].date()
 
 
@@ -440,15 +448,10 @@ def test_the_state_of_a_window_is_decided_by_the_newest_label_time():
     assert as_of(moment("2024-03-04T00:00:00")).is_past_horizon(window)
 
 
-def test_hours_in_gold_sum_to_what_silver_holds(spark):
-    lakehouse = opened(spark, "newest")
-    hours = [
-        WindowFacts.from_row(row) for row in lakehouse.store.rows(lakehouse.catalog.window_facts)
-    ]
-    counted: dict[Any, int] = defaultdict(int)
-    for row in raw_rows(lakehouse):
-        counted[
-            row["process_time"].replace(minute=0, second=0, microsecond=0, tzinfo=dt.UTC),
-            row["model_version"],
-        ] += 1
+def test_hours_in_gold_sum_to_what_silver_holds(small):
+    hours = [WindowFacts.from_row(row) for row in small.store.rows(small.catalog.window_facts)]
+    counted = Counter(
+        (row["at"].replace(minute=0, second=0, microsecond=0), row["model_version"])
+        for row in raw_rows(small)
+    )
     assert {(hour.start, hour.segment.version): hour.quality.n_rows for hour in hours} == counted

@@ -56,7 +56,7 @@ def test_what_is_no_slice_is_one_sentence(spark: SparkSession, text: str, why: s
     assert "\n" not in str(error.value)
 
 
-def test_wrong_slices_and_metrics_are_told_when_a_lakehouse_is_opened(
+def test_wrong_slices_and_metrics_are_errors_when_a_lakehouse_is_opened(
     spark: SparkSession, tmp_path
 ) -> None:
     model = load_model_settings("conf/glassware.yaml")

@@ -13,32 +13,37 @@ from lakehouse.monitoring.aggregator import Aggregator
 from lakehouse.monitoring.recorded_configuration import current_monitor
 from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.rows import moment, parcel_depot, repair_shop
+from tests.support.rows import moment
+from tests.support.written import a_day_of_second, second_version
 
 
-def works(plant):
-    return plant.at("newest")
+@pytest.fixture(scope="module")
+def works(spark, tmp_path_factory):
+    """Two versions have predicted, and not all labels have come."""
+    lakehouse = second_version(spark, tmp_path_factory.mktemp("small") / "lake")
+    a_day_of_second(lakehouse)
+    return lakehouse
 
 
-def depot(spark):
+def plain_depot(lakehouse):
     """Without slices, custom metrics and further columns, which are Spark's."""
-    lakehouse = parcel_depot(spark)
     plain = {"slices": (), "custom": (), "columns": ()}
     metrics = lakehouse.model.metrics.model_copy(update=plain)
     return replace(lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics}))
 
 
-def shop(spark):
-    lakehouse = repair_shop(spark).lakehouse
+def plain_shop(lakehouse):
     metrics = lakehouse.model.metrics.model_copy(update={"columns": ()})
     return replace(lakehouse, model=lakehouse.model.model_copy(update={"metrics": metrics}))
 
 
 @pytest.fixture(params=["works", "depot", "shop"])
-def lakehouse(request, spark):
+def lakehouse(request, depot, shop):
     if request.param == "works":
-        return works(request.getfixturevalue("plant"))
-    return depot(spark) if request.param == "depot" else shop(spark)
+        return request.getfixturevalue("works")
+    depot = request.param == "depot"
+    found = request.getfixturevalue(request.param)
+    return plain_depot(found) if depot else plain_shop(found.lakehouse)
 
 
 def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
@@ -70,8 +75,8 @@ def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse
         pd.testing.assert_frame_equal(_joined_here(*given), _joined_by_spark(*given))
 
 
-def test_a_batch_with_slices_is_sparks(spark):
-    lakehouse = parcel_depot(spark)
+def test_a_batch_with_slices_is_sparks(depot):
+    lakehouse = depot
     ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
     monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
     touched = AffectedWindows(days=frozenset([moment("2024-03-02T00:00:00").date()]))

@@ -31,18 +31,11 @@ from tests.support.rows import (
     DEARER,
     decisions,
     moment,
-    parcel_depot,
     promotions,
-    repair_shop,
     repairs,
 )
 
 DEARER_SINCE = moment("2024-05-01T00:30:00") + dt.timedelta(minutes=10 * DEARER)
-
-
-@pytest.fixture(scope="module")
-def shop(spark):
-    return repair_shop(spark)
 
 
 def labelled(shop, n: int) -> pd.DataFrame:
@@ -120,7 +113,7 @@ def test_the_baseline_of_a_regression_has_numbers_in_bins_for_prediction_and_lab
     assert statistics_of(baseline["prediction"])["avg"] == pytest.approx(costs.mean(), rel=0.05)
 
 
-def test_the_signature_names_the_type_of_each_feature_though_the_first_rows_are_empty(shop, spark):
+def test_the_signature_names_the_type_of_each_feature_though_the_first_rows_are_empty(shop, depot):
     inputs = {each.name: each.type.name for each in signature_of(shop.lakehouse, "1").inputs.inputs}
     assert inputs == {
         "workshop": "string",
@@ -131,7 +124,7 @@ def test_the_signature_names_the_type_of_each_feature_though_the_first_rows_are_
     assert [
         (each.name, each.type.name) for each in signature_of(shop.lakehouse, "1").outputs.inputs
     ] == [("cost", "double")]
-    parcel = signature_of(parcel_depot(spark), "1")
+    parcel = signature_of(depot, "1")
     inputs = {each.name: (each.type.name, each.required) for each in parcel.inputs.inputs}
     assert inputs == {
         "lane": ("string", False),
@@ -202,8 +195,8 @@ def refusing(depot):
     return replace(depot, model=depot.model.model_copy(update={"training": training}))
 
 
-def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(spark):
-    depot = refusing(parcel_depot(spark))
+def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(depot):
+    depot = refusing(depot)
     as_of = moment("2024-03-04T00:00:00")
     trainer = SparkTrainer(
         PromotedModels(PromotionLedger(depot)),

@@ -1,43 +1,86 @@
-"""What a decision rests on: counts by difficulty, and the newest rows one by one, no more than a
-training takes.
+"""What a decision rests on: counts by expected error, and the newest rows one by one, no more than
+a training takes.
 """
 
 import datetime as dt
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
-from lakehouse.instants import instant, moment_of
+from lakehouse.instants import instant
 from lakehouse.labels.label_batch import start_of_trainable
 from lakehouse.models import features_of
 from lakehouse.models.expected_error.spline_logistic import N_BINS
-from lakehouse.retraining.table_predictions import TablePredictions
 from lakehouse.retraining.training_rows import labelled_rows
 from lakehouse.settings import ShiryaevRobertsRule
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.tables import Table
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.rows import labelled_predictions, moment, policy_history, with_policy
+from tests.support.rows import labelled_predictions, policy_history, with_policy
+from tests.support.small_model import Settings, at
+from tests.support.written import (
+    A_DAY,
+    a_day_of_second,
+    aggregate,
+    copy_of,
+    second_version,
+    told_at,
+    with_model,
+)
 
-SENSORS = ["temp", "pressure", "duration"]
+BEGAN = told_at(4 * A_DAY - 1)
+"""As of when version 2 took over: labels since then are of the last day of version 1, too."""
+NEWEST = told_at(6 * A_DAY - 1)
+SINCE = at(4 * A_DAY + 108)
+"""In the evening of the last day of version 1."""
 
 
-def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant):
-    lakehouse, since = plant.at("newest"), np.datetime64("2019-07-14T18", "us")
-    evidence = labelled_predictions(
-        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
-    )
+@pytest.fixture(scope="module")
+def works(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
+    """Labels of a day of each version have come since version 2 took over; tests only read it."""
+    lakehouse = second_version(spark, tmp_path_factory.mktemp("predictions") / "lake")
+    assert a_day_of_second(lakehouse) == NEWEST
+    return lakehouse
+
+
+def evidence_of(lakehouse: Lakehouse, as_of: dt.datetime = NEWEST) -> Any:
+    return labelled_predictions(lakehouse, as_of, policy_history(lakehouse))
+
+
+def labelled_since(evidence: Any, start: dt.datetime) -> pd.DataFrame:
+    """Labelled predictions from a moment on whose label has come since version 2 took over."""
+    rows = evidence.predictions(start, None)
+    return rows[rows["_label_time"] > BEGAN]
+
+
+def forget(lakehouse: Lakehouse, table: Table, until: dt.datetime) -> None:
+    """The files of the table whose rows are all older are lost: whatever reads them, fails."""
+    path = lakehouse.store.path(table)
+    files = pa.table(DeltaTable(path).get_add_actions(flatten=True)).to_pylist()
+    old = [each["path"] for each in files if each["max.at"].replace(tzinfo=dt.UTC) < until]
+    assert 0 < len(old) < len(files)
+    for name in old:
+        Path(path, name).unlink()
+
+
+def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(works: Lakehouse) -> None:
+    since = instant(SINCE)
+    evidence = evidence_of(works)
     by_hour = evidence.recent()
     [(version, otherwise)] = by_hour.archived.items()
     bins = otherwise.bins
-    rows = evidence.predictions(moment("2019-07-09T00:00:00"), None)
-    rows = rows[rows["_label_time"] > moment("2019-07-15T00:00:00")]
+    rows = labelled_since(evidence, at(0))
     (counts, _), frame = evidence.row_counts(rows), evidence._framed(rows)
-    old = frame.predicted_by(1)
     assert version == 1
-    assert (bins // N_BINS == old).all()
+    assert (bins // N_BINS == frame.predicted_by(1)).all()
     assert len(np.unique(bins % N_BINS)) > 2
     assert (by_hour.counts.wrong == counts.wrong).all()
     np.testing.assert_array_equal(by_hour.rows.features, frame.rows.features)
@@ -50,63 +93,53 @@ def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(plant)
     assert set(by_row.hour) <= set(dated.hour)
 
 
-def test_single_rows_are_looked_at_in_the_newest_stretch_alone(plant, monkeypatch):
+def test_single_rows_are_read_of_the_newest_stretch_alone(works: Lakehouse, tmp_path: Path) -> None:
     rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
-    lakehouse = with_policy(plant.at("newest"), rules=(rule,))
-    evidence = labelled_predictions(
-        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
-    )
-    newest, reads, predictions = evidence.counts().hour.max(), [], TablePredictions.predictions
-    monkeypatch.setattr(
-        TablePredictions,
-        "predictions",
-        lambda self, *between: (reads.append(between), predictions(self, *between))[1],
-    )
+    lakehouse = with_policy(copy_of(works, tmp_path / "lake"), rules=(rule,))
+    evidence = evidence_of(lakehouse)
+    newest = evidence.counts().hour.max()
+    forget(lakehouse, lakehouse.catalog.predictions, at(5 * A_DAY))
     found = evidence.recent().counts
-    assert reads == [(moment_of(newest) - rule.recall, None)]
-    assert len(found.hour)
+    assert len(found.hour) == 12 * 6
     assert found.hour.min() >= newest - np.timedelta64(12, "h")
-    last = evidence.counts(newest).hour.max()
-    by_row = evidence.recent(newest - np.timedelta64(1, "D")).counts.hour
-    assert last - np.timedelta64(12, "h") < by_row.min() < newest
-    forgetful = with_policy(lakehouse, rules=(rule.model_copy(update={"recall": None}),))
-    assert labelled_predictions(forgetful, evidence.as_of, evidence.history).recent() is None
-    assert (
-        labelled_predictions(lakehouse, evidence.as_of, policy_history(plant.at("first")))
-        .recent()
-        .archived
-        == {}
-    )
-    monkeypatch.setattr(
-        TablePredictions,
-        "newest_labelled",
-        lambda self, start, _=None: predictions(self, start, None).head(0),
-    )
-    assert labelled_predictions(lakehouse, evidence.as_of, evidence.history).recent() is None
+    with pytest.raises(OSError):
+        evidence.predictions(at(0), None)
 
 
-def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
-    records = {str(version): record for version, record in policy_history(newest).records.items()}
-    catalog, store = newest.catalog, newest.store
-    labels = store.read(catalog.labels).select("pid", "quality")
-    rows = store.read(catalog.predictions).join(labels, "pid").orderBy("pid").toPandas()
-    spans = PromotionLedger(newest).trained_spans
+def test_without_a_recall_or_an_archived_version_no_row_is_held_against_one(
+    works: Lakehouse,
+) -> None:
+    forgetful = with_policy(works, rules=(ShiryaevRobertsRule(recall=None),))
+    assert evidence_of(forgetful).recent() is None
+    none_archived = replace(policy_history(works), archive={})
+    assert labelled_predictions(works, NEWEST, none_archived).recent().archived == {}
+
+
+def test_before_a_label_has_come_since_the_promotion_there_are_no_newest_rows(
+    works: Lakehouse,
+) -> None:
+    assert evidence_of(works, BEGAN).recent() is None
+    assert evidence_of(works, BEGAN + dt.timedelta(hours=1)).recent() is not None
+
+
+def test_the_counts_by_expected_error_are_those_of_the_rows(works: Lakehouse) -> None:
+    records = {str(version): record for version, record in policy_history(works).records.items()}
+    labels = pd.DataFrame(works.store.rows(works.catalog.labels, columns=["id", "y"]))
+    rows = pd.DataFrame(works.store.rows(works.catalog.predictions)).merge(labels, on="id")
+    spans = PromotionLedger(works).trained_spans
     expected: Counter = Counter()
     for version, record in records.items():
         own = rows[rows["model_version"] == version]
-        own = own[~own["process_time"].dt.tz_localize("UTC").between(*spans[version])]
-        if len(own):
-            bins = record.error_bins.bins(
-                pa.Table.from_pandas(own[SENSORS]), own["prediction"].to_numpy()
-            )
-            hours = own["process_time"].dt.floor("h").dt.tz_localize("UTC")
-            wrong = (own["prediction"] != own["quality"]).astype(int)
-            for hour, place, error in zip(hours, bins, wrong, strict=True):
-                expected[hour, version, int(place), "labelled"] += 1
-                expected[hour, version, int(place), "wrong"] += int(error)
+        own = own[~own["at"].between(*spans[version])]
+        codes = (own["prediction"] == "ok").to_numpy().astype(int)
+        bins = record.error_bins.bins(pa.Table.from_pandas(own[["x", "z"]]), codes)
+        wrong = (own["prediction"] != own["y"]).astype(int)
+        for hour, place, error in zip(own["at"].dt.floor("h"), bins, wrong, strict=True):
+            expected[hour, version, int(place), "labelled"] += 1
+            expected[hour, version, int(place), "wrong"] += int(error)
     found: Counter = Counter()
-    for row in store.rows(
-        catalog.window_facts, columns=["window_start", "model_version", "by_difficulty"]
+    for row in works.store.rows(
+        works.catalog.window_facts, columns=["window_start", "model_version", "by_difficulty"]
     ):
         for each in row["by_difficulty"]:
             for kind in ("labelled", "wrong"):
@@ -116,68 +149,82 @@ def test_the_counts_by_difficulty_are_those_of_the_rows(newest):
     assert len({place for _, _, place, _ in found}) > 5
 
 
-def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_called_them(plant):
-    lakehouse = plant.at("newest")
-    evidence = labelled_predictions(
-        lakehouse, moment("2019-07-18T00:00:00"), policy_history(plant.at("drifted"))
-    )
-    stale = evidence.predictions(moment("2019-07-13T00:00:00"), moment("2019-07-15T00:00:00"))
-    stale = stale[stale["_label_time"] > moment("2019-07-15T00:00:00")]
+def test_labels_that_come_after_a_promotion_count_as_the_new_champion_would_have_predicted_them(
+    works: Lakehouse,
+) -> None:
+    evidence = evidence_of(works)
+    stale = evidence.predictions(at(4 * A_DAY), at(5 * A_DAY))
+    assert len(stale) == A_DAY
     assert set(stale["model_version"]) == {"1"}
     counts, _ = evidence.row_counts(stale)
     assert set(counts.version) == {2}
-    assert counts.wrong.mean() < 0.12 < (stale["prediction"] != stale["quality"]).mean()
+    assert counts.wrong.mean() < 0.1 < (stale["prediction"] != stale["y"]).mean()
     whole = evidence.counts()
-    told_since = evidence.predictions(moment("2019-07-13T00:00:00"), None)
-    told_since = told_since[told_since["_label_time"] > moment("2019-07-15T00:00:00")]
-    assert whole.labelled.sum() == len(told_since) > 800
-    dated = evidence.counts(np.datetime64("2019-07-14T18", "us"))
+    assert whole.labelled.sum() == len(labelled_since(evidence, at(0))) == 2 * A_DAY
+    dated = evidence.counts(instant(SINCE))
     assert dated.wrong.sum() == whole.wrong.sum()
     assert len(dated.hour) > len(whole.hour)
 
 
-def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are(newest):
-    state, as_of = policy_history(newest), moment("2019-07-18T00:00:00")
-    by_hour, finer = (labelled_predictions(newest, as_of, state) for _ in range(2))
-    later = pc.add(by_hour.hours["window_start"], pa.scalar(25 * 60 * 1_000_000, pa.duration("us")))
-    finer.__dict__["hours"] = by_hour.hours.set_column(0, "window_start", later)
-    assert len(by_hour.counts().hour) > 100
-    for name in ("hour", "version", "bin", "labelled", "wrong"):
-        assert (getattr(finer.counts(), name) == getattr(by_hour.counts(), name)).all()
+def of_half_hours(settings: Settings) -> None:
+    settings["metrics"]["granularities"] = ["30 minutes", "1 day"]
 
 
-def test_what_a_decision_and_a_training_read_is_bounded_by_the_rows_that_a_training_takes(
-    plant, monkeypatch
-):
-    lakehouse, most = plant.at("newest"), 300
-    training = lakehouse.model.training.model_copy(update={"max_rows": most})
-    bounded = replace(lakehouse, model=lakehouse.model.model_copy(update={"training": training}))
-    state, as_of = policy_history(plant.at("drifted")), moment("2019-07-18T00:00:00")
-    whole, part = (labelled_predictions(each, as_of, state) for each in (lakehouse, bounded))
-    since, until = moment("2019-07-10T00:00:00"), moment("2019-07-14T00:00:00")
+def test_what_is_decided_on_is_by_hour_however_fine_the_windows_of_the_facts_are(
+    works: Lakehouse, tmp_path: Path
+) -> None:
+    finer = copy_of(works, tmp_path / "lake", of_half_hours)
+    aggregate(finer, 0, 7 * A_DAY - 1, NEWEST)
+    starts = finer.store.rows(finer.catalog.window_facts, columns=["window_start"])
+    assert {row["window_start"].minute for row in starts} == {0, 30}
+    by_hour, by_half_hour = (evidence_of(each).counts() for each in (works, finer))
+    assert len(by_hour.hour) > 40
+    assert as_sums(by_half_hour) == as_sums(by_hour)
+
+
+def as_sums(counts: Any) -> dict[tuple, np.ndarray]:
+    """Labelled and wrong rows by hour, version and bin."""
+    found: Counter = Counter()
+    columns = (counts.hour, counts.version, counts.bin, counts.labelled, counts.wrong)
+    for hour, version, place, labelled, wrong in zip(*columns, strict=True):
+        found[hour, version, place, "labelled"] += labelled
+        found[hour, version, place, "wrong"] += wrong
+    return +found
+
+
+def test_a_decision_reads_no_more_rows_than_a_training_takes(works: Lakehouse) -> None:
+    most = 150  # the labels that come under version 2 of rows of version 1 are 144
+    training = works.model.training.model_copy(update={"max_rows": most})
+    whole, part = evidence_of(works), evidence_of(with_model(works, training=training))
+    since, until = at(2 * A_DAY), at(5 * A_DAY)
     for end in (None, until):
         found, expected = part.newest_labelled(since, end), whole.newest_labelled(since, end)
-        assert most <= len(found) < most + 20 < len(expected)
-        assert found["pid"].tolist() == expected["pid"].tolist()[-len(found) :]
+        assert most <= len(found) < most + 6 < len(expected)
+        assert found["id"].tolist() == expected["id"].tolist()[-len(found) :]
     by_hour, dated = whole.counts(), part.counts(instant(since))
-    first = (
-        dated.hour[dated.hour != dated.hour.astype("datetime64[h]")].min().astype("datetime64[h]")
-    )
-    assert most - 20 <= (dated.hour >= first).sum() < most + 20
+    by_row = dated.hour[dated.hour != dated.hour.astype("datetime64[h]")]
+    first = by_row.min().astype("datetime64[h]")
+    assert most - 6 <= (dated.hour >= first).sum() < most + 6
     assert dated.labelled.sum() == by_hour.labelled.sum()
     assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
     assert set(part.recent(instant(since)).counts.hour) <= set(dated.hour)
+
+
+def test_a_training_takes_the_newest_rows_and_reads_no_older_ones(
+    works: Lakehouse, tmp_path: Path
+) -> None:
+    most = 100
+    lakehouse = copy_of(works, tmp_path / "lake")
+    training = lakehouse.model.training.model_copy(update={"max_rows": most})
+    bounded = with_model(lakehouse, training=training)
     versions = lakehouse.store.versions(lakehouse.catalog.readings, lakehouse.catalog.labels)
-    assert start_of_trainable(lakehouse, as_of) is None
-    start = start_of_trainable(bounded, as_of)
-    assert start > until
-    monkeypatch.setattr("lakehouse.labels.label_batch._FIRST_STRETCH", dt.timedelta(hours=1))
-    assert start_of_trainable(bounded, as_of) == start
-    assert start_of_trainable(lakehouse, as_of) is None
-    ledger, features = PromotionLedger(lakehouse), features_of(lakehouse.model)
-    newest = labelled_rows(ledger, versions, as_of, features).tail(most).reset_index(drop=True)
-    pd.testing.assert_frame_equal(
-        labelled_rows(PromotionLedger(bounded), versions, as_of, features), newest
-    )
-    monkeypatch.setattr("lakehouse.retraining.training_rows.start_of_trainable", lambda *_: until)
-    assert labelled_rows(ledger, versions, as_of, features)["process_time"].min() >= until
+    features = features_of(lakehouse.model)
+    assert start_of_trainable(lakehouse, NEWEST) is None
+    assert start_of_trainable(bounded, NEWEST) > at(5 * A_DAY)
+    every = labelled_rows(PromotionLedger(lakehouse), versions, NEWEST, features)
+    forget(lakehouse, lakehouse.catalog.readings, at(5 * A_DAY))
+    found = labelled_rows(PromotionLedger(bounded), versions, NEWEST, features)
+    assert len(found) == most
+    pd.testing.assert_frame_equal(found, every.tail(most).reset_index(drop=True))
+    with pytest.raises(OSError):
+        labelled_rows(PromotionLedger(lakehouse), versions, NEWEST, features)

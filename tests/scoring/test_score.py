@@ -1,46 +1,123 @@
+"""Scoring: each reading once, by the version that its micro-batch was bound to, whatever was killed,
+replayed or changed.
+"""
+
+import json
+import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse.errors import LakehouseError, RegistryError
-from lakehouse.ingest.pipeline import ingest
-from lakehouse.models import Features, features_of, load, problem_of
+from lakehouse.errors import RegistryError
+from lakehouse.models import features_of, load, problem_of
 from lakehouse.scoring.scorer import score
 from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.storage import queries
+from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
-from lakehouse.storage.store import Store, Transaction
-from lakehouse.tables import Catalog
-from lakehouse.versions.ledger import PromotionLedger
+from lakehouse.storage.store import Row, Store
 from lakehouse.versions.promotion import rollback
-from tests.support.rows import glassware_plant, parcel_depot, repair_shop, repairs
+from tests.support.rows import Shop, repairs
+from tests.support.small_model import at, small_lakehouse
+from tests.support.written import (
+    A_DAY,
+    CHANGED,
+    forget_newest_batch,
+    forget_newest_commit,
+    model_file,
+    replace_model_file,
+    rewrite_promotions,
+    told_at,
+    train,
+    write_labels,
+    write_readings,
+)
+
+READINGS = 6 * A_DAY
+NEW = range(READINGS, READINGS + 3)
 
 
-def predictions_of(lakehouse) -> pd.DataFrame:
-    return lakehouse.store.read(lakehouse.catalog.predictions).toPandas()
+@dataclass(frozen=True)
+class Stages:
+    """A lakehouse at three moments; tests write to copies.
+
+    Its readings of two days `waiting` for a first model; the readings of five days `scored` by
+    version 1, and version 2 promoted; one day more, scored by version 2: the `newest`.
+    """
+
+    spark: SparkSession
+    folder: Path
+
+    def at(self, stage: str) -> Lakehouse:
+        return small_lakehouse(self.spark, self.folder / stage)
+
+    def copy(self, stage: str, folder: Path) -> Path:
+        """The root of a copy that nobody has opened."""
+        return Path(shutil.copytree(self.folder / stage, folder / "lake"))
+
+    def opened(self, stage: str, folder: Path) -> Lakehouse:
+        return small_lakehouse(self.spark, self.copy(stage, folder))
 
 
-def unscored(lakehouse) -> tuple[int, int]:
-    """Predictions, and pieces in silver."""
-    catalog, store = lakehouse.catalog, lakehouse.store
-    return store.read(catalog.predictions).count(), store.read(catalog.readings).count()
+@pytest.fixture(scope="module")
+def stages(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    folder = tmp_path_factory.mktemp("scoring")
+    lakehouse = small_lakehouse(spark, folder / "newest")
+    write_readings(lakehouse, range(2 * A_DAY))
+    write_labels(lakehouse, range(A_DAY))
+    score(lakehouse, AVAILABLE_NOW)
+    shutil.copytree(folder / "newest", folder / "waiting")
+    train(lakehouse, told_at(A_DAY - 1))
+    score(lakehouse, AVAILABLE_NOW)
+    write_readings(lakehouse, range(2 * A_DAY, 5 * A_DAY))
+    score(lakehouse, AVAILABLE_NOW)
+    write_labels(lakehouse, range(A_DAY, 4 * A_DAY))
+    train(lakehouse, told_at(4 * A_DAY - 1), at(CHANGED))
+    shutil.copytree(folder / "newest", folder / "scored")
+    write_readings(lakehouse, range(5 * A_DAY, READINGS))
+    score(lakehouse, AVAILABLE_NOW)
+    return Stages(spark, folder)
 
 
-def assert_each_scored_once(lakehouse) -> None:
-    key = lakehouse.model.key
-    keys = lakehouse.store.read(lakehouse.catalog.readings).select(key).toPandas()[key]
-    predicted = predictions_of(lakehouse)[key]
-    assert sorted(predicted) == sorted(keys)
+@pytest.fixture(scope="module")
+def newest(stages: Stages) -> Lakehouse:
+    """To be read alone."""
+    return stages.at("newest")
 
 
-@pytest.mark.parametrize("made", [lambda spark: glassware_plant(spark).at("newest"), parcel_depot])
-def test_predictions_are_scikit_learns_on_the_same_rows(spark, made):
-    lakehouse = made(spark)
+def predictions_of(lakehouse: Lakehouse) -> pd.DataFrame:
+    found = lakehouse.store.arrow(lakehouse.catalog.predictions).to_pandas()
+    return found.sort_values(lakehouse.model.key, ignore_index=True)
+
+
+def versions_of(lakehouse: Lakehouse) -> pd.Series:
+    """The version that predicted each row, by its key."""
+    return predictions_of(lakehouse).set_index(lakehouse.model.key)["model_version"]
+
+
+def assert_each_scored_once(lakehouse: Lakehouse) -> None:
+    key, store = lakehouse.model.key, lakehouse.store
+    keys = store.arrow(lakehouse.catalog.readings, columns=[key])[key].to_pylist()
+    assert sorted(predictions_of(lakehouse)[key]) == sorted(keys)
+
+
+def test_predictions_are_scikit_learns_on_the_same_rows(newest: Lakehouse) -> None:
+    assert_predictions_are_scikit_learns(newest)
+
+
+def test_predictions_of_three_classes_are_scikit_learns_on_the_same_rows(depot: Lakehouse) -> None:
+    assert_predictions_are_scikit_learns(depot)
+
+
+def assert_predictions_are_scikit_learns(lakehouse: Lakehouse) -> None:
     model, registry = lakehouse.model, lakehouse.registry
     found = predictions_of(lakehouse)
     assert not found.empty
@@ -54,35 +131,35 @@ def test_predictions_are_scikit_learns_on_the_same_rows(spark, made):
             features.where(features.notna(), None).astype(features.dtypes)
         )
         recorded = np.array(
-            [[row[str(each)] for each in model.classes] for row in rows["probability"]]
+            [[dict(row)[str(each)] for each in model.classes] for row in rows["probability"]]
         )
         np.testing.assert_array_equal(recorded, expected)
         assert rows["prediction"].tolist() == [
             model.classes[code] for code in pipeline.predict(features)
         ]
         positive = model.classes.index(model.positive)
-        score = expected[:, positive] if len(model.classes) == 2 else expected.max(axis=1)
-        np.testing.assert_array_equal(rows["score"], score)
+        expected_score = expected[:, positive] if len(model.classes) == 2 else expected.max(axis=1)
+        np.testing.assert_array_equal(rows["score"], expected_score)
 
 
-def test_a_predicted_number_is_scikit_learns_on_the_same_rows(spark):
-    shop = repair_shop(spark).lakehouse
-    found = predictions_of(shop)
+def test_a_predicted_number_is_scikit_learns_on_the_same_rows(shop: Shop) -> None:
+    lakehouse = shop.lakehouse
+    found = predictions_of(lakehouse)
     assert len(found) == len(repairs()[0])
     assert set(found["model_version"]) == {"1"}
-    version = shop.registry.version("1")
-    pipeline = load(shop.registry.model_file(version), version.sha256)
-    features = found[list(shop.model.predictions.features)]
+    version = lakehouse.registry.version("1")
+    pipeline = load(lakehouse.registry.model_file(version), version.sha256)
+    features = found[list(lakehouse.model.predictions.features)]
     expected = pipeline.predict(
         features.where(features.notna(), None).astype({"panels": float, "years": float})
     )
     np.testing.assert_array_equal(found["prediction"], expected)
     assert found["prediction"].nunique() > 100
     assert not {"score", "probability", "photographed_at"} & set(found.columns)
-    assert_each_scored_once(shop)
+    assert_each_scored_once(lakehouse)
 
 
-def _numeric(model) -> list[str]:
+def _numeric(model: Any) -> list[str]:
     columns = model.readings.columns
     return [
         name
@@ -91,224 +168,149 @@ def _numeric(model) -> list[str]:
     ]
 
 
-def test_rows_wait_for_a_first_model_and_are_scored_by_it_once(plant):
-    waiting, first = plant.at("waiting"), plant.at("first")
-    scored, pieces = unscored(waiting)
-    assert scored == 0
-    assert pieces > 2000
+def test_rows_wait_for_a_first_model_and_are_scored_by_it_once(stages: Stages) -> None:
+    waiting, scored = stages.at("waiting"), stages.at("scored")
+    assert predictions_of(waiting).empty
+    assert waiting.store.count(waiting.catalog.readings) == 2 * A_DAY
     assert waiting.store.rows(waiting.catalog.scoring_ledger) == []
-    assert unscored(first) == (pieces, pieces)
-    assert set(predictions_of(first)["model_version"]) == {"1"}
+    assert_each_scored_once(scored)
+    assert set(versions_of(scored)) == {"1"}
 
 
-def test_a_promotion_is_picked_up_by_the_next_micro_batch(plant):
-    before, after = (predictions_of(plant.at(night)) for night in ("drifted", "newest"))
-    assert set(before["model_version"]) == {"1"}
-    new = after[~after["pid"].isin(before["pid"])]
-    assert len(new) == 3 * 288
-    assert set(new["model_version"]) == {"2"}
+def test_a_promotion_is_picked_up_by_the_next_micro_batch(newest: Lakehouse) -> None:
+    expected = ["1"] * 5 * A_DAY + ["2"] * (READINGS - 5 * A_DAY)
+    assert versions_of(newest).tolist() == expected
 
 
-def test_the_ledger_agrees_with_the_versions_on_rows(plant):
-    lakehouse = plant.at("newest")
+def test_the_ledger_agrees_with_the_versions_on_rows(newest: Lakehouse) -> None:
     ledger = {
         (row["query_id"], row["batch_id"]): row["model_version"]
-        for row in lakehouse.store.rows(lakehouse.catalog.scoring_ledger)
+        for row in newest.store.rows(newest.catalog.scoring_ledger)
     }
-    batches = predictions_of(lakehouse).groupby(["query_id", "batch_id"])["model_version"].unique()
+    batches = predictions_of(newest).groupby(["query_id", "batch_id"])["model_version"].unique()
     assert {batch: list(versions) for batch, versions in batches.items()} == {
         batch: [version] for batch, version in ledger.items()
     }
 
 
-def test_a_replayed_batch_and_a_lost_checkpoint_score_nothing_twice(plant, tmp_path):
-    lakehouse = plant.copy("newest", tmp_path)
+def test_a_replayed_batch_and_a_lost_checkpoint_score_nothing_twice(
+    stages: Stages, tmp_path: Path
+) -> None:
+    root = stages.copy("newest", tmp_path)
+    forget_newest_batch(root, "score")
+    lakehouse = small_lakehouse(stages.spark, root)
     catalog, store = lakehouse.catalog, lakehouse.store
     before = store.version(catalog.predictions)
-    checkpoint = Path(store.checkpoint("score"))
-    commits = sorted((checkpoint / "commits").glob("[0-9]*"), key=lambda path: int(path.name))
-    commits[-1].unlink()
-    for crc in (checkpoint / "commits").glob(".*.crc"):
-        crc.unlink()
     score(lakehouse, AVAILABLE_NOW)
     assert store.version(catalog.predictions) == before
     assert_each_scored_once(lakehouse)
-    shutil.rmtree(checkpoint)
+    shutil.rmtree(store.checkpoint("score"))
     score(lakehouse, AVAILABLE_NOW)
     assert_each_scored_once(lakehouse)
     assert len({row["query_id"] for row in store.rows(catalog.scoring_ledger)}) == 2
 
 
-def costs(lakehouse) -> list:
+def costs(lakehouse: Lakehouse) -> list[Row]:
     return lakehouse.store.rows(lakehouse.catalog.scoring_cost)
 
 
-def test_what_each_batch_cost_is_on_record_with_its_rows_and_its_version(plant):
-    lakehouse = plant.at("newest")
-    batches = predictions_of(lakehouse).groupby(["query_id", "batch_id", "model_version"]).size()
+def test_what_each_batch_cost_is_on_record_with_its_rows_and_its_version(newest: Lakehouse) -> None:
+    batches = predictions_of(newest).groupby(["query_id", "batch_id", "model_version"]).size()
     recorded = {
         (row["query_id"], row["batch_id"], row["model_version"]): row["rows"]
-        for row in costs(lakehouse)
+        for row in costs(newest)
     }
     assert recorded == batches.to_dict()
-    assert len(recorded) == len(costs(lakehouse)) == 3
-    assert all(0.01 < row["seconds"] < 600 for row in costs(lakehouse))
+    assert len(recorded) == len(costs(newest)) == 3
+    assert all(0.01 < row["seconds"] < 600 for row in costs(newest))
 
 
 def test_a_batch_that_was_cut_off_before_its_cost_was_recorded_records_it_once_in_its_replay(
-    plant, tmp_path
-):
-    lakehouse = plant.copy("drifted", tmp_path)
-    catalog = lakehouse.catalog
-    before = len(costs(lakehouse))
-    add_pieces(lakehouse, 3)
-    real_append = Store.append_rows
-
-    def killed(store, rows, table, transaction=None):
-        if table == catalog.scoring_cost:
-            raise LakehouseError("killed")
-        real_append(store, rows, table, transaction)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Store, "append_rows", killed)
-        with pytest.raises(LakehouseError, match="killed"):
-            score(lakehouse, AVAILABLE_NOW)
-    assert len(costs(lakehouse)) == before
+    stages: Stages, tmp_path: Path
+) -> None:
+    root, catalog = stages.copy("newest", tmp_path), stages.at("newest").catalog
+    forget_newest_commit(root, catalog.scoring_cost)
+    lakehouse = small_lakehouse(stages.spark, root)
+    assert len(costs(lakehouse)) == 2
     for _ in range(2):  # the second time after a crash between the cost and the commit of the batch
-        forget_commit(lakehouse, before)
+        forget_newest_batch(root, "score")
         score(lakehouse, AVAILABLE_NOW)
-        assert [row["rows"] for row in costs(lakehouse) if row["batch_id"] == before] == [3]
+        assert [row["rows"] for row in costs(lakehouse) if row["batch_id"] == 2] == [A_DAY]
     assert_each_scored_once(lakehouse)
 
 
-def forget_commit(lakehouse, number: int) -> None:
-    """Spark's own mark that a batch is done."""
-    folder = Path(lakehouse.store.checkpoint("score")) / "commits"
-    for path in (folder / str(number), *folder.glob(".*.crc")):
-        path.unlink(missing_ok=True)
-
-
-@pytest.fixture(scope="module")
-def interrupted(plant, tmp_path_factory):
-    """A batch is cut off between its ledger row and its rows; the alias moves back to v1; the batch
-    is replayed.
-    """
-    lakehouse = plant.copy("drifted", tmp_path_factory.mktemp("interrupted"))
-    ingest(lakehouse, AVAILABLE_NOW)
-    real_append = Store.append
-
-    def killed(store, rows, table, transaction):
-        if table == lakehouse.catalog.predictions:
-            raise LakehouseError("killed")
-        real_append(store, rows, table, transaction)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Store, "append", killed)
-        with pytest.raises(LakehouseError, match="killed"):
-            score(lakehouse, AVAILABLE_NOW)
-    rollback(lakehouse, "ada", "v2 grades badly")
-    score(lakehouse, AVAILABLE_NOW)
-    return lakehouse
-
-
 def test_a_replayed_batch_is_scored_by_the_ledgers_version_though_the_alias_has_moved(
-    plant, interrupted
-):
-    assert interrupted.registry.champion() == "1"
-    new = ~predictions_of(interrupted)["pid"].isin(predictions_of(plant.at("drifted"))["pid"])
-    assert set(predictions_of(interrupted)[new]["model_version"]) == {"2"}
-    assert_each_scored_once(interrupted)
-    ledger = interrupted.store.rows(interrupted.catalog.scoring_ledger)
+    stages: Stages, tmp_path: Path
+) -> None:
+    """A batch is cut off between its ledger row and its rows; the alias moves back to version 1;
+    the batch is replayed, and another one comes.
+    """
+    root, catalog = stages.copy("newest", tmp_path), stages.at("newest").catalog
+    for table in (catalog.predictions, catalog.scoring_cost):
+        forget_newest_commit(root, table)
+    forget_newest_batch(root, "score")
+    lakehouse = small_lakehouse(stages.spark, root)
+    assert len(predictions_of(lakehouse)) == 5 * A_DAY
+    rollback(lakehouse, "ada", "v2 grades badly")
+    assert lakehouse.registry.champion() == "1"
+    write_readings(lakehouse, NEW)
+    score(lakehouse, AVAILABLE_NOW)
+    versions = versions_of(lakehouse)
+    assert set(versions[range(5 * A_DAY, READINGS)]) == {"2"}
+    assert set(versions[NEW]) == {"1"}
+    assert_each_scored_once(lakehouse)
+    ledger = lakehouse.store.rows(lakehouse.catalog.scoring_ledger)
     assert len({(row["query_id"], row["batch_id"]) for row in ledger}) == len(ledger)
 
 
-def test_the_next_batch_after_a_rollback_is_scored_by_the_version_before(interrupted):
-    add_pieces(interrupted, 3)
-    score(interrupted, AVAILABLE_NOW)
-    new = predictions_of(interrupted).set_index("pid").loc[[900_000, 900_001, 900_002]]
-    assert set(new["model_version"]) == {"1"}
-
-
-def add_pieces(lakehouse, n: int) -> None:
-    """More readings in silver, as the newest piece but with numbers from 900000."""
-    catalog: Catalog = lakehouse.catalog
-    newest = lakehouse.store.read(catalog.readings).orderBy(F.desc("pid")).limit(1).drop("pid")
-    more = newest.crossJoin(
-        lakehouse.spark.range(900_000, 900_000 + n).withColumnRenamed("id", "pid")
-    )
-    lakehouse.store.append(more, catalog.readings, Transaction("a test's own", 1))
+def assert_nothing_is_scored(lakehouse: Lakehouse, says: str) -> None:
+    """New readings come, and scoring is refused in these words."""
+    tables = (lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
+    write_readings(lakehouse, NEW)
+    before = lakehouse.store.versions(*tables)
+    with pytest.raises(RegistryError, match=says):
+        score(lakehouse, AVAILABLE_NOW)
+    assert lakehouse.store.versions(*tables) == before
 
 
 @pytest.mark.parametrize("change", ["digest", "type"])
 def test_a_changed_or_foreign_model_file_is_refused_and_nothing_is_scored(
-    plant, tmp_path, monkeypatch, change
-):
-    import skops.io
-
-    lakehouse = plant.copy("newest", tmp_path)
-    add_pieces(lakehouse, 2)
-    before = lakehouse.store.versions(
-        lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger
-    )
-    registry = lakehouse.registry
-    run_id = registry.version(registry.champion()).run_id
-    file = plant.folder / "artifacts" / run_id / "artifacts" / "model" / "model.skops"
-    good = file.read_bytes()
-    bad = good + b" " if change == "digest" else skops.io.dumps(Store)
-    if change == "type":
-        import hashlib
-
-        monkeypatch.setattr(PromotionLedger, "sha256", lambda *_: hashlib.sha256(bad).hexdigest())
-    try:
-        file.write_bytes(bad)
-        with pytest.raises(RegistryError, match="is not loaded"):
-            score(lakehouse, AVAILABLE_NOW)
-    finally:
-        file.write_bytes(good)
-    assert (
-        lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
-        == before
-    )
-    monkeypatch.undo()
+    stages: Stages, tmp_path: Path, change: str
+) -> None:
+    lakehouse = stages.opened("newest", tmp_path)
+    if change == "digest":
+        file = model_file(lakehouse, "2")
+        file.write_bytes(file.read_bytes() + b" ")
+    else:  # its digest is the recorded one
+        lakehouse = replace_model_file(lakehouse, "2", skops.io.dumps(Store))
+    assert_nothing_is_scored(lakehouse, "is not loaded")
     rollback(lakehouse, "ada", "its file was changed")
-    score(
-        lakehouse, AVAILABLE_NOW
-    )  # the refused batch is not bound to the version that was refused
-    assert predictions_of(lakehouse).set_index("pid").loc[900_000, "model_version"] == "2"
+    score(lakehouse, AVAILABLE_NOW)
+    # The refused batch is not bound to the version that was refused.
+    assert set(versions_of(lakehouse)[NEW]) == {"1"}
 
 
 def test_a_champion_that_is_not_what_its_record_says_is_refused_and_nothing_is_scored(
-    plant, tmp_path, monkeypatch
-):
-    lakehouse = plant.copy("newest", tmp_path)
-    add_pieces(lakehouse, 2)
-    before = lakehouse.store.versions(
-        lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger
-    )
-    recorded = PromotionLedger(lakehouse).meaning("4")
-    fewer = replace(recorded, features=Features(("temp", "pressure")))
-    monkeypatch.setattr(PromotionLedger, "meaning", lambda *_: fewer)
-    says = (
-        "glassware version 4 cannot score: it reads temp, pressure, duration, not temp, pressure; "
-        "roll back, or put"
-    )
-    with pytest.raises(RegistryError, match=says):
-        score(lakehouse, AVAILABLE_NOW)
-    assert (
-        lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.scoring_ledger)
-        == before
-    )
+    stages: Stages, tmp_path: Path
+) -> None:
+    def of_x_alone(row: Row) -> Row:
+        meaning = json.loads(row["meaning"])
+        fewer = {"numeric": ["x"], "paths": {"x": ["x"]}}
+        return {**row, "meaning": json.dumps(meaning | fewer)}
+
+    lakehouse = rewrite_promotions(stages.opened("newest", tmp_path), of_x_alone)
+    says = "small version 2 cannot score: it reads x, z, not x; roll back, or put"
+    assert_nothing_is_scored(lakehouse, re.escape(says))
 
 
-def test_a_worker_loads_a_version_once(spark, plant):
-    lakehouse = plant.at("newest")
-    version = lakehouse.registry.version("1")
-    content = spark.sparkContext.broadcast(lakehouse.registry.model_file(version))
+def test_a_worker_loads_a_version_once(spark: SparkSession, newest: Lakehouse) -> None:
+    version = newest.registry.version("1")
+    content = spark.sparkContext.broadcast(newest.registry.model_file(version))
     model = ScoringModel(
-        "1", version.sha256, content, features_of(plant.model), problem_of(plant.model)
+        "1", version.sha256, content, features_of(newest.model), problem_of(newest.model)
     )
-    readings = lakehouse.store.read(lakehouse.catalog.readings).repartition(6)
-    scored = with_prediction(readings, model, "int")
+    readings = newest.store.read(newest.catalog.readings).repartition(6)
+    scored = with_prediction(readings, model, "string")
     for _ in range(2):
         assert scored.agg(F.sum("score")).first()[0] > 0
 
@@ -328,8 +330,10 @@ def _loads(ids: pd.Series) -> pd.DataFrame:
     )
 
 
-def test_a_batch_without_its_query_id_is_not_written(plant, tmp_path, monkeypatch):
-    lakehouse = plant.copy("newest", tmp_path)
+def test_a_batch_without_its_query_id_is_not_written(
+    stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lakehouse = stages.at("waiting")
     frame = lakehouse.store.read_stream(lakehouse.catalog.readings)
     monkeypatch.setattr("pyspark.SparkContext.getLocalProperty", lambda *_: None)
     query = queries.run(lakehouse.store, "nameless", frame, lambda *_: None, AVAILABLE_NOW)

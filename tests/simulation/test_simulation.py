@@ -65,7 +65,7 @@ def test_before_the_drift_there_is_no_alarm_and_after_it_the_champion_is_refresh
     assert REFRESH in after
 
 
-def test_labels_of_pieces_that_an_earlier_champion_called_are_held_against_the_new_one(
+def test_labels_of_pieces_that_an_earlier_champion_predicted_are_held_against_the_new_one(
     world: World, loop: Simulation
 ):
     alarm = alarms(loop)[0]

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError
-from lakehouse.settings import EnvironmentSettings, load_model_settings
+from lakehouse.settings import load_model_settings
 from lakehouse.sql import prompt as sql
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql, at_root, in_duckdb, statements_of
 from lakehouse.sql.views import views_of
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.tables import catalog_of
 from tests.support.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
-from tests.support.rows import moment, parcel_depot
+from tests.support.opened import opened
+from tests.support.rows import moment
 
 MODEL = load_model_settings("conf/glassware.yaml")
 CATALOG = catalog_of(MODEL)
@@ -32,7 +32,7 @@ def _named(root: str) -> str:
 
 @pytest.fixture
 def lakehouse(spark: SparkSession, tmp_path: Path) -> Lakehouse:
-    return open_lakehouse(spark, MODEL, EnvironmentSettings(root=str(tmp_path / "lakehouse")))
+    return opened(spark, MODEL, tmp_path / "lakehouse")
 
 
 @pytest.fixture
@@ -151,8 +151,8 @@ def test_a_query_for_duckdb_quotes_the_names_that_are_words_of_its_own() -> None
     assert '"window"."end"' in in_duckdb("SELECT p.window.end FROM gold.profile_metrics AS p")
 
 
-def test_a_model_of_another_shape_has_the_same_views(spark: SparkSession) -> None:
-    root = parcel_depot(spark).store.root
+def test_a_model_of_another_shape_has_the_same_views(spark: SparkSession, depot: Lakehouse) -> None:
+    root = depot.store.root
     duckdb = duckdb_of(root)
 
     def rows(query: str) -> list[dict[str, Any]]:

@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.support.rows import glassware_plant
+from lakehouse.storage.lakehouse import Lakehouse
 
 QUERIES = sorted(Path("tests/data/published_queries").glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
-def monitored(spark: SparkSession) -> Iterator[SparkSession]:
+def monitored(spark: SparkSession, three_nights: Lakehouse) -> Iterator[SparkSession]:
     """A session in which the metric tables have a name that a monitor would give, and another model
     id column too.
     """
-    lakehouse = glassware_plant(spark).at("newest")
-    for table in (lakehouse.catalog.profile_metrics, lakehouse.catalog.drift_metrics):
-        rows = lakehouse.store.read(table)
+    for table in (three_nights.catalog.profile_metrics, three_nights.catalog.drift_metrics):
+        rows = three_nights.store.read(table)
         rows.withColumn("model_id", rows["model_version"]).createOrReplaceTempView(
             f"monitored_{table.name}"
         )

@@ -149,7 +149,7 @@ def test_a_client_without_the_right_user_and_password_is_refused(
 
 
 @pytest.mark.slow
-def test_a_tool_is_told_the_tables_views_and_columns_with_their_comments(server: Server) -> None:
+def test_a_tool_sees_the_tables_views_and_columns_with_their_comments(server: Server) -> None:
     with closing(
         connect("127.0.0.1", server.port, user=USER, password=PASSWORD, auth_mechanism="PLAIN")
     ) as connection:
@@ -211,7 +211,7 @@ def test_the_password_is_nowhere_to_be_read(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_told_to_end_it_leaves_nothing_behind(server: Server) -> None:
+def test_when_it_is_ended_it_leaves_nothing_behind(server: Server) -> None:
     """The last test of the server: it stops it."""
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0

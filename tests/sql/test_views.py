@@ -299,7 +299,7 @@ def test_a_column_has_drifted_where_that_is_credible_and_large(engines: Engines)
     assert _days(engines, "drifted_columns", "2") == {"07-02": ("temp",)}
 
 
-def test_the_history_tells_who_was_in_production_from_when_to_when_and_why(
+def test_the_history_shows_who_was_in_production_from_when_to_when_and_why(
     engines: Engines,
 ) -> None:
     found = engines.rows("production_history", "recorded_at")
@@ -438,7 +438,9 @@ def test_a_decision_stands_beside_what_it_cost_and_what_came_of_it_until_the_nex
     assert {found[key] for key in found if key[0] > "07-03"} == {(None, None, None, None)}
 
 
-def test_each_scoring_and_each_training_is_told_with_its_rows_and_seconds(engines: Engines) -> None:
+def test_each_scoring_and_each_training_is_listed_with_its_rows_and_seconds(
+    engines: Engines,
+) -> None:
     found = engines.rows("cost", "kind, recorded_at")
     shown = [(row["kind"], row["model_version"], row["rows"], row["seconds"]) for row in found]
     assert shown[:1] == [("scoring", "1", 100, 1.5)]

@@ -278,7 +278,7 @@ def test_a_table_that_is_never_changed_refuses_to_be(store: Store) -> None:
         DeltaTable(store.path(SCORING_LEDGER)).delete("batch_id = 9")
 
 
-def test_files_that_cannot_hold_a_key_are_told_by_their_statistics(store: Store) -> None:
+def test_files_that_cannot_hold_a_key_are_known_by_their_statistics(store: Store) -> None:
     def may_hold(least: int | None, greatest: int | None) -> bool:
         return store.may_hold(CATALOG.labels, "pid", least, greatest)
 

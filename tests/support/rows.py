@@ -14,8 +14,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from tests.support.opened import MEMORY, opened
+
 UTC = dt.UTC
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk would double the time
 
 
 def rows(spark: SparkSession, schema: StructType, given: Sequence[Mapping[str, Any]]) -> DataFrame:
@@ -226,62 +227,21 @@ WITHHELD = 100_030
 """The piece whose label does not come with the others."""
 
 
-@dataclass(frozen=True)
-class Plant:
-    """A small glassware lakehouse as it was after some simulated nights; tests read these, and
-    write to copies.
-    """
-
-    spark: SparkSession
-    model: Any
-    folder: Path
-
-    def at(self, night: str) -> Any:
-        """The lakehouse as it was then; not to be written to."""
-        return self._opened(self.folder / night)
-
-    def copy(self, night: str, folder: Path) -> Any:
-        """A copy to write to; the landing folder and the artifacts are shared."""
-        shutil.copytree(self.folder / night, folder / night)
-        return self._opened(folder / night)
-
-    def _opened(self, root: Path) -> Any:
-        from lakehouse.app.opening import open_lakehouse
-        from lakehouse.settings import EnvironmentSettings
-
-        elsewhere = {name: str(self.folder / name) for name in ("landing", "artifacts")}
-        environment = EnvironmentSettings(
-            root=str(root), landing=elsewhere["landing"], artifact_location=elsewhere["artifacts"]
-        )
-        return open_lakehouse(self.spark, self.model, environment)
-
-
 @cache
-def glassware_plant(spark: SparkSession) -> Plant:
-    """Its nights: `waiting` (no model yet), `first` (it has come), `drifted` (v2 takes over),
-    `newest` (see below).
+def works_after_three_nights(spark: SparkSession) -> Any:
+    """A small glass works after three nights of the whole pipeline: a first model has come, v2 took
+    over after a drift, and on the last night a false alarm is raised.
 
-    `told` is the last one before its decision: its data are taken in, scored and aggregated, as
-    run_pipeline does, so that a test of what is decided then need not do that once more.
-
-    On the last one a false alarm is raised: it is set lower than by default, and asks for a surer
-    challenger. Its challenger v3, which follows a change that seems to go on, is refused; v4 takes
-    over since the rows have grown.
-
-    A piece per 300 s, so that sketches of a week are exact; the rule changes in the evening of 12
-    July. Made once for all test modules.
+    For tests of the whole way and of what its users read; they do not write to it. A piece per
+    300 s, so that sketches of a week are exact; the rule changes in the evening of 12 July. The
+    alarm is set lower than by default, and asks for a surer challenger, so that one is refused.
     """
     from lakehouse.app.whole_way import run_pipeline
-    from lakehouse.counterfactual.comparison import compare_with_alternatives
     from lakehouse.glassware.gateway import land_until
     from lakehouse.glassware.pieces import Stream
-    from lakehouse.ingest.pipeline import ingest
-    from lakehouse.monitoring.aggregator import aggregate_kpis
-    from lakehouse.retraining.retrain_and_promote import retrain_and_promote
-    from lakehouse.scoring.scorer import score
     from lakehouse.settings import GateSettings, ShiryaevRobertsRule, load_model_settings
 
-    folder = Path(tempfile.mkdtemp(prefix="plant-", dir=_MEMORY))
+    folder = Path(tempfile.mkdtemp(prefix="glass-", dir=MEMORY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     glassware = load_model_settings("conf/glassware.yaml")
     families = {"decision_tree": {"ccp_alpha": [0.005]}, "logistic_regression": {"C": [1.0]}}
@@ -291,26 +251,15 @@ def glassware_plant(spark: SparkSession) -> Plant:
     model = glassware.model_copy(
         update={"training": glassware.training.model_copy(update=few), "policy": policy}
     )
-    plant, stream = Plant(spark, model, folder), Stream("demo", seed=0, pieces=6000, period=300.0)
-    lakehouse = plant.at("newest")
-    for night, day in (("waiting", 9), ("first", 9), ("drifted", 14), ("newest", 17)):
+    lakehouse = opened(spark, model, folder / "lakehouse", folder / "landing")
+    stream = Stream("demo", seed=0, pieces=6000, period=300.0)
+    for day in (9, 14, 17):
         land_until(
             stream, folder / "landing", moment("2019-07-01T00:00:00") + dt.timedelta(days=day)
         )
         _withhold(folder / "landing" / "quality_check")
-        if night in ("first", "drifted"):
-            run_pipeline(lakehouse)
-        else:
-            ingest(lakehouse, "available-now")
-            score(lakehouse, "available-now")
-        if night == "newest":
-            aggregate_kpis(lakehouse, "available-now")
-            compare_with_alternatives(lakehouse)
-            shutil.copytree(folder / night, folder / "told")
-            retrain_and_promote(lakehouse, "available-now")
-        else:
-            shutil.copytree(folder / "newest", folder / night)
-    return plant
+        run_pipeline(lakehouse)
+    return lakehouse
 
 
 def _withhold(folder: Path) -> None:
@@ -327,14 +276,13 @@ def parcel_depot(spark: SparkSession) -> Any:
     """A lakehouse of the parcel model, made from its YAML file alone, after two days. Made once for
     all modules.
     """
-    from lakehouse.app.opening import open_lakehouse
     from lakehouse.app.whole_way import run_pipeline
-    from lakehouse.settings import EnvironmentSettings, load_model_settings
+    from lakehouse.settings import load_model_settings
 
-    folder = Path(tempfile.mkdtemp(prefix="depot-", dir=_MEMORY))
+    folder = Path(tempfile.mkdtemp(prefix="depot-", dir=MEMORY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = load_model_settings(write_parcel_settings(folder))
-    lakehouse = open_lakehouse(spark, model, EnvironmentSettings(root=str(folder / "lakehouse")))
+    lakehouse = opened(spark, model, folder / "lakehouse")
     readings, labels = parcels()
     landing, landed_at = Path(lakehouse.landing), moment("2024-03-04T00:00:00")
     land(landing / "weighing", "1", readings, landed_at)
@@ -354,15 +302,10 @@ class Shop:
     lakehouse: Any
 
     def copy(self, folder: Path) -> Any:
-        """A copy to write to; the landing folder and the artifacts are shared."""
-        from lakehouse.app.opening import open_lakehouse
-        from lakehouse.settings import EnvironmentSettings
-
+        """A copy to write to; the landing folder is shared."""
         shutil.copytree(self.lakehouse.store.root, folder / "lakehouse")
-        environment = EnvironmentSettings(
-            root=str(folder / "lakehouse"), landing=self.lakehouse.landing
-        )
-        return open_lakehouse(self.lakehouse.spark, self.lakehouse.model, environment)
+        lakehouse = self.lakehouse
+        return opened(lakehouse.spark, lakehouse.model, folder / "lakehouse", lakehouse.landing)
 
 
 @cache
@@ -372,17 +315,13 @@ def repair_shop(spark: SparkSession) -> Shop:
 
     Made once for all modules.
     """
-    from lakehouse.app.opening import open_lakehouse
     from lakehouse.app.whole_way import run_pipeline
-    from lakehouse.settings import EnvironmentSettings, load_model_settings
+    from lakehouse.settings import load_model_settings
 
-    folder = Path(tempfile.mkdtemp(prefix="shop-", dir=_MEMORY))
+    folder = Path(tempfile.mkdtemp(prefix="shop-", dir=MEMORY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     model = load_model_settings(write_repair_settings(folder))
-    environment = EnvironmentSettings(
-        root=str(folder / "lakehouse"), landing=str(folder / "landing")
-    )
-    lakehouse = open_lakehouse(spark, model, environment)
+    lakehouse = opened(spark, model, folder / "lakehouse", folder / "landing")
     readings, labels = repairs()
     landing, landed_at = Path(lakehouse.landing), moment("2024-05-04T00:00:00")
     land(landing / "damage", "1", readings, landed_at)

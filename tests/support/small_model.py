@@ -11,9 +11,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lakehouse.app.opening import open_lakehouse
-from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse
+from tests.support.opened import opened
 from tests.support.rows import land, moment
 
 Settings = dict[str, Any]
@@ -67,7 +67,7 @@ def small_lakehouse(
     spark: SparkSession, root: Path, change: Callable[[Settings], Any] = unchanged
 ) -> Lakehouse:
     """The lakehouse at the root, opened with the settings after a change of them."""
-    return open_lakehouse(spark, model_of(change), EnvironmentSettings(root=str(root)))
+    return opened(spark, model_of(change), root)
 
 
 def at(number: int) -> dt.datetime:

@@ -53,7 +53,7 @@ def test_columns_and_fields_within_them_are_added(spark: SparkSession) -> None:
     assert migration.obstacles == ()
 
 
-def test_what_adding_cannot_mend_is_told(spark: SparkSession) -> None:
+def test_what_adding_cannot_mend_is_named(spark: SparkSession) -> None:
     found = StructType.fromDDL("a string, b struct<x:string,y:array<struct<z:double>>>, old int")
     assert isinstance(found, StructType)
     assert migration_of(table(A, B), found, 1).obstacles == (

@@ -16,10 +16,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import SparkSession
 
 from lakehouse.storage.lakehouse import Lakehouse
-from tests.support.rows import glassware_plant
 
 Rows = list[dict[str, Any]]
 # Of each kind: nested structs, maps, arrays, arrays of structs, times, dates that are partitions,
@@ -170,17 +168,12 @@ def _sorted(rows: Rows) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def lakehouse(spark: SparkSession) -> Lakehouse:
-    return glassware_plant(spark).at("newest")
-
-
-@pytest.fixture(scope="module")
-def by_spark(lakehouse: Lakehouse) -> dict[str, list[str]]:
+def by_spark(three_nights: Lakehouse) -> dict[str, list[str]]:
     """What Spark reads of each table."""
-    tables = {table.name: table for table in lakehouse.catalog.tables if table.layer == "gold"}
+    tables = {table.name: table for table in three_nights.catalog.tables if table.layer == "gold"}
     assert set(tables) == set(COLUMNS), "a table of gold that no reader is tried on"
     read = {
-        name: lakehouse.store.read(table).select(*COLUMNS[name]).toArrow()
+        name: three_nights.store.read(table).select(*COLUMNS[name]).toArrow()
         for name, table in tables.items()
     }
     return {name: _sorted(rows.to_pylist()) for name, rows in read.items()}
@@ -189,18 +182,18 @@ def by_spark(lakehouse: Lakehouse) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", COLUMNS)
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_without_spark_sees_what_spark_sees(
-    reader: str, name: str, lakehouse: Lakehouse, by_spark: dict[str, list[str]]
+    reader: str, name: str, three_nights: Lakehouse, by_spark: dict[str, list[str]]
 ) -> None:
-    found = _sorted(READERS[reader](f"{lakehouse.store.root}/gold/{name}", COLUMNS[name]))
+    found = _sorted(READERS[reader](f"{three_nights.store.root}/gold/{name}", COLUMNS[name]))
     assert len(found) == len(by_spark[name]) > 0
     assert found == by_spark[name]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_gold_has_no_feature_that_a_plain_delta_reader_lacks(
-    name: str, lakehouse: Lakehouse
+    name: str, three_nights: Lakehouse
 ) -> None:
-    path = Path(lakehouse.store.root) / "gold" / name
+    path = Path(three_nights.store.root) / "gold" / name
     table = DeltaTable(path)
     protocol = table.protocol()
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.app.whole_way import run_pipeline
 from lakehouse.errors import RegistryError
-from lakehouse.ingest.pipeline import ingest
+from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import rollback
 from tests.support.rows import decisions
-from tests.support.small_model import Settings, land_days, small_lakehouse
+from tests.support.small_model import Settings, is_ok, small_lakehouse
+from tests.support.written import aggregate, told_at, train, write_labels, write_readings
 
 
 def often_refreshed(settings: Settings) -> None:
@@ -35,10 +35,24 @@ def two_versions(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
         spark, tmp_path_factory.mktemp("accidents") / "lake", often_refreshed
     )
     for day in range(2):
-        land_days(lakehouse, f"{day}", range(130 * day, 130 * day + 130))
-        run_pipeline(lakehouse)
+        come(lakehouse, range(130 * day, 130 * day + 130))
+        train(lakehouse, told_at(130 * day + 129))
+        score(lakehouse, AVAILABLE_NOW)
+        aggregate(lakehouse, 0, 259, told_at(130 * day + 129))
     assert PromotionLedger(lakehouse).champion == "2"
     return lakehouse
+
+
+def come(lakehouse: Lakehouse, numbers: range) -> None:
+    """Readings with their labels are in silver."""
+    write_readings(lakehouse, numbers)
+    write_labels(lakehouse, numbers, is_ok)
+
+
+def versions_of_new(lakehouse: Lakehouse) -> set[str]:
+    """The versions that predicted the rows from 260 on."""
+    rows = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "model_version"])
+    return {row["model_version"] for row in rows if row["id"] >= 260}
 
 
 @pytest.fixture
@@ -120,13 +134,12 @@ def test_scoring_goes_on_with_the_champion_of_the_ledger_and_the_loop_finds_its_
 ) -> None:
     accident(lakehouse)
     after = small_lakehouse(lakehouse.spark, Path(lakehouse.store.root), often_refreshed)
-    land_days(after, "2", range(260, 390))
+    come(after, range(260, 390))
     with caplog.at_level(logging.WARNING, "lakehouse"):
-        ingest(after, AVAILABLE_NOW)
         score(after, AVAILABLE_NOW)
-    rows = after.store.rows(after.catalog.predictions, columns=["id", "model_version"])
-    assert {row["model_version"] for row in rows if row["id"] >= 260} == {"2"}
-    run_pipeline(after)
+        assert versions_of_new(after) == {"2"}
+        aggregate(after, 260, 389, told_at(389))
+        assert retrain_and_promote(after, AVAILABLE_NOW)
     assert bool(told) == bool(caplog.messages)
     assert told is None or any(told in message for message in caplog.messages)
     [*_, newest] = PromotionLedger(after).rows
@@ -150,7 +163,7 @@ def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(
     run_id = lakehouse.registry.version("2").run_id
     [folder] = Path(lakehouse.store.root, "mlflow", "artifacts").glob(f"{run_id}")
     shutil.rmtree(folder / "artifacts" / "model")
-    land_days(lakehouse, "2", range(260, 300))
+    come(lakehouse, range(260, 300))
     remedy = (
         "model/model.skops is not in the artifact store; restore it, or go back to the version "
         "before by"
@@ -158,11 +171,10 @@ def test_a_champion_whose_file_is_gone_is_one_sentence_with_the_remedy(
     with pytest.raises(
         RegistryError, match=re.escape(f"small version 2: {remedy} jobs/rollback.py")
     ):
-        run_pipeline(lakehouse)
+        score(lakehouse, AVAILABLE_NOW)
     rollback(lakehouse, "ada", "its file is gone")
-    run_pipeline(lakehouse)
-    rows = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "model_version"])
-    assert {row["model_version"] for row in rows if row["id"] >= 260} == {"1"}
+    score(lakehouse, AVAILABLE_NOW)
+    assert versions_of_new(lakehouse) == {"1"}
 
 
 def test_a_moved_lakehouse_has_its_models_with_it(two_versions: Lakehouse, tmp_path: Path) -> None:
@@ -172,9 +184,10 @@ def test_a_moved_lakehouse_has_its_models_with_it(two_versions: Lakehouse, tmp_p
     lakehouse = small_lakehouse(two_versions.spark, moved, often_refreshed)
     for run in lakehouse.registry._client.search_runs([lakehouse.registry._experiment]):
         assert run.info.artifact_uri.startswith(str(moved))
-    land_days(lakehouse, "2", range(260, 390))
-    run_pipeline(lakehouse)
-    rows = lakehouse.store.rows(lakehouse.catalog.predictions, columns=["id", "model_version"])
-    assert len(rows) == 390
-    assert {row["model_version"] for row in rows if row["id"] >= 260} == {"2"}
+    come(lakehouse, range(260, 390))
+    score(lakehouse, AVAILABLE_NOW)
+    assert lakehouse.store.count(lakehouse.catalog.predictions) == 390
+    assert versions_of_new(lakehouse) == {"2"}
+    aggregate(lakehouse, 260, 389, told_at(389))
+    assert retrain_and_promote(lakehouse, AVAILABLE_NOW)
     assert PromotionLedger(lakehouse).champion == lakehouse.registry.champion() == "3"

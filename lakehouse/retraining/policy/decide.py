@@ -80,7 +80,9 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
         return _first(inputs.labelled, first_after)
     found = findings(settings, record)
     alarm = None if inputs.refused else first_firing(found)
-    decision = _retrain(alarm, record, settings) if alarm else _refresh(inputs, champion, settings)
+    decision = (
+        _retrain(alarm, inputs, record, settings) if alarm else _refresh(inputs, champion, settings)
+    )
     held = held_back(settings.cool_down, record)
     if decision and not held:
         return decision
@@ -101,7 +103,9 @@ def _first(labelled: int, first_after: int) -> Decision:
     )
 
 
-def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> Decision:
+def _retrain(
+    alarm: Finding, inputs: DecisionInput, record: TriggerInput, settings: PolicySettings
+) -> Decision:
     """Return what a rule asks for; where it cannot tell since when, the most probable beginning is
     taken.
 
@@ -123,7 +127,7 @@ def _retrain(alarm: Finding, record: TriggerInput, settings: PolicySettings) -> 
         RETRAIN,
         alarm.rule,
         (alarm.words + when,),
-        alarm.evidence,
+        alarm.evidence | {"labelled": float(inputs.labelled)},
         acted_on,
         between,
         settings.gate.confidence,

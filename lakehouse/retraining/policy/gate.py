@@ -29,13 +29,16 @@ class GateResult:
 
     @property
     def gain(self) -> float:
-        """Rows won minus rows lost; 0 where nothing was compared."""
+        """Errors that the challenger avoids; 0 where nothing was compared."""
         return gain_of(self.evidence)
 
 
 def gain_of(evidence: Mapping[str, float]) -> float:
-    """Rows won minus rows lost, by a result's evidence; 0 where nothing was compared."""
-    return evidence.get("won", 0.0) - evidence.get("lost", 0.0)
+    """Return the errors that a challenger avoids, by its result's evidence.
+
+    Releases before 0.3 have the rows that it won and lost, which are the same for classes.
+    """
+    return evidence.get("avoided", evidence.get("won", 0.0) - evidence.get("lost", 0.0))
 
 
 def probability_better(won: Any, lost: Any) -> Any:
@@ -181,7 +184,8 @@ def judge(challenger: Challenger, needed: float, settings: GateSettings) -> Gate
     found = compare(
         challenger.problem, challenger.labels, challenger.champion, challenger.predictions
     )
-    evidence = _figures(found) | {"needed": needed} | _summaries(challenger)
+    evidence = _figures(found) | {"needed": needed, "avoided": _avoided(challenger)}
+    evidence |= _summaries(challenger)
     if refusal:
         return GateResult(False, refusal, evidence)
     words = (
@@ -199,6 +203,15 @@ def _figures(found: PairedComparison) -> dict[str, float]:
         "lost": float(found.lost),
         "probability_better": found.better,
     }
+
+
+def _avoided(challenger: Challenger) -> float:
+    """Return how many errors the challenger avoids, those that it adds taken off."""
+    sides = (challenger.predictions, challenger.champion)
+    right, champion_right = (
+        int(challenger.problem.is_right(each, challenger.labels).sum()) for each in sides
+    )
+    return float(right - champion_right)
 
 
 def _summaries(challenger: Challenger) -> dict[str, float]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import RowRule, VersionRecord
+from lakehouse.retraining.policy.refresh import Trial
+from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
 from lakehouse.retraining.policy.version import archived
 from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICTS
 
@@ -26,7 +28,7 @@ class PromotionEntry:
         record: what the policy knows of a promoted version from then on; an older release kept
             none.
         changed_at: change point that the version was trained from; None if none.
-        gain: rows that it won against the champion minus those that it lost, where it was judged.
+        gain: errors of the champion that it avoided where both were judged.
     """
 
     as_of: np.datetime64
@@ -58,10 +60,9 @@ class History:
         began: as-of since which labels are evidence: of the last promotion that answered a change.
         champion_history: as-of of each change of champion with the version that came, in order.
         trainings: as-of of each challenger that was judged, in order.
-        tried: labelled rows since the change at the last training, those at the training before
-            it in the same drift period, and the gain of the last; None before there was one.
-        refused: greatest log statistic of the drift period's alarms whose challenger the gate
-            refused; -inf for none.
+        trials: the trainings that say when the next one is due, in order.
+        refused: the drift period's strongest alarm whose challenger the gate refused; None for
+            none.
         promoted: of the champion, the last entry that promoted it.
     """
 
@@ -72,8 +73,8 @@ class History:
     began: np.datetime64 | None = None
     champion_history: tuple[tuple[np.datetime64, int], ...] = ()
     trainings: tuple[np.datetime64, ...] = ()
-    tried: tuple[float, float, float] | None = None
-    refused: float = -np.inf
+    trials: tuple[Trial, ...] = ()
+    refused: RefusedAlarm | None = None
     promoted: PromotionEntry | None = None
 
     @property
@@ -144,7 +145,7 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
     return replace(
         state,
         trainings=tuple(as_of for as_of, _ in trainings),
-        tried=_tried(promotions, decisions),
+        trials=_trials(promotions, decisions),
         refused=_refused(state.champion_record, promotions, decisions),
         promoted=next(
             (e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)),
@@ -178,40 +179,41 @@ def _after(state: History, entry: PromotionEntry) -> History:
     )
 
 
-def _tried(
+def _trials(
     promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
-) -> tuple[float, float, float] | None:
-    """Return the rows at the last two trainings of the drift period, and the last one's gain.
+) -> tuple[Trial, ...]:
+    """Return the trainings of all time.
 
     An alarm whose challenger was refused does not count; a refresh does, whatever became of it.
     """
-    answers = [
-        (entry.as_of, 0, float(entry.record.version.since_change), 0.0)
+    answered = {
+        entry.as_of: float(entry.record.version.since_change)
         for entry in promotions
         if entry.action == PROMOTE
         and entry.record
         and entry.record.version.drift_period == entry.as_of
-    ]
+    }
     gains = {entry.as_of: entry.gain for entry in promotions if entry.action in VERDICTS}
-    refreshes = [
-        (entry.as_of, 1, entry.decision.evidence["labelled"], gains.get(entry.as_of, 0.0))
+    trials = [
+        Trial(
+            entry.as_of,
+            entry.decision.evidence["labelled"],
+            answered.get(entry.as_of),
+            gains.get(entry.as_of, 0.0),
+        )
         for entry in decisions
-        if entry.decision.action in (TRAIN_FIRST, REFRESH) and "labelled" in entry.decision.evidence
+        if entry.decision.retrain
+        and "labelled" in entry.decision.evidence
+        and (entry.decision.action != RETRAIN or entry.as_of in answered)
     ]
-    trainings = sorted([*answers, *refreshes])
-    if not trainings:
-        return None
-    began = max((as_of for as_of, *_ in answers), default=trainings[0][0])
-    of_period = [labelled for as_of, _, labelled, _ in trainings if as_of >= began]
-    before = of_period[-2] if len(of_period) > 1 else 0.0
-    return of_period[-1], before, trainings[-1][3]
+    return tuple(trials)
 
 
 def _refused(
     champion: VersionRecord | None,
     promotions: Sequence[PromotionEntry],
     decisions: Sequence[DecisionEntry],
-) -> float:
+) -> RefusedAlarm | None:
     """An alarm that training gave no challenger for was not refused: it comes again with the next
     labels.
     """
@@ -226,12 +228,17 @@ def _refused(
         for as_of, entry in verdicts.items()
         if entry.action == REFUSE and entry.version is not None
     }
-    found = [
-        entry.decision.evidence.get("log_statistic", -np.inf)
+    alarms = [
+        RefusedAlarm(
+            entry.as_of,
+            entry.decision.evidence.get("log_statistic", -np.inf),
+            entry.decision.change_at,
+            entry.decision.evidence.get(SINCE_CHANGE, 0.0),
+        )
         for entry in decisions
         if entry.decision.action == RETRAIN
         and entry.as_of in refused
         and champion
         and entry.as_of > champion.drift_period
     ]
-    return max(found, default=-np.inf)
+    return max(alarms, key=lambda alarm: alarm.log_statistic, default=None)

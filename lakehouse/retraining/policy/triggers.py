@@ -18,9 +18,13 @@ from lakehouse.settings import (
     ThresholdRule,
 )
 
+SINCE_CHANGE = "since_change"
+"""Evidence of an alarm: labelled rows since the change that it dates."""
 _STRONGER = math.log(10)
-"""An alarm whose challenger was refused is quiet until its evidence is ten times as strong: a real
-change gets there within a batch or two, a false one does not come back every night."""
+_MORE_ROWS = 1.5
+"""An alarm whose challenger was refused is quiet until its evidence is ten times as strong and the
+rows since the change are half as many again: a real change gets there within a batch or two, a
+false one does not come back, and one that goes on is not tried every night."""
 _LEAST_LABELLED = 30
 """Labels that a window needs to count: the standard error of a share is below a tenth from there
 on."""
@@ -42,6 +46,23 @@ class Window:
 
 
 @dataclass(frozen=True)
+class RefusedAlarm:
+    """An alarm whose challenger the gate refused.
+
+    Attributes:
+        as_of: label batch of it.
+        log_statistic: its evidence.
+        change_at: the change that it dated.
+        rows: labelled rows since that change, as of then.
+    """
+
+    as_of: np.datetime64
+    log_statistic: float
+    change_at: np.datetime64 | None
+    rows: float
+
+
+@dataclass(frozen=True)
 class TriggerInput:
     """What rules look at, as of a label batch.
 
@@ -54,8 +75,8 @@ class TriggerInput:
         metrics: by name, the champion's windows, ascending; accuracy is made from the hours where
             it is not given.
         trainings: as-of of earlier trainings, ascending.
-        refused: greatest log statistic of the drift period's alarms whose challenger the gate
-            refused; -inf for none.
+        refused: the drift period's strongest alarm whose challenger the gate refused; None for
+            none.
     """
 
     as_of: np.datetime64
@@ -65,7 +86,13 @@ class TriggerInput:
     wrong: np.ndarray
     metrics: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     trainings: Sequence[np.datetime64] = ()
-    refused: float = -np.inf
+    refused: RefusedAlarm | None = None
+
+    def rows_since(self, moment: np.datetime64 | None) -> float:
+        """Labelled rows of the hours from a moment on."""
+        if moment is None:
+            return 0.0
+        return float(self.labelled[self.hours >= moment.astype("datetime64[h]")].sum())
 
     def windows(self, metric: str, width: dt.timedelta) -> Sequence[Window]:
         """The metric's windows; a window whose labels are not complete counts for what it has."""
@@ -112,15 +139,25 @@ def shiryaev_roberts_rule(rule: ShiryaevRobertsRule, inputs: TriggerInput) -> Fi
     """Fire where the Shiryaev-Roberts statistic exceeds the alarm."""
     found, log_alarm = inputs.detection, math.log(rule.alarm)
     evidence = {"log_statistic": found.log_statistic, "log_alarm": log_alarm}
+    evidence[SINCE_CHANGE] = inputs.rows_since(found.change_at)
     strength = f"evidence e^{found.log_statistic:.1f}"
     if found.log_statistic <= log_alarm:
         words = f"no credible fall of accuracy: {strength} of e^{log_alarm:.1f}"
         return Finding(rule.rule, False, words, evidence)
-    if found.log_statistic <= inputs.refused + _STRONGER:
+    if inputs.refused is not None and _is_as_before(inputs.refused, inputs):
         words = f"the alarm stands, but no better model was found: {strength}"
         return Finding(rule.rule, False, words, evidence)
     words = f"accuracy fell: {strength} exceeds alarm, e^{log_alarm:.1f}"
     return Finding(rule.rule, True, words, evidence, found.change_at)
+
+
+def _is_as_before(refused: RefusedAlarm, inputs: TriggerInput) -> bool:
+    """Return whether there is not much more to learn from than when an alarm was refused."""
+    found = inputs.detection
+    if found.log_statistic <= refused.log_statistic + _STRONGER:
+        return True
+    is_another = found.change_at is not None and found.change_at > refused.as_of
+    return not is_another and inputs.rows_since(refused.change_at) < _MORE_ROWS * refused.rows
 
 
 def threshold_rule(rule: ThresholdRule, inputs: TriggerInput) -> Finding:

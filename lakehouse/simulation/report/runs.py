@@ -15,9 +15,9 @@ from tqdm import tqdm
 from lakehouse.retraining.policy.decide import RETRAIN, TRAIN_FIRST
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.arrays import Event
+from lakehouse.simulation.habits import NEVER
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
-from lakehouse.simulation.policies import NEVER
 from lakehouse.simulation.world import World, world_of
 from lakehouse.versions.actions import PROMOTE, REFUSE, ROLLBACK
 

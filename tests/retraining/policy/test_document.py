@@ -220,7 +220,7 @@ def test_a_refusal_changes_nothing_but_counts_as_a_training():
     assert state.trainings == (START, START + 3 * DAY)
 
 
-def test_labels_are_called_by_the_champion_of_before_what_was_decided_on_them():
+def test_labels_belong_to_the_champion_of_before_what_was_decided_on_them():
     state = history_of([FIRST, REFRESHED, ANSWER], [])
     label_time = START + np.array([1, 5, 6, 9, 10]) * DAY
     assert state.champions_at(label_time).tolist() == [1, 1, 2, 2, 3]
@@ -269,7 +269,7 @@ def test_what_was_tried_is_the_rows_at_the_last_training(decisions, promotions, 
         ([FIRST, moved("refuse", 3, 2), ANSWER], -np.inf),  # another epoch
     ],
 )
-def test_the_evidence_of_refused_alarms_stays_in_their_epoch(promotions, refused):
+def test_the_evidence_of_refused_alarms_stays_in_their_drift_period(promotions, refused):
     alarms = (
         asked("retrain", day, log_statistic=value)
         for day, value in ((3, 11.0), (4, 12.0), (9, 30.0))

@@ -131,8 +131,7 @@ def candidates_of(
         Candidate(f"version {version}", start=start, version=version)
         for version in reversed(others)
     ]
-    # Of the windows only the longest: the others begin near the change or after it.
-    return [*transfers, *returns, *new, everything, *windows[:1]]
+    return [*transfers, *returns, *new, everything, *windows]
 
 
 def named_versions(candidates: Iterable[Candidate]) -> frozenset[int]:
@@ -259,7 +258,11 @@ def judged_at_gate(
         judged: mask of the rows that candidates are compared on.
         trained: newest label time that had landed when the champion was trained.
     """
-    return judged & (rows.label_time > trained) & fitted.asked
+    compared = judged & (rows.label_time > trained) & fitted.asked
+    if fitted.candidate.span is not None:
+        # Older rows speak for where the rule was: a stretch of newest rows is not made for them.
+        compared &= rows.event_time >= fitted.row_rule.segments[-1].start
+    return compared
 
 
 def distinct_predictions(fitted: Fitted, judged: np.ndarray) -> int:

@@ -53,7 +53,8 @@ def forward_choice(
     chosen: tuple[Candidate, np.ndarray] | None = None
     on = np.concatenate([block for block, _ in known])
     for candidate in candidates:
-        reference = None if candidate.reference is None else predictions[candidate.reference]
+        version = candidate.reference if candidate.version is None else candidate.version
+        reference = None if version is None else predictions[version]
         predicted = _forward(candidate, rows, known, reference, learner)
         if predicted is None:
             continue
@@ -79,6 +80,8 @@ def _forward(
     """Predict each block by a model of the rows that were known before it; None where one cannot
     be fitted.
     """
+    if candidate.version is not None:
+        return reference
     predicted = rows.problem.unknown(len(rows))
     for block, before in known:
         _, weights = row_rule_of(candidate, rows, reference, before)

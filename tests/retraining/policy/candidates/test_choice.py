@@ -106,7 +106,7 @@ def test_new_rows_weigh_more_than_old_ones():
     assert set(weights[CHANGE:]) == {3.0}
 
 
-def test_a_row_is_called_by_a_model_that_has_not_seen_it():
+def test_a_row_is_predicted_by_a_model_that_has_not_seen_it():
     """Labels without any rule: who has seen them is right, who has not is right every other
     time.
     """
@@ -116,7 +116,7 @@ def test_a_row_is_called_by_a_model_that_has_not_seen_it():
     assert (fitted.predictions == noise.labels).mean() < 0.56
 
 
-def test_what_is_contradicted_is_found_without_the_rows_that_are_called(
+def test_what_is_contradicted_is_found_without_the_rows_that_are_predicted(
     monkeypatch: pytest.MonkeyPatch,
 ):
     seen = []

@@ -5,7 +5,6 @@ hand.
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pyarrow.compute as pc
 import pytest
 from scipy import stats
@@ -14,19 +13,25 @@ from lakehouse.models.expected_error.spline_logistic import N_BINS
 from lakehouse.monitoring.measured import TABLE_COLUMN
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.rows import policy_history, repair_shop
+from tests.support.rows import policy_history
+from tests.support.small_model import at
+from tests.support.written import A_DAY, CHANGED, a_day_of_second, second_version
 
 TYPICAL = np.array([0.0015, 0.0065, 0.02, 0.065, 0.175, 0.375, 0.75])
 
 
-@pytest.fixture(scope="module")
-def newest(plant):
-    return plant.at("newest")
+def with_the_policy_of_the_defaults(settings):
+    """Nothing is decided here."""
+    settings["policy"] = {}
 
 
 @pytest.fixture(scope="module")
-def shop(spark):
-    return repair_shop(spark).lakehouse
+def two_versions(spark, tmp_path_factory):
+    """Version 1 predicted the first days, version 2 the ones after the change; labels come late."""
+    root = tmp_path_factory.mktemp("two") / "lakehouse"
+    lakehouse = second_version(spark, root, with_the_policy_of_the_defaults)
+    a_day_of_second(lakehouse)
+    return lakehouse
 
 
 def metric_rows(lakehouse) -> list[dict]:
@@ -77,41 +82,40 @@ def expected(parts: list[tuple[float, float]], n: int) -> tuple[float, float, fl
     return 1 - mean, 1 - high, 1 - low
 
 
-def test_a_window_without_labels_tells_the_accuracy_that_its_version_expects(newest):
-    counts, checked, without_labels = rows_by_bin(newest), 0, 0
-    for row in metric_rows(newest):
+def test_a_window_without_labels_tells_the_accuracy_that_its_version_expects(two_versions):
+    counts, told = rows_by_bin(two_versions), []
+    for row in metric_rows(two_versions):
         if row["window"] is None:
             continue
         day, version = row["window_date"], row["model_version"]
         own = {key: rows for key, rows in counts.items() if key[0] == day}
         if version != "*":
             own = {(day, version): own[day, version]}
-        parts = [wrong_among(newest, name, rows) for (_, name), rows in own.items()]
+        parts = [wrong_among(two_versions, name, rows) for (_, name), rows in own.items()]
         accuracy, low, high = expected(parts, row["count"])
         assert row["expected_accuracy"] == pytest.approx(accuracy)
         assert row["expected_accuracy_low"] == pytest.approx(low)
         assert row["expected_accuracy_high"] == pytest.approx(high)
         assert row["expected_absolute_error"] is None
-        without_labels += row["n_labelled"] == 0 and row["accuracy_score"] is None
-        checked += 1
-    assert without_labels >= 2
-    assert checked > 20
+        told.append((version, row["n_labelled"], len(own)))
+    assert {version for version, _, _ in told} == {"1", "2", "*"}
+    without_labels = [each for each in told if each[1] == 0]
+    assert without_labels
+    assert len(told) >= 8
 
 
-def test_what_labels_show_is_within_the_interval_until_the_rule_changes(newest):
-    table = pd.DataFrame([row for row in metric_rows(newest) if row["window"] is not None])
-    table = table[(table.model_version == "1") & (table.label_coverage > 0.99)]
-    held = table.accuracy_score.between(table.expected_accuracy_low, table.expected_accuracy_high)
-    before = table.window_date < pd.Timestamp("2019-07-12").date()
-    # On days that it was trained on it is right more often than it expects.
-    assert (table.accuracy_score >= table.expected_accuracy_low)[before].mean() >= 0.8
-    assert len(table[before]) >= 7
-    changed = table.window_date == pd.Timestamp("2019-07-13").date()
-    assert changed.sum() == 1
-    assert not held[changed].any()
+def test_a_changed_rule_is_not_expected_and_the_labels_are_below_the_interval(two_versions):
+    rows = [row for row in metric_rows(two_versions) if row["model_version"] == "1"]
+    by_day = {row["window_date"]: row for row in rows if row["window"] is not None}
+    changed, before = by_day[at(CHANGED).date()], by_day[at(CHANGED - A_DAY).date()]
+    assert changed["accuracy_score"] < changed["expected_accuracy_low"] - 0.1
+    expectations = [row["expected_accuracy"] for row in (changed, before)]
+    assert expectations[0] == pytest.approx(expectations[1], abs=0.02)
+    assert before["expected_accuracy_low"] <= before["accuracy_score"]
 
 
 def test_numbers_expect_a_share_within_the_tolerance_and_a_mean_absolute_error(shop):
+    shop = shop.lakehouse
     counts = rows_by_bin(shop)
     known = PromotionLedger(shop).absolute_errors("1")
     errors = policy_history(shop).records[1].version.errors
@@ -134,8 +138,8 @@ def test_numbers_expect_a_share_within_the_tolerance_and_a_mean_absolute_error(s
         assert row["expected_absolute_error_high"] > row["expected_absolute_error"]
 
 
-def test_slices_and_baselines_expect_nothing(newest):
-    rows = newest.store.rows(newest.catalog.profile_metrics)
+def test_baselines_and_columns_expect_nothing(two_versions):
+    rows = two_versions.store.rows(two_versions.catalog.profile_metrics)
     others = [row for row in rows if row["window"] is None or row["column_name"] != TABLE_COLUMN]
     assert others
     assert all(row["expected_accuracy"] is None for row in others)

@@ -55,6 +55,7 @@ _READ_THEM = {
     "tests/app/test_whole_way.py",
     "tests/counterfactual/test_counterfactual.py",
     "tests/docs/test_sql_doc.py",
+    "tests/monitoring/test_expected_accuracy.py",
     "tests/monitoring/test_metrics.py",
     "tests/monitoring/test_monitor.py",
     "tests/monitoring/test_small_batches.py",

@@ -14,8 +14,9 @@ from pyspark.sql.types import StructType
 from lakehouse.calendar import DAY, midnight
 from lakehouse.errors import RegistryError
 from lakehouse.labels.label_batch import labels_in_force, recorded_as_of
-from lakehouse.models import problem_of
+from lakehouse.models import Regression, problem_of
 from lakehouse.models.expected_error.encoding import ErrorBins
+from lakehouse.models.expected_error.expected_quality import ErrorRates, ExpectedQuality
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.affected import AffectedWindows, affected_by
 from lakehouse.monitoring.configuration import Monitor
@@ -52,6 +53,7 @@ _FACT_COLUMNS = (
     "columns",
     "custom",
     "by_difficulty",
+    "rows_by_bin",
 )
 _BACKFILLED_AT_ONCE = 7 * DAY
 
@@ -65,6 +67,7 @@ class Aggregator:
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
+        self._expected_quality: Callable[[str, str], ExpectedQuality] = cache(self._fetched_quality)
         self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
         model_id = lakehouse.model.metrics.model_id_column
         self._custom = CustomRows(lakehouse.spark, self._metrics, model_id)
@@ -97,7 +100,8 @@ class Aggregator:
         stored, affected = self._stored_facts(days, affected, monitor)
         facts = [*stored, *self._computed(affected, monitor, ledger)]
         if facts:
-            self._write(scopes, affected, facts, monitor, self._as_of(moment, monitor), why)
+            as_of = self._as_of(moment, monitor, ledger)
+            self._write(scopes, affected, facts, monitor, as_of, why)
 
     def recorded_as_of(self, affected: AffectedWindows) -> dt.datetime | None:
         """The newest label time that the facts know of.
@@ -232,7 +236,7 @@ class Aggregator:
             },
         )
 
-    def _as_of(self, moment: dt.datetime | None, monitor: Monitor) -> AsOf:
+    def _as_of(self, moment: dt.datetime | None, monitor: Monitor, ledger: PromotionLedger) -> AsOf:
         return AsOf(
             moment=moment,
             horizon=self._model.labels.horizon,
@@ -240,7 +244,17 @@ class Aggregator:
             logging_table=self._catalog.predictions.full_name,
             monitor_version=monitor.version,
             model_id_column=self._model.metrics.model_id_column,
+            expects={
+                version: self._expected_quality(version, text)
+                for version, text in ledger.policy_records.items()
+            },
         )
+
+    def _fetched_quality(self, version: str, record: str) -> ExpectedQuality:
+        """What a version expects of its predictions; how far they are off, if they are numbers."""
+        is_number = isinstance(problem_of(self._model), Regression)
+        errors = PromotionLedger(self._lakehouse).absolute_errors(version) if is_number else None
+        return ExpectedQuality(ErrorRates.of_record(record), errors)
 
     def _write(
         self,

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.calendar import Granularity, Window
 from lakehouse.drift.comparison import drift_of, main_pvalue, non_null_columns_delta
 from lakehouse.drift.two_samples import adjusted_pvalues
+from lakehouse.models.expected_error.expected_quality import ExpectedQuality, expected_metrics
 from lakehouse.monitoring.windows import Facts, Segment, WindowFacts
 from lakehouse.profiling.baseline import Baseline
 from lakehouse.profiling.profile import ColumnProfile, statistics_of
@@ -28,6 +29,7 @@ class AsOf:
         logging_table: full name of the profiled table, one of `versions`.
         monitor_version: version of the metrics' configuration.
         model_id_column: the metric tables' name for the model version.
+        expects: what each version with a policy record expects of its predictions.
     """
 
     moment: dt.datetime | None
@@ -36,6 +38,7 @@ class AsOf:
     logging_table: str
     monitor_version: int
     model_id_column: str
+    expects: Mapping[str, ExpectedQuality] = field(default_factory=dict)
 
     def is_past(self, window: Window) -> bool:
         """Return whether the window has ended by now."""
@@ -53,7 +56,7 @@ def profile_rows(facts: Facts, granularity: Granularity, as_of: AsOf) -> list[di
     rows = []
     for (window, segment), of_window in facts.items():
         keys = _keys(window, segment, granularity, as_of) | _window_state(window, of_window, as_of)
-        rows += [keys | of_input | row for row in _table_and_columns(of_window)]
+        rows += [keys | of_input | row for row in _table_and_columns(of_window, as_of)]
     return rows
 
 
@@ -142,12 +145,13 @@ def _compared(current: WindowFacts, reference: Baseline, n_reference: int) -> li
     ]
 
 
-def _table_and_columns(facts: WindowFacts) -> list[dict[str, Any]]:
+def _table_and_columns(facts: WindowFacts, as_of: AsOf) -> list[dict[str, Any]]:
     table = {
         "column_name": TABLE_COLUMN,
         "count": facts.quality.n_rows,
         "non_null_columns": _non_null(facts.columns),
         **quality_metrics(facts.quality),
+        **expected_metrics(facts.rows_by_bin, facts.quality.n_rows, as_of.expects),
     }
     return [table, *map(_column_row, facts.columns.values())]
 

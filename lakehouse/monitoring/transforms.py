@@ -181,37 +181,65 @@ def _profiler(profiling: Profiling, schema: StructType) -> Callable[[pa.Table], 
 def facts_of_rows(rows: pa.Table, profiling: Profiling) -> WindowFacts:
     """The facts of the rows of one base window, version and slice, in the order of their keys."""
     version = rows["_version"][0].as_py()
+    binned = _binned(rows, version, profiling)
     return WindowFacts(
         start=rows["_window"][0].as_py(),
         segment=Segment(version, rows["_slice_key"][0].as_py(), rows["_slice_value"][0].as_py()),
         n_in_training=int(pc.sum(_is_in_training(rows, version, profiling)).as_py()),
         quality=_quality_of(rows, profiling),
         columns=profiles_of(rows, profiling.specs, profiling.edges),
-        by_difficulty=_by_difficulty(rows, version, profiling),
+        by_difficulty={} if binned is None else _by_difficulty(binned),
+        rows_by_bin={} if binned is None else _rows_by_bin(binned, version),
     )
 
 
-def _by_difficulty(
-    rows: pa.Table, version: str, profiling: Profiling
-) -> dict[int, tuple[int, int]]:
-    """Rows and errors by kind and error bin, of labelled rows outside the training."""
+@dataclass(frozen=True)
+class _Binned:
+    """Predicted rows.
+
+    Attributes:
+        places: kind × number of error bins + error bin of each.
+        is_judged: whether its label has come, and the version was not trained on it.
+        is_wrong: whether its prediction is not its label.
+    """
+
+    places: np.ndarray
+    is_judged: np.ndarray
+    is_wrong: np.ndarray
+
+
+def _binned(rows: pa.Table, version: str, profiling: Profiling) -> _Binned | None:
+    """The rows by error bin; None for slices, and where the version has no record."""
     bins, problem = profiling.error_bins.get(version), profiling.problem
     if bins is None or rows["_slice_key"][0].is_valid:
-        return {}
-    rows = rows.filter(pc.invert(_is_in_training(rows, version, profiling)))
+        return None
     predictions, labels = (
         _as_targets(rows[name], problem) for name in (PREDICTION, profiling.label)
     )
-    known = problem.is_known(predictions) & problem.is_known(labels)
-    if not known.any():
-        return {}
+    known = problem.is_known(predictions)
     predictions, labels = predictions[known], labels[known]
-    places = bins.bins(rows.filter(pa.array(known)), problem.kind_of(predictions))
-    is_wrong = ~problem.is_right(predictions, labels)
+    rows = rows.filter(pa.array(known))
+    in_training = np.asarray(_is_in_training(rows, version, profiling))
+    return _Binned(
+        bins.bins(rows, problem.kind_of(predictions)),
+        problem.is_known(labels) & ~in_training.astype(bool),
+        ~problem.is_right(predictions, labels),
+    )
+
+
+def _by_difficulty(binned: _Binned) -> dict[int, tuple[int, int]]:
+    """Rows and errors by kind and error bin, of labelled rows outside the training."""
+    places, is_wrong = (each[binned.is_judged] for each in (binned.places, binned.is_wrong))
     labelled, wrong = np.bincount(places), np.bincount(places, is_wrong)
     return {
         int(place): (int(labelled[place]), int(wrong[place])) for place in np.flatnonzero(labelled)
     }
+
+
+def _rows_by_bin(binned: _Binned, version: str) -> dict[tuple[str, int], int]:
+    """Rows by version, and kind and error bin, with or without a label."""
+    rows = np.bincount(binned.places)
+    return {(version, int(place)): int(rows[place]) for place in np.flatnonzero(rows)}
 
 
 def _as_targets(column: pa.ChunkedArray, problem: Problem) -> np.ndarray:

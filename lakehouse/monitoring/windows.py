@@ -1,6 +1,7 @@
 """The additive facts of windows: hours, versions and slices merge to any coarser window."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -35,6 +36,8 @@ class WindowFacts:
         custom: what custom metrics are computed from.
         by_difficulty: by kind of prediction and error bin of the version, labelled rows that it was
             not trained on, and how many of them it got wrong; of the whole table alone.
+        rows_by_bin: by version, and kind of prediction and error bin, predicted rows with or
+            without a label; of the whole table alone. Versions stay apart: each errs by itself.
     """
 
     start: dt.datetime
@@ -44,6 +47,7 @@ class WindowFacts:
     columns: dict[str, ColumnProfile]
     custom: Partials = field(default_factory=dict)
     by_difficulty: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    rows_by_bin: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     def merge(self, *others: "WindowFacts") -> "WindowFacts":
         """The facts of all together."""
@@ -59,6 +63,7 @@ class WindowFacts:
             },
             custom=reduce(merge_partials, (part.custom for part in parts)),
             by_difficulty=_summed(part.by_difficulty for part in parts),
+            rows_by_bin=_added(part.rows_by_bin for part in parts),
         )
 
     def to_row(self) -> dict[str, Any]:
@@ -75,6 +80,10 @@ class WindowFacts:
             "by_difficulty": [
                 {"bin": place, "labelled": labelled, "wrong": wrong}
                 for place, (labelled, wrong) in sorted(self.by_difficulty.items())
+            ],
+            "rows_by_bin": [
+                {"bin": place, "rows": rows}
+                for (_, place), rows in sorted(self.rows_by_bin.items())
             ],
         }
 
@@ -93,6 +102,10 @@ class WindowFacts:
                 counts["bin"]: (counts["labelled"], counts["wrong"])
                 for counts in row["by_difficulty"] or ()
             },
+            rows_by_bin={
+                (row["model_version"], counts["bin"]): counts["rows"]
+                for counts in row["rows_by_bin"] or ()
+            },
         )
 
 
@@ -103,6 +116,13 @@ def _summed(parts: Iterable[Mapping[int, tuple[int, int]]]) -> dict[int, tuple[i
             before = total.get(place, (0, 0))
             total[place] = (before[0] + labelled, before[1] + wrong)
     return total
+
+
+def _added(parts: Iterable[Mapping[tuple[str, int], int]]) -> dict[tuple[str, int], int]:
+    total: Counter[tuple[str, int]] = Counter()
+    for part in parts:
+        total.update(part)
+    return dict(total)
 
 
 Facts = Mapping[tuple[Window, Segment], WindowFacts]

@@ -40,6 +40,7 @@ from lakehouse.profiling.baseline import to_document
 from lakehouse.profiling.bins import quantile_edges
 from lakehouse.profiling.columns import ColumnSpec, numbers_of, read_column
 from lakehouse.profiling.sketches import BASELINE_VALUES
+from lakehouse.retraining.absolute_errors import absolute_errors_of
 from lakehouse.retraining.policy.candidates.choice import (
     Candidate,
     Fitted,
@@ -176,6 +177,9 @@ class SparkTrainer:
         model, outcome, tried = trained.model
         run_id, sample = self._logged(self._data(judged), tried)
         registry.log_policy_record(run_id, record.to_json())
+        errors = absolute_errors_of(record, trained.fitted, self.labelled.rows)
+        if errors is not None:
+            registry.log_absolute_errors(run_id, errors.to_json())
         registered = registry.register(
             run_id,
             model,

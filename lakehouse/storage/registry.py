@@ -39,6 +39,7 @@ _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
 _POLICY_FILE = "policy.json"
 _MEANING_FILE = "meaning.json"
+_ABSOLUTE_ERRORS_FILE = "absolute_errors.json"
 _CANDIDATES_FILE = "candidates.json"
 
 
@@ -216,6 +217,17 @@ class Registry:
     def log_policy_record(self, run_id: str, record: str) -> None:
         """Keep the policy's record with a training, before its version is registered."""
         self._client.log_text(run_id, record, _POLICY_FILE)
+
+    def log_absolute_errors(self, run_id: str, errors: Mapping[str, list[float]]) -> None:
+        """Keep with a training how far its numbers were off, by error bin."""
+        self._client.log_dict(run_id, dict(errors), _ABSOLUTE_ERRORS_FILE)
+
+    def absolute_errors(self, version: ModelVersion) -> Any | None:
+        """How far the version's numbers were off, by error bin; None where that is not kept."""
+        try:
+            return json.loads(self._artifact(version, _ABSOLUTE_ERRORS_FILE))
+        except RegistryError:
+            return None
 
     def log_candidates(self, run_id: str, candidates: Sequence[Mapping[str, Any]]) -> None:
         """Keep with a training which rows it could have taken, and how well each choice did."""

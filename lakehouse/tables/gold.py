@@ -69,12 +69,14 @@ WINDOW_FACTS = Table(
             part
         by_difficulty array<struct<bin:int,labelled:bigint,wrong:bigint>> Labelled rows and errors
             by class and bin of expected error (class code × 7 + bin), none trained on; no slices
+        rows_by_bin   array<struct<bin:int,rows:bigint>> Predicted rows, with or without a label,
+            by the same bins; no slices
         monitor_version, as_of, as_of_version, window_date
     """),
     partition_by=("window_date",),
     append_only=False,
     from_driver=True,
-    version=3,
+    version=4,
 )
 
 PROFILE_METRICS = Table(
@@ -137,13 +139,24 @@ PROFILE_METRICS = Table(
             confidence
         accuracy_without_retraining double        Share of labelled rows that the first model would
             predict right
+        expected_accuracy          double        Share of rows that the version expects to be right
+            (numbers: within the tolerance), by its errors in cross-fitting; needs no label, and
+            cannot see a changed rule
+        expected_accuracy_low      double        Lower bound of the 90 % interval of the accuracy
+            that labels of all rows will show, if the rule is as in training
+        expected_accuracy_high     double        Upper bound of it
+        expected_absolute_error    double        For regression: mean absolute error that the
+            version expects, in the label's unit; needs no label, and cannot see a changed rule
+        expected_absolute_error_low double       Lower bound of the 90 % interval of the mean
+            absolute error that labels of all rows will show, if the rule is as in training
+        expected_absolute_error_high double      Upper bound of it
         n_labelled, label_coverage, is_final, in_training_window, as_of, as_of_version, window_date
     """),
     partition_by=("granularity", "window_date"),
     append_only=False,
     from_driver=True,
     takes_columns=True,
-    version=2,
+    version=3,
 )
 
 DRIFT_METRICS = Table(

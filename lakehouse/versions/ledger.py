@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import RegistryError
 from lakehouse.models import Meaning, load, problem_of
+from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
 from lakehouse.profiling.baseline import Baseline, from_document
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.registry import ModelVersion, TrainingRecord
@@ -132,6 +133,14 @@ class PromotionLedger:
     def baseline(self, version: str) -> Baseline:
         """The profile of each column of the version's training data."""
         return from_document(self.lakehouse.registry.baseline(self.version(version)))
+
+    def absolute_errors(self, version: str) -> AbsoluteErrors | None:
+        """How far the version's numbers were off in cross-fitting, by error bin.
+
+        None where it predicts classes, an older release trained it, or its file is gone.
+        """
+        kept = self.lakehouse.registry.absolute_errors(self.version(version))
+        return None if kept is None else AbsoluteErrors.from_json(kept)
 
     def meaning(self, version: str) -> Meaning:
         """Return what the version's classes and features are, as of its training.

@@ -6,6 +6,7 @@ import pandas as pd
 from lakehouse.drift import two_samples
 from lakehouse.drift.comparison import drift_of
 from lakehouse.drift.distances import SHARE_FLOOR
+from lakehouse.models.expected_error import expected_quality
 from lakehouse.profiling.columns import MAX_ITEMS
 from lakehouse.profiling.profile import MAX_FREQUENT_ITEMS, ColumnProfile, ColumnSpec, statistics_of
 from lakehouse.profiling.sketches import BASELINE_VALUES, THETA_LG_K, WINDOW_VALUES
@@ -24,6 +25,7 @@ def test_every_statistic_is_documented_once_and_none_that_there_is_not():
         *drift_of(PROFILE, PROFILE),
         *classification.METRICS,
         *regression.METRICS,
+        *expected_quality.METRICS,
     }
     assert sorted(documented) == sorted({*computed, "adjusted_pvalue"})
 

@@ -1,4 +1,5 @@
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -110,3 +111,23 @@ def test_a_touched_month_needs_the_days_of_the_calendar():
         dt.date(2024, 1, 1),
         dt.date(2024, 3, 31),
     )
+
+
+def test_rows_by_bin_add_up_by_version_and_survive_their_row():
+    start = moment("2024-02-28T00:00:00")
+    hours = [
+        replace(hour_facts(start, "9", [1.0]), rows_by_bin={("9", 2): 4, ("9", 3): 1}),
+        replace(hour_facts(start + dt.timedelta(hours=1), "9", [1.0]), rows_by_bin={("9", 2): 5}),
+        replace(hour_facts(start + dt.timedelta(hours=2), "10", [1.0]), rows_by_bin={("10", 2): 7}),
+    ]
+    found = rolled_up(hours, DAILY)
+    day = DAILY.window(start)
+    assert found[day, Segment("9")].rows_by_bin == {("9", 2): 9, ("9", 3): 1}
+    assert found[day, Segment(ALL_VERSIONS)].rows_by_bin == {
+        ("9", 2): 9,
+        ("9", 3): 1,
+        ("10", 2): 7,
+    }
+    assert WindowFacts.from_row(hours[0].to_row()) == hours[0]
+    older = {**hours[0].to_row(), "rows_by_bin": None}
+    assert WindowFacts.from_row(older).rows_by_bin == {}

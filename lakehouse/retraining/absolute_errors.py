@@ -1,0 +1,41 @@
+"""From a fitted candidate to how far its numbers are off: kept with the version."""
+
+import numpy as np
+
+from lakehouse.models import Regression
+from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
+from lakehouse.models.expected_error.spline_logistic import N_BINS, bins_of
+from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
+from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.records import Rows
+from lakehouse.retraining.policy.version import fit_expected_error
+
+
+def absolute_errors_of(record: PolicyRecord, fitted: Fitted, rows: Rows) -> AbsoluteErrors | None:
+    """The cross-fitted absolute errors of a version, by error bin.
+
+    Of the same rows, in the same bins, as the errors that its record counts (`record_of`): a row's
+    bin is that of an expected error which has not seen the row.
+
+    Args:
+        record: the version's.
+        fitted: the candidate, with the cross-fitted predictions.
+        rows: those that it was cross-fitted on.
+
+    Returns:
+        None of a classifier, and where the record counts no row.
+    """
+    if not isinstance(rows.problem, Regression):
+        return None
+    own = rows.only(record.names)
+    taken = (fitted.weights > 0) & fitted.asked & ~fitted.row_rule.thinned(own)
+    kept, predictions = own.take(taken), fitted.predictions[taken]
+    if not len(kept):
+        return None
+    fold, places = fold_of(len(kept)), np.zeros(len(kept), dtype=np.int64)
+    for out in range(FOLDS):
+        unseen, others = fold == out, fold != out
+        expected_error = fit_expected_error(kept.take(others), predictions[others])
+        kinds = kept.problem.kind_of(predictions[unseen])
+        places[unseen] = bins_of(expected_error, kept.features[unseen], kinds)
+    return AbsoluteErrors.of(places, predictions - kept.labels, N_BINS)

@@ -169,7 +169,6 @@ def test_old_decisions_are_read_with_the_confidence_that_their_evidence_holds(
         (REFRESH, 0.4),
         (REFRESH, 0.4),
     ]
-    assert all(each.sure for each in decisions)
     assert not any({"needed", "sure"} & set(each.evidence) for each in decisions)
 
 
@@ -183,7 +182,8 @@ def test_the_champion_of_an_old_lakehouse_keeps_its_record_and_can_be_replaced(
     assert old == [entry.decision for entry in gone_on.decisions]
     assert kept.action == KEEP
     assert (refreshed.action, refreshed.rule) == (REFRESH, "price")
-    assert refreshed.evidence["tried"] == 959.0  # the record of version 3, which 0.2.0 wrote
+    # Version 3, which 0.2.0 wrote, was trained on 959 rows.
+    assert 959.0 < refreshed.evidence["due"] <= refreshed.evidence["labelled"]
     assert [entry.version for entry in ledger.promotions] == [1, 2, 3, 4]
 
 

@@ -182,7 +182,8 @@ def test_every_trial_is_in_mlflow_with_what_it_was_made_from(works: Lakehouse) -
     }
     path = client.download_artifacts(second.run_id, "candidates.json")
     candidates = {each["candidate"]: each for each in json.loads(Path(path).read_text())}
-    assert set(candidates) == {"transfer from 1", "since_change"}
+    windows = {"last 30 days", "last 7 days", "last 3 days"}
+    assert set(candidates) == {"transfer from 1", "since_change", "everything"} | windows
     assert candidates[chosen]["rows"] == second.record.trained_rows
     read = json.loads(second.record.table_versions)["silver.truth"]
     for run in trials:

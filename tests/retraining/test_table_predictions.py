@@ -4,7 +4,6 @@ a training takes.
 
 import datetime as dt
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from pyspark.sql import SparkSession
 from lakehouse.instants import instant
 from lakehouse.labels.label_batch import start_of_trainable
 from lakehouse.models import features_of
-from lakehouse.models.expected_error.spline_logistic import N_BINS
 from lakehouse.retraining.training_rows import labelled_rows
-from lakehouse.settings import ShiryaevRobertsRule
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.tables import Table
 from lakehouse.versions.ledger import PromotionLedger
-from tests.support.rows import labelled_predictions, policy_history, with_policy
+from tests.support.rows import labelled_predictions, policy_history
 from tests.support.small_model import Settings, at
 from tests.support.written import (
     A_DAY,
@@ -71,55 +68,14 @@ def forget(lakehouse: Lakehouse, table: Table, until: dt.datetime) -> None:
         Path(path, name).unlink()
 
 
-def test_the_newest_rows_are_by_hour_and_by_row_from_the_moment_asked_for(works: Lakehouse) -> None:
-    since = instant(SINCE)
-    evidence = evidence_of(works)
-    by_hour = evidence.recent()
-    [(version, otherwise)] = by_hour.archived.items()
-    bins = otherwise.bins
-    rows = labelled_since(evidence, at(0))
-    (counts, _), frame = evidence.row_counts(rows), evidence._framed(rows)
-    assert version == 1
-    assert (bins // N_BINS == frame.predicted_by(1)).all()
-    assert len(np.unique(bins % N_BINS)) > 2
-    assert (by_hour.counts.wrong == counts.wrong).all()
-    np.testing.assert_array_equal(by_hour.rows.features, frame.rows.features)
-    assert set(by_hour.counts.hour) <= set(evidence.counts().hour)
-    by_row, dated = evidence.recent(since).counts, evidence.counts(since)
-    late = counts.hour >= since
-    assert (by_row.hour[late] == counts.hour[late]).all()
-    assert (by_row.hour[~late] == by_hour.counts.hour[~late]).all()
-    assert 0 < late.sum() < len(late)
-    assert set(by_row.hour) <= set(dated.hour)
-
-
-def test_single_rows_are_read_of_the_newest_stretch_alone(works: Lakehouse, tmp_path: Path) -> None:
-    rule = ShiryaevRobertsRule(alarm=10_000, recall=dt.timedelta(hours=12))
-    lakehouse = with_policy(copy_of(works, tmp_path / "lake"), rules=(rule,))
-    evidence = evidence_of(lakehouse)
+def test_counts_by_row_read_the_newest_stretch_alone(works: Lakehouse, tmp_path: Path) -> None:
+    evidence = evidence_of(copy_of(works, tmp_path / "lake"))
     newest = evidence.counts().hour.max()
-    forget(lakehouse, lakehouse.catalog.predictions, at(5 * A_DAY))
-    found = evidence.recent().counts
-    assert len(found.hour) == 12 * 6
-    assert found.hour.min() >= newest - np.timedelta64(12, "h")
+    forget(evidence.lakehouse, evidence.lakehouse.catalog.predictions, at(5 * A_DAY))
+    counts = evidence.counts(newest)
+    assert (counts.hour >= newest).sum() == 6
     with pytest.raises(OSError):
         evidence.predictions(at(0), None)
-
-
-def test_without_a_recall_or_an_archived_version_no_row_is_held_against_one(
-    works: Lakehouse,
-) -> None:
-    forgetful = with_policy(works, rules=(ShiryaevRobertsRule(recall=None),))
-    assert evidence_of(forgetful).recent() is None
-    none_archived = replace(policy_history(works), archive={})
-    assert labelled_predictions(works, NEWEST, none_archived).recent().archived == {}
-
-
-def test_before_a_label_has_come_since_the_promotion_there_are_no_newest_rows(
-    works: Lakehouse,
-) -> None:
-    assert evidence_of(works, BEGAN).recent() is None
-    assert evidence_of(works, BEGAN + dt.timedelta(hours=1)).recent() is not None
 
 
 def test_the_counts_by_expected_error_are_those_of_the_rows(works: Lakehouse) -> None:
@@ -207,7 +163,6 @@ def test_a_decision_reads_no_more_rows_than_a_training_takes(works: Lakehouse) -
     assert most - 6 <= (dated.hour >= first).sum() < most + 6
     assert dated.labelled.sum() == by_hour.labelled.sum()
     assert (dated.hour[dated.hour < first] == by_hour.hour[by_hour.hour < first]).all()
-    assert set(part.recent(instant(since)).counts.hour) <= set(dated.hour)
 
 
 def test_a_training_takes_the_newest_rows_and_reads_no_older_ones(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse.app.command_line import run_job
+from lakehouse.simulation.families import FAMILIES, MOVING
 from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
 from lakehouse.simulation.replay import report_of
 from lakehouse.simulation.report.families import families_report
@@ -30,7 +31,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="conf/glassware.yaml", help="the model's YAML file")
     add("--cores", type=int, default=os.cpu_count(), help="processes")
     add("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="where it is drawn")
-    add("--families", nargs="*", metavar="NAME", help="streams that are no boxes: all, or some")
+    add("--families", nargs="*", choices=[*FAMILIES, *MOVING], metavar="NAME", help="all, or some")
     add("--gate", action="store_true", help="print the gate's operating characteristic alone")
     return parser.parse_args(words)
 

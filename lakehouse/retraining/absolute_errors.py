@@ -1,14 +1,12 @@
 """From a fitted candidate to how far its numbers are off: kept with the version."""
 
-import numpy as np
-
 from lakehouse.models import Regression
 from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
-from lakehouse.models.expected_error.spline_logistic import N_BINS, bins_of
-from lakehouse.retraining.policy.candidates.choice import FOLDS, Fitted, fold_of
+from lakehouse.models.expected_error.spline_logistic import N_BINS
+from lakehouse.retraining.policy.candidates.choice import Fitted
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import Rows
-from lakehouse.retraining.policy.version import fit_expected_error
+from lakehouse.retraining.policy.version import bins_of_unseen, counted_rows
 
 
 def absolute_errors_of(record: PolicyRecord, fitted: Fitted, rows: Rows) -> AbsoluteErrors | None:
@@ -28,14 +26,9 @@ def absolute_errors_of(record: PolicyRecord, fitted: Fitted, rows: Rows) -> Abso
     if not isinstance(rows.problem, Regression):
         return None
     own = rows.only(record.names)
-    taken = (fitted.weights > 0) & fitted.asked & ~fitted.row_rule.thinned(own)
+    taken = counted_rows(fitted, own)
     kept, predictions = own.take(taken), fitted.predictions[taken]
     if not len(kept):
         return None
-    fold, places = fold_of(len(kept)), np.zeros(len(kept), dtype=np.int64)
-    for out in range(FOLDS):
-        unseen, others = fold == out, fold != out
-        expected_error = fit_expected_error(kept.take(others), predictions[others])
-        kinds = kept.problem.kind_of(predictions[unseen])
-        places[unseen] = bins_of(expected_error, kept.features[unseen], kinds)
+    places = bins_of_unseen(kept, predictions)
     return AbsoluteErrors.of(places, predictions - kept.labels, N_BINS)

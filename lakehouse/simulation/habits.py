@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lakehouse.retraining.policy.candidates.choice import Learner, Model
+from lakehouse.retraining.policy.candidates.choice import Learner, Model, fit_to
 from lakehouse.retraining.policy.records import Rows
 
 _DAY = np.timedelta64(1, "D")
@@ -64,7 +64,8 @@ def predicted_by_habit(
             is_due = habit.every is not None and night - trained[-1] >= habit.every * _DAY
         if is_due:
             # The first model takes all rows: there are few, and no habit yet.
-            model = _fit(rows, known, habit.newest if trained else None, learner) or model
+            taken = _newest(rows, known, habit.newest if trained else None)
+            model = fit_to(rows, taken.astype(float), learner) or model
             trained.append(night.astype("datetime64[us]"))
         if model is not None:
             start, end = np.searchsorted(rows.event_time, [night, night + _DAY])
@@ -73,11 +74,8 @@ def predicted_by_habit(
     return predicted, trained
 
 
-def _fit(rows: Rows, known: np.ndarray, newest: int | None, learner: Learner) -> Model | None:
-    """Fit a model to the known rows; None where their labels do not differ."""
-    taken = known
-    if newest is not None:
-        taken = known & (rows.event_time > rows.event_time[known].max() - newest * _DAY)
-    if len(np.unique(rows.labels[taken])) < 2:
-        return None
-    return learner(rows.features[taken], rows.labels[taken], np.ones(int(taken.sum())))
+def _newest(rows: Rows, known: np.ndarray, days: int | None) -> np.ndarray:
+    """Return the mask of the known rows of so many days before the newest; of all, without."""
+    if days is None:
+        return known
+    return np.asarray(known & (rows.event_time > rows.event_time[known].max() - days * _DAY))

@@ -57,12 +57,12 @@ def record_of(
         rows: those that it was cross-fitted on.
         champion: record of the version in production; None before the first.
     """
-    taken = (fitted.weights > 0) & fitted.asked & ~fitted.row_rule.thinned(rows)
+    taken = counted_rows(fitted, rows)
     kept, predictions = rows.take(taken), fitted.predictions[taken]
     expected_error = fit_expected_error(kept, predictions)
     bins = _bins(expected_error, fitted, rows)
     if rows.problem.expects_by_errors:
-        bins[taken] = _bins_of_unseen(kept, predictions)
+        bins[taken] = bins_of_unseen(kept, predictions)
     refreshed = champion if decision.action == REFRESH else None
     compared = judged_rows(decision, rows)
     return VersionRecord(
@@ -95,8 +95,15 @@ def _bins(expected_error: SplineLogistic, fitted: Fitted, rows: Rows) -> np.ndar
     return found
 
 
-def _bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
-    """The same by an expected error that has not seen the row.
+def counted_rows(fitted: Fitted, rows: Rows) -> np.ndarray:
+    """Return the mask of the rows by which a version's errors are counted: those that it was
+    cross-fitted on, without those that were selected to agree with it.
+    """
+    return np.asarray((fitted.weights > 0) & fitted.asked & ~fitted.row_rule.thinned(rows))
+
+
+def bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
+    """Return each prediction's bin, by an expected error that has not seen the row.
 
     An expected error that is fitted to errors finds those very rows hard: counted by it, the easy
     bins would have too few.

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lakehouse.retraining.policy.candidates.choice import Candidate, Learner, row_rule_of
+from lakehouse.retraining.policy.candidates.choice import (
+    Candidate,
+    Learner,
+    fit_to,
+    row_rule_of,
+)
 from lakehouse.retraining.policy.gate import compare
 from lakehouse.retraining.policy.records import Rows
 
@@ -85,10 +90,9 @@ def _forward(
     predicted = rows.problem.unknown(len(rows))
     for block, before in known:
         _, weights = row_rule_of(candidate, rows, reference, before)
-        taken = before & (weights > 0)
-        if len(np.unique(rows.labels[taken])) < 2:
+        model = fit_to(rows, np.where(before, weights, 0.0), learner)
+        if model is None:
             return None
-        model = learner(rows.features[taken], rows.labels[taken], weights[taken])
         predicted[block] = model.predict(rows.features[block])
     return predicted
 

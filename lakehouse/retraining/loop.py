@@ -17,9 +17,15 @@ from lakehouse.retraining.policy.candidates.choice import (
     distinct_predictions,
     judged_at_gate,
 )
+from lakehouse.retraining.policy.candidates.forward import LATELY
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, DecisionInput, decide
 from lakehouse.retraining.policy.detection.detect import Detection, detect
-from lakehouse.retraining.policy.detection.diagnose import Diagnosis, diagnose, where_contradicted
+from lakehouse.retraining.policy.detection.diagnose import (
+    Diagnosis,
+    diagnose,
+    expectation_missed,
+    where_contradicted,
+)
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import (
     Challenger,
@@ -154,7 +160,9 @@ class Night:
             diagnosis = None if record is None else self._diagnosis(record.detection, decision)
         # Held last: what the rules asked for, and why, stays on record.
         decision = self._ledger.held(decision)
-        remarks = [] if history.champion is None else self._predictions.unshared_meaning()
+        remarks = [] if history.champion is None else [*self._predictions.unshared_meaning()]
+        if decision.action == RETRAIN and history.champion_record:
+            remarks += expectation_missed(self._predictions.counts(), history.champion_record)
         self._ledger.record_decision(self._as_of, decision, diagnosis, remarks)
         return decision
 
@@ -285,15 +293,19 @@ class Night:
     def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
         """Return the best candidate, cross-fitted.
 
-        Where enough has happened since the change, that is the one whose models would have
-        predicted best lately; else the one that cross-fitting prefers.
+        A habit that would lately have done better than production comes first. Where enough has
+        happened since the change, the candidate follows whose models would have predicted best;
+        else the one that cross-fitting prefers.
         """
         history, settings = self._history, self._context.policy.candidates
         candidates = candidates_of(
             decision, history.champion_record, history.archive, int(judged.sum()), settings
         )
         if len(candidates) > 1:
-            best = trainer.forward_choice(candidates, judged)
+            rows, predicted_by = trainer.labelled.rows, trainer.labelled.predicted_by
+            in_production = history.predicted_in_production(rows, LATELY, predicted_by)
+            best = trainer.leading_habit(candidates, in_production)
+            best = best or trainer.forward_choice(candidates, judged)
             candidates = candidates if best is None else [best]
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
         return choose(fitted, trainer.labelled.rows, judged, settings) if fitted else None

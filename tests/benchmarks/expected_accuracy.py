@@ -98,7 +98,10 @@ class Version:
         rows = self.rows
         if isinstance(rows.problem, Regression):
             return None
-        fold, found = fold_of(len(rows)), np.zeros((len(rows), len(rows.problem.classes)))
+        fold, found = (
+            fold_of(np.ones(len(rows), dtype=bool)),
+            np.zeros((len(rows), len(rows.problem.classes))),
+        )
         for out in range(FOLDS):
             own, others = fold == out, fold != out
             weights = np.ones(int(others.sum()))

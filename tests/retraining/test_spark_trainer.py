@@ -210,7 +210,7 @@ def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(depot):
     with pytest.raises(TrainingError, match=says):
         trainer.cross_fit([everything], judged)
     weights = np.ones(len(judged))
-    folds = tuple(np.where(fold_of(len(judged)) == out, 0.0, weights) for out in range(FOLDS))
+    folds = tuple(np.where(fold_of(judged) == out, 0.0, weights) for out in range(FOLDS))
     fitted = Fitted(everything, EVERYTHING, weights, trainer.labelled.rows.labels, judged, folds)
     with pytest.raises(
         TrainingError,

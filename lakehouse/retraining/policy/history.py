@@ -2,14 +2,14 @@
 tried.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.records import RowRule, VersionRecord
+from lakehouse.retraining.policy.records import RowRule, Rows, VersionRecord
 from lakehouse.retraining.policy.refresh import Trial
 from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
 from lakehouse.retraining.policy.version import archived
@@ -111,6 +111,26 @@ class History:
         starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
         versions = np.array([version for _, version in self.champion_history])
         return versions[np.maximum(np.searchsorted(starts, moments, side="left") - 1, 0)]
+
+    def predicted_in_production(
+        self, rows: Rows, lately: np.timedelta64, predicted_by: Callable[[int], np.ndarray]
+    ) -> np.ndarray:
+        """What production predicted for the newest rows; unknown for older ones, and where the
+        version is not on record.
+
+        Args:
+            rows: labelled, in order of event time.
+            lately: how far back from the newest row.
+            predicted_by: what a version predicts for the rows.
+        """
+        predicted = rows.problem.unknown(len(rows))
+        since = max(rows.event_time[-1] - lately, self.champion_history[0][0])
+        newest, versions = rows.event_time > since, self.champions_at(rows.event_time)
+        for version in np.unique(versions[newest]):
+            if version in self.records:
+                own = newest & (versions == version)
+                predicted[own] = predicted_by(int(version))[own]
+        return predicted
 
 
 def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> History:

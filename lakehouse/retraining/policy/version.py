@@ -108,7 +108,7 @@ def bins_of_unseen(rows: Rows, predictions: np.ndarray) -> np.ndarray:
     An expected error that is fitted to errors finds those very rows hard: counted by it, the easy
     bins would have too few.
     """
-    fold, found = fold_of(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    fold, found = fold_of(np.ones(len(rows), dtype=bool)), np.zeros(len(rows), dtype=np.int64)
     for out in range(FOLDS):
         own, others = fold == out, fold != out
         expected_error = fit_expected_error(rows.take(others), predictions[others])

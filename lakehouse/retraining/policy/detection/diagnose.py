@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakehouse.drift.definition import UNLIKELY, has_drifted
+from lakehouse.models.expected_error.expected_quality import ErrorRates, difference
 from lakehouse.profiling.columns import text_of
 from lakehouse.retraining.policy.candidates.regions import contradicted
 from lakehouse.retraining.policy.detection.detect import Detection
-from lakehouse.retraining.policy.records import Region, Rows
+from lakehouse.retraining.policy.records import BinCounts, Region, Rows, VersionRecord
 from lakehouse.settings import Scalar
 
 CONCEPT, FEATURE, LABEL, PREDICTION = "concept", "feature", "label", "prediction"
@@ -199,6 +200,21 @@ def where_contradicted(
     """The regions in which the rows since then contradict the champion's predictions."""
     new = rows.event_time >= since
     return contradicted(rows.take(new), predictions[new]) if new.any() else ()
+
+
+def expectation_missed(counts: BinCounts, champion: VersionRecord) -> list[str]:
+    """Say how the labels of the champion's own predictions differ from what it expected of those
+    very rows; nothing where chance explains the difference, or nothing is labelled.
+    """
+    own = counts.take(counts.version == champion.version)
+    size = len(champion.errors.judged)
+    labelled, wrong = (
+        np.bincount(own.bin, each, size).astype(int) for each in (own.labelled, own.wrong)
+    )
+    by_bin = dict(enumerate(zip(labelled.tolist(), wrong.tolist(), strict=True)))
+    rates = ErrorRates(champion.errors.judged, champion.errors.wrong)
+    found = difference(by_bin, rates)
+    return [found.words] if found and found.is_beyond_chance else []
 
 
 def in_words(region: Region, kinds: Sequence[Scalar]) -> str:

@@ -109,6 +109,18 @@ def test_a_row_is_predicted_by_a_model_that_has_not_seen_it():
     assert (fitted.predictions == noise.labels).mean() < 0.56
 
 
+def test_neighbours_in_time_are_no_help():
+    """Labels that last for an hour, and a feature that tells the time: neighbours know, a model of
+    other hours does not.
+    """
+    hours = np.random.default_rng(4).integers(0, 2, 100)
+    time = np.arange(600.0)
+    alike = rows(np.column_stack([time, time]), np.repeat(hours, 6))
+    memory = lambda features, labels, weights: fit_tree(features, labels, weights, ccp_alpha=0.0)  # noqa: E731
+    fitted = cross_fit(Candidate("everything"), alike, np.ones(600, bool), {}, memory)
+    assert (fitted.predictions == alike.labels).mean() < 0.6
+
+
 def test_what_is_contradicted_is_found_without_the_rows_that_are_predicted(
     monkeypatch: pytest.MonkeyPatch,
 ):

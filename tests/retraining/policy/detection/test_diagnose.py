@@ -5,12 +5,13 @@ from lakehouse.retraining.policy.detection.diagnose import (
     ColumnDrift,
     Shifts,
     diagnose,
+    expectation_missed,
     in_words,
     probability_of_change,
     share_unseen,
 )
 from lakehouse.retraining.policy.records import Region
-from tests.support.policy_rows import START, quiet
+from tests.support.policy_rows import START, counts, quiet, record
 
 ALARM = np.log(10_000)
 REGION = Region((("temp", 351.02, 353.96),), 1)
@@ -114,3 +115,17 @@ def test_regions_in_words():
         in_words(Region((), 0), ("bad", "good"))
         == "everywhere, what was called so is no longer bad"
     )
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(3, []), (12, ["of 96 labelled rows are right"])])
+def test_labels_that_differ_from_the_expectation_beyond_chance_are_named(
+    wrong: int, words: list[str]
+):
+    labels = counts([wrong // 3] * 3 + [0] * 9)
+    said = expectation_missed(labels, record(judged=1_000, wrong=30))
+    assert len(said) == len(words)
+    assert all(word in line for word, line in zip(words, said, strict=True))
+
+
+def test_labels_of_another_versions_predictions_say_nothing_of_the_champion():
+    assert expectation_missed(counts([8] * 12, version=2), record(version=1)) == []

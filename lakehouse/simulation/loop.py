@@ -45,13 +45,14 @@ class Simulation:
         self._plant = plant
         self.stream = Stream(plant.rows)
         self.ledger = MemoryLedger(self._gain)
+        fits = learner or learner_for(plant.rows.problem)
         self._context = LoopContext(
             plant.rows.problem,
             settings,
             first_after,
             self.ledger,
             partial(StreamPredictions, self.stream, settings),
-            lambda *_: StreamTrainer(self.stream, learner or learner_for(plant.rows.problem)),
+            lambda *_: StreamTrainer(self.stream, fits),
         )
 
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":

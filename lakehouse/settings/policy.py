@@ -100,7 +100,7 @@ class GateSettings(Settings):
 
     first_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.6
-    least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    least_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.4
     slice_fall: Annotated[float, Field(ge=0, le=1)] = 0.05
     milliseconds_per_thousand: Annotated[float, Field(gt=0)] | None = None
 

@@ -11,26 +11,15 @@ from lakehouse.retraining.policy.history import (
     newest_entries,
     reach_back,
 )
-from lakehouse.retraining.policy.records import Rows
-from lakehouse.settings import PolicySettings
-from lakehouse.simulation.families import FamilyStream
-from lakehouse.simulation.loop import Simulation
 from lakehouse.versions.actions import ROLLBACK
+from tests.support.turning import TURNING_DAYS, turning
 
-DAYS, A_DAY, CONCEPT_DAYS = 160, 32, 10
-START, DAY = np.datetime64("2026-01-01", "us"), np.timedelta64(86_400_000_000, "us")
+DAY = np.timedelta64(86_400_000_000, "us")
 
 
 @pytest.fixture(scope="module")
 def ledger():
-    """Of a stream whose rule turns by a right angle every ten days."""
-    row = np.arange(DAYS * A_DAY)
-    features = np.random.default_rng(1).normal(size=(len(row), 2))
-    angle = np.pi / 2 * (row // (A_DAY * CONCEPT_DAYS))
-    labels = (features[:, 0] * np.cos(angle) + features[:, 1] * np.sin(angle) > 0).astype(int)
-    event_time = START + row * (DAY // A_DAY)
-    plant = FamilyStream(Rows(("x", "y"), features, labels, event_time, event_time + DAY))
-    return Simulation(plant, PolicySettings(), first_after=100, most_rows=400).run().ledger
+    return turning().run().ledger
 
 
 def since(entries, moment):
@@ -52,7 +41,7 @@ def test_the_entries_that_are_read_come_to_the_history_of_all(ledger):
         )
         assert repr(history_of(*read)) == repr(history_of(promotions, decisions)), night
         pruned += len(read[1]) < len(decisions)
-    assert pruned > DAYS / 4
+    assert pruned > TURNING_DAYS / 4
 
 
 def test_entries_reach_back_only_where_they_come_to_the_history_of_all(ledger):

@@ -2,9 +2,11 @@
 without tables.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -347,9 +349,10 @@ class MemoryLedger:
         """The entries as of a moment or later; all for None."""
         if moment is None:
             return self.promotions, self.decisions
+        by_moment = attrgetter("as_of")
         return (
-            [entry for entry in self.promotions if entry.as_of >= moment],
-            [entry for entry in self.decisions if entry.as_of >= moment],
+            self.promotions[bisect_left(self.promotions, moment, key=by_moment) :],
+            self.decisions[bisect_left(self.decisions, moment, key=by_moment) :],
         )
 
     def _append(self, entry: PromotionEntry) -> None:

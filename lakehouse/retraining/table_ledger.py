@@ -8,18 +8,26 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lakehouse.instants import instant, moment_of
 from lakehouse.retraining.policy.decide import KEEP, TRAIN_FIRST, WAIT, Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, gain_of
-from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
+from lakehouse.retraining.policy.history import (
+    DecisionEntry,
+    Entries,
+    History,
+    PromotionEntry,
+    history_of,
+    newest_entries,
+)
 from lakehouse.retraining.ports import Judged
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row
 from lakehouse.versions.actions import LOOP, REFUSE
-from lakehouse.versions.ledger import PromotionLedger
+from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import move_back, record_result
 
 LABEL_OUTAGE = "blind"
@@ -27,9 +35,25 @@ LABEL_OUTAGE = "blind"
 
 HELD_FOR_APPROVAL = "approval"
 
+_DECIDED = (
+    "as_of",
+    "decided_at",
+    "action",
+    "rule",
+    "reasons",
+    "evidence",
+    "change_at",
+    "change_between",
+    "gate_confidence",
+)
+"""The columns that a decision is read from."""
+
 
 class TableLedger:
     """See `ports.Ledger`.
+
+    Of decisions and promotions the newest are read, as many as come to the history of all (see
+    `history.newest_entries`); of older decisions those alone that asked for a training.
 
     Attributes:
         versions: the ledger of promotions.
@@ -38,16 +62,31 @@ class TableLedger:
     """
 
     def __init__(self, lakehouse: Lakehouse) -> None:
-        """Read both tables."""
+        """Read of both tables what is needed."""
         self._lakehouse = lakehouse
-        self.versions = PromotionLedger(lakehouse)
-        rows = lakehouse.store.rows(lakehouse.catalog.decision)
+        self._history: History | None = None
+        self._span = lakehouse.store.span(lakehouse.catalog.decision, "as_of")
+        if self._span is None:
+            self._read(None)
+        else:
+            newest_entries(self._read, *map(instant, self._span))
+
+    def _read(self, since: np.datetime64 | None) -> Entries:
+        """Read the entries as of a moment or later; all for None."""
+        lakehouse = self._lakehouse
+        moment = None if since is None else moment_of(since)
+        self.versions = PromotionLedger(lakehouse, moment)
+        self.promotions = list(map(entry_of, self.versions.newest))
+        where = None
+        if moment is not None and self._span is not None:
+            is_newest = since_moment("as_of", self._span[1])
+            where = since_moment("as_of", moment) & (pc.field("retrain") | is_newest)
+        rows = lakehouse.store.rows(lakehouse.catalog.decision, where, _DECIDED)
         rows = sorted(rows, key=lambda row: (row["as_of"], row["decided_at"]))
         self._outages = {row["as_of"] for row in rows if row["action"] == LABEL_OUTAGE}
         decided = (row for row in rows if row["action"] != LABEL_OUTAGE)
         self.decisions = [DecisionEntry(instant(row["as_of"]), decision_of(row)) for row in decided]
-        self.promotions = list(map(entry_of, self.versions.rows))
-        self._history: History | None = None
+        return self.promotions, self.decisions
 
     @property
     def history(self) -> History:
@@ -149,9 +188,10 @@ class TableLedger:
             "decided_at": dt.datetime.now(dt.UTC),
         }
         store.append_rows([{**common, **row}], catalog.decision)
+        store.gather(catalog.decision)
 
     def _promotions_grew(self) -> None:
-        self.promotions.append(entry_of(self.versions.rows[-1]))
+        self.promotions.append(entry_of(self.versions.newest[-1]))
         self._history = None
 
 

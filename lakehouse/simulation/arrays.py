@@ -2,9 +2,11 @@
 without tables.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
@@ -21,12 +23,23 @@ from lakehouse.retraining.policy.candidates.forward import forward_choice, leadi
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.gate import GateResult
-from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
+from lakehouse.retraining.policy.history import (
+    DecisionEntry,
+    Entries,
+    History,
+    PromotionEntry,
+    history_of,
+    newest_entries,
+)
 from lakehouse.retraining.policy.records import BinCounts, Rows
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.settings import PolicySettings
+from lakehouse.settings.model import TrainingSettings
 from lakehouse.versions.actions import PROMOTE, REFUSE, ROLLBACK
+
+MOST_ROWS: int = TrainingSettings.model_fields["max_rows"].default
+"""As many of the newest labelled rows as a training takes."""
 
 
 @dataclass
@@ -35,6 +48,7 @@ class Stream:
 
     Attributes:
         rows: all of the stream, in order of event time.
+        most_rows: as many of the newest labelled rows as a training takes.
         models: by version.
         predicted_in_production: what production predicted for each piece; unknown before the first
             champion.
@@ -48,6 +62,7 @@ class Stream:
     """
 
     rows: Rows
+    most_rows: int = MOST_ROWS
     models: dict[int, Model] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -127,14 +142,14 @@ class StreamPredictions:
     def __init__(self, stream: Stream, settings: PolicySettings, history: History) -> None:
         """Of the labels that have come."""
         self._stream, self._history, self._settings = stream, history, settings
-        self._rows = stream.rows.take(stream.known)
 
     @property
     def labelled(self) -> int:
         """See `LabelledPredictions`."""
         champion = self._history.champion_record
-        start = champion.changed_at if champion else None
-        return len(self._rows) if start is None else int((self._rows.event_time >= start).sum())
+        start, known = champion.changed_at if champion else None, self._stream.known
+        is_new = known if start is None else known & (self._stream.rows.event_time >= start)
+        return int(is_new.sum())
 
     def counts(self, since: np.datetime64 | None = None) -> BinCounts:
         """See `LabelledPredictions`: a count per piece; those of an hour add up to what gold
@@ -149,14 +164,15 @@ class StreamPredictions:
 
     def labelled_after(self, moment: np.datetime64, most: int) -> StreamRows | None:
         """See `LabelledPredictions`."""
-        new = np.flatnonzero(self._rows.label_time > moment)
-        return (
-            StreamRows(self._rows.take(new), self._stream.models) if 0 < len(new) <= most else None
-        )
+        stream = self._stream
+        new = np.flatnonzero(stream.known & (stream.rows.label_time > moment))
+        return StreamRows(stream.rows.take(new), stream.models) if 0 < len(new) <= most else None
 
     def made_since(self, moment: np.datetime64) -> StreamRows:
         """See `LabelledPredictions`."""
-        return StreamRows(self._rows.take(self._rows.event_time >= moment), self._stream.models)
+        stream = self._stream
+        new = np.flatnonzero(stream.known & (stream.rows.event_time >= moment))
+        return StreamRows(stream.rows.take(new[-stream.most_rows :]), stream.models)
 
     def shifts(self) -> Shifts:
         """None: no columns are profiled."""
@@ -198,8 +214,9 @@ class StreamTrainer:
 
     @cached_property
     def labelled(self) -> StreamRows:
-        """See `Trainer`: all of them."""
-        return StreamRows(self.stream.rows.take(self.stream.known), self.stream.models)
+        """See `Trainer`."""
+        known = np.flatnonzero(self.stream.known)[-self.stream.most_rows :]
+        return StreamRows(self.stream.rows.take(known), self.stream.models)
 
     @property
     def cost(self) -> Mapping[str, float]:
@@ -288,7 +305,10 @@ class MemoryLedger:
     def history(self) -> History:
         """See `Ledger`."""
         if self._history is None:
-            self._history = history_of(self.promotions, self.decisions)
+            # A decision comes before its result.
+            as_ofs = [entry.as_of for entry in self.decisions] or [np.datetime64(0, "us")]
+            entries = newest_entries(self._since, as_ofs[0], as_ofs[-1])
+            self._history = history_of(*entries)
         return self._history
 
     def held(self, decision: Decision) -> Decision:
@@ -330,6 +350,16 @@ class MemoryLedger:
             Event(as_of, ROLLBACK, decision, result, f"version {version}", self._gain(version))
         )
         self._append(PromotionEntry(as_of, ROLLBACK, version=version))
+
+    def _since(self, moment: np.datetime64 | None) -> Entries:
+        """The entries as of a moment or later; all for None."""
+        if moment is None:
+            return self.promotions, self.decisions
+        by_moment = attrgetter("as_of")
+        return (
+            self.promotions[bisect_left(self.promotions, moment, key=by_moment) :],
+            self.decisions[bisect_left(self.decisions, moment, key=by_moment) :],
+        )
 
     def _append(self, entry: PromotionEntry) -> None:
         self.promotions.append(entry)

@@ -11,6 +11,7 @@ from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.candidates.choice import Learner
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.arrays import (
+    MOST_ROWS,
     Event,
     MemoryLedger,
     Stream,
@@ -40,10 +41,11 @@ class Simulation:
         settings: PolicySettings,
         learner: Learner | None = None,
         first_after: int = FIRST_AFTER,
+        most_rows: int = MOST_ROWS,
     ) -> None:
         """Before the first night."""
         self._plant = plant
-        self.stream = Stream(plant.rows)
+        self.stream = Stream(plant.rows, most_rows)
         self.ledger = MemoryLedger(self._gain)
         fits = learner or learner_for(plant.rows.problem)
         self._context = LoopContext(

@@ -122,6 +122,10 @@ class Store:
         """`file_statistics.may_hold` of the table; starts no job."""
         return file_statistics.may_hold(self._files(table), key, least, greatest)
 
+    def span(self, table: Table, column: str) -> tuple[Any, Any] | None:
+        """`file_statistics.span` of the table; starts no job."""
+        return file_statistics.span(self._files(table), column)
+
     def _files(self, table: Table) -> pa.Table:
         return file_statistics.files_of(self._delta(table))
 
@@ -313,13 +317,16 @@ class Store:
         self._opened[path] = DeltaTable(path)
         return self._opened[path]
 
-    def _compact(self, table: Table) -> None:
-        """Make one file of many small ones of a table that grows by a small file a batch."""
-        if table.from_driver or table.partition_by:
-            return
+    def gather(self, table: Table) -> None:
+        """Make one file of many small ones. The caller holds the right to write the table."""
         sizes = self._files(table)["size_bytes"]
         if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST_SMALL_FILES:
             self._delta(table).optimize.compact(target_size=_COMPACTED_BYTES)
+
+    def _compact(self, table: Table) -> None:
+        """Do so for a table that grows by a small file a batch."""
+        if not (table.from_driver or table.partition_by):
+            self.gather(table)
 
     def _migrate(self, table: Table) -> None:
         path = self.path(table)

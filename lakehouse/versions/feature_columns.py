@@ -85,6 +85,6 @@ def _paths(ledger: PromotionLedger) -> dict[str, tuple[str, ...]]:
     """Each column's place in a line: by the settings, else by the version that has read it."""
     model = ledger.lakehouse.model
     paths: dict[str, tuple[str, ...]] = {}
-    for version in ledger.promoted_versions:
-        paths |= ledger.meaning(version).paths
+    for meaning in ledger.meanings:
+        paths |= meaning.paths
     return paths | {name: model.readings.path_of(name) for name in model.readings.columns}

@@ -2,9 +2,13 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import dropwhile
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import RegistryError
@@ -14,8 +18,11 @@ from lakehouse.profiling.baseline import Baseline, from_document
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.registry import ModelVersion, TrainingRecord
 from lakehouse.storage.store import Row
-from lakehouse.versions.actions import MOVES, PENDING, PROMOTE, VERDICTS
+from lakehouse.versions.actions import LOOP, MOVES, PENDING, PROMOTE, VERDICTS
 
+_MOMENT = pa.timestamp("us", tz="UTC")
+_UNIT = dt.timedelta(seconds=1)
+"""Files tell their least and greatest times in milliseconds."""
 # By lakehouse, version and digest of its file: what is learned of other classes may give the same
 # file.
 _MEANINGS: dict[tuple[str, str, str], Meaning] = {}
@@ -26,26 +33,46 @@ class PromotionLedger:
 
     Attributes:
         lakehouse: whose ledger it is.
-        rows: in write order.
+        newest: the newest rows, in write order: from the first on that is as of `since` or later;
+            all without it. What production is, and what waits, is told by them.
     """
 
-    def __init__(self, lakehouse: Lakehouse) -> None:
-        """Read the table."""
-        self.lakehouse = lakehouse
-        rows = lakehouse.store.rows(lakehouse.catalog.promotion)
-        self.rows: list[Row] = sorted(rows, key=lambda row: row["recorded_at"])
+    def __init__(self, lakehouse: Lakehouse, since: dt.datetime | None = None) -> None:
+        """Read the newest rows."""
+        self.lakehouse, self._since = lakehouse, since
+        self.newest = self._read(since)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """All rows, in write order."""
+        return self.newest if self._since is None else self._read(None)
+
+    def _read(self, since: dt.datetime | None) -> list[Row]:
+        where = None
+        if since is not None:
+            # A person may approve what has waited: a row that is written later than its as-of.
+            where = since_moment("as_of", since) | (pc.field("who") != LOOP)
+        rows = self.lakehouse.store.rows(self.lakehouse.catalog.promotion, where)
+        ordered = sorted(rows, key=lambda row: row["recorded_at"])
+        if since is None:
+            return ordered
+        return list(dropwhile(lambda row: row["as_of"] < since, ordered))
 
     def record(self, row: Mapping[str, Any]) -> None:
-        """Append a row, with the wall-clock time of now."""
+        """Append a row, with the wall-clock time of now. The caller holds the table's lock."""
+        store, table = self.lakehouse.store, self.lakehouse.catalog.promotion
         full = {"recorded_at": dt.datetime.now(dt.UTC), **row}
-        self.lakehouse.store.append_rows([full], self.lakehouse.catalog.promotion)
-        empty = dict.fromkeys(self.lakehouse.catalog.promotion.schema.names)
-        self.rows.append({**empty, **full})
+        store.append_rows([full], table)
+        store.gather(table)
+        empty = dict.fromkeys(table.schema.names)
+        self.newest.append({**empty, **full})
+        for read in ("rows", "meanings"):
+            self.__dict__.pop(read, None)
 
     @property
     def moves(self) -> list[Row]:
-        """The rows that changed what is in production."""
-        return [row for row in self.rows if row["action"] in MOVES]
+        """The newest rows that changed what is in production."""
+        return [row for row in self.newest if row["action"] in MOVES]
 
     @property
     def champion(self) -> str | None:
@@ -55,7 +82,7 @@ class PromotionLedger:
     @property
     def waiting(self) -> Row | None:
         """The newest verdict, if it is a challenger that waits for a person."""
-        verdicts = [row for row in self.rows if row["action"] in VERDICTS]
+        verdicts = [row for row in self.newest if row["action"] in VERDICTS]
         return verdicts[-1] if verdicts and verdicts[-1]["action"] == PENDING else None
 
     @property
@@ -80,8 +107,32 @@ class PromotionLedger:
 
     def promotion_of(self, version: str) -> Row | None:
         """The last promotion of the version, which may have been promoted again."""
-        own = [row for row in self.rows if (row["to_version"], row["action"]) == (version, PROMOTE)]
-        return own[-1] if own else None
+        for rows in (lambda: self.newest, lambda: self.rows):
+            own = [
+                row for row in rows() if (row["to_version"], row["action"]) == (version, PROMOTE)
+            ]
+            if own:
+                return own[-1]
+        return None
+
+    @cached_property
+    def meanings(self) -> list[Meaning]:
+        """What the promoted versions' classes and features are: each meaning once, that of the
+        version that was first promoted last comes last.
+        """
+        rows: Sequence[Row] = self.newest
+        if self._since is not None:
+            table, columns = self.lakehouse.catalog.promotion, ["recorded_at", "to_version"]
+            promoted = pc.field("action") == PROMOTE
+            rows = self.lakehouse.store.rows(table, promoted, [*columns, "action", "meaning"])
+            rows = sorted(rows, key=lambda row: row["recorded_at"])
+        by_version = {row["to_version"]: row["meaning"] for row in rows if row["action"] == PROMOTE}
+        # An older release kept none: such a version stands for itself.
+        last = {text or version: (version, text) for version, text in reversed(by_version.items())}
+        return [
+            Meaning.from_json(text) if text else self.meaning(version)
+            for version, text in reversed(last.values())
+        ]
 
     def version(self, version: str) -> ModelVersion:
         """Return what is on record of a version: in the registry, or if that has lost it, here.
@@ -148,19 +199,22 @@ class PromotionLedger:
         Raises:
             RegistryError: an older release trained it, and its file is gone.
         """
-        registered, registry = self.version(version), self.lakehouse.registry
-        key = (self.lakehouse.store.root, version, registered.sha256)
+        row = self.promotion_of(version)
+        sha256 = str(row["model_sha256"]) if row else self.version(version).sha256
+        key = (self.lakehouse.store.root, version, sha256)
         if key not in _MEANINGS:
-            row = self.promotion_of(version)
-            recorded = (row["meaning"] if row else None) or registry.meaning(registered)
-            if recorded:
-                _MEANINGS[key] = Meaning.from_json(recorded)
-            else:
-                pipeline = load(registry.model_file(registered), registered.sha256)
-                _MEANINGS[key] = Meaning.of_older_release(
-                    pipeline, problem_of(self.lakehouse.model)
-                )
+            _MEANINGS[key] = self._meaning(version, row)
         return _MEANINGS[key]
+
+    def _meaning(self, version: str, row: Row | None) -> Meaning:
+        if row and row["meaning"]:
+            return Meaning.from_json(row["meaning"])
+        registered, registry = self.version(version), self.lakehouse.registry
+        recorded = registry.meaning(registered)
+        if recorded:
+            return Meaning.from_json(recorded)
+        pipeline = load(registry.model_file(registered), registered.sha256)
+        return Meaning.of_older_release(pipeline, problem_of(self.lakehouse.model))
 
 
 def _of_row(row: Row) -> ModelVersion:
@@ -179,3 +233,8 @@ def _of_row(row: Row) -> ModelVersion:
     return ModelVersion(
         str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record
     )
+
+
+def since_moment(column: str, moment: dt.datetime) -> pc.Expression:
+    """The rows whose time is at a moment or later, and some of the second before it."""
+    return pc.field(column) >= pa.scalar(moment - _UNIT, _MOMENT)

@@ -60,7 +60,8 @@ def test_the_drift_is_mended_by_the_rows_that_the_new_labels_do_not_contradict(
     first = alarms(loop)[0]
     assert (first.action, first.candidate.startswith("transfer from")) == (PROMOTE, True)
     assert first.gain > 0.3
-    [segment, _] = loop.ledger.history.versions[first_version(loop, first)].row_rule.segments
+    [answer] = [each for each in loop.ledger.promotions if each.as_of == first.as_of]
+    [segment, _] = answer.record.version.row_rule.segments
     [region] = segment.without
     [(name, low, _)] = region.sides
     assert (name, abs(low - DEARER_ABOVE) < 0.5) == ("hours", True)
@@ -68,10 +69,6 @@ def test_the_drift_is_mended_by_the_rows_that_the_new_labels_do_not_contradict(
     assert wrong[CHANGED_ON - 2 : CHANGED_ON].mean() < 0.1
     assert wrong[CHANGED_ON : CHANGED_ON + 2].mean() > 0.4
     assert wrong[OVER_ON - 4 : OVER_ON].mean() < 0.2
-
-
-def first_version(loop: Simulation, event) -> int:
-    return next(entry.version for entry in loop.ledger.promotions if entry.as_of == event.as_of)
 
 
 def test_a_rule_that_comes_back_is_answered_with_the_first_labels_of_it(loop: Simulation):

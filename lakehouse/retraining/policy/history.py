@@ -12,8 +12,12 @@ from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.records import RowRule, Rows, VersionRecord
 from lakehouse.retraining.policy.refresh import Trial
 from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
-from lakehouse.retraining.policy.version import archived
+from lakehouse.retraining.policy.version import MOST_ARCHIVED, archived
 from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICTS
+
+_FIRST_STRETCH = np.timedelta64(64, "D")
+_TRIALS = 2
+"""When a training is due follows from the last two."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ class History:
     Attributes:
         champion: version in production; None before the first.
         before: version that it took over from and may have to give back to; None without one.
-        records: of each promoted version, as its last promotion left it.
+        records: of the versions that matter yet: the champion, the one before, those of its drift
+            period, and the archived ones; as the last promotion left each.
         archive: the last champion of each earlier drift period with its row rule, oldest first.
         began: as-of since which labels are evidence: of the last promotion that answered a change.
-        champion_history: as-of of each change of champion with the version that came, in order.
-        trainings: as-of of each challenger that was judged, in order.
-        trials: the trainings that say when the next one is due, in order.
+        champion_history: as-of of each change of champion with the version that came, in order;
+            from the one that was in production when `began` on.
+        trainings: as-of of the newest challenger that was judged; empty without one.
+        trials: the last two trainings that say when the next one is due, in order.
         refused: the drift period's strongest alarm whose challenger the gate refused; None for
             none.
         promoted: of the champion, the last entry that promoted it.
@@ -85,7 +91,7 @@ class History:
 
     @property
     def versions(self) -> dict[int, VersionRecord]:
-        """The records of all versions."""
+        """The records of the versions that matter yet."""
         return {version: each.version for version, each in self.records.items()}
 
     @property
@@ -106,7 +112,7 @@ class History:
 
     def champions_at(self, moments: np.ndarray) -> np.ndarray:
         """The version in production when labels of these times came, before anything was decided on
-        them.
+        them; of times since `began`.
         """
         starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
         versions = np.array([version for _, version in self.champion_history])
@@ -146,16 +152,14 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
         ... ]
         >>> state = history_of(entries, [])
         >>> state.champion, len(state.trainings), [version for _, version in state.champion_history]
-        (1, 3, [1, 2, 1])
+        (1, 1, [1, 2, 1])
 
     Args:
         promotions: entries of gold.promotion, in the order in which they were written.
         decisions: entries of gold.decision, in the order in which they were written; label outages
             are none.
     """
-    state = History()
-    for entry in promotions:
-        state = _after(state, entry)
+    state = _kept(_folded(promotions))
     judged = [
         entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None
     ]
@@ -164,14 +168,84 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
     )  # a person's verdict is no training
     return replace(
         state,
-        trainings=tuple(as_of for as_of, _ in trainings),
-        trials=_trials(promotions, decisions),
+        trainings=tuple(as_of for as_of, _ in trainings)[-1:],
+        trials=_trials(promotions, decisions)[-_TRIALS:],
         refused=_refused(state.champion_record, promotions, decisions),
         promoted=next(
             (e for e in reversed(promotions) if (e.action, e.version) == (PROMOTE, state.champion)),
             None,
         ),
     )
+
+
+Entries = tuple[Sequence[PromotionEntry], Sequence[DecisionEntry]]
+
+
+def newest_entries(
+    read: Callable[[np.datetime64 | None], Entries], first: np.datetime64, newest: np.datetime64
+) -> Entries:
+    """The newest entries of both ledgers, as many as come to the `History` of all of them.
+
+    Ever longer stretches are read, so that what is read follows from what matters yet, not from how
+    much has happened.
+
+    Args:
+        read: gives the entries as of a moment or later, in write order; all for None.
+        first: as-of of the oldest entry.
+        newest: as-of of the newest.
+    """
+    stretch = _FIRST_STRETCH
+    while newest - stretch > first:
+        promotions, decisions = read(newest - stretch)
+        if reach_back(promotions, decisions, newest - stretch):
+            return promotions, decisions
+        stretch = stretch * 2
+    return read(None)
+
+
+def reach_back(
+    promotions: Sequence[PromotionEntry],
+    decisions: Sequence[DecisionEntry],
+    since: np.datetime64,
+) -> bool:
+    """Return whether the entries since a moment come to the same `History` as those of all time.
+
+    They do where they hold the champion's whole drift period, a full archive, the last two trials,
+    and the record of each version that came back by a rollback.
+    """
+    promoted: set[int | None] = set()
+    for entry in promotions:
+        if entry.action == PROMOTE and entry.record:
+            promoted.add(entry.version)
+        elif entry.action in MOVES and entry.version not in promoted:
+            return False
+    state = history_of(promotions, decisions)
+    champion = state.champion_record
+    return (
+        champion is not None
+        and bool(champion.drift_period >= since)
+        and len(state.archive) == MOST_ARCHIVED
+        and len(state.trials) == _TRIALS
+    )
+
+
+def _folded(promotions: Sequence[PromotionEntry]) -> History:
+    state = History()
+    for entry in promotions:
+        state = _after(state, entry)
+    return state
+
+
+def _kept(state: History) -> History:
+    """The same without what no later decision reads."""
+    matter = {state.champion, state.before, *state.drift_period, *state.archive}
+    moves = state.champion_history
+    began = state.began
+    start = 0
+    if began is not None:
+        start = max((place for place, (as_of, _) in enumerate(moves) if as_of <= began), default=0)
+    records = {version: each for version, each in state.records.items() if version in matter}
+    return replace(state, records=records, champion_history=moves[start:])
 
 
 def _after(state: History, entry: PromotionEntry) -> History:

@@ -14,7 +14,7 @@ from lakehouse.simulation.habits import HABITS, NEVER, predicted_by_habit
 from lakehouse.simulation.learner import learner_for
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.report.runs import as_markdown, in_parallel
-from lakehouse.versions.actions import PROMOTE
+from lakehouse.versions.actions import PROMOTE, VERDICTS
 
 _DAYS_BEFORE_FIRST = 6
 """Days of labelled rows that the first model is trained on."""
@@ -80,7 +80,7 @@ def run_family(task: FamilyTask) -> FamilyResult:
         int(rows.wrong(loop.predicted_in_production)[judged].sum()),
         {name: int(rows.wrong(each)[judged].sum()) for name, each in predicted.items()},
         sum(entry.decision.action == RETRAIN for entry in ledger.decisions),
-        len(ledger.history.trainings),
+        sum(event.action in VERDICTS for event in loop.events),
         sum(entry.action == PROMOTE for entry in ledger.promotions),
     )
 

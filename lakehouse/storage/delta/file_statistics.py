@@ -31,7 +31,16 @@ def key_range(
     )
     # A file without statistics of the time may hold any.
     near = files.filter(pc.fill_null(overlap, True))
-    least, greatest = near[f"min.{key}"], near[f"max.{key}"]
+    return span(near, key)
+
+
+def span(files: pa.Table, column: str) -> tuple[Any, Any] | None:
+    """The least and the greatest value of a column; None where there is no file, or one tells
+    none. Times are cut to milliseconds.
+    """
+    if f"min.{column}" not in files.column_names:
+        return None
+    least, greatest = files[f"min.{column}"], files[f"max.{column}"]
     if least.null_count or greatest.null_count or not len(least):
         return None
     return pc.min(least).as_py(), pc.max(greatest).as_py()

@@ -72,10 +72,14 @@ def detect(counts: BinCounts, records: Records, champion: int, memory: np.timede
     own = np.isin(counts.version, versions) & (counts.labelled > 0)
     if not own.any():
         return Detection(-np.inf, np.empty(0, "datetime64[h]"), np.empty(0))
-    kept = counts.take(own)
-    # Rates are learned from the whole drift period; a change is looked for in the newest part.
-    rates = _Rates(kept, versions, [records[version] for version in versions])
-    kept = kept.take(kept.hour > kept.hour.max() - memory)
+    known = counts.take(own)
+    # A change is looked for in the newest part; rates are learned from the whole drift period, of
+    # the versions that the newest part is of: so their table does not grow with the period.
+    start = known.hour.max() - memory
+    kept = known.take(known.hour > start)
+    versions = sorted(set(kept.version.tolist()))
+    known = known.take(np.isin(known.version, versions))
+    rates = _Rates(known, versions, [records[version] for version in versions])
     times, at = np.unique(kept.hour, return_inverse=True)
     effects = _effects(kept.bin, records[champion])
     ratios = log_likelihood_ratios(kept.wrong, kept.labelled, rates.expected(kept), effects)

@@ -1,3 +1,6 @@
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from lakehouse.retraining.policy.detection.shiryaev_roberts import (
     shiryaev_roberts,
     upper_rates,
 )
-from lakehouse.retraining.policy.records import BinCounts
+from lakehouse.retraining.policy.records import BinCounts, Errors
 from tests.support.policy_rows import DAY, EASY, HOUR, START, counts, record
 
 MEMORY = 56 * DAY
@@ -96,6 +99,29 @@ def test_a_change_before_the_memory_is_not_looked_for():
     found = detect(counts(RISEN + CALM * 2), {1: record()}, 1, 2 * DAY)
     assert len(found.times) == 48
     assert found.log_statistic < ALARM - 2
+
+
+def test_what_it_holds_in_memory_does_not_grow_with_the_drift_period():
+    peaks = []
+    for days in (60, 600):
+        hours = np.arange(days * 24)
+        given = counts([0, 1] * (days * 12))
+        given = replace(given, version=1 + hours // 120)
+        records = {int(version): record(version=int(version)) for version in set(given.version)}
+        tracemalloc.start()
+        detect(given, records, int(given.version.max()), MEMORY)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_a_version_without_rows_in_the_memory_takes_no_part():
+    given = counts(CALM + RISEN)
+    older = replace(given, hour=given.hour - 100 * DAY, version=np.full(len(given.hour), 2))
+    wide = np.zeros(50 * N_BINS)
+    both = {1: record(), 2: replace(record(), version=2, errors=Errors(wide, wide))}
+    found = detect(joined(older, given), both, 1, MEMORY)
+    assert found.log_statistic == detect(given, {1: record()}, 1, MEMORY).log_statistic
 
 
 def test_without_labels_there_is_no_evidence():

@@ -14,7 +14,7 @@ from lakehouse.retraining.table_ledger import TableLedger, decision_of, row_of
 from lakehouse.versions.actions import PROMOTE
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.kept_ledgers import KeptLedgers
-from tests.support.turning import turning
+from tests.support.turning import turned
 
 BEGAN = np.datetime64("2024-03-01T10:00:00.000000")
 DECISION = Decision(
@@ -41,7 +41,7 @@ def test_a_decision_of_an_older_release_has_its_confidence_in_its_evidence():
 
 @pytest.fixture(scope="module")
 def ledger():
-    return turning().run().ledger
+    return turned()
 
 
 @pytest.fixture(scope="module")

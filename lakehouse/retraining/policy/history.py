@@ -18,6 +18,9 @@ from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICT
 _FIRST_STRETCH = np.timedelta64(64, "D")
 _TRIALS = 2
 """When a training is due follows from the last two."""
+_PRODUCTION = np.timedelta64(28, "D")
+"""For how long it is known what production was: habits are held against a fortnight of it, and its
+labels may come a fortnight late."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,12 @@ class History:
         champion: version in production; None before the first.
         before: version that it took over from and may have to give back to; None without one.
         records: of the versions that matter yet: the champion, the one before, those of its drift
-            period, and the archived ones; as the last promotion left each.
+            period, the archived ones, and those of the last four weeks; as the last promotion left
+            each.
         archive: the last champion of each earlier drift period with its row rule, oldest first.
         began: as-of since which labels are evidence: of the last promotion that answered a change.
         champion_history: as-of of each change of champion with the version that came, in order;
-            from the one that was in production when `began` on.
+            from the one that was in production when `began`, or four weeks ago, on.
         trainings: as-of of the newest challenger that was judged; empty without one.
         trials: the last two trainings that say when the next one is due, in order.
         refused: the drift period's strongest alarm whose challenger the gate refused; None for
@@ -112,7 +116,7 @@ class History:
 
     def champions_at(self, moments: np.ndarray) -> np.ndarray:
         """The version in production when labels of these times came, before anything was decided on
-        them; of times since `began`.
+        them; of times since `began`, and of the last four weeks.
         """
         starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
         versions = np.array([version for _, version in self.champion_history])
@@ -159,7 +163,8 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
         decisions: entries of gold.decision, in the order in which they were written; label outages
             are none.
     """
-    state = _kept(_folded(promotions))
+    newest = _newest(promotions, decisions)
+    state = History() if newest is None else _kept(_folded(promotions), newest)
     judged = [
         entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None
     ]
@@ -210,8 +215,8 @@ def reach_back(
 ) -> bool:
     """Return whether the entries since a moment come to the same `History` as those of all time.
 
-    They do where they hold the champion's whole drift period, a full archive, the last two trials,
-    and the record of each version that came back by a rollback.
+    They do where they hold the champion's whole drift period, what production was for four weeks, a
+    full archive, the last two trials, and the record of each version that came back by a rollback.
     """
     promoted: set[int | None] = set()
     for entry in promotions:
@@ -219,14 +224,23 @@ def reach_back(
             promoted.add(entry.version)
         elif entry.action in MOVES and entry.version not in promoted:
             return False
-    state = history_of(promotions, decisions)
+    state, newest = history_of(promotions, decisions), _newest(promotions, decisions)
     champion = state.champion_record
     return (
         champion is not None
+        and newest is not None
         and bool(champion.drift_period >= since)
         and len(state.archive) == MOST_ARCHIVED
         and len(state.trials) == _TRIALS
+        and bool(state.champion_history[0][0] <= newest - _PRODUCTION)
     )
+
+
+def _newest(
+    promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
+) -> np.datetime64 | None:
+    moments = [entry.as_of for entry in promotions] + [entry.as_of for entry in decisions]
+    return max(moments, default=None)
 
 
 def _folded(promotions: Sequence[PromotionEntry]) -> History:
@@ -236,14 +250,13 @@ def _folded(promotions: Sequence[PromotionEntry]) -> History:
     return state
 
 
-def _kept(state: History) -> History:
+def _kept(state: History, newest: np.datetime64) -> History:
     """The same without what no later decision reads."""
-    matter = {state.champion, state.before, *state.drift_period, *state.archive}
     moves = state.champion_history
-    began = state.began
-    start = 0
-    if began is not None:
-        start = max((place for place, (as_of, _) in enumerate(moves) if as_of <= began), default=0)
+    since = newest - _PRODUCTION if state.began is None else min(state.began, newest - _PRODUCTION)
+    start = max((place for place, (as_of, _) in enumerate(moves) if as_of <= since), default=0)
+    lately = (version for _, version in moves[start:])
+    matter = {state.champion, state.before, *state.drift_period, *state.archive, *lately}
     records = {version: each for version, each in state.records.items() if version in matter}
     return replace(state, records=records, champion_history=moves[start:])
 

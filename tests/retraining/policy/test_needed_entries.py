@@ -12,14 +12,14 @@ from lakehouse.retraining.policy.history import (
     reach_back,
 )
 from lakehouse.versions.actions import ROLLBACK
-from tests.support.turning import TURNING_DAYS, turning
+from tests.support.turning import TURNING_DAYS, turned
 
 DAY = np.timedelta64(86_400_000_000, "us")
 
 
 @pytest.fixture(scope="module")
 def ledger():
-    return turning().run().ledger
+    return turned()
 
 
 def since(entries, moment):

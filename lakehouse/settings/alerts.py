@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from lakehouse.settings.base import Name, Settings, Span, checked_once
 from lakehouse.settings.metrics import Width
 
-SEVERITIES = ("info", "warning", "error", "critical")
-"""As PagerDuty names them, the least first."""
 Severity = Literal["info", "warning", "error", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")
+"""As PagerDuty names them, the least first."""
 EVERY_FEATURE = "*"
 """As a `column`: the rule stands for one of each feature."""
 _WINDOWS = re.compile(r"(?:(\d{1,3}) of )?(\d{1,3}) windows?")

@@ -1,5 +1,6 @@
 """Tables of a lakehouse by its root alone: small reads and appends without a Spark session."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,17 @@ def table_version(root: str, table: Table) -> int:
         StoreError: the lakehouse has no such table.
     """
     return int(_opened(root, table).version())
+
+
+def newest_day(root: str, table: Table) -> dt.date | None:
+    """Return the newest day of a table that is partitioned by `window_date`; None without rows.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    partitions = _opened(root, table).partitions()
+    days = [partition["window_date"] for partition in partitions if partition["window_date"]]
+    return dt.date.fromisoformat(max(days)) if days else None
 
 
 def _opened(root: str, table: Table) -> DeltaTable:

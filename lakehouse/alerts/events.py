@@ -126,7 +126,6 @@ def gone(event: Event, now: dt.datetime, at: dt.datetime) -> Event:
         as_of=now,
         held=None,
         recorded_at=at,
-        began_at=None,
         summary=f"{event.labels.get('model', '')}: the rule {event.rule} is not there any more",
     )
     return replace(after, event_id=_event_id(after))
@@ -150,7 +149,7 @@ def _state_of(before: Sequence[Event]) -> State:
     ]
     return State(
         status=Status(newest.status),
-        began_at=newest.began_at,
+        began_at=None if newest.status == Status.OK else newest.began_at,
         changed_at=changes[-1] if changes else None,
         seen_to=newest.window_end,
     )
@@ -259,9 +258,9 @@ class _Writer:
     def event(self, kind: str, state: State, step: Step) -> Event:
         alert = self._followed.alert
         last = _told(self._followed.before)
-        severity = _severity(self._followed, state, step)
+        severity, began_at = _severity(self._followed, state, step), state.began_at
         if kind == RESOLVED and last is not None:
-            severity = last.severity
+            severity, began_at = last.severity, last.began_at
         return Event(
             event_id="",
             fingerprint=alert.fingerprint,
@@ -274,7 +273,7 @@ class _Writer:
             as_of=alert.now,
             window_start=step.start,
             window_end=step.end,
-            began_at=state.began_at,
+            began_at=began_at,
             figures=step.figures,
             summary=summary_of(alert, kind, state, step, self._settings),
             runbook=alert.rule.runbook,

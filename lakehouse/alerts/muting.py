@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lakehouse.alerts.events import INHIBITED, SILENCED, Followed
@@ -47,6 +47,31 @@ def silence_of(
         )
     digest = hashlib.sha256(f"{sorted(matchers.items())}{who}{at.isoformat()}".encode())
     return Silence(digest.hexdigest()[:12], matchers, at, at + span, who, why, at)
+
+
+def ended(
+    silences: Iterable[Silence], silence_id: str, who: str, why: str, at: dt.datetime
+) -> Silence:
+    """The silence of that id, over from now on.
+
+    Raises:
+        ConfigurationError: none of that id holds, or it is not said who ends it and why.
+    """
+    found = [each for each in in_force(silences) if each.silence_id == silence_id]
+    if not found or found[0].ends_at <= at:
+        raise ConfigurationError(f"--end: no silence {silence_id} is in force")
+    if not who.strip() or not why.strip():
+        raise ConfigurationError("--end: say who ends it and why (--reason)")
+    return replace(found[0], ends_at=at, created_by=who, comment=why, recorded_at=at)
+
+
+def as_words(silence: Silence) -> str:
+    """A line for people: what, until when, who and why."""
+    matchers = ", ".join(f"{name}={value}" for name, value in sorted(silence.matchers.items()))
+    return (
+        f"{silence.silence_id}  {matchers}  until {silence.ends_at:%Y-%m-%d %H:%M} UTC  "
+        f"{silence.created_by}: {silence.comment}"
+    )
 
 
 def in_force(silences: Iterable[Silence]) -> list[Silence]:

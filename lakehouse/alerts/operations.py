@@ -16,6 +16,7 @@ from lakehouse.versions.actions import MOVES, PENDING, REFUSE, ROLLBACK, VERDICT
 
 _OPEN_FOR = dt.timedelta(days=7)
 """How long a day without labels is chased, and a refusal is news."""
+_TRIED_FOR = dt.timedelta(hours=1)
 _MENDED_AFTER = dt.timedelta(days=3)
 _USUAL_DAYS, _LEAST_DAYS = 28, 5
 _EVERY_DAY = Granularity("1 day")
@@ -45,7 +46,13 @@ def accuracy_alarms(readings: Readings, model: ModelSettings) -> Level:
         for row in readings.decisions
         if row["action"] == "retrain" and row["as_of"] > readings.now - _MENDED_AFTER
     ]
-    return Level(len(found), _some(_words(row["reasons"]) for row in found))
+    moves = {
+        row["as_of"]: f"; answered: {row['action']} {row['to_version']}"
+        for row in sorted(readings.promotions, key=lambda row: row["recorded_at"], reverse=True)
+        if row["action"] in VERDICTS
+    }
+    words = (_words(row["reasons"]) + moves.get(row["as_of"], "") for row in found)
+    return Level(len(found), _some(words))
 
 
 def refused_alarms(readings: Readings, model: ModelSettings) -> Level:
@@ -115,14 +122,24 @@ def hours_since_scoring(readings: Readings, model: ModelSettings) -> Level:
     return Level(hours, f"last at {newest:%Y-%m-%d %H:%M} UTC", by_wall_clock=True)
 
 
-def dead_letters(readings: Readings, model: ModelSettings) -> Level:
-    """Events of the last day, by the wall clock, that a channel did not take."""
+def undelivered_events(readings: Readings, model: ModelSettings) -> Level:
+    """Events of the last day that a channel refused, or has not taken for an hour of trying."""
+    attempts: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in sorted(readings.deliveries, key=lambda row: row["attempted_at"]):
+        attempts[row["event_id"], row["channel"]].append(row)
     found = [
-        row
-        for row in readings.deliveries
-        if row["outcome"] == "dead_letter" and row["attempted_at"] > readings.at - DAY
+        rows[-1]
+        for rows in attempts.values()
+        if rows[-1]["attempted_at"] > readings.at - DAY
+        and (
+            rows[-1]["outcome"] == "dead_letter"
+            or (
+                rows[-1]["outcome"] == "retry"
+                and rows[0]["attempted_at"] <= readings.at - _TRIED_FOR
+            )
+        )
     ]
-    words = _some(f"{row['channel']}: {row['detail']}" for row in found)
+    words = _some(sorted({f"{row['channel']}: {row['detail']}" for row in found}))
     return Level(len(found), words, by_wall_clock=True)
 
 
@@ -187,7 +204,7 @@ OPERATIONS: dict[str, Callable[[Readings, ModelSettings], Observed]] = {
         approvals_waiting,
         files_unreadable,
         hours_since_scoring,
-        dead_letters,
+        undelivered_events,
         errors_avoided,
         errors_avoided_against_daily,
         scoring_seconds_p95,

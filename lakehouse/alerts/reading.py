@@ -18,7 +18,7 @@ from lakehouse.tables import Catalog, Table
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MONTH = dt.timedelta(days=31)
-_USUAL = dt.timedelta(days=36)  # what `accuracy_fall` compares with, and a week of finality
+_USUAL = dt.timedelta(days=36)  # what `accuracy_fall` compares with, and a week to spare
 _OF_WINDOWS = (
     "window",
     "granularity",
@@ -66,7 +66,7 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
         profile=of_profile,
         drift=_window_rows(root, drift, model, columns, {*drift_wanted, "adjusted_pvalue"}, first),
         counterfactual=read_rows(
-            root, catalog.counterfactual, partitions=_since(first) if first else None
+            root, catalog.counterfactual, partitions=_since(first - _USUAL) if first else None
         ),
         decisions=decisions,
         promotions=promotions,
@@ -151,7 +151,7 @@ def _looks_at(model: ModelSettings, metric: str) -> bool:
 def _lookback(model: ModelSettings) -> dt.timedelta:
     """How far back the windows go that a rule may ask for."""
     settings = model.alerts
-    spans = [_USUAL, OverdueRule.of(model).due_after + 8 * DAY]
+    spans = [OverdueRule.of(model).due_after + 8 * DAY]
     for rule in rules_of(settings):
         width = rule.granularity or model.metrics.granularities[0]
         span = _MONTH * width.months if width.months else width.span

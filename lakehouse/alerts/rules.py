@@ -85,7 +85,7 @@ _DEFAULTS = (
     },
     {
         "name": "undeliverable",
-        "metric": "dead_letters",
+        "metric": "undelivered_events",
         "above": 0,
         "severity": "critical",
         "summary": "A channel does not take alerts",

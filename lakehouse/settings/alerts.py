@@ -230,7 +230,7 @@ class AlertSettings(Settings):
         "model",
         "severity",
     )
-    repeat_after: Span = dt.timedelta(days=1)
+    repeat_after: Span = dt.timedelta(days=3)
     max_age: Span = dt.timedelta(days=3)
     flapping: FlappingSettings = FlappingSettings()
     dashboard: str = ""

@@ -96,7 +96,7 @@ def _headline(events: Sequence[Event]) -> str:
     if len(events) == 1:
         return events[0].summary
     over = sum(event.kind == RESOLVED for event in events)
-    return f"{events[0].labels['model']}: {len(events) - over} alerts open, {over} resolved"
+    return f"{events[0].labels['model']}: {len(events) - over} open, {over} resolved"
 
 
 def _slack_text(event: Event) -> str:

@@ -240,9 +240,10 @@ def _flaps(
     newest = followed.alert.steps[-1].end if followed.alert.steps else None
     if newest is None:
         return False
-    if told is not None and told.kind == FLAPPING:
-        return any(change > newest - span / 4 for change in changes)
-    return sum(change > newest - span for change in changes) >= settings.flapping.changes
+    is_steady = all(change <= newest - span / 4 for change in changes)
+    has_begun = told is not None and told.kind == FLAPPING
+    many = sum(change > newest - span for change in changes) >= settings.flapping.changes
+    return not is_steady and (has_begun or many)
 
 
 class _Writer:

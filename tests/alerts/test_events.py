@@ -116,6 +116,12 @@ def test_an_alert_that_ends_its_flapping_open_is_said_to_be_open():
     ]
 
 
+def test_an_alert_that_is_steady_by_the_time_it_may_be_said_is_not_said_to_flap():
+    settings = AlertSettings.model_validate({"flapping": {"changes": 2, "windows": 12}})
+    mutes = dict.fromkeys(range(6), "silenced")
+    assert said(story([None, 3, 0, 3, 3, 3, 3], None, settings, mutes)) == [(6, "firing")]
+
+
 def test_the_same_alert_has_the_same_event_ids_and_another_one_has_others():
     ids = [event.event_id for event in story([0, 3, 0])]
     assert ids == [event.event_id for event in story([0, 3, 0])]

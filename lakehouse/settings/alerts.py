@@ -167,7 +167,7 @@ class FlappingSettings(Settings):
         windows: in which they come; without a change for a quarter of them it is steady again.
     """
 
-    changes: Annotated[int, Field(ge=2)] = 4
+    changes: Annotated[int, Field(ge=2)] = 6
     windows: Annotated[int, Field(ge=4)] = 24
 
 

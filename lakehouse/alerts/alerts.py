@@ -17,7 +17,7 @@ from lakehouse.alerts.metric_rows import (
 )
 from lakehouse.alerts.observations import Level, Observed, Readings, Series
 from lakehouse.alerts.operations import OPERATIONS
-from lakehouse.alerts.rules import features_of, rules_of
+from lakehouse.alerts.rules import features_of, granularity_of, rules_of
 from lakehouse.calendar import Granularity, Window
 from lakehouse.settings import AlertRuleSettings, ConditionSettings, ModelSettings
 from lakehouse.settings.alerts import EVERY_FEATURE
@@ -64,21 +64,20 @@ def alerts_of(
     observe = partial(_observed, readings=readings, model=model, drift_columns=drift_columns)
     alerts = []
     for rule in rules_of(model.alerts):
-        granularity = rule.granularity or model.metrics.granularities[0]
+        granularity = granularity_of(rule, model)
         for feature in features_of(rule, model):
             # A condition stands in a rule more than once at times; it is looked at once.
             seen: dict[str, tuple[Observed, Mapping[Window, str]]] = {}
             for leaf in rule.every_leaf:
                 bound = _bound(leaf, feature)
                 seen[_key(leaf)] = observe(bound, granularity)
-            alerts.append(_alert(rule, feature, granularity, seen, readings, model))
+            alerts.append(_alert(rule, feature, seen, readings, model))
     return alerts
 
 
 def _alert(
     rule: AlertRuleSettings,
     feature: str | None,
-    granularity: Granularity,
     seen: Mapping[str, tuple[Observed, Mapping[Window, str]]],
     readings: Readings,
     model: ModelSettings,
@@ -89,7 +88,8 @@ def _alert(
     series = [value for value in observed if isinstance(value, Series)]
     if len(series) == len(observed):
         steps = [_step(rule, window, seen) for window in _windows(series)]
-        width = granularity.span if not series[0].granularity.months else dt.timedelta(days=30)
+        granularity = series[0].granularity
+        width = dt.timedelta(days=30 * granularity.months) or granularity.span
     else:
         # Of what is known as of now alone nothing is said about windows before.
         steps = [_step(rule, None, seen, now)]

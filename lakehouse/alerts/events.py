@@ -308,8 +308,9 @@ def summary_of(alert: Alert, kind: str, state: State, step: Step, settings: Aler
     elif kind == REMINDER and state.began_at is not None:
         what += f": still, since {state.began_at:%Y-%m-%d %H:%M}"
     figures = ", ".join(f"{name} {value:.4g}" for name, value in step.figures.items())
-    details = [figures, step.detail if kind != RESOLVED else ""]
-    return f"{alert.labels['model']}: {'; '.join([what, *filter(None, details)])}"
+    if step.detail and kind != RESOLVED:
+        what += f": {step.detail}"
+    return f"{alert.labels['model']}: {what}" + (f" ({figures})" if figures else "")
 
 
 def _event_id(event: Event) -> str:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from lakehouse.alerts.metric_rows import DRIFTED_FEATURES, TABLE
 from lakehouse.alerts.observations import Readings
 from lakehouse.alerts.operations import OPERATIONS
-from lakehouse.alerts.rules import features_of, rules_of
+from lakehouse.alerts.rules import features_of, granularity_of, rules_of
 from lakehouse.calendar import DAY
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
@@ -153,7 +153,7 @@ def _lookback(model: ModelSettings) -> dt.timedelta:
     settings = model.alerts
     spans = [OverdueRule.of(model).due_after + 8 * DAY]
     for rule in rules_of(settings):
-        width = rule.granularity or model.metrics.granularities[0]
+        width = granularity_of(rule, model)
         span = _MONTH * width.months if width.months else width.span
         needed = (rule.for_, rule.recovers_for or rule.for_)
         n_windows = max(*(count.n for count in needed), rule.missing_after or 1) + 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from lakehouse.alerts.metric_rows import DRIFTED_FEATURES
 from lakehouse.alerts.operations import BY_WINDOW, OPERATIONS
-from lakehouse.calendar import DAY
+from lakehouse.calendar import DAY, Granularity
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import AlertRuleSettings, AlertSettings, ConditionSettings, ModelSettings
 from lakehouse.settings.alerts import EVERY_FEATURE
@@ -133,6 +133,13 @@ def features_of(rule: AlertRuleSettings, model: ModelSettings) -> tuple[str | No
     return (None,)
 
 
+def granularity_of(rule: AlertRuleSettings, model: ModelSettings) -> Granularity:
+    """The width of a rule's windows: its own, else a day where the model has it, else the first."""
+    widths = model.metrics.granularities
+    days = (width for width in widths if not width.months and width.span == DAY)
+    return rule.granularity or next(days, widths[0])
+
+
 def is_of_now(leaf: ConditionSettings) -> bool:
     """Whether the metric is known as of now alone, not by window."""
     return leaf.metric in OPERATIONS and leaf.metric not in BY_WINDOW
@@ -157,7 +164,10 @@ def _wrong(model: ModelSettings, metrics: set[str]) -> Iterator[str]:
         if any(map(is_of_now, rule.leaves)) and rule.for_.n > 1:
             yield f"{key}.for: leave it out; one of the metrics is known as of now alone"
         by_day = [leaf.metric in BY_WINDOW for leaf in rule.every_leaf]
-        width = rule.granularity or model.metrics.granularities[0]
+        width = granularity_of(rule, model)
+        if width not in model.metrics.granularities:
+            widths = ", ".join(f"`{each}`" for each in model.metrics.granularities)
+            yield f"{key}.granularity: there are no such windows; write one of {widths}"
         if any(by_day) and not all(by_day) and (width.months or width.span != DAY):
             yield f"{key}.granularity: write `1 day`; one of the metrics is known day by day"
         for name in rule.inhibited_by:

@@ -134,7 +134,7 @@ class AlertRuleSettings(ConditionSettings):
         recovers_for: in how many it must be over before the alert is resolved; as `for`.
         missing_after: windows without data after which the alert says so; None for never.
         missing_severity: of that.
-        granularity: width of the windows; the first of the model's without it.
+        granularity: width of the windows; a day without it, or the model's first.
         inhibited_by: rules that tell the cause: while one fires, this one is held.
         summary: what is the matter, in a few words.
         runbook: address of what to do about it.

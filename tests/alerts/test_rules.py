@@ -43,6 +43,7 @@ def test_a_rule_may_name_any_number_of_the_metric_tables_and_of_operations(given
 
 
 WRONG = [
+    ({"rules": [{**LOW, "granularity": "1 hour"}]}, "granularity: there are no such windows"),
     ({"rules": [{**LOW, "metric": "acuracy"}]}, "acuracy is no metric; write one of"),
     ({"rules": [{**LOW, "metric": "f1_score"}]}, "f1_score is no metric"),
     ({"rules": [{**LOW, "metric": "frequent_items"}]}, "frequent_items is no metric"),

@@ -128,12 +128,19 @@ def _observed(
 
 
 def _windows(series: list[Series]) -> list[Window]:
-    """The windows from the first to the last, gaps among them, without those left out."""
-    known = sorted({window for each in series for window in each.values})
+    """The windows that all metrics can be judged in, gaps among them, without those left out.
+
+    Labels come later than readings: the newest window is one that both are known of.
+    """
+    if not all(each.values for each in series):
+        return []
+    window = min(min(each.values) for each in series)
+    newest = min(max(each.values) for each in series)
     left_out = {window for each in series for window in each.left_out}
-    windows, granularity = known[:1], series[0].granularity
-    while windows and windows[-1] < known[-1]:
-        windows.append(granularity.after(windows[-1]))
+    windows: list[Window] = []
+    while window <= newest:
+        windows.append(window)
+        window = series[0].granularity.after(window)
     return [window for window in windows if window not in left_out]
 
 

@@ -126,6 +126,32 @@ def test_an_alert_whose_metric_is_missing_for_three_days_says_so():
     assert (event.kind, event.rule) == ("no_data", "low")
 
 
+def test_a_rule_over_labels_and_readings_waits_for_both():
+    """Two of the windows are over, and not final: nothing is missing of them yet."""
+    both = [{"metric": "accuracy_score", "below": 0.9}, {"metric": "count", "above": 100}]
+    model = model_with(without=[*QUIET, *OWN], rules=[{"name": "both", "all": both}])
+    rows = [
+        window_row(day, accuracy_score=0.8 if day < 4 else None, count=200, is_final=day < 4)
+        for day in range(8)
+    ]
+    (event,) = new_events(readings(START + 8 * DAY, profile=rows), model, COLUMNS, [], [])
+    assert (event.kind, event.window_start) == ("firing", START + 1 * DAY)
+    assert event.figures == {"accuracy_score": 0.8, "count": 200}
+
+
+def test_a_day_without_a_row_is_missing():
+    model = model_with(
+        without=[*QUIET, *OWN],
+        rules=[{"name": "few", "metric": "count", "below": 1, "missing_after": 2}],
+    )
+    rows = [window_row(day, count=5) for day in (0, 1, 4)]
+    states = new_events(readings(START + 5 * DAY, profile=rows), model, COLUMNS, [], [])
+    assert [(event.kind, event.held) for event in states] == [
+        ("no_data", "passed"),
+        ("resolved", "passed"),
+    ]
+
+
 NOW = START + 15 * DAY
 
 

@@ -47,10 +47,10 @@ def send(message: Message, environ: Mapping[str, str]) -> Answer:
     """
     channel = message.channel
     variables = (channel.url_from, channel.key_from, channel.token_from)
-    missing = [name for name in variables if name and not environ.get(name)]
+    missing = [name for name in variables if name and not environ.get(name, "").strip()]
     if missing:
         return Answer(RETRY, None, f"{', '.join(missing)} is not set in the environment")
-    secrets = {name: environ[name] for name in variables if name}
+    secrets = {name: environ[name].strip() for name in variables if name}
     try:
         answer = _sent(message, secrets)
     # No answer, or no address.
@@ -78,6 +78,7 @@ def _parts(value: str) -> set[str]:
         parts |= {address.netloc, address.username or "", address.password or ""}
         parts |= {step for step in address.path.split("/") if len(step) > 2 * _SHORTEST_SECRET}
     parts |= {unquote(part) for part in parts}
+    parts |= {repr(part)[1:-1] for part in parts}  # as an error shows one with odd letters
     return {part for part in parts if len(part) >= _SHORTEST_SECRET}
 
 

@@ -43,7 +43,8 @@ ALERT_DELIVERY = Table(
         attempt      bigint    Its number, from 1
         outcome      string    delivered, retry, dead_letter (the receiver refuses it, or it became
             too old), or dropped (nothing there to resolve)
-        http_status  int       Answer of the receiver; NULL where there was none
+        http_status  int       Status of the answer, of a mail server its code; NULL where there was
+            none
         detail       string    What it said, secrets left out
         next_try_at  timestamp When it is tried again; NULL where it is not
         attempted_at timestamp Wall-clock time

@@ -141,6 +141,15 @@ def test_a_password_is_hidden_as_it_stands_in_the_address_and_as_it_is():
     assert redacted("x" * 5000, {}) == "x" * 300
 
 
+def test_a_secret_may_end_in_a_line_feed_and_one_with_odd_letters_is_hidden_too(receiver):
+    message = Message(WEBHOOK, {}, (event(),))
+    environ = {"HOOK": receiver.address + "\n", "TOKEN": "t0ken-of-mine\n"}
+    assert send(message, environ).outcome == "delivered"
+    assert receiver.headers[0]["Authorization"] == "Bearer t0ken-of-mine"
+    found = send(message, {"HOOK": receiver.address, "TOKEN": "t0ken\nof-mine"})
+    assert (found.outcome, "t0ken" in found.detail) == ("retry", False)
+
+
 class Server:
     """Stands for smtplib.SMTP: a mail server that speaks to nobody else."""
 

@@ -139,6 +139,19 @@ def test_a_rule_over_labels_and_readings_waits_for_both():
     assert event.figures == {"accuracy_score": 0.8, "count": 200}
 
 
+def test_a_day_that_a_model_was_trained_on_is_neither_judged_nor_missing():
+    model = model_with(
+        without=[*QUIET, *OWN],
+        rules=[{"name": "low", "metric": "accuracy_score", "below": 0.9, "missing_after": 1}],
+    )
+    rows = [
+        window_row(0, accuracy_score=0.95),
+        window_row(1, accuracy_score=0.1, in_training_window=True),
+        window_row(2, accuracy_score=0.95),
+    ]
+    assert new_events(readings(START + 6 * DAY, profile=rows), model, COLUMNS, [], []) == []
+
+
 def test_a_day_without_a_row_is_missing():
     model = model_with(
         without=[*QUIET, *OWN],

@@ -82,6 +82,14 @@ def test_a_silenced_alert_is_on_record_and_is_said_when_the_silence_ends():
     assert said(events) == [(3, "firing"), (4, "resolved")]
 
 
+def test_a_silence_that_ends_before_there_is_news_has_an_event_of_its_own():
+    settings, now = AlertSettings(), alert([0, 3])
+    silenced = events_of(followed(now, (), settings), "silenced", settings, now.now)
+    (said_now,) = events_of(followed(now, silenced, settings), None, settings, now.now)
+    assert (said_now.kind, said_now.held) == ("firing", None)
+    assert said_now.event_id != silenced[0].event_id
+
+
 def test_an_alert_that_came_and_went_in_a_silence_is_never_said():
     events = story([0, 3, 3, 0], mutes={1: "silenced", 2: "silenced"})
     assert said(events) == []
@@ -112,6 +120,14 @@ def test_an_alert_that_ends_its_flapping_open_is_said_to_be_open():
     settings = AlertSettings.model_validate({"flapping": {"changes": 4, "windows": 12}})
     assert said(story([*FLAPS, 3, 3, 3, 3], settings=settings))[-2:] == [
         (3, "flapping"),
+        (11, "firing"),
+    ]
+
+
+def test_an_alert_that_was_steady_in_between_flaps_no_more_because_it_once_did():
+    settings = AlertSettings.model_validate({"flapping": {"changes": 4, "windows": 12}})
+    assert said(story([*FLAPS, 0, 0, 0, 3], settings=settings))[-2:] == [
+        (10, "resolved"),
         (11, "firing"),
     ]
 

@@ -110,7 +110,7 @@ def test_a_receiver_that_is_too_slow_is_tried_again(monkeypatch):
 def test_an_address_of_another_kind_is_not_opened(address):
     found = send(Message(SLACK, {}, (event(),)), {"HOOK": address})
     assert found.outcome == "retry"
-    assert address not in found.detail
+    assert "begins neither with https:// nor with http://" in found.detail
 
 
 def test_a_secret_that_is_not_set_is_named_and_tried_again():
@@ -139,6 +139,11 @@ def test_no_secret_is_kept_of_what_a_receiver_says(receiver):
 def test_a_password_is_hidden_as_it_stands_in_the_address_and_as_it_is():
     assert redacted("login ann p@ss p%40ss", {"SMTP": SECRETS["SMTP"]}) == "login ann *** ***"
     assert redacted("x" * 5000, {}) == "x" * 300
+
+
+def test_a_path_of_short_steps_and_a_query_are_hidden():
+    secrets = {"HOOK": "https://hooks.example.com/T00/B00/abc?token=s3cret"}
+    assert redacted("no T00/B00/abc here, nor token=s3cret", secrets) == "no *** here, nor ***"
 
 
 def test_a_secret_may_end_in_a_line_feed_and_one_with_odd_letters_is_hidden_too(receiver):

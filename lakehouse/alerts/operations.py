@@ -46,12 +46,12 @@ def accuracy_alarms(readings: Readings, model: ModelSettings) -> Level:
         for row in readings.decisions
         if row["action"] == "retrain" and row["as_of"] > readings.now - _MENDED_AFTER
     ]
-    moves = {
-        row["as_of"]: f"; answered: {row['action']} {row['to_version']}"
+    answers = {
+        row["as_of"]: f"answered: {row['action']} {row['to_version']}; "
         for row in sorted(readings.promotions, key=lambda row: row["recorded_at"], reverse=True)
         if row["action"] in VERDICTS
     }
-    words = (_words(row["reasons"]) + moves.get(row["as_of"], "") for row in found)
+    words = (answers.get(row["as_of"], "") + _words(row["reasons"]) for row in found)
     return Level(len(found), _some(words))
 
 

@@ -137,7 +137,7 @@ def value(metric, now=NOW, **rows):
 def test_an_alarm_of_the_policy_counts_for_three_days_and_says_what_answered_it():
     alarms, moves = [decision(1)], [verdict("promote", 1)]
     level = operations.accuracy_alarms(readings(NOW, decisions=alarms, promotions=moves), MODEL)
-    assert (level.value, level.detail) == (1, "it fell; answered: promote 7")
+    assert (level.value, level.detail) == (1, "answered: promote 7; it fell")
     assert value("accuracy_alarms", decisions=[decision(73)]) == 0
     assert value("accuracy_alarms", decisions=[decision(1, "refresh")]) == 0
 

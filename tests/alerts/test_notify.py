@@ -1,6 +1,10 @@
 """The whole way on disk, without Spark: rows of gold to posts, whatever receivers do, once each."""
 
 import datetime as dt
+import os
+import signal
+import socket
+import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -290,6 +294,28 @@ def test_the_job_says_what_it_sent_and_a_dry_run_sends_nothing(
     notify_job.main(words)
     assert posted(receiver) == [("accuracy_low", "firing")]
     assert "webhook: 1 delivered" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_sends_is_made_good_by_the_next_one(
+    words, plant, receiver, monkeypatch
+):
+    """It has a connection to a receiver, its event is committed, and it dies."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        command = [sys.executable, "-m", "jobs.notify", *words]
+        process = subprocess.Popen(command, env={**os.environ, "HOOK": address})
+        deaf.settimeout(120)
+        connection, _ = deaf.accept()
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        connection.close()
+    assert len(plant.rows("alert_event")) == 1
+    assert plant.rows("alert_delivery") == []
+    monkeypatch.setenv("HOOK", receiver.address)
+    for _ in range(2):
+        notify_job.main(words)
+    assert posted(receiver) == [("accuracy_low", "firing")]
 
 
 def test_the_job_silences_lists_and_ends(words, plant, receiver, capsys, monkeypatch):

@@ -30,6 +30,11 @@ _OF_WINDOWS = (
     "as_of",
     "label_coverage",
 )
+_DRIFT = {"drift_type", "population_stability_index", "tv_distance", "adjusted_pvalue"}
+_DECISION = ("as_of", "action", "retrain", "reasons")
+_PROMOTION = ("as_of", "action", "who", "recorded_at", "to_version", "reason")
+_LANDED_FILE = ("source_file", "status", "reason", "seen_at")
+_SCORING_COST = ("rows", "seconds", "recorded_at")
 _NUMBERS = ("double", "bigint", "int")
 
 
@@ -45,43 +50,28 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
     Raises:
         StoreError: the lakehouse has no such table.
     """
-    profile, drift = catalog.profile_metrics, catalog.drift_metrics
-    newest = newest_day(root, profile)
+    tables = (catalog.profile_metrics, catalog.drift_metrics, catalog.decision, catalog.promotion)
+    newest = newest_day(root, catalog.profile_metrics)
     first = None if newest is None else newest - _lookback(model)
-    columns = _columns(model)
-    wanted = _metrics(model)
-    drift_wanted = {*wanted, "drift_type", "population_stability_index", "tv_distance"}
-    of_profile = _window_rows(root, profile, model, columns, wanted, first)
-    decisions = read_rows(
-        root, catalog.decision, ["as_of", "action", "retrain", "reasons", "decided_at"]
-    )
-    promotions = read_rows(
-        root,
-        catalog.promotion,
-        ["as_of", "action", "who", "recorded_at", "to_version", "reason"],
-    )
+    profile = _window_rows(root, catalog.profile_metrics, model, _metrics(model), first)
+    of_drift = _metrics(model) | _DRIFT
+    drift = _window_rows(root, catalog.drift_metrics, model, of_drift, first)
+    days_before = _since(first - _USUAL) if first else None
+    recent = pc.field("recorded_at") > at - _USUAL - _MONTH
+    decisions = read_rows(root, catalog.decision, _DECISION)
+    promotions = read_rows(root, catalog.promotion, _PROMOTION)
     return Readings(
-        now=_now(of_profile, [*decisions, *promotions]),
+        now=_now(profile, [*decisions, *promotions]),
         at=at,
-        profile=of_profile,
-        drift=_window_rows(root, drift, model, columns, {*drift_wanted, "adjusted_pvalue"}, first),
-        counterfactual=read_rows(
-            root, catalog.counterfactual, partitions=_since(first - _USUAL) if first else None
-        ),
+        profile=profile,
+        drift=drift,
+        counterfactual=read_rows(root, catalog.counterfactual, partitions=days_before),
         decisions=decisions,
         promotions=promotions,
-        landed=read_rows(root, catalog.landed_file, ["source_file", "status", "reason", "seen_at"]),
-        costs=read_rows(
-            root,
-            catalog.scoring_cost,
-            ["rows", "seconds", "recorded_at"],
-            pc.field("recorded_at") > at - _USUAL - _MONTH,
-        ),
+        landed=read_rows(root, catalog.landed_file, _LANDED_FILE),
+        costs=read_rows(root, catalog.scoring_cost, _SCORING_COST, recent),
         deliveries=read_rows(root, catalog.alert_delivery),
-        versions={
-            table.full_name: table_version(root, table)
-            for table in (profile, drift, catalog.decision, catalog.promotion)
-        },
+        versions={table.full_name: table_version(root, table) for table in tables},
     )
 
 
@@ -110,7 +100,6 @@ def _window_rows(
     root: str,
     table: Table,
     model: ModelSettings,
-    columns: Iterable[str],
     wanted: Iterable[str],
     first: dt.date | None,
 ) -> list[dict[str, Any]]:
@@ -121,7 +110,7 @@ def _window_rows(
     granularities |= {str(width) for width in model.metrics.granularities}
     where = (
         (pc.field(model.metrics.model_id_column) == "*")
-        & pc.field("column_name").isin(list(columns))
+        & pc.field("column_name").isin(list(_columns(model)))
         & pc.field("granularity").isin(list(granularities))
     )
     names = [*_OF_WINDOWS, *sorted({*wanted} - {*_OF_WINDOWS})]

@@ -219,10 +219,11 @@ def test_a_dead_letter_is_itself_an_alarm_on_the_channels_that_work(tmp_path, re
         plant.days(FALLEN)
         broken.replies = [Reply(404)] * 10
         plant.notify(patience=5)
-        plant.notify(patience=5)
         assert posted(receiver) == [("accuracy_low", "firing"), ("undeliverable", "firing")]
         # It refuses the alarm of its own refusal, too, and that is all.
         assert posted(broken) == [("accuracy_low", "firing"), ("undeliverable", "firing")]
+        plant.notify(patience=5)
+        assert len(receiver.posts) == len(broken.posts) == 2
         plant.clock.at += 2 * DAY
         plant.notify()
         assert posted(receiver)[2:] == [("undeliverable", "resolved")]

@@ -202,6 +202,12 @@ def test_a_mail_is_sent_after_a_login_that_is_encrypted(monkeypatch):
         (smtplib.SMTPDataError(550, b"no such user"), "dead_letter"),
         (smtplib.SMTPAuthenticationError(535, b"p@ss is wrong"), "dead_letter"),
         (smtplib.SMTPRecipientsRefused({"b@example.com": (450, b"busy")}), "retry"),
+        (
+            smtplib.SMTPRecipientsRefused(
+                {"b@example.com": (550, b"unknown"), "c@example.com": (450, b"busy")}
+            ),
+            "retry",
+        ),
         (smtplib.SMTPServerDisconnected("gone"), "retry"),
         (TimeoutError("slow"), "retry"),
     ],

@@ -84,6 +84,86 @@ def test_the_cause_inhibits_and_when_it_is_over_the_rest_is_said():
     }
 
 
+def test_the_cause_inhibits_until_it_has_recovered():
+    """One good day of two, and accuracy_low is not over yet."""
+    history = new_events(plant(13, wrong_from=11), MODEL, COLUMNS, [], [])
+    days = [*plant(13, wrong_from=11).counterfactual, day_row(13, 190)]
+    now = replace(plant(14, drift_from=12), counterfactual=days)
+    assert told(new_events(now, MODEL, COLUMNS, history, [])) == {
+        ("features_drifted", "firing"): "inhibited"
+    }
+
+
+WAITS = model_with(without=[*(name for name in QUIET if name != "approval_waits"), *OWN])
+
+
+def approval(*actions):
+    verdicts = [
+        {
+            "action": action,
+            "as_of": START,
+            "recorded_at": START + place * HOUR,
+            "to_version": "7",
+            "reason": "better",
+        }
+        for place, action in enumerate(actions)
+    ]
+    return readings(START, promotions=verdicts)
+
+
+def test_what_a_person_does_is_seen_before_the_next_labels_come():
+    history = new_events(approval("pending"), WAITS, COLUMNS, [], [])
+    assert told(history) == {("approval_waits", "firing"): None}
+    after = new_events(approval("pending", "promote"), WAITS, COLUMNS, history, [])
+    assert told(after) == {("approval_waits", "resolved"): None}
+
+
+def test_an_approval_that_waits_for_long_becomes_an_error():
+    history = new_events(approval("pending"), WAITS, COLUMNS, [], [])
+    later = replace(approval("pending"), now=START + 2 * DAY)
+    (event,) = new_events(later, WAITS, COLUMNS, history, [])
+    assert (event.kind, event.severity) == ("severity", "error")
+
+
+def test_a_rule_of_operations_goes_by_the_wall_clock():
+    files = model_with(without=[*(name for name in QUIET if name != "files_unreadable"), *OWN])
+    look = {"source_file": "a", "status": "unreadable", "reason": "no gzip", "seen_at": START}
+    now = readings(START - 900 * DAY, at=START + HOUR, landed=[look])
+    (event,) = new_events(now, files, COLUMNS, [], [])
+    assert (event.as_of, event.summary) == (
+        START + HOUR,
+        "glassware: Landed files cannot be read: a: no gzip (files_unreadable 1)",
+    )
+
+
+def test_a_worse_figure_gives_another_severity():
+    model = model_with(
+        without=[*QUIET, *OWN],
+        rules=[
+            {
+                "name": "low",
+                "metric": "accuracy_score",
+                "below": 0.9,
+                "escalate": {
+                    "severity": "critical",
+                    "when": {"metric": "accuracy_score", "below": 0.8},
+                },
+            }
+        ],
+    )
+    history = []
+    for day, accuracy in enumerate([0.85, 0.75, 0.85]):
+        rows = [window_row(day, accuracy_score=accuracy)]
+        history += new_events(
+            readings(START + (day + 3) * DAY, profile=rows), model, COLUMNS, history, []
+        )
+    assert [(event.kind, event.severity) for event in history] == [
+        ("firing", "warning"),
+        ("severity", "critical"),
+        ("severity", "warning"),
+    ]
+
+
 def test_the_same_rows_say_nothing_twice():
     now = plant(13, wrong_from=11, drift_from=11)
     history = new_events(now, MODEL, COLUMNS, [], [])
@@ -111,8 +191,12 @@ def test_a_rule_with_a_star_is_one_of_each_feature():
         "above": 0.2,
     }
     model = model_with(without=[*QUIET, *OWN], rules=[star])
-    events = new_events(plant(3, drift_from=2), model, COLUMNS, [], [])
-    assert [event.labels["column"] for event in events if event.kind == "firing"] == ["temp"]
+    now = plant(3, drift_from=2)
+    others = [drift_row(2, "pressure", 0.0), drift_row(2, "duration", 0.9)]
+    events = new_events(replace(now, drift=[*now.drift, *others]), model, COLUMNS, [], [])
+    firing = [event for event in events if event.kind == "firing"]
+    assert [event.labels["column"] for event in firing] == ["temp", "duration"]
+    assert len({event.fingerprint for event in firing}) == 2
 
 
 def test_an_alert_whose_metric_is_missing_for_three_days_says_so():

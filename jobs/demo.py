@@ -10,7 +10,7 @@ from lakehouse.app.command_line import run_job
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
-from lakehouse.demo.report import as_table, drifts_of, in_words, story_of
+from lakehouse.demo.report import alerts_of, as_table, drifts_of, in_words, story_of
 from lakehouse.glassware.pieces import Stream
 from lakehouse.glassware.scenarios import SCENARIOS
 from lakehouse.settings import EnvironmentSettings, load_model_settings
@@ -52,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
     figure = Path(options.root) / "report" / "kpi.png"
     draw(story, figure, f"Scenario {stream.scenario}, seed {stream.seed}: accuracy, day by day")
     print(f"\n{as_table(drifts_of(story))}\n")
+    print("alerts that go out:", *alerts_of(lakehouse), "", sep="\n")
     print(f"{in_words(story)}; {len(story.promotions)} promotions; figure: {figure}")
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import LakehouseError
-from lakehouse.settings import load_environment_settings, load_model_settings
+from lakehouse.settings import ModelSettings, load_environment_settings, load_model_settings
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.storage.session import open_session
@@ -61,6 +61,14 @@ def opened(options: argparse.Namespace) -> Lakehouse:
     interval_seconds(getattr(options, "trigger", AVAILABLE_NOW))
     _opened_roots.append(absolute(environment.root))
     return open_lakehouse(open_session(), model, environment)
+
+
+def located(options: argparse.Namespace) -> tuple[ModelSettings, str]:
+    """The model and the absolute root that the options name, for jobs without Spark."""
+    model = load_model_settings(options.model)
+    root = absolute(options.root or load_environment_settings(options.environment).root)
+    _opened_roots.append(root)
+    return model, root
 
 
 def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
+from lakehouse.alerts.notify import check_alerts
 from lakehouse.errors import ConfigurationError
 from lakehouse.models import Classification, Meaning, check_families, problem_of
 from lakehouse.monitoring.custom.check import custom_metrics_of
@@ -46,6 +47,7 @@ def open_lakehouse(
     store = Store(spark, root, catalog)
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     custom_metrics_of(spark, catalog, model)  # a wrong one is told now
+    check_alerts(model, catalog)
     # What can be wrong with the settings is told by now: tables are created last.
     store.create_missing()
     lakehouse = Lakehouse(model.knowing(_known_classes(store, model)), environment, store)

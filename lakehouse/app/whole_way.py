@@ -1,8 +1,11 @@
 """The whole way in one session, once or again and again."""
 
 import time
+from contextlib import suppress
 
+from lakehouse.alerts.notify import Notifier
 from lakehouse.counterfactual.comparison import compare_with_alternatives
+from lakehouse.errors import LockedError
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
@@ -14,10 +17,17 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Take in, score, aggregate, decide: once, or again after each interval."""
+    """Take in, score, aggregate, decide, notify: once, or again after each interval."""
     seconds = interval_seconds(trigger)
     while True:
-        _once(lakehouse)
+        try:
+            _once(lakehouse)
+        except Exception:
+            # What the tables tell by now is told; the error is the one to be shown.
+            with suppress(Exception):
+                _notify(lakehouse)
+            raise
+        _notify(lakehouse)
         if seconds is None:
             return
         time.sleep(seconds)
@@ -35,6 +45,13 @@ def _once(lakehouse: Lakehouse) -> None:
     promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
         _score_and_measure(lakehouse)
+
+
+def _notify(lakehouse: Lakehouse) -> None:
+    """Tell of alerts; where another notifier is at work, that one does."""
+    notifier = Notifier(lakehouse.store.root, lakehouse.model, lakehouse.catalog)
+    with suppress(LockedError):
+        notifier.notify()
 
 
 def _score_and_measure(lakehouse: Lakehouse) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow.compute as pc
 
+from lakehouse.alerts.notify import Notifier
+from lakehouse.alerts.words import as_lines
 from lakehouse.counterfactual.comparison import DAILY, NEVER
 from lakehouse.glassware.pieces import Stream
 from lakehouse.glassware.posterior import RegimeFacts, regimes
@@ -175,3 +177,9 @@ def daily_accuracy(story: Story) -> pd.Series:
     """The mean of `right` of each day."""
     days = story.pieces["time"].dt.floor("D")
     return story.pieces.groupby(days)["right"].mean()
+
+
+def alerts_of(lakehouse: Lakehouse) -> list[str]:
+    """A line for each alert that went out, or would have: a channel is all that it takes."""
+    notifier = Notifier(lakehouse.store.root, lakehouse.model, lakehouse.catalog)
+    return as_lines(notifier.history()) or ["none"]

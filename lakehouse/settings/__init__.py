@@ -1,5 +1,16 @@
 """A model's YAML file and the environment, validated: an error says what to write."""
 
+from lakehouse.settings.alerts import (
+    SEVERITIES,
+    AlertRuleSettings,
+    AlertSettings,
+    ChannelSettings,
+    ConditionSettings,
+    EscalationSettings,
+    FlappingSettings,
+    Severity,
+    WindowCount,
+)
 from lakehouse.settings.base import ColumnType, Scalar, Settings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
@@ -28,12 +39,19 @@ from lakehouse.settings.yaml_files import (
 )
 
 __all__ = [
+    "SEVERITIES",
+    "AlertRuleSettings",
+    "AlertSettings",
     "CandidateSettings",
+    "ChannelSettings",
     "ColumnSettings",
     "ColumnType",
+    "ConditionSettings",
     "CustomMetricSettings",
     "EnvironmentSettings",
+    "EscalationSettings",
     "Family",
+    "FlappingSettings",
     "GateSettings",
     "MetricSettings",
     "ModelSettings",
@@ -44,10 +62,12 @@ __all__ = [
     "Scalar",
     "ScheduledRule",
     "Settings",
+    "Severity",
     "ShiryaevRobertsRule",
     "SourceSettings",
     "StreamSettings",
     "ThresholdRule",
+    "WindowCount",
     "load_environment_settings",
     "load_model_settings",
     "load_policy_settings",

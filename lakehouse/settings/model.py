@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from lakehouse.settings.alerts import AlertSettings
 from lakehouse.settings.base import (
     ColumnType,
     FieldPath,
@@ -183,6 +184,7 @@ class ModelSettings(Settings):
     training: TrainingSettings
     policy: PolicySettings = PolicySettings()
     counterfactual: CounterfactualSettings = CounterfactualSettings()
+    alerts: AlertSettings = AlertSettings()
     approval: Literal["automatic", "manual"] = "automatic"
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 

@@ -140,7 +140,9 @@ def _sentence(path: Path | str, kind: type[Settings], item: Any) -> str:
         return f"{path}: {key}: is missing; write a value for it"
     message = item["msg"].removeprefix("Value error, ")
     given = ""
-    if not isinstance(item["input"], dict | list):
+    # Where the name of a variable is meant, somebody may have written the secret itself.
+    secret = str(item["loc"][-1] if item["loc"] else "").endswith("_from")
+    if not isinstance(item["input"], dict | list) and not secret:
         given = f" (it says {shorten(repr(item['input']), 60)})"
     if isinstance(item["input"], bool):
         given += _AS_TRUTH
@@ -155,4 +157,4 @@ def _known_keys(kind: type[Settings], location: tuple[int | str, ...]) -> list[s
         for argument in (annotation, *get_args(annotation)):
             if isinstance(argument, type) and issubclass(argument, Settings):
                 kind = argument
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]

@@ -1,5 +1,6 @@
 """Every table of the lakehouse, declared once; all else is derived from here."""
 
+from lakehouse.tables.alerts import ALERT_DELIVERY, ALERT_EVENT, ALERT_SILENCE
 from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import DECISION, PROMOTION, WINDOW_FACTS
@@ -13,6 +14,9 @@ from lakehouse.tables.silver import (
 )
 
 __all__ = [
+    "ALERT_DELIVERY",
+    "ALERT_EVENT",
+    "ALERT_SILENCE",
     "DECISION",
     "DUPLICATE",
     "IS_CORRECTION",

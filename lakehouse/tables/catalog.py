@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
-from lakehouse.tables import gold, silver
+from lakehouse.tables import alerts, gold, silver
 from lakehouse.tables.declaration import Table
 
 
@@ -32,6 +32,9 @@ class Catalog:
     counterfactual: Table
     decision: Table
     promotion: Table
+    alert_event: Table
+    alert_delivery: Table
+    alert_silence: Table
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -61,6 +64,9 @@ def catalog_of(model: ModelSettings) -> Catalog:
         counterfactual=gold.COUNTERFACTUAL,
         decision=gold.DECISION,
         promotion=gold.PROMOTION,
+        alert_event=alerts.ALERT_EVENT,
+        alert_delivery=alerts.ALERT_DELIVERY,
+        alert_silence=alerts.ALERT_SILENCE,
     )
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
-from lakehouse.demo.report import Story, as_table, drifts_of, in_words
+from lakehouse.demo.report import Story, alerts_of, as_table, drifts_of, in_words
 from lakehouse.glassware.gateway import land_until, next_midnight
 from lakehouse.glassware.pieces import START, Stream
 from lakehouse.glassware.posterior import regimes
@@ -132,3 +132,4 @@ def test_a_run_that_was_cut_off_after_landing_goes_on_to_the_same_end(
     assert readings.balances
     assert labels.balances
     assert "no champion yet" in capsys.readouterr().out
+    assert alerts_of(lakehouse) == ["none"]

@@ -1,0 +1,1 @@
+"""Alerts: rules over metrics, what changes of them, and who is told."""

@@ -1,0 +1,176 @@
+"""Sends messages: HTTP and SMTP, secrets from the environment, redacted in what is kept."""
+
+import datetime as dt
+import json
+import smtplib
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from lakehouse.alerts import payloads
+from lakehouse.alerts.delivery import (
+    DEAD_LETTER,
+    DELIVERED,
+    RETRY,
+    Answer,
+    Message,
+    outcome_of_http,
+)
+from lakehouse.settings import ChannelSettings
+
+PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
+_SECONDS = 5.0
+_LONGEST_DETAIL = 300
+_HIDDEN = "***"
+_SHORTEST_SECRET = 4
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST becomes a GET, which would be answered 200 with nothing delivered."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def send(message: Message, environ: Mapping[str, str]) -> Answer:
+    """Send a message, and say what became of it. Whatever a receiver does, nothing is raised.
+
+    Args:
+        message: with the settings of its channel.
+        environ: where the secrets are.
+    """
+    channel = message.channel
+    variables = (channel.url_from, channel.key_from, channel.token_from)
+    missing = [name for name in variables if name and not environ.get(name, "").strip()]
+    if missing:
+        return Answer(RETRY, None, f"{', '.join(missing)} is not set in the environment")
+    secrets = {name: environ[name].strip() for name in variables if name}
+    try:
+        answer = _sent(message, secrets)
+    # No answer, or no address.
+    except (OSError, ValueError, HTTPException, smtplib.SMTPException) as error:
+        answer = Answer(RETRY, None, f"{type(error).__name__}: {error}")
+    return Answer(
+        answer.outcome, answer.status, redacted(answer.detail, secrets), answer.retry_after
+    )
+
+
+def redacted(text: str, secrets: Mapping[str, str]) -> str:
+    """The text without the secrets, or a part of an address that is one."""
+    hidden = {secret for value in secrets.values() for secret in _parts(value)}
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    return " ".join(text.split())[:_LONGEST_DETAIL]
+
+
+def _parts(value: str) -> set[str]:
+    """A secret, and what of an address is secret by itself: path, query, user and password."""
+    parts = {value}
+    if "://" in value:
+        address = urlsplit(value)
+        parts |= {address.path, address.path.strip("/"), address.query}
+        parts |= {address.netloc, address.username or "", address.password or ""}
+        parts |= {step for step in address.path.split("/") if len(step) > 2 * _SHORTEST_SECRET}
+    parts |= {unquote(part) for part in parts}
+    parts |= {repr(part)[1:-1] for part in parts}  # as an error shows one with odd letters
+    return {part for part in parts if len(part) >= _SHORTEST_SECRET}
+
+
+def _sent(message: Message, secrets: Mapping[str, str]) -> Answer:
+    channel = message.channel
+    if channel.kind == "email":
+        return _mailed(payloads.email(message), urlsplit(_secret(channel.url_from, secrets)))
+    if channel.kind == "pagerduty":
+        (event,) = message.events
+        body = payloads.pagerduty(event, _secret(channel.key_from, secrets))
+    elif channel.kind == "slack":
+        body = payloads.slack(message)
+    else:
+        body = payloads.alertmanager(message)
+    address = _secret(channel.url_from, secrets) if channel.url_from else PAGERDUTY
+    return _posted(address, body, _headers(channel, secrets))
+
+
+def _secret(variable: str | None, secrets: Mapping[str, str]) -> str:
+    assert variable is not None  # settings see to it
+    return secrets[variable]
+
+
+def _headers(channel: ChannelSettings, secrets: Mapping[str, str]) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "User-Agent": "lakehouse"}
+    if channel.token_from:
+        headers["Authorization"] = f"Bearer {secrets[channel.token_from]}"
+    return headers
+
+
+def _posted(address: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    """POST JSON over HTTP; redirects are not followed, certificates are checked."""
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise ValueError("the address begins neither with https:// nor with http://")
+    content = json.dumps(body, ensure_ascii=False).encode()
+    request = urllib.request.Request(address, content, dict(headers), method="POST")
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=_SECONDS) as answer:
+            return Answer(outcome_of_http(answer.status), answer.status, _read(answer))
+    except urllib.error.HTTPError as error:
+        asked = _retry_after(error.headers.get("Retry-After"), dt.datetime.now(dt.UTC))
+        return Answer(outcome_of_http(error.code), error.code, _read(error), asked)
+
+
+def _read(answer: Any) -> str:
+    """The beginning of an answer's body."""
+    return str(answer.read(_LONGEST_DETAIL).decode("utf-8", "replace"))
+
+
+def _retry_after(text: str | None, now: dt.datetime) -> dt.timedelta | None:
+    """The pause that a header asks for: seconds, or a date; None if it is neither."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return dt.timedelta(seconds=min(int(text), 10**6))
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=dt.UTC)
+    return max(until - now, dt.timedelta(0))
+
+
+def _mailed(mail: EmailMessage, server: SplitResult) -> Answer:
+    """Hand a mail to the server of `smtp://` or `smtps://`; a login needs encryption."""
+    if server.scheme not in ("smtp", "smtps") or not server.hostname:
+        raise ValueError("the address is not such as smtp://user:password@host:587")
+    context = ssl.create_default_context()
+    try:
+        with _connected(server, context) as connection:
+            if server.username:
+                if server.scheme == "smtp":
+                    connection.starttls(context=context)
+                connection.login(unquote(server.username), unquote(server.password or ""))
+            connection.send_message(mail)
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        return Answer(_outcome_of_smtp(min(codes)), min(codes), "a receiver was refused")
+    except smtplib.SMTPResponseException as error:
+        words = error.smtp_error
+        text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+        return Answer(_outcome_of_smtp(error.smtp_code), error.smtp_code, text)
+    return Answer(DELIVERED, 250)
+
+
+def _connected(server: SplitResult, context: ssl.SSLContext) -> smtplib.SMTP:
+    host = server.hostname or ""
+    if server.scheme == "smtps":
+        return smtplib.SMTP_SSL(host, server.port or 465, timeout=_SECONDS, context=context)
+    return smtplib.SMTP(host, server.port or 25, timeout=_SECONDS)
+
+
+def _outcome_of_smtp(code: int) -> str:
+    """By RFC 5321, 4xx is for now and 5xx for ever."""
+    return RETRY if code < 500 else DEAD_LETTER

@@ -1,0 +1,79 @@
+"""Tables of a lakehouse by its root alone: small reads and appends without a Spark session."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from pyarrow.compute import Expression
+
+from lakehouse.errors import StoreError
+from lakehouse.tables import Table
+
+Row = dict[str, Any]
+
+
+def read_rows(
+    root: str,
+    table: Table,
+    columns: Sequence[str] | None = None,
+    where: Expression | None = None,
+    partitions: str | None = None,
+) -> list[Row]:
+    """Rows of a table, maps as dictionaries; for the arguments see `Store.arrow`.
+
+    A column that an older release did not know is missing from the rows.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    delta = _opened(root, table)
+    there = [field.name for field in delta.schema().fields]
+    wanted = there if columns is None else [name for name in columns if name in there]
+    dataset = delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
+    rows = dataset.to_table(wanted, where, use_threads=False)
+    maps = [field.name for field in rows.schema if pa.types.is_map(field.type)]
+    return [row | {name: dict(row[name] or ()) for name in maps} for row in rows.to_pylist()]
+
+
+def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows in one commit; what a row lacks is null. No rows, no commit.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    if not rows:
+        return
+    delta = _opened(root, table)
+    schema = pa.schema(delta.schema().to_arrow())
+    write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
+
+
+def table_version(root: str, table: Table) -> int:
+    """Return the newest Delta version of a table.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    return int(_opened(root, table).version())
+
+
+def newest_day(root: str, table: Table) -> dt.date | None:
+    """Return the newest day of a table that is partitioned by `window_date`; None without rows.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    partitions = _opened(root, table).partitions()
+    days = [partition["window_date"] for partition in partitions if partition["window_date"]]
+    return dt.date.fromisoformat(max(days)) if days else None
+
+
+def _opened(root: str, table: Table) -> DeltaTable:
+    path = f"{root}/{table.layer}/{table.name}"
+    if not DeltaTable.is_deltatable(path):
+        raise StoreError(
+            f"{path}: there is no table; run a job there once, such as jobs/run_pipeline.py"
+        )
+    return DeltaTable(path)

@@ -1,0 +1,172 @@
+"""What the page is drawn from: each query's answer, asked of DuckDB over the Delta tables.
+
+A lakehouse tells its own names: the statements that it keeps for DuckDB hold its tables and views.
+No settings are needed, nothing is written, and no Spark is started.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.compute import Expression
+
+from lakehouse.dashboard.queries import queries_of
+from lakehouse.errors import ConfigurationError
+from lakehouse.sql.catalogue import in_duckdb, statements_of
+from lakehouse.storage.snapshot import Snapshot, TableState
+
+Row = Mapping[str, Any]
+
+_TABLE = re.compile(r"CREATE OR REPLACE VIEW (\w+\.\w+) AS SELECT \* FROM delta_scan\(")
+_VIEW = re.compile(r"CREATE OR REPLACE VIEW \w+\.\w+ AS\s")
+_MODEL_ID = re.compile(r'COMMENT ON COLUMN gold\.daily_quality\."(\w+)"')
+_DAY = re.compile(r"\"granularity\" = '([^']+)'")
+
+# A missing extension is an error, never a download. One thread adds doubles in one order.
+_SETTINGS = """
+SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET threads = 1;
+"""
+# Kilobytes a row, or maps that no panel draws.
+_LEFT_OUT = {
+    "quantiles",
+    "frequent_items",
+    "precision",
+    "recall",
+    "f1_score",
+    "non_null_columns",
+    "policy_record",
+    "as_of_version",
+    "baseline",
+}
+_ASKED = (
+    "bronze.landed_file",
+    "silver.quarantine",
+    "silver.scoring_cost",
+    "gold.profile_metrics",
+    "gold.drift_metrics",
+    "gold.monitor",
+    "gold.counterfactual",
+    "gold.decision",
+    "gold.promotion",
+)
+_FEW_COLUMNS = {"silver.quarantine": ("source", "reasons", "landed_at")}
+_OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
+_FACTS = "gold.window_facts"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query with its rows, in the query's order."""
+
+    sql: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """All that the page knows of one lakehouse.
+
+    Attributes:
+        name: of the model.
+        answers: by the name of the query.
+        tables: the state of each table, in the order of the way of the data.
+    """
+
+    name: str
+    answers: Mapping[str, Answer]
+    tables: tuple[TableState, ...]
+
+    def rows(self, query: str) -> tuple[Row, ...]:
+        """The rows of a query."""
+        return self.answers[query].rows
+
+
+def answers_of(root: Path) -> ModelAnswers:
+    """Ask a lakehouse all queries.
+
+    Raises:
+        ConfigurationError: there is no lakehouse in that folder.
+    """
+    statements = _statements(root)
+    snapshot = Snapshot(str(root.resolve()))
+    names = [found[1] for text in statements if (found := _TABLE.match(text))]
+    tables = tuple(snapshot.state(name) for name in names if snapshot.has(name))
+    everything = "\n".join(statements)
+    model_id = _MODEL_ID.findall(everything)[1]
+    day = _DAY.findall(everything)[0]
+    with duckdb.connect() as connection:
+        connection.execute(_SETTINGS)
+        for layer in ("bronze", "silver", "gold"):
+            connection.execute(f"CREATE SCHEMA {layer}")
+        for name in (*_ASKED, _FACTS):
+            _register(connection, name, _part_of(snapshot, name, day))
+        for text in statements:
+            if _VIEW.match(text) and not _TABLE.match(text):
+                connection.execute(text)
+        queries = queries_of(model_id, day)
+        answers = {name: _asked(connection, sql) for name, sql in queries.items()}
+    return ModelAnswers(_name_of(root), answers, tables)
+
+
+def table_names(root: Path) -> list[str]:
+    """The tables (`layer.table`) that the lakehouse names.
+
+    Raises:
+        ConfigurationError: there is no lakehouse in that folder.
+    """
+    return [found[1] for text in _statements(root) if (found := _TABLE.match(text))]
+
+
+def _statements(root: Path) -> list[str]:
+    try:
+        text = (root / "_system" / "tables.duckdb.sql").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"--root: {root} holds no lakehouse; write the folder of one"
+        ) from None
+    return statements_of(text)
+
+
+def _name_of(root: Path) -> str:
+    return (root / "_system" / "model").read_text(encoding="utf-8").strip()
+
+
+def _part_of(snapshot: Snapshot, name: str, day: str) -> pa.Table:
+    """The columns, and of metric tables the days and baselines, that the queries may ask for."""
+    if name == _FACTS:
+        return snapshot.arrow(name, _calibration())
+    wanted = _FEW_COLUMNS.get(name) or snapshot.columns(name)
+    columns = {column: pc.field(column) for column in wanted if column not in _LEFT_OUT}
+    if name not in _OF_DAYS:
+        return snapshot.arrow(name, columns)
+    parts = [
+        snapshot.arrow(name, columns, partitions)
+        for partitions in (f"granularity = '{day}'", "granularity IS NULL")
+    ]
+    return pa.concat_tables(parts)
+
+
+def _calibration() -> dict[str, Expression]:
+    calibration = pc.make_struct(pc.field("quality", "calibration"), field_names=["calibration"])
+    return {
+        "window_date": pc.field("window_date"),
+        "slice_key": pc.field("slice_key"),
+        "quality": calibration,
+    }
+
+
+def _register(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    own = name.replace(".", "_")
+    connection.register(own, rows)
+    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {own}")
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+    answer = connection.sql(in_duckdb(sql)).to_arrow_table()
+    return Answer(sql, tuple(answer.column_names), tuple(answer.to_pylist()))

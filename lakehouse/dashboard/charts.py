@@ -11,8 +11,7 @@ from markupsafe import Markup
 
 from lakehouse.dashboard.markup import element, joined, short
 from lakehouse.dashboard.paths import Plane
-from lakehouse.dashboard.scales import HEIGHT, Moment, TimeAxis
-from lakehouse.dashboard.words import cell
+from lakehouse.dashboard.scales import HEIGHT, PER_CENT, Moment, TimeAxis
 
 LEVELS = 5
 """Shades of a heat map."""
@@ -47,7 +46,6 @@ def time_chart(
     label: str,
     reading: Reading,
     marks: Sequence[Mark] = (),
-    unit: str = "",
     lanes: Mapping[float, str] | None = None,
 ) -> Markup:
     """A chart over the days, with its scale at the left.
@@ -58,10 +56,9 @@ def time_chart(
         label: what it shows, for who cannot see it.
         reading: what is told of a day.
         marks: words above the lines.
-        unit: `%` writes a share of 0-1 in per cent; another one stands behind the numbers.
         lanes: names at some values, in place of a scale.
     """
-    ticks = lanes or {value: _tick(value, unit) for value in plane.scale.ticks}
+    ticks = lanes or {value: _tick(value, plane.scale.unit) for value in plane.scale.ticks}
     heights = [plane.scale.at(value) / HEIGHT for value in ticks]
     lines = (element("line", x1=0, x2="100%", y1=_part(y), y2=_part(y)) for y in heights)
     words = (
@@ -304,9 +301,7 @@ def _swatch(look: str) -> Markup:
 
 
 def _tick(value: float, unit: str) -> str:
-    if unit == "%":
-        return f"{100 * value:.4g} %"
-    return f"{cell(float(value))} {unit}".strip()
+    return f"{100 * value:.4g} %" if unit == PER_CENT else f"{value:,.10g}"
 
 
 def _part(place: float) -> str:

@@ -18,15 +18,25 @@ from markupsafe import Markup
 from lakehouse.dashboard.answers import Answer, ModelAnswers
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, as_markup
+from lakehouse.dashboard.panels.about import about
 from lakehouse.dashboard.panels.decisions import decisions
+from lakehouse.dashboard.panels.drift import drift
+from lakehouse.dashboard.panels.operations import operations
 from lakehouse.dashboard.panels.overview import overview
 from lakehouse.dashboard.panels.performance import performance
+from lakehouse.dashboard.panels.value import value
+from lakehouse.dashboard.panels.versions import versions
 from lakehouse.dashboard.words import cell
 
 TITLE = "How the models are"
 PAGES: Mapping[str, Callable[[ModelAnswers], list[Panel]]] = {
     "performance": performance,
+    "drift": drift,
     "decisions": decisions,
+    "value": value,
+    "versions": versions,
+    "operations": operations,
+    "about": about,
 }
 _DAYS = ("7", "30", "90", "365", "all")
 _WITHOUT_SCRIPT = "Without JavaScript, this page shows the overview alone."

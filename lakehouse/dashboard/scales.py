@@ -8,6 +8,8 @@ from dataclasses import dataclass
 HEIGHT = 1000
 """Units from the top of a chart to its bottom."""
 
+PER_CENT = "%"
+
 Moment = dt.date | dt.datetime
 
 
@@ -43,10 +45,15 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class Scale:
-    """The values from the bottom of a chart to its top."""
+    """The values from the bottom of a chart to its top.
+
+    Attributes:
+        unit: `%` for shares of 0-1, which are written in per cent.
+    """
 
     low: float
     high: float
+    unit: str = ""
 
     @classmethod
     def over(
@@ -54,6 +61,7 @@ class Scale:
         values: Iterable[float | None],
         least: float | None = None,
         most: float | None = None,
+        unit: str = "",
     ) -> "Scale":
         """The scale that shows all values and ends on round numbers.
 
@@ -61,6 +69,7 @@ class Scale:
             values: None and what is not finite count for nothing.
             least: no value below is possible, or is shown.
             most: the same above.
+            unit: see the class.
         """
         finite = [value for value in values if value is not None and math.isfinite(value)]
         low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
@@ -71,7 +80,7 @@ class Scale:
         low, high = math.floor(low / step) * step, math.ceil(high / step) * step
         low = low if least is None else max(low, least)
         high = high if most is None else min(high, most)
-        return cls(low, high) if low < high else cls(low, low + step)
+        return cls(low, high if low < high else low + step, unit)
 
     def at(self, value: float) -> float:
         """How far down the chart a value is; what is outside lies on the edge."""

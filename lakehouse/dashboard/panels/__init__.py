@@ -22,6 +22,7 @@ class Panel:
         columns: of its table; all of the query's where none is named.
         where: `column=value`, if only rows of that value are shown.
         wide: whether it takes the whole width.
+        column: the column it is of, if it is shown only while that one is chosen.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Panel:
     columns: Sequence[str] = ()
     where: str | None = None
     wide: bool = True
+    column: str | None = None
 
 
 def as_markup(panel: Panel, model: ModelAnswers) -> Markup:
@@ -46,6 +48,7 @@ def as_markup(panel: Panel, model: ModelAnswers) -> Markup:
         _below(panel, model),
         class_="panel wide" if panel.wide else "panel",
         id=panel.key,
+        data_column=panel.column,
         aria_labelledby=f"{panel.key}-title",
     )
 

@@ -19,7 +19,7 @@ from lakehouse.dashboard.charts import (
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane
-from lakehouse.dashboard.scales import Scale, TimeAxis
+from lakehouse.dashboard.scales import PER_CENT, Scale, TimeAxis
 from lakehouse.dashboard.words import counted, moment, share
 
 _MONTH = dt.timedelta(days=30)
@@ -68,7 +68,7 @@ def is_regression(model: ModelAnswers) -> bool:
 def _accuracy(model: ModelAnswers, time: TimeAxis) -> Panel:
     rows, gain = model.rows("daily"), model.rows("gain")
     shown = [*_values(rows, "accuracy_low"), *_values(gain, "accuracy_without_retraining")]
-    plane = Plane(time, Scale.over([*shown, 1.0], least=0.0, most=1.0))
+    plane = Plane(time, Scale.over([*shown, 1.0], least=0.0, most=1.0, unit=PER_CENT))
     layers = [
         *_spans(plane, rows),
         plane.band([(r["day"], r["accuracy_low"], r["accuracy_high"]) for r in rows], "area-loop"),
@@ -82,7 +82,7 @@ def _accuracy(model: ModelAnswers, time: TimeAxis) -> Panel:
         "daily",
         ("day", "accuracy", "accuracy_low", "accuracy_high", "n_labelled", "is_final", "champion"),
     )
-    chart = time_chart(plane, layers, _said(rows, "accuracy"), reading, _marks(model), "%")
+    chart = time_chart(plane, layers, _said(rows, "accuracy"), reading, _marks(model))
     return Panel(
         "accuracy",
         "Is it right, and since when not?",

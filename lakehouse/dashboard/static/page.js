@@ -77,7 +77,7 @@ function chooseColumn(column) {
 // The days that all charts show: the newest so many, or all.
 function chooseDays(days) {
   const charts = [...main.querySelectorAll(".chart")];
-  const all = Number(charts[0]?.dataset.days ?? 0);
+  const all = Math.max(0, ...charts.map((chart) => Number(chart.dataset.days)));
   const few = days ? Math.min(Number(days) || all, all) : Math.min(all, 400);
   for (const link of document.querySelectorAll("nav.days a")) {
     const own = link.dataset.days === "all" ? all : Number(link.dataset.days);
@@ -85,7 +85,10 @@ function chooseDays(days) {
     link.toggleAttribute("aria-current", own === few);
     link.hidden = link.dataset.days !== "all" && own >= all;
   }
-  for (const chart of charts) zoom(chart, all - few, few);
+  for (const chart of charts) {
+    const own = Number(chart.dataset.days);
+    zoom(chart, own - Math.min(few, own), Math.min(few, own));
+  }
 }
 
 function zoom(chart, from, days) {

@@ -4,6 +4,7 @@ A lakehouse tells its own names: the statements that it keeps for DuckDB hold it
 No settings are needed, nothing is written, and no Spark is started.
 """
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.compute import Expression
 
-from lakehouse.dashboard.queries import queries_of
+from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
 from lakehouse.errors import ConfigurationError
 from lakehouse.sql.catalogue import in_duckdb, statements_of
 from lakehouse.storage.snapshot import Snapshot, TableState
@@ -31,18 +31,6 @@ _DAY = re.compile(r"\"granularity\" = '([^']+)'")
 _SETTINGS = """
 SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET threads = 1;
 """
-# Kilobytes a row, or maps that no panel draws.
-_LEFT_OUT = {
-    "quantiles",
-    "frequent_items",
-    "precision",
-    "recall",
-    "f1_score",
-    "non_null_columns",
-    "policy_record",
-    "as_of_version",
-    "baseline",
-}
 _ASKED = (
     "bronze.landed_file",
     "silver.quarantine",
@@ -54,9 +42,9 @@ _ASKED = (
     "gold.decision",
     "gold.promotion",
 )
-_FEW_COLUMNS = {"silver.quarantine": ("source", "reasons", "landed_at")}
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"
+_RECENT = dt.timedelta(days=RECENT_DAYS)
 
 
 @dataclass(frozen=True)
@@ -98,18 +86,22 @@ def answers_of(root: Path) -> ModelAnswers:
     names = [found[1] for text in statements if (found := _TABLE.match(text))]
     tables = tuple(snapshot.state(name) for name in names if snapshot.has(name))
     everything = "\n".join(statements)
+    views = [text for text in statements if _VIEW.match(text) and not _TABLE.match(text)]
     model_id = _MODEL_ID.findall(everything)[1]
     day = _DAY.findall(everything)[0]
+    queries = queries_of(model_id, day)
+    # A column that no view and no query names is not read: quantiles are kilobytes a row.
+    words = set(re.findall(r"\w+", " ".join([*views, *queries.values()])))
     with duckdb.connect() as connection:
         connection.execute(_SETTINGS)
         for layer in ("bronze", "silver", "gold"):
             connection.execute(f"CREATE SCHEMA {layer}")
-        for name in (*_ASKED, _FACTS):
-            _register(connection, name, _part_of(snapshot, name, day))
-        for text in statements:
-            if _VIEW.match(text) and not _TABLE.match(text):
-                connection.execute(text)
-        queries = queries_of(model_id, day)
+        for name in _ASKED:
+            columns = [column for column in snapshot.columns(name) if column in words]
+            _copy(connection, name, _part_of(snapshot, name, columns, day))
+        _copy(connection, _FACTS, _calibration(snapshot))
+        for view in views:
+            connection.execute(view)
         answers = {name: _asked(connection, sql) for name, sql in queries.items()}
     return ModelAnswers(_name_of(root), answers, tables)
 
@@ -137,12 +129,9 @@ def _name_of(root: Path) -> str:
     return (root / "_system" / "model").read_text(encoding="utf-8").strip()
 
 
-def _part_of(snapshot: Snapshot, name: str, day: str) -> pa.Table:
-    """The columns, and of metric tables the days and baselines, that the queries may ask for."""
-    if name == _FACTS:
-        return snapshot.arrow(name, _calibration())
-    wanted = _FEW_COLUMNS.get(name) or snapshot.columns(name)
-    columns = {column: pc.field(column) for column in wanted if column not in _LEFT_OUT}
+def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Table:
+    """Some columns of a table; of a metric table, the days and the baselines alone."""
+    columns = {column: pc.field(column) for column in names}
     if name not in _OF_DAYS:
         return snapshot.arrow(name, columns)
     parts = [
@@ -152,19 +141,24 @@ def _part_of(snapshot: Snapshot, name: str, day: str) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _calibration() -> dict[str, Expression]:
+def _calibration(snapshot: Snapshot) -> pa.Table:
+    """What the reliability of probabilities is computed from, of the newest days."""
+    newest = snapshot.newest_day(_FACTS)
     calibration = pc.make_struct(pc.field("quality", "calibration"), field_names=["calibration"])
-    return {
+    columns = {
         "window_date": pc.field("window_date"),
         "slice_key": pc.field("slice_key"),
         "quality": calibration,
     }
+    since = f"window_date > '{newest - _RECENT}'" if newest else None
+    return snapshot.arrow(_FACTS, columns, since)
 
 
-def _register(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    own = name.replace(".", "_")
-    connection.register(own, rows)
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {own}")
+def _copy(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Copy a table into DuckDB: a look at a file a day is slow, and views look often."""
+    connection.register("given", rows.combine_chunks())
+    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+    connection.unregister("given")
 
 
 def _asked(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:

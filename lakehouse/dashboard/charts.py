@@ -238,12 +238,14 @@ def bars(entries: Sequence[tuple[str, float, str]], label: str) -> Markup:
     most = max((length for _, length, _ in entries), default=0) or 1
     rows = [
         element(
-            "svg",
-            element("text", name, x=0, y=14),
-            element("rect", x="34%", y=3, height=14, width=f"{46 * length / most:.1f}%"),
-            element("text", words, x=f"{35 + 46 * length / most:.1f}%", y=14),
-            class_="bar",
-            aria_hidden="true",
+            "div",
+            element("span", name),
+            element(
+                "svg",
+                element("rect", width=f"{100 * length / most:.1f}%", height="100%"),
+                aria_hidden="true",
+            ),
+            element("span", words),
         )
         for name, length, words in entries
     ]

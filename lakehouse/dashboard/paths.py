@@ -5,6 +5,7 @@ Dots are lines of no length: their round ends are drawn in pixels, however the c
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -23,13 +24,13 @@ class Plane:
 
     def line(self, points: Points, look: str) -> Markup:
         """A line through the points, broken where a value is missing."""
-        steps, before = [], False
+        pieces: list[list[tuple[Moment, float]]] = [[]]
         for moment, value in points:
-            if value is not None:
-                steps.append(f"{'L' if before else 'M'}{self._at(moment, value)}")
-            before = value is not None
-        # A point between two gaps is a dot.
-        return _path("".join(steps) + self._lonely(points), look)
+            if value is None:
+                pieces.append([])
+            else:
+                pieces[-1].append((moment, value))
+        return _path("".join(self._through(piece) for piece in pieces if piece), look)
 
     def dots(self, points: Points, look: str) -> Markup:
         """A dot at each point."""
@@ -48,9 +49,9 @@ class Plane:
                 pieces[-1].append((moment, low, high))
         areas = []
         for piece in filter(None, pieces):
-            up = "L".join(self._at(moment, high) for moment, _, high in piece)
-            down = "L".join(self._at(moment, low) for moment, low, _ in reversed(piece))
-            areas.append(f"M{up}L{down}z")
+            up = [(moment, high) for moment, _, high in piece]
+            down = [(moment, low) for moment, low, _ in reversed(piece)]
+            areas.append(f"{self._through([*up, *down])}z")
         return _path("".join(areas), look)
 
     def bars(self, bars: Iterable[tuple[Moment, float, float]], look: str) -> Markup:
@@ -72,7 +73,7 @@ class Plane:
         return _path("".join(steps), look)
 
     def uprights(self, moments: Iterable[Moment], look: str, low: int = 0) -> Markup:
-        """A line from the bottom up to `low` thousandths below the top, at each moment."""
+        """A line from the bottom up to `low` units below the top, at each moment."""
         places = (short(self.time.at(moment)) for moment in moments)
         return _path("".join(f"M{place} {low}V{HEIGHT}" for place in places), look)
 
@@ -83,13 +84,18 @@ class Plane:
     def _at(self, moment: Moment, value: float) -> str:
         return f"{short(self.time.at(moment))} {self.scale.at(value):.0f}"
 
-    def _lonely(self, points: Points) -> str:
-        known = [False, *(value is not None for _, value in points), False]
-        return "".join(
-            f"M{self._at(moment, value)}h0"
-            for place, (moment, value) in enumerate(points, 1)
-            if value is not None and not known[place - 1] and not known[place + 1]
-        )
+    def _through(self, points: Sequence[tuple[Moment, float]]) -> str:
+        """A line through points, in steps from one to the next: short, and alike, so it packs well.
+
+        A single point is a dot.
+        """
+        places = [(self.time.at(moment), round(self.scale.at(value))) for moment, value in points]
+        steps = [
+            f"l{short(x - x_before)} {y - y_before}"
+            for (x_before, y_before), (x, y) in pairwise(places)
+        ]
+        x, y = places[0]
+        return f"M{short(x)} {y}" + ("".join(steps) or "h0")
 
 
 def _path(steps: str, look: str) -> Markup:

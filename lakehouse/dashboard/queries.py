@@ -5,6 +5,9 @@
 
 from string import Template
 
+RECENT_DAYS = 60
+"""Of what is summed over the newest days and compared with those before."""
+
 _WHOLE_DAYS = (
     "p.granularity = '$day' AND p.log_type = 'INPUT' AND p.slice_key IS NULL AND p.$id = '*'"
 )
@@ -28,8 +31,7 @@ FROM gold.retraining_gain ORDER BY day
 """,
     "measures": f"""
 SELECT p.window_date AS day, p.log_loss, p.roc_auc_score, p.brier_score,
-  p.expected_calibration_error, p.mean_average_error, p.r2_score, p.accuracy_score AS accuracy,
-  p.expected_accuracy, p.expected_accuracy_low, p.expected_accuracy_high
+  p.expected_calibration_error, p.mean_average_error, p.r2_score
 FROM gold.profile_metrics AS p
 WHERE {_WHOLE_DAYS} AND p.column_name = ':table' ORDER BY day
 """,
@@ -37,13 +39,17 @@ WHERE {_WHOLE_DAYS} AND p.column_name = ':table' ORDER BY day
 SELECT p.window_date AS day, cell.prediction AS prediction, cell.label AS label,
   cell.count AS n
 FROM gold.profile_metrics AS p LATERAL VIEW EXPLODE(p.confusion_matrix) cells AS cell
-WHERE {_WHOLE_DAYS} AND p.column_name = ':table' ORDER BY day, label, prediction
+WHERE {_WHOLE_DAYS} AND p.column_name = ':table' AND p.window_date > (
+  SELECT MAX(day) FROM gold.daily_quality WHERE n_labelled > 0) - INTERVAL {RECENT_DAYS} DAY
+ORDER BY day, label, prediction
 """,
-    "reliability": """
+    "reliability": f"""
 SELECT f.window_date AS day, bin, SUM(cell.rows) AS n, SUM(cell.right) AS n_right,
   SUM(cell.confidence) AS sum_confidence
 FROM gold.window_facts AS f LATERAL VIEW POSEXPLODE(f.quality.calibration) cells AS bin, cell
-WHERE f.slice_key IS NULL AND cell.rows > 0 GROUP BY f.window_date, bin ORDER BY day, bin
+WHERE f.slice_key IS NULL AND cell.rows > 0 AND f.window_date > (
+  SELECT MAX(window_date) FROM gold.window_facts) - INTERVAL {RECENT_DAYS} DAY
+GROUP BY f.window_date, bin ORDER BY day, bin
 """,
     "slices": """
 SELECT slice_key, slice_value, SUM(n_labelled) AS n_labelled, SUM(n_wrong) AS n_wrong,
@@ -76,18 +82,16 @@ FROM gold.production_history ORDER BY champion_from, recorded_at
 """,
     "drift": """
 SELECT d.window_date AS day, d.column_name,
-  COALESCE(d.population_stability_index, d.tv_distance) AS drift_index, d.adjusted_pvalue,
-  d.avg_delta
+  COALESCE(d.population_stability_index, d.tv_distance) AS drift_index, d.adjusted_pvalue
 FROM gold.drift_metrics AS d
 WHERE d.drift_type = 'BASELINE' AND d.granularity = '$day' AND d.slice_key IS NULL
-  AND d.$id = '*' AND d.column_name <> ':table'
+  AND d.$id = '*' AND d.column_name NOT IN (':table', 'score')
 ORDER BY day, column_name
 """,
     "columns": f"""
-SELECT p.window_date AS day, p.column_name, p.count AS n, p.percent_null, p.avg, p.min, p.median,
-  p.max
+SELECT p.window_date AS day, p.column_name, p.count AS n, p.percent_null, p.avg, p.min, p.max
 FROM gold.profile_metrics AS p
-WHERE {_WHOLE_DAYS} AND p.column_name <> ':table' ORDER BY day, column_name
+WHERE {_WHOLE_DAYS} AND p.column_name NOT IN (':table', 'score') ORDER BY day, column_name
 """,
     "baselines": """
 SELECT p.$id AS model_version, p.column_name, p.count AS n, p.avg, p.stddev, p.min, p.median, p.max

@@ -1,11 +1,11 @@
-"""From values to the units of a chart: days along it, thousandths of its height down it."""
+"""From values to the units of a chart: days along it, five hundredths of its height down it."""
 
 import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-HEIGHT = 1000
+HEIGHT = 500
 """Units from the top of a chart to its bottom."""
 
 PER_CENT = "%"

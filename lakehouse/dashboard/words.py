@@ -6,10 +6,10 @@ from typing import Any
 
 
 def cell(value: Any) -> str:
-    """A value of an answer as a table shows it: numbers to four digits, NULL as nothing.
+    """A value of an answer as a table shows it: three or four digits of a number, NULL as nothing.
 
     >>> [cell(value) for value in (0.93456, 12, True, None, dt.date(2024, 3, 1))]
-    ['0.9346', '12', 'yes', '', '2024-03-01']
+    ['0.935', '12', 'yes', '', '2024-03-01']
     """
     if value is None:
         return ""
@@ -18,7 +18,8 @@ def cell(value: Any) -> str:
     if isinstance(value, Decimal):
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
+        digits = 3 if abs(value) < 1 else 4
+        return f"{value:.{digits}g}" if abs(value) < 10_000 else f"{value:.0f}"
     return moment(value) if isinstance(value, dt.datetime) else str(value)
 
 

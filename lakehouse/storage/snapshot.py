@@ -1,5 +1,6 @@
 """Tables of a lakehouse that is not opened: read without Spark, creating nothing."""
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,12 @@ class Snapshot:
     def columns(self, name: str) -> list[str]:
         """The columns of a table on disk."""
         return [column.name for column in self._delta(name).schema().fields]
+
+    def newest_day(self, name: str) -> dt.date | None:
+        """The newest day of windows that a table has, by its partitions."""
+        days = [partition.get("window_date") for partition in self._delta(name).partitions()]
+        known = [day for day in days if day]
+        return dt.date.fromisoformat(max(known)) if known else None
 
     def arrow(
         self,

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lakehouse.dashboard.answers import ModelAnswers
-from lakehouse.dashboard.markup import element
+from lakehouse.dashboard.markup import element, joined
+from lakehouse.dashboard.words import counted
+
+_OPEN_STORIES = 8
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,17 @@ def as_markup(panel: Panel, model: ModelAnswers) -> Markup:
 def nothing(words: str) -> Markup:
     """What stands in place of a drawing that has no rows."""
     return element("p", words, class_="nothing")
+
+
+def stories(articles: Sequence[Markup]) -> Markup:
+    """Articles side by side, the newest first; those beyond the eighth wait to be opened."""
+    newest = element("div", *articles[:_OPEN_STORIES], class_="stories")
+    older = articles[_OPEN_STORIES:]
+    if not older:
+        return newest
+    words = counted(len(older), "older one")
+    rest = element("div", *older, class_="stories")
+    return joined(newest, element("details", element("summary", words), rest, class_="older"))
 
 
 def _below(panel: Panel, model: ModelAnswers) -> Markup | None:

@@ -5,7 +5,7 @@ from markupsafe import Markup
 from lakehouse.dashboard.answers import ModelAnswers
 from lakehouse.dashboard.charts import Reading, legend, time_chart
 from lakehouse.dashboard.markup import element, joined
-from lakehouse.dashboard.panels import Panel, nothing
+from lakehouse.dashboard.panels import Panel, nothing, stories
 from lakehouse.dashboard.panels.episodes import Episode, episodes_of, in_words
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane
@@ -33,8 +33,8 @@ def decisions(model: ModelAnswers) -> list[Panel]:
 
 def _stories(model: ModelAnswers) -> Panel:
     """A story for each alarm, the newest first."""
-    stories = [_story(episode) for episode in reversed(episodes_of(model))]
-    body = element("div", *stories, class_="stories") if stories else nothing("No alarm so far.")
+    articles = [_story(episode) for episode in reversed(episodes_of(model))]
+    body = stories(articles) if articles else nothing("No alarm so far.")
     return Panel(
         "stories",
         "What happened at each alarm?",

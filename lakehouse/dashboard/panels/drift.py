@@ -13,7 +13,6 @@ from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.drift.definition import LARGE, UNLIKELY, has_drifted
 
 _LIMITS = (0.1, LARGE, 0.3, 0.5)
-_SCORE = "score"
 
 
 def drift(model: ModelAnswers) -> list[Panel]:
@@ -32,11 +31,9 @@ def drift(model: ModelAnswers) -> list[Panel]:
 
 
 def drifted(row: Row) -> bool:
-    """Whether the column has drifted on that day; a version's own scores never count."""
+    """Whether the column has drifted on that day."""
     index, pvalue = row["drift_index"], row["adjusted_pvalue"]
-    if row["column_name"] == _SCORE or index is None or pvalue is None:
-        return False
-    return has_drifted(index, pvalue)
+    return index is not None and pvalue is not None and has_drifted(index, pvalue)
 
 
 def calm_words(model: ModelAnswers) -> str:
@@ -95,9 +92,7 @@ def _measure(rows: Sequence[Row], time: TimeAxis, name: str) -> Panel:
         plane.line(points, "loop"),
         plane.dots(flags, "dot-alarm"),
     ]
-    reading = Reading(
-        "drift", ("day", "drift_index", "adjusted_pvalue", "avg_delta"), f"column_name={name}"
-    )
+    reading = Reading("drift", ("day", "drift_index", "adjusted_pvalue"), f"column_name={name}")
     label = f"Distance of {name} from the training data, by day"
     keys = legend(
         [("loop", "distance"), ("threshold", "least distance of a drift"), ("dot-alarm", "drifted")]
@@ -129,7 +124,7 @@ def _values(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
         layers.append(plane.level(baseline["avg"], "baseline"))
     reading = Reading(
         "columns",
-        ("day", "avg", "median", "min", "max", "percent_null", "n"),
+        ("day", "avg", "min", "max", "percent_null", "n"),
         f"column_name={name}",
     )
     keys = legend(

@@ -19,7 +19,7 @@ from lakehouse.dashboard.charts import (
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane
-from lakehouse.dashboard.scales import PER_CENT, Scale, TimeAxis
+from lakehouse.dashboard.scales import HEIGHT, PER_CENT, Scale, TimeAxis
 from lakehouse.dashboard.words import counted, moment, share
 
 _MONTH = dt.timedelta(days=30)
@@ -133,14 +133,14 @@ def _events(plane: Plane, model: ModelAnswers) -> list[Markup]:
         plane.uprights(
             [row["as_of"] for row in model.rows("moves") if row["action"] == action],
             look,
-            low=600 if action == "refuse" else 0,
+            low=HEIGHT * 3 // 5 if action == "refuse" else 0,
         )
         for action, look in _LOOK.items()
     ]
     changes = [row for row in model.rows("changes") if row["action"] == "retrain"]
     between = [(r["change_from"], r["change_to"]) for r in changes if r["change_from"]]
     return [
-        plane.stretches(between, "area-change", top=960),
+        plane.stretches(between, "area-change", top=HEIGHT - 20),
         *layers,
         plane.uprights([row["change_at"] for row in changes], "change"),
     ]

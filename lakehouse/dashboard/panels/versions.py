@@ -1,5 +1,6 @@
 """Versions: which were in production, and why does one differ from the one before?"""
 
+import json
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -7,7 +8,7 @@ from markupsafe import Markup
 from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import bars
 from lakehouse.dashboard.markup import element, joined
-from lakehouse.dashboard.panels import Panel, nothing
+from lakehouse.dashboard.panels import Panel, nothing, stories
 from lakehouse.dashboard.words import cell, counted, moment, number, share
 
 _MOVED = 0.25
@@ -42,6 +43,13 @@ def difference_of(model: ModelAnswers, row: Row) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def features_of(model: ModelAnswers) -> frozenset[str]:
+    """The numeric columns that are measured, but for what the model says itself."""
+    rows = model.rows("monitor")
+    edges = json.loads(rows[-1]["configuration"]).get("edges", {}) if rows else {}
+    return frozenset(edges) - {"score", "prediction"}
+
+
 def _training(row: Row) -> str:
     if row["action"] == "rollback":
         return f"It was gone back to: {row['reason']}."
@@ -74,13 +82,14 @@ def _gate(row: Row) -> str:
 def _rows_moved(model: ModelAnswers, before: str, after: str) -> str:
     """Which columns of the training rows have another mean."""
     rows = {(row["model_version"], row["column_name"]): row for row in model.rows("baselines")}
+    features = features_of(model)
     moved = []
     for (version, name), row in rows.items():
         old = rows.get((before, name))
-        if version != after or old is None or not old["stddev"] or row["avg"] is None:
+        if version != after or name not in features or old is None or not old["stddev"]:
             continue
         by = (row["avg"] - old["avg"]) / old["stddev"]
-        if abs(by) >= _MOVED and name != "score":
+        if abs(by) >= _MOVED:
             moved.append(f"{name} {number(old['avg'])} → {number(row['avg'])}")
     if not moved:
         return f"Its training rows have the same feature means as those of v{before}."
@@ -89,11 +98,8 @@ def _rows_moved(model: ModelAnswers, before: str, after: str) -> str:
 
 def _differences(model: ModelAnswers) -> Panel:
     rows = list(reversed(model.rows("history")))
-    body = (
-        element("div", *(_version(model, row) for row in rows), class_="stories")
-        if rows
-        else nothing("No version has been promoted yet.")
-    )
+    articles = [_version(model, row) for row in rows]
+    body = stories(articles) if rows else nothing("No version has been promoted yet.")
     return Panel(
         "differences",
         "Why does a version differ from the one before?",
@@ -105,7 +111,8 @@ def _differences(model: ModelAnswers) -> Panel:
 
 def _version(model: ModelAnswers, row: Row) -> Markup:
     until = moment(row["champion_to"]) if row["champion_to"] else "now"
-    state = "in production" if row["is_champion"] else f"ended by a {row['ended_by']}"
+    ended = {"promote": "until the next promotion", "rollback": "until it was rolled back"}
+    state = "in production" if row["is_champion"] else ended.get(row["ended_by"], "")
     return element(
         "article",
         element("h3", f"v{row['model_version']}", element("span", state)),

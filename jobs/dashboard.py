@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lakehouse.app.command_line import run_job
 from lakehouse.dashboard.build import page_path, write_page
+from lakehouse.dashboard.server import HOST, server_of
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -25,9 +26,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the job with the words of a command line."""
     options = parse(words)
     roots = options.root or [Path(".lakehouse/main")]
+    if options.serve:
+        with server_of(roots, options.port) as server:
+            print(f"http://{HOST}:{server.server_address[1]}/", flush=True)
+            server.serve_forever()
     path = options.output or page_path(roots[0])
     changed = write_page(roots, path)
-    print(f"{path}{'' if changed else ' (unchanged)'}", flush=True)
+    print(f"{path}{'' if changed else ' (unchanged)'}")
 
 
 if __name__ == "__main__":

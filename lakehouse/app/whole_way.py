@@ -3,6 +3,7 @@
 import time
 
 from lakehouse.counterfactual.comparison import compare_with_alternatives
+from lakehouse.dashboard.build import renew_page
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
@@ -14,10 +15,11 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Take in, score, aggregate, decide: once, or again after each interval."""
+    """Take in, score, aggregate, decide, renew the page: once, or again after each interval."""
     seconds = interval_seconds(trigger)
     while True:
         _once(lakehouse)
+        renew_page(lakehouse.store.root)
         if seconds is None:
             return
         time.sleep(seconds)

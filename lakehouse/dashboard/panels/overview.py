@@ -87,7 +87,7 @@ def _facts(model: Health) -> list[Markup]:
         champion += f", {span(model.champion_since, model.newest_label)} old"
     facts = {
         "In production": champion,
-        "Labels": f"{share(model.label_share)} have come",
+        "Labels that came": share(model.label_share),
         "Newest label": moment(model.newest_label) if model.newest_label else "none yet",
         "Drifted": model.drifted or "nothing",
         "Errors avoided": cell(model.errors_avoided) or "–",

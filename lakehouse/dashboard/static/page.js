@@ -78,7 +78,7 @@ function chooseColumn(column) {
 function chooseDays(days) {
   const charts = [...main.querySelectorAll(".chart")];
   const all = Math.max(0, ...charts.map((chart) => Number(chart.dataset.days)));
-  const few = days ? Math.min(Number(days) || all, all) : Math.min(all, 400);
+  const few = days ? Math.min(Number(days) || all, all) : all > 400 ? 365 : all;
   for (const link of document.querySelectorAll("nav.days a")) {
     const own = link.dataset.days === "all" ? all : Number(link.dataset.days);
     link.setAttribute("href", merged({ days: link.dataset.days === "all" ? all : link.dataset.days }));
@@ -107,6 +107,7 @@ function zoom(chart, from, days) {
     mark.toggleAttribute("hidden", !fits);
     if (fits) free = place + 9 * mark.firstChild.textContent.length + 6;
   }
+  chart.classList.toggle("dense", width < 7 * days);
   ticks(chart, from, days, width);
 }
 
@@ -118,7 +119,7 @@ function ticks(chart, from, days, width) {
     const date = new Date(first + day * DAY);
     const months = date.getUTCFullYear() * 12 + date.getUTCMonth();
     const every = step < 31 ? Math.round(first / DAY + day) % step === 0 : date.getUTCDate() === 1 && months % Math.max(1, Math.floor(step / 30)) === 0;
-    if (!every) continue;
+    if (!every || ((day - from) / days) * width > width - 44) continue;
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
     const iso = date.toISOString();
     text.textContent = step < 31 ? iso.slice(5, 10) : iso.slice(0, 7);

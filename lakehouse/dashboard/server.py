@@ -61,9 +61,11 @@ def server_of(roots: Sequence[Path], port: int) -> ThreadingHTTPServer:
 
 def _handler(page: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        server: ThreadingHTTPServer
+
+        def do_GET(self) -> None:
             # A site that gives its own name to 127.0.0.1 must not read the page in a browser.
-            port = self.server.server_address[1]
+            port = self.server.server_port
             if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
                 self.send_error(HTTPStatus.FORBIDDEN)
             elif self.path != "/":

@@ -156,7 +156,7 @@ def legend(entries: Sequence[tuple[str, str]]) -> Markup:
 
 def matrix(counts: Mapping[tuple[str, str], int], before: Mapping[tuple[str, str], int]) -> Markup:
     """Labels down, predictions across: counts, their share of the label, and how that moved."""
-    names = sorted({name for pair in counts for name in pair})
+    names = sorted({name for pair in (*counts, *before) for name in pair})
     head = element(
         "tr",
         element("th", "label ↓ prediction →", scope="col"),

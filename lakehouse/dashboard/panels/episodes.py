@@ -58,7 +58,7 @@ def episodes_of(model: ModelAnswers) -> list[Episode]:
             (row["as_of"] for row in promotions if row["as_of"] >= alarm["as_of"]), None
         )
     ends = [*(alarm["as_of"] for alarm in first[1:]), None]
-    return [_episode(model, alarm, end) for alarm, end in zip(first, ends, strict=True)]
+    return [_episode(model, alarm, end) for alarm, end in zip(first, ends, strict=False)]
 
 
 def in_words(episode: Episode) -> list[str]:

@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from lakehouse.dashboard.answers import ModelAnswers, Row
+from lakehouse.dashboard.panels.episodes import episodes_of, in_words
 from lakehouse.dashboard.words import counted, moment, number, share
 
 _WORST_FIRST = ("retraining", "approval", "labels overdue", "drift", "file")
@@ -29,6 +30,7 @@ class Health:
         interval: 95 % of it; None of a regression.
         moved: quality less the mean of the seven final days before.
         errors_avoided: since the first promotion, against never retraining.
+        story: of the newest alarm, while it is open; else empty.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Health:
     drifted: str
     errors_avoided: int | None
     newest: dt.date | None
+    story: str
 
     @property
     def needs_somebody(self) -> bool:
@@ -96,6 +99,7 @@ def health_of(model: ModelAnswers, name: str) -> Health:
         drifted=(newest["drifted_columns"] or "") if newest else "",
         errors_avoided=gain[-1]["errors_avoided_so_far"] if gain else None,
         newest=daily[-1]["day"] if daily else None,
+        story=_open_story(model),
     )
 
 
@@ -130,13 +134,19 @@ def headline(models: list[Health]) -> str:
 def alarm_words(alarm: Row) -> str:
     """An open alarm in a sentence."""
     words = _IN_WORDS.get(alarm["alarm"], "{alarm}: {subject}")
-    since = f", since {moment(alarm['since'])}" if alarm["since"] else ""
+    dated = alarm["since"] is None or alarm["alarm"] == "labels overdue"  # its subject is the day
+    since = "" if dated else f", since {moment(alarm['since'])}"
     return words.format(alarm=alarm["alarm"], subject=alarm["subject"]) + since
 
 
 def quality_words(model: Health) -> str:
     """The quality of the newest final day, large on the page."""
     return number(model.quality) if model.is_regression else share(model.quality)
+
+
+def _open_story(model: ModelAnswers) -> str:
+    episodes = episodes_of(model)
+    return " ".join(in_words(episodes[-1])) if episodes and not episodes[-1].answered else ""
 
 
 def _spark(

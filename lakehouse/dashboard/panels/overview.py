@@ -45,6 +45,7 @@ def _card(model: Health) -> Markup:
             element("span", state, class_="state", aria_hidden="true"),
             element("h2", element("a", model.name, href=f"#model={model.name}&page=performance")),
             element("p", words, more, class_="why"),
+            element("p", model.story, class_="why then") if model.story else None,
         ),
         element("div", _quality(model), class_="figure"),
         sparkline(model.spark, model.promotions, f"Quality of {model.name}, newest {_DAYS} days"),

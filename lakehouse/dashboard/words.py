@@ -32,10 +32,10 @@ def moment(value: dt.datetime) -> str:
 def share(value: float | None, digits: int = 1) -> str:
     """A share of 0-1 in per cent; a dash where it is not known.
 
-    >>> share(0.9346), share(None)
+    >>> share(0.9346).replace("\\N{NO-BREAK SPACE}", " "), share(None)
     ('93.5 %', '–')
     """
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None) -> str:

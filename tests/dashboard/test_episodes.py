@@ -1,5 +1,11 @@
-from lakehouse.dashboard.panels.episodes import episodes_of, in_words
+from lakehouse.dashboard.panels import episodes
+from lakehouse.dashboard.panels.episodes import episodes_of
 from tests.dashboard.models import days, model, moment, promoted, retrained
+
+
+def in_words(episode):
+    """The story with spaces that break."""
+    return [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in episodes.in_words(episode)]
 
 
 def _model(**rows):

@@ -147,8 +147,8 @@ def _newest(model: ModelAnswers) -> Panel:
         body = nothing("No decision yet.")
     else:
         newest = rows[-1]
-        advice = f" Advice: {newest['advice']}." if newest["advice"] else ""
-        words = f"{moment(newest['as_of'])}: {newest['action']}. {newest['reason']}.{advice}"
+        advice = newest["advice"] if newest["advice"] not in (None, "nothing") else ""
+        words = f"{moment(newest['as_of'])}: {newest['action']}. {newest['reason']}. {advice}"
         body = element("p", words)
     return Panel(
         "newest",

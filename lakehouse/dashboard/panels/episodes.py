@@ -152,7 +152,7 @@ def _change(episode: Episode) -> str:
     words = f"{kind} changed {moment(episode.began)}"
     if episode.between:
         start, end = episode.between
-        words += f" (90 %: {moment(start)} to {moment(end)})"
+        words += f" (90\N{NO-BREAK SPACE}%: {moment(start)} to {moment(end)})"
     return f"{words}."
 
 

@@ -87,7 +87,7 @@ def _accuracy(model: ModelAnswers, time: TimeAxis) -> Panel:
         "accuracy",
         "Is it right, and since when not?",
         "Share of labelled predictions that were right, by day, with its 95 % interval.",
-        joined(chart, _legend(bool(gain))),
+        joined(chart, _legend(layers)),
         "daily",
     )
 
@@ -107,7 +107,7 @@ def _rmse(model: ModelAnswers, time: TimeAxis) -> Panel:
         "accuracy",
         "How far off is it, and since when more?",
         "Root mean squared error of labelled predictions by day, in the label's unit.",
-        joined(chart, _legend(False, interval=False)),
+        joined(chart, _legend(layers)),
         "daily",
     )
 
@@ -170,22 +170,24 @@ def _dots(plane: Plane, rows: Sequence[Row], name: str) -> list[Markup]:
     ]
 
 
-def _legend(alternatives: bool, interval: bool = True) -> Markup:
-    others = [("never", "first model, left alone"), ("daily", "trained each midnight")]
-    return legend(
-        [
-            ("loop", "the loop"),
-            *([("area-loop", "95 % interval")] if interval else []),
-            *(others if alternatives else []),
-            ("promotion", "promotion"),
-            ("rollback", "rollback"),
-            ("refusal", "challenger refused"),
-            ("change", "change behind an alarm"),
-            ("area-change", "its 90 % interval"),
-            ("area-training", "trained on these days"),
-            ("area-provisional", "labels may still come"),
-        ]
+def _legend(layers: Sequence[Markup]) -> Markup:
+    """What the looks mean, of those that are there."""
+    drawn = joined(*layers)
+    entries = (
+        ("loop", "the loop"),
+        ("area-loop", "95 % interval"),
+        ("never", "first model, left alone"),
+        ("daily", "trained each midnight"),
+        ("promotion", "promotion"),
+        ("rollback", "rollback"),
+        ("refusal", "challenger refused"),
+        ("pending", "waits for a person"),
+        ("change", "change behind an alarm"),
+        ("area-change", "its 90 % interval"),
+        ("area-training", "trained on these days"),
+        ("area-provisional", "labels may still come"),
     )
+    return legend([(look, words) for look, words in entries if f'class="{look}"' in drawn])
 
 
 def _labels(model: ModelAnswers, time: TimeAxis) -> Panel:

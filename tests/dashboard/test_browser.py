@@ -90,6 +90,8 @@ def test_the_table_of_each_panel_holds_the_rows_of_its_query(
             "[...row.cells].map((cell) => cell.textContent))]))"
         )
     )
+    of_columns = {"column_name=temp", "column_name=pressure", "column_name=duration"}
+    assert name != "drift" or {where for _, _, where, _ in shown} > of_columns
     for table, columns, where, rows in shown:
         answer = expected[table]
         lines = list(zip(*answer["values"], strict=True))

@@ -57,7 +57,12 @@ def time_chart(
         reading: what is told of a day.
         marks: words above the lines.
         lanes: names at some values, in place of a scale.
+
+    Returns:
+        A sentence in place of a chart where no layer draws anything.
     """
+    if not any(layers):
+        return element("p", "Nothing yet.", class_="nothing")
     ticks = lanes or {value: _tick(value, plane.scale.unit) for value in plane.scale.ticks}
     heights = [plane.scale.at(value) / HEIGHT for value in ticks]
     lines = (element("line", x1=0, x2="100%", y1=_part(y), y2=_part(y)) for y in heights)

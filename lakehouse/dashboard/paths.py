@@ -3,9 +3,11 @@
 Dots are lines of no length: their round ends are drawn in pixels, however the chart is stretched.
 """
 
-from collections.abc import Iterable, Sequence
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from markupsafe import Markup
 
@@ -13,6 +15,23 @@ from lakehouse.dashboard.markup import element, joined, short
 from lakehouse.dashboard.scales import HEIGHT, Moment, Scale, TimeAxis
 
 Points = Sequence[tuple[Moment, float | None]]
+
+
+def by_day(rows: Iterable[Mapping[str, Any]], name: str) -> Points:
+    """A value of each row's day, in order; None follows a day after which one is missing.
+
+    >>> rows = [{"day": dt.date(2024, 3, day), "n": day} for day in (1, 2, 5)]
+    >>> [value for _, value in by_day(rows, "n")]
+    [1, 2, None, 5]
+    """
+    points: list[tuple[Moment, float | None]] = []
+    next_day: dt.date | None = None
+    for row in rows:
+        if next_day is not None and row["day"] > next_day:
+            points.append((next_day, None))
+        points.append((row["day"], row[name]))
+        next_day = row["day"] + dt.timedelta(days=1)
+    return points
 
 
 @dataclass(frozen=True)

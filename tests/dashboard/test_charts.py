@@ -25,7 +25,7 @@ def test_text_of_a_row_is_escaped_wherever_it_stands():
     evil = '"><script>alert(1)</script>'
     shown = [
         element("p", evil, title=evil),
-        time_chart(PLANE, [], evil, READING),
+        time_chart(PLANE, [PLANE.level(1.0, "threshold")], evil, READING),
         heat_map(AXIS, [evil], {}, [], evil, READING),
         matrix({(evil, evil): 1}, {}),
         legend([("loop", evil)]),
@@ -79,7 +79,13 @@ def test_a_scale_ends_on_round_numbers_and_has_few_ticks(values, ticks):
 def test_a_scale_of_shares_does_not_go_beyond_them_and_is_written_in_per_cent():
     scale = Scale.over([0.62, 1.0], least=0.0, most=1.0, unit="%")
     assert scale.high == 1.0
-    assert "100 %" in time_chart(Plane(AXIS, scale), [], "", READING)
+    plane = Plane(AXIS, scale)
+    assert "100 %" in time_chart(plane, [plane.level(1.0, "threshold")], "", READING)
+
+
+def test_a_chart_of_nothing_is_a_sentence():
+    empty = PLANE.line([], "loop")
+    assert str(time_chart(PLANE, [empty], "", READING)) == '<p class="nothing">Nothing yet.</p>'
 
 
 def test_a_value_outside_the_scale_lies_on_its_edge():

@@ -8,7 +8,7 @@ from lakehouse.dashboard.charts import LEVELS, Reading, heat_map, legend, time_c
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.performance import time_axis
-from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.paths import Plane, by_day
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.drift.definition import LARGE, UNLIKELY, has_drifted
 
@@ -84,7 +84,7 @@ def _level(index: float) -> int:
 
 
 def _measure(rows: Sequence[Row], time: TimeAxis, name: str) -> Panel:
-    points = [(row["day"], row["drift_index"]) for row in rows]
+    points = by_day(rows, "drift_index")
     plane = Plane(time, Scale.over([0.0, 0.3, *(value for _, value in points)], least=0.0))
     flags = [(row["day"], row["drift_index"]) for row in rows if drifted(row)]
     layers = [
@@ -118,7 +118,7 @@ def _values(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
     plane = Plane(time, Scale.over(bounds))
     layers = [
         plane.band([(row["day"], row["min"], row["max"]) for row in rows], "area-loop"),
-        plane.line([(row["day"], row["avg"]) for row in rows], "loop"),
+        plane.line(by_day(rows, "avg"), "loop"),
     ]
     if baseline is not None and baseline["avg"] is not None:
         layers.append(plane.level(baseline["avg"], "baseline"))

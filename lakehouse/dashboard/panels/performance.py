@@ -18,7 +18,7 @@ from lakehouse.dashboard.charts import (
 )
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
-from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.paths import Plane, by_day
 from lakehouse.dashboard.scales import HEIGHT, PER_CENT, Scale, TimeAxis
 from lakehouse.dashboard.words import counted, moment, share
 
@@ -72,10 +72,10 @@ def _accuracy(model: ModelAnswers, time: TimeAxis) -> Panel:
     layers = [
         *_spans(plane, rows),
         plane.band([(r["day"], r["accuracy_low"], r["accuracy_high"]) for r in rows], "area-loop"),
-        plane.line(_points(gain, "accuracy_without_retraining"), "never"),
-        plane.line(_points(gain, "accuracy_retrained_daily"), "daily"),
+        plane.line(by_day(gain, "accuracy_without_retraining"), "never"),
+        plane.line(by_day(gain, "accuracy_retrained_daily"), "daily"),
         *_events(plane, model),
-        plane.line(_points(rows, "accuracy"), "loop"),
+        plane.line(by_day(rows, "accuracy"), "loop"),
         *_dots(plane, rows, "accuracy"),
     ]
     reading = Reading(
@@ -98,7 +98,7 @@ def _rmse(model: ModelAnswers, time: TimeAxis) -> Panel:
     layers = [
         *_spans(plane, rows),
         *_events(plane, model),
-        plane.line(_points(rows, name), "loop"),
+        plane.line(by_day(rows, name), "loop"),
         *_dots(plane, rows, name),
     ]
     reading = Reading("daily", ("day", name, "n_labelled", "is_final", "champion"))
@@ -238,7 +238,7 @@ def _measure(
 ) -> Panel:
     name, question, note, most = measure
     plane = Plane(time, Scale.over(_values(rows, name), most=most))
-    layers = [plane.line(_points(rows, name), "loop")]
+    layers = [plane.line(by_day(rows, name), "loop")]
     chart = time_chart(plane, layers, _said(rows, name), Reading("measures", ("day", name)))
     return Panel(name, question, note, chart, "measures", ("day", name), wide=False)
 
@@ -326,10 +326,6 @@ def _moves(model: ModelAnswers) -> Panel:
 
 def _values(rows: Sequence[Row], name: str) -> list[float | None]:
     return [row[name] for row in rows]
-
-
-def _points(rows: Sequence[Row], name: str) -> list[tuple[dt.date, float | None]]:
-    return [(row["day"], row[name]) for row in rows]
 
 
 def _midnight(row: Row) -> dt.datetime:

@@ -10,7 +10,7 @@ from lakehouse.dashboard.charts import Reading, legend, time_chart
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.performance import time_axis
-from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.paths import Plane, by_day
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.dashboard.words import number, share
 
@@ -76,9 +76,9 @@ def _gain(model: ModelAnswers, time: TimeAxis) -> Panel:
     values = [row[name] for row in rows for name in names]
     plane = Plane(time, Scale.over([0.0, *(v for v in values if v is not None)]))
     layers = [
-        plane.level(0.0, "baseline"),
-        plane.line([(row["day"], row[names[0]]) for row in rows], "loop"),
-        plane.line([(row["day"], row[names[1]]) for row in rows], "daily"),
+        plane.level(0.0, "baseline") if rows else joined(),
+        plane.line(by_day(rows, names[0]), "loop"),
+        plane.line(by_day(rows, names[1]), "daily"),
     ]
     reading = Reading("gain", ("day", *names, "errors_avoided", "n_labelled"))
     keys = legend([("loop", "against never retraining"), ("daily", "against retraining daily")])

@@ -90,7 +90,7 @@ def answers_of(root: Path) -> ModelAnswers:
     model_id = _MODEL_ID.findall(everything)[1]
     day = _DAY.findall(everything)[0]
     queries = queries_of(model_id, day)
-    # A column that no view and no query names is not read: quantiles are kilobytes a row.
+    # A column that no view and no query names is not read.
     words = set(re.findall(r"\w+", " ".join([*views, *queries.values()])))
     with duckdb.connect() as connection:
         connection.execute(_SETTINGS)
@@ -134,11 +134,15 @@ def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Ta
     columns = {column: pc.field(column) for column in names}
     if name not in _OF_DAYS:
         return snapshot.arrow(name, columns)
+    # Quantiles are kilobytes a row: of days, those of the newest one are enough.
+    few = {column: field for column, field in columns.items() if column != "quantiles"}
+    newest = snapshot.newest_day(name) or dt.date.max
     parts = [
-        snapshot.arrow(name, columns, partitions)
-        for partitions in (f"granularity = '{day}'", "granularity IS NULL")
+        snapshot.arrow(name, few, f"granularity = '{day}' AND window_date < '{newest}'"),
+        snapshot.arrow(name, columns, f"granularity = '{day}' AND window_date >= '{newest}'"),
+        snapshot.arrow(name, columns, "granularity IS NULL"),
     ]
-    return pa.concat_tables(parts)
+    return pa.concat_tables(parts, promote_options="default")
 
 
 def _calibration(snapshot: Snapshot) -> pa.Table:

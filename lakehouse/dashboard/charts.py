@@ -238,6 +238,40 @@ def reliability(bins: Sequence[tuple[float, float, int]], label: str) -> Markup:
     )
 
 
+def histograms(
+    shares: Sequence[tuple[Sequence[float], str]], first: float, last: float, label: str
+) -> Markup:
+    """Histograms over the same bins of equal width, one over the other.
+
+    Args:
+        shares: for each, the share of rows in each bin, and its look.
+        first: where the first bin begins.
+        last: where the last one ends.
+        label: what they show, for who cannot see it.
+    """
+    most = max((share for bins, _ in shares for share in bins), default=0.0) or 1.0
+    layers = []
+    for bins, look in shares:
+        tops = [short(100 - 96 * share / most) for share in bins]
+        steps = "".join(f"V{top}H{place + 1}" for place, top in enumerate(tops))
+        layers.append(element("path", d=f"M0 100{steps}V100z", class_=look))
+    words = [
+        element("span", f"{first + (last - first) * part:.4g}") for part in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    width = max((len(bins) for bins, _ in shares), default=1)
+    drawing = element(
+        "svg",
+        *layers,
+        viewBox=f"0 0 {width} 100",
+        preserveAspectRatio="none",
+        aria_hidden="true",
+    )
+    foot = element("div", *words, class_="foot", aria_hidden="true")
+    return element(
+        "div", drawing, foot, class_="histogram", role="img", aria_label=label, tabindex=0
+    )
+
+
 def bars(entries: Sequence[tuple[str, float, str]], label: str) -> Markup:
     """A bar for each entry: its name, its length, and the words at its end."""
     most = max((length for _, length, _ in entries), default=0) or 1

@@ -12,6 +12,9 @@ _WHOLE_DAYS = (
     "p.granularity = '$day' AND p.log_type = 'INPUT' AND p.slice_key IS NULL AND p.$id = '*'"
 )
 
+PERCENTS = tuple(range(5, 100, 5))
+_VENTILES = ", ".join(f"p.quantiles[{10 * percent}] AS q{percent}" for percent in PERCENTS)
+
 _QUERIES = {
     "alarms": """
 SELECT alarm, subject, since, until, value, threshold, detail
@@ -98,6 +101,17 @@ SELECT p.$id AS model_version, p.column_name, p.count AS n, p.avg, p.stddev, p.m
 FROM gold.profile_metrics AS p
 WHERE p.log_type = 'BASELINE' AND p.column_name <> ':table' AND p.$id <> '*'
 ORDER BY model_version, column_name
+""",
+    "distribution": f"""
+SELECT p.log_type, p.$id AS model_version, p.window_date AS day, p.column_name, p.count AS n,
+  p.min, {_VENTILES}, p.max
+FROM gold.profile_metrics AS p
+WHERE p.quantiles IS NOT NULL AND p.column_name NOT IN (':table', 'score') AND (
+  p.log_type = 'BASELINE' AND p.$id IN (
+    SELECT model_version FROM gold.production_history WHERE is_champion)
+  OR {_WHOLE_DAYS} AND p.window_date = (
+    SELECT MAX(window_date) FROM gold.profile_metrics WHERE granularity = '$day'))
+ORDER BY column_name, log_type
 """,
     "scoring": """
 SELECT recorded_at, batch_id, model_version, rows, seconds, 1000 * seconds / rows AS

@@ -9,7 +9,7 @@ from typing import Any
 import sqlglot
 
 from lakehouse.dashboard.answers import Answer, ModelAnswers
-from lakehouse.dashboard.queries import queries_of
+from lakehouse.dashboard.queries import PERCENTS, queries_of
 from lakehouse.storage.snapshot import TableState
 
 QUERIES = queries_of("model_version", "1 day")
@@ -126,9 +126,20 @@ def noisy(name: str, n_days: int, seed: int) -> ModelAnswers:
             for place, night in enumerate(nights)
             if night["action"] == "retrain"
         ],
+        distribution=_distribution(daily[-1]["day"]) if daily else (),
         drift=drift,
         columns=columns,
     )
+
+
+def _distribution(day: dt.date) -> list[dict[str, Any]]:
+    """Values of temp: 350 to 360 in training, all the same share; 351 to 361 on a day."""
+    return [
+        {"log_type": kind, "day": on, "column_name": "temp", "n": 500}
+        | {"min": low, "max": low + 10}
+        | {f"q{each}": low + each / 10 for each in PERCENTS}
+        for kind, on, low in (("BASELINE", None, 350.0), ("INPUT", day, 351.0))
+    ]
 
 
 def _night(day: dt.date, place: int, chance: random.Random) -> dict[str, Any]:

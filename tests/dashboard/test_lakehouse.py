@@ -13,7 +13,7 @@ import pytest
 
 from lakehouse.dashboard import build
 from lakehouse.dashboard.answers import answers_of
-from lakehouse.dashboard.build import page_path, renew_page, write_page
+from lakehouse.dashboard.build import draw_page, page_path, renew_page, write_page
 from lakehouse.dashboard.server import RenewedPage, server_of
 from lakehouse.errors import ConfigurationError
 from lakehouse.storage.store import Transaction
@@ -45,6 +45,10 @@ def test_the_answers_are_those_that_spark_gives_to_the_same_queries(spark, three
         "alarms",
         "quarantine",
     ]
+
+
+def test_each_run_of_the_pipeline_leaves_the_page_of_what_the_tables_hold(root):
+    assert page_path(root).read_bytes() == draw_page([root])
 
 
 def test_a_second_model_with_tables_and_columns_of_its_own_is_answered_too(depot):

@@ -6,6 +6,7 @@ import pytest
 from lakehouse.dashboard.markup import element
 from lakehouse.dashboard.page import PAGES
 from lakehouse.dashboard.panels import as_markup, stories
+from lakehouse.dashboard.panels.distribution import distribution, quantiles_of, shares
 from lakehouse.dashboard.panels.drift import calm_words, drifted
 from lakehouse.dashboard.panels.overview import fall_levels
 from lakehouse.dashboard.panels.performance import label_delay, performance
@@ -139,6 +140,24 @@ def test_a_column_has_drifted_by_size_and_by_test_together():
     assert not drifted(_drift(FIRST, 0.19, 0.0001))
     assert not drifted(_drift(FIRST, 0.5, 0.01))
     assert not drifted(_drift(FIRST, None, None))
+
+
+def test_a_column_that_moved_has_two_histograms_over_the_same_bins():
+    [panel] = distribution(noisy("glassware", 3, 1), "temp")
+    training, newest = re.findall(r'd="([^"]+)" class="(?:area-training|outline)"', panel.body)[:2]
+    assert len(training.split("V")) == len(newest.split("V"))
+    assert training.startswith("M0 100V4H1")
+    assert newest.startswith("M0 100V100H1")
+    assert "2024-03-03, 500 rows" in _text(panel.body)
+    assert distribution(noisy("glassware", 3, 1), "pressure") == []
+
+
+def test_all_rows_lie_between_the_least_and_the_greatest_value():
+    quantiles = [0.0, 0.0, 1.0, 5.0]
+    assert sum(shares(quantiles, [0.0, 1.0, 2.0, 5.0])) == pytest.approx(2 / 3)
+    assert sum(shares(quantiles, [-1.0, 1.0, 2.0, 5.0])) == pytest.approx(1.0)
+    row = {"min": 3.0, "max": 2.9} | {f"q{each}": 2.95 for each in range(5, 100, 5)}
+    assert set(quantiles_of(row)) == {3.0}
 
 
 def test_where_no_column_moved_before_an_alarm_the_rule_did():

@@ -7,6 +7,7 @@ from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import LEVELS, Reading, heat_map, legend, time_chart
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
+from lakehouse.dashboard.panels.distribution import distribution
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane, by_day
 from lakehouse.dashboard.scales import Scale, TimeAxis
@@ -26,7 +27,11 @@ def drift(model: ModelAnswers) -> list[Panel]:
     panels = [_map(model, time, names)]
     for name in names:
         own = [row for row in rows if row["column_name"] == name]
-        panels += [_measure(own, time, name), *_values(model, time, name)]
+        panels += [
+            _measure(own, time, name),
+            *_values(model, time, name),
+            *distribution(model, name),
+        ]
     return panels
 
 

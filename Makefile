@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 ##@ Use
-.PHONY: help demo policy mlflow sql sql-server wheel
+.PHONY: help demo dashboard policy mlflow sql sql-server wheel
 help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -35,6 +35,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 	@mkdir -p .lakehouse
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
+
+dashboard: $(SET_UP) ## Serves the page of one or more lakehouses on 127.0.0.1, renewed when a table moves (ROOT=.lakehouse/demo, PORT=).
+	@$(BIN)/python jobs/dashboard.py $(ROOT:%=--root %) --serve $(if $(filter command line environment,$(origin PORT)),--port $(PORT))
 
 policy: $(SET_UP) ## Compares retraining policies on simulated streams (SEEDS=, SCENARIOS=, POLICIES=, or FAMILIES=all), or a lakehouse's labels (REPLAY=.lakehouse/demo).
 	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) \

@@ -1,6 +1,4 @@
-"""Six weeks of a glass works in minutes: lands each simulated midnight, runs the pipeline, and
-tells what happened.
-"""
+"""Six weeks of a glass works in minutes, midnight by midnight, and what became of its drifts."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,6 +6,7 @@ from pathlib import Path
 
 from lakehouse.app.command_line import run_job
 from lakehouse.app.opening import open_lakehouse
+from lakehouse.dashboard.build import page_path
 from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
 from lakehouse.demo.report import alerts_of, as_table, drifts_of, in_words, story_of
@@ -54,6 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"\n{as_table(drifts_of(story))}\n")
     print("alerts that go out:", *alerts_of(lakehouse), "", sep="\n")
     print(f"{in_words(story)}; {len(story.promotions)} promotions; figure: {figure}")
+    print(f"dashboard: {page_path(Path(options.root))}")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ _OF_WHOLE_PIPELINES = {"three_nights", "depot", "shop"}
 _READ_THEM = {
     "tests/app/test_whole_way.py",
     "tests/counterfactual/test_counterfactual.py",
+    "tests/dashboard/test_lakehouse.py",
     "tests/docs/test_sql_doc.py",
     "tests/monitoring/test_expected_accuracy.py",
     "tests/monitoring/test_metrics.py",

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from lakehouse.alerts.notify import Notifier
 from lakehouse.counterfactual.comparison import compare_with_alternatives
+from lakehouse.dashboard.build import renew_page
 from lakehouse.errors import LockedError
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
@@ -17,11 +18,12 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Take in, score, aggregate, decide, notify: once, or again after each interval."""
+    """Take in, score, aggregate, decide, renew the page, notify; once, or after each interval."""
     seconds = interval_seconds(trigger)
     while True:
         try:
             _once(lakehouse)
+            renew_page(lakehouse.store.root)
         except Exception:
             # What the tables tell by now is told; the error is the one to be shown.
             with suppress(Exception):

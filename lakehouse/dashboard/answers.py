@@ -1,0 +1,170 @@
+"""What the page is drawn from: each query's answer, asked of DuckDB over the Delta tables.
+
+A lakehouse tells its own names: the statements that it keeps for DuckDB hold its tables and views.
+No settings are needed, nothing is written, and no Spark is started.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
+from lakehouse.errors import ConfigurationError
+from lakehouse.sql.catalogue import in_duckdb, statements_of
+from lakehouse.storage.snapshot import Snapshot, TableState
+
+Row = Mapping[str, Any]
+
+_TABLE = re.compile(r"CREATE OR REPLACE VIEW (\w+\.\w+) AS SELECT \* FROM delta_scan\(")
+_VIEW = re.compile(r"CREATE OR REPLACE VIEW \w+\.\w+ AS\s")
+_MODEL_ID = re.compile(r'COMMENT ON COLUMN gold\.daily_quality\."(\w+)"')
+_DAY = re.compile(r"\"granularity\" = '([^']+)'")
+
+# A missing extension is an error, never a download. One thread adds doubles in one order.
+_SETTINGS = """
+SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET threads = 1;
+"""
+_ASKED = (
+    "bronze.landed_file",
+    "silver.quarantine",
+    "silver.scoring_cost",
+    "gold.profile_metrics",
+    "gold.drift_metrics",
+    "gold.monitor",
+    "gold.counterfactual",
+    "gold.decision",
+    "gold.promotion",
+)
+_OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
+_FACTS = "gold.window_facts"
+_RECENT = dt.timedelta(days=RECENT_DAYS)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query with its rows, in the query's order."""
+
+    sql: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """All that the page knows of one lakehouse.
+
+    Attributes:
+        name: of the model.
+        answers: by the name of the query.
+        tables: the state of each table, in the order of the way of the data.
+    """
+
+    name: str
+    answers: Mapping[str, Answer]
+    tables: tuple[TableState, ...]
+
+    def rows(self, query: str) -> tuple[Row, ...]:
+        """The rows of a query."""
+        return self.answers[query].rows
+
+
+def answers_of(root: Path) -> ModelAnswers:
+    """Ask a lakehouse all queries.
+
+    Raises:
+        ConfigurationError: there is no lakehouse in that folder.
+    """
+    statements = _statements(root)
+    snapshot = Snapshot(str(root.resolve()))
+    names = [found[1] for text in statements if (found := _TABLE.match(text))]
+    tables = tuple(snapshot.state(name) for name in names if snapshot.has(name))
+    everything = "\n".join(statements)
+    views = [text for text in statements if _VIEW.match(text) and not _TABLE.match(text)]
+    model_id = _MODEL_ID.findall(everything)[1]
+    day = _DAY.findall(everything)[0]
+    queries = queries_of(model_id, day)
+    # A column that no view and no query names is not read.
+    words = set(re.findall(r"\w+", " ".join([*views, *queries.values()])))
+    with duckdb.connect() as connection:
+        connection.execute(_SETTINGS)
+        for layer in ("bronze", "silver", "gold"):
+            connection.execute(f"CREATE SCHEMA {layer}")
+        for name in _ASKED:
+            columns = [column for column in snapshot.columns(name) if column in words]
+            _copy(connection, name, _part_of(snapshot, name, columns, day))
+        _copy(connection, _FACTS, _calibration(snapshot))
+        for view in views:
+            connection.execute(view)
+        answers = {name: _asked(connection, sql) for name, sql in queries.items()}
+    return ModelAnswers(_name_of(root), answers, tables)
+
+
+def table_names(root: Path) -> list[str]:
+    """The tables (`layer.table`) that the lakehouse names.
+
+    Raises:
+        ConfigurationError: there is no lakehouse in that folder.
+    """
+    return [found[1] for text in _statements(root) if (found := _TABLE.match(text))]
+
+
+def _statements(root: Path) -> list[str]:
+    try:
+        text = (root / "_system" / "tables.duckdb.sql").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"--root: {root} holds no lakehouse; write the folder of one"
+        ) from None
+    return statements_of(text)
+
+
+def _name_of(root: Path) -> str:
+    return (root / "_system" / "model").read_text(encoding="utf-8").strip()
+
+
+def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Table:
+    """Some columns of a table; of a metric table, the days and the baselines alone."""
+    columns = {column: pc.field(column) for column in names}
+    if name not in _OF_DAYS:
+        return snapshot.arrow(name, columns)
+    # Quantiles are kilobytes a row: of days, those of the newest one are enough.
+    few = {column: field for column, field in columns.items() if column != "quantiles"}
+    newest = snapshot.newest_day(name) or dt.date.max
+    parts = [
+        snapshot.arrow(name, few, f"granularity = '{day}' AND window_date < '{newest}'"),
+        snapshot.arrow(name, columns, f"granularity = '{day}' AND window_date >= '{newest}'"),
+        snapshot.arrow(name, columns, "granularity IS NULL"),
+    ]
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _calibration(snapshot: Snapshot) -> pa.Table:
+    """What the reliability of probabilities is computed from, of the newest days."""
+    newest = snapshot.newest_day(_FACTS)
+    calibration = pc.make_struct(pc.field("quality", "calibration"), field_names=["calibration"])
+    columns = {
+        "window_date": pc.field("window_date"),
+        "slice_key": pc.field("slice_key"),
+        "quality": calibration,
+    }
+    since = f"window_date > '{newest - _RECENT}'" if newest else None
+    return snapshot.arrow(_FACTS, columns, since)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Copy a table into DuckDB: a look at a file a day is slow, and views look often."""
+    connection.register("given", rows.combine_chunks())
+    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+    connection.unregister("given")
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+    answer = connection.sql(in_duckdb(sql)).to_arrow_table()
+    return Answer(sql, tuple(answer.column_names), tuple(answer.to_pylist()))

@@ -1,0 +1,183 @@
+"""Versions: which were in production, and why does one differ from the one before?"""
+
+import json
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from lakehouse.dashboard.answers import ModelAnswers, Row
+from lakehouse.dashboard.charts import bars
+from lakehouse.dashboard.markup import element, joined
+from lakehouse.dashboard.panels import Panel, nothing, stories
+from lakehouse.dashboard.words import cell, counted, moment, number, share
+
+_MOVED = 0.25
+"""Standard deviations by which a column's mean differs enough to be named."""
+
+
+def versions(model: ModelAnswers) -> list[Panel]:
+    """The panels of the page."""
+    return [_differences(model), _compared(model), _baselines(model)]
+
+
+def difference_of(model: ModelAnswers, row: Row) -> list[str]:
+    """Why a version took over and what it was trained on, in sentences.
+
+    Args:
+        model: whose version it is.
+        row: of `gold.production_history`.
+    """
+    sentences = [_training(row), _gate(row)]
+    decision = next(
+        (
+            each
+            for each in model.rows("decisions")
+            if each["challenger"] == row["model_version"] and each["verdict"] == "promote"
+        ),
+        None,
+    )
+    if decision and decision["region"]:
+        sentences.append(f"New labels contradicted the version before where {decision['region']}.")
+    if row["from_version"]:
+        sentences.append(_rows_moved(model, row["from_version"], row["model_version"]))
+    return [sentence for sentence in sentences if sentence]
+
+
+def features_of(model: ModelAnswers) -> frozenset[str]:
+    """The numeric columns that are measured, but for what the model says itself."""
+    rows = model.rows("monitor")
+    edges = json.loads(rows[-1]["configuration"]).get("edges", {}) if rows else {}
+    return frozenset(edges) - {"score", "prediction"}
+
+
+def _training(row: Row) -> str:
+    if row["action"] == "rollback":
+        return f"It was gone back to: {row['reason']}."
+    if row["trained_rows"] is None or row["trained_from"] is None:
+        return ""
+    since = f", with the change of {moment(row['changed_at'])} in mind" if row["changed_at"] else ""
+    return (
+        f"Trained on {counted(row['trained_rows'], 'row')} from {moment(row['trained_from'])} to "
+        f"{moment(row['trained_to'])}{since}."
+    )
+
+
+def _gate(row: Row) -> str:
+    if row["accuracy"] is None or row["rows_compared"] is None:
+        return ""
+    before = (
+        f", where v{row['from_version']} has {share(row['accuracy_before'])}"
+        if row["accuracy_before"] is not None
+        else ""
+    )
+    better = (
+        f"; better with probability {number(row['probability_better'])}"
+        if row["probability_better"] is not None
+        else ""
+    )
+    rows = counted(int(row["rows_compared"]), "row")
+    return f"At the gate: {share(row['accuracy'])} right on {rows}{before}{better}."
+
+
+def _rows_moved(model: ModelAnswers, before: str, after: str) -> str:
+    """Which columns of the training rows have another mean."""
+    rows = {(row["model_version"], row["column_name"]): row for row in model.rows("baselines")}
+    features = features_of(model)
+    moved = []
+    for (version, name), row in rows.items():
+        old = rows.get((before, name))
+        if version != after or name not in features or old is None or not old["stddev"]:
+            continue
+        by = (row["avg"] - old["avg"]) / old["stddev"]
+        if abs(by) >= _MOVED:
+            moved.append(f"{name} {number(old['avg'])} → {number(row['avg'])}")
+    if not moved:
+        return f"Its training rows have the same feature means as those of v{before}."
+    return f"Means of its training rows, against those of v{before}: {', '.join(moved)}."
+
+
+def _differences(model: ModelAnswers) -> Panel:
+    rows = list(reversed(model.rows("history")))
+    articles = [_version(model, row) for row in rows]
+    body = stories(articles) if rows else nothing("No version has been promoted yet.")
+    return Panel(
+        "differences",
+        "Why does a version differ from the one before?",
+        "The newest first.",
+        body,
+        "history",
+    )
+
+
+def _version(model: ModelAnswers, row: Row) -> Markup:
+    until = moment(row["champion_to"]) if row["champion_to"] else "now"
+    ended = {"promote": "until the next promotion", "rollback": "until it was rolled back"}
+    state = "in production" if row["is_champion"] else ended.get(row["ended_by"], "")
+    return element(
+        "article",
+        element("h3", f"v{row['model_version']}", element("span", state)),
+        element("p", f"{moment(row['champion_from'])} to {until}."),
+        *(element("p", sentence) for sentence in difference_of(model, row)),
+        element(
+            "details", element("summary", "The verdict in words"), element("p", row["reason"] or "")
+        ),
+        class_="story",
+    )
+
+
+def _compared(model: ModelAnswers) -> Panel:
+    rows = [row for row in model.rows("history") if row["accuracy"] is not None]
+    entries = [
+        (
+            f"v{row['model_version']} ({moment(row['champion_from'])[:10]})",
+            row["accuracy"],
+            f"{share(row['accuracy'])}, before {share(row['accuracy_before'])}",
+        )
+        for row in rows
+    ]
+    body = bars(entries, "Accuracy of each version at the gate") if entries else nothing("None.")
+    return Panel(
+        "compared",
+        "How good was each version when it took over?",
+        "Accuracy on the rows that the gate compared on, and that of the version before on them.",
+        body,
+        "history",
+        (
+            "model_version",
+            "champion_from",
+            "accuracy",
+            "accuracy_before",
+            "rows_compared",
+            "probability_better",
+            "trained_rows",
+        ),
+        wide=False,
+    )
+
+
+def _baselines(model: ModelAnswers) -> Panel:
+    rows = model.rows("baselines")
+    newest = model.rows("history")[-1:] or ()
+    own = [row for row in rows if newest and row["model_version"] == newest[0]["model_version"]]
+    return Panel(
+        "baselines",
+        "What was the version in production trained on?",
+        "Its training rows, column by column; the table has all versions.",
+        _as_table(own, ("column_name", "n", "avg", "stddev", "min", "median", "max")),
+        "baselines",
+        wide=False,
+    )
+
+
+def _as_table(rows: Sequence[Row], columns: Sequence[str]) -> Markup:
+    if not rows:
+        return nothing("None.")
+    head = element("tr", *(element("th", name, scope="col") for name in columns))
+    lines = (element("tr", *(element("td", cell(row[name])) for name in columns)) for row in rows)
+    return joined(
+        element(
+            "div",
+            element("table", element("thead", head), element("tbody", *lines)),
+            class_="scroll",
+        )
+    )

@@ -1,0 +1,96 @@
+"""Tables of a lakehouse that is not opened: read without Spark, creating nothing."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyarrow.compute import Expression
+
+from lakehouse.storage.delta.file_statistics import files_of
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What Delta's log tells of a table, without a look at its rows.
+
+    Attributes:
+        version: the newest Delta version.
+        rows: None where files were written without statistics.
+        size: bytes of the files that make up this version.
+    """
+
+    name: str
+    version: int
+    files: int
+    rows: int | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The tables under `<root>/<layer>/<table>`; each keeps the version of its first look."""
+
+    root: str
+    _opened: dict[str, DeltaTable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a table (`layer.table`)."""
+        return DeltaTable.is_deltatable(self._path(name))
+
+    def version(self, name: str) -> int:
+        """The Delta version of a table."""
+        return self._delta(name).version()
+
+    def state(self, name: str) -> TableState:
+        """Version, files, rows and bytes of a table."""
+        delta = self._delta(name)
+        files = files_of(delta)
+        counts = files["num_records"].to_pylist()
+        return TableState(
+            name=name,
+            version=delta.version(),
+            files=len(files),
+            rows=None if None in counts else sum(counts),
+            size=sum(files["size_bytes"].to_pylist()),
+        )
+
+    def columns(self, name: str) -> list[str]:
+        """The columns of a table on disk."""
+        return [column.name for column in self._delta(name).schema().fields]
+
+    def newest_day(self, name: str) -> dt.date | None:
+        """The newest day of windows that a table has, by its partitions."""
+        days = [partition.get("window_date") for partition in self._delta(name).partitions()]
+        known = [day for day in days if day]
+        return dt.date.fromisoformat(max(known)) if known else None
+
+    def arrow(
+        self,
+        name: str,
+        columns: Mapping[str, Expression] | None = None,
+        partitions: str | None = None,
+    ) -> pa.Table:
+        """A part of a table.
+
+        Args:
+            name: `layer.table`.
+            columns: expressions by the name they get; all columns without it.
+            partitions: an SQL predicate on the partition columns; other files are not opened.
+        """
+        dataset = self._delta(name).to_pyarrow_dataset(file_pruning_predicate=partitions)
+        # Threads of pyarrow that have called delta-rs abort the process at its end.
+        return dataset.to_table(None if columns is None else dict(columns), use_threads=False)
+
+    def _path(self, name: str) -> str:
+        layer, _, table = name.partition(".")
+        return str(Path(self.root) / layer / table)
+
+    def _delta(self, name: str) -> DeltaTable:
+        if name not in self._opened:
+            self._opened[name] = DeltaTable(self._path(name))
+        return self._opened[name]

@@ -17,7 +17,6 @@ from lakehouse.retraining.policy.candidates.choice import (
     distinct_predictions,
     judged_at_gate,
 )
-from lakehouse.retraining.policy.candidates.forward import LATELY
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision, DecisionInput, decide
 from lakehouse.retraining.policy.detection.detect import Detection, detect
 from lakehouse.retraining.policy.detection.diagnose import (
@@ -293,19 +292,15 @@ class Night:
     def _chosen(self, trainer: Trainer, decision: Decision, judged: np.ndarray) -> Fitted | None:
         """Return the best candidate, cross-fitted.
 
-        A habit that would lately have done better than production comes first. Where enough has
-        happened since the change, the candidate follows whose models would have predicted best;
-        else the one that cross-fitting prefers.
+        Where enough has happened since the change, that is the one whose models would have
+        predicted best lately; else the one that cross-fitting prefers.
         """
         history, settings = self._history, self._context.policy.candidates
         candidates = candidates_of(
             decision, history.champion_record, history.archive, int(judged.sum()), settings
         )
         if len(candidates) > 1:
-            rows, predicted_by = trainer.labelled.rows, trainer.labelled.predicted_by
-            in_production = history.predicted_in_production(rows, LATELY, predicted_by)
-            best = trainer.leading_habit(candidates, in_production)
-            best = best or trainer.forward_choice(candidates, judged)
+            best = trainer.forward_choice(candidates, judged)
             candidates = candidates if best is None else [best]
         fitted = [each for each in trainer.cross_fit(candidates, judged) if each is not None]
         return choose(fitted, trainer.labelled.rows, judged, settings) if fitted else None

@@ -126,13 +126,6 @@ class Trainer(Protocol):
         not measured.
         """
 
-    def leading_habit(
-        self, candidates: Sequence[Candidate], in_production: np.ndarray
-    ) -> Candidate | None:
-        """Return the habit that would lately have predicted better than production, of the labelled
-        rows; None where none would (see `forward.leading_habit`).
-        """
-
     def forward_choice(
         self, candidates: Sequence[Candidate], judged: np.ndarray
     ) -> Candidate | None:

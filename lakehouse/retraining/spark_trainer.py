@@ -48,7 +48,7 @@ from lakehouse.retraining.policy.candidates.choice import (
     fold_of,
     named_versions,
 )
-from lakehouse.retraining.policy.candidates.forward import forward_choice, leading_habit
+from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, compare
@@ -97,13 +97,6 @@ class SparkTrainer:
     def cost(self) -> Mapping[str, float]:
         """See `Trainer`: wall-clock seconds."""
         return {TRAINING_SECONDS: round(time.monotonic() - self._began, 3)}
-
-    def leading_habit(
-        self, candidates: Sequence[Candidate], in_production: np.ndarray
-    ) -> Candidate | None:
-        """See `Trainer`: by the first point of the first family."""
-        with threadpool_limits(1):
-            return leading_habit(candidates, self.labelled.rows, in_production, self._learner())
 
     def forward_choice(
         self, candidates: Sequence[Candidate], judged: np.ndarray

@@ -19,7 +19,7 @@ from lakehouse.retraining.policy.candidates.choice import (
     cross_fit,
     named_versions,
 )
-from lakehouse.retraining.policy.candidates.forward import forward_choice, leading_habit
+from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.gate import GateResult
@@ -222,12 +222,6 @@ class StreamTrainer:
     def cost(self) -> Mapping[str, float]:
         """Not measured: a replay is the same to the last digit."""
         return {}
-
-    def leading_habit(
-        self, candidates: Sequence[Candidate], in_production: np.ndarray
-    ) -> Candidate | None:
-        """See `Trainer`."""
-        return leading_habit(candidates, self.labelled.rows, in_production, self.learner)
 
     def forward_choice(
         self, candidates: Sequence[Candidate], judged: np.ndarray

@@ -21,7 +21,6 @@ from lakehouse.settings import (
     load_model_settings,
 )
 from lakehouse.simulation.habits import HABITS, NEVER, Habit, predicted_by_habit
-from lakehouse.simulation.learner import RememberingLearner
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.policies import POLICIES
 from lakehouse.simulation.recorded import Recorded, Tally, recorded
@@ -99,7 +98,7 @@ def _replay_one(
     named: tuple[str, PolicySettings], history: Recorded, model: ModelSettings
 ) -> Replayed:
     name, policy = named
-    learner, first_after = RememberingLearner(learner_of(model)), model.training.first_after
+    learner, first_after = learner_of(model), model.training.first_after
     if name in HABITS:
         return _of_habit(HABITS[name], history, learner, first_after)
     return replay(history, policy, learner, first_after)

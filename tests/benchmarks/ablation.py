@@ -28,6 +28,7 @@ from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import regret
 from lakehouse.simulation.report.runs import as_markdown, in_parallel
 from lakehouse.simulation.world import world_of
+from lakehouse.versions.actions import ROLLBACK
 
 FAMILIES = ("agrawal", "chances", "rbf", "ten_features", "led")
 DEMO = "demo"
@@ -63,7 +64,6 @@ PARTS: Mapping[str, tuple[Without, Mapping[str, object]]] = {
     "archived versions as they are": (offering(lambda each: each.version is None), {}),
     "the newest 30, 7 and 3 days": (offering(lambda each: each.span is None), {}),
     "candidates compared forward": (silencing("forward_choice"), {}),
-    "habits held against production": (silencing("leading_habit"), {}),
     "selected rows not counted": (counting_selected, {}),
     "probation": (nullcontext, {"probation": {"rows": 0}}),
     "refresh": (nullcontext, {"price": None}),
@@ -102,7 +102,7 @@ def run(task: Task) -> tuple[float, int]:
             predicted = done.predicted_in_production
             judged = plant.rows.problem.is_known(predicted)
             errors = float(plant.rows.wrong(predicted)[judged].sum())
-    return errors, len(done.ledger.history.trainings)
+    return errors, sum(event.action != ROLLBACK for event in done.events)
 
 
 def table(tasks: list[Task], found: list[tuple[float, int]]) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN
 from lakehouse.retraining.policy.gate import PairedComparison
 from lakehouse.settings import GateSettings, PolicySettings
-from lakehouse.simulation.learner import RememberingLearner
 from lakehouse.simulation.loop import Simulation
 from lakehouse.simulation.oracle import oracle_regret, regret
 from lakehouse.simulation.policies import POLICIES
@@ -229,14 +228,3 @@ def test_the_operating_characteristic_is_what_simulated_challengers_meet():
     )
     stated = probability_of_promotion(rows, gain, needed=0.6)
     assert stated == pytest.approx(passed, abs=3 * np.sqrt(passed * (1 - passed) / runs))
-
-
-def test_rows_that_were_fitted_before_are_not_fitted_again():
-    fits = []
-    learner = RememberingLearner(lambda *rows: fits.append(rows) or len(fits))
-    features, labels, weights = np.ones((3, 2)), np.array([0, 1, 1]), np.ones(3)
-    assert learner(features, labels, weights) == learner(features.copy(), labels, weights) == 1
-    assert learner(features, labels, 2 * weights) == 2
-    assert learner(features, 1 - labels, weights) == 3
-    assert learner(features[:, :1], labels, weights) == 4
-    assert learner(features, labels, weights) == 1

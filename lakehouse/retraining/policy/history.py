@@ -9,7 +9,7 @@ import numpy as np
 
 from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.document import PolicyRecord
-from lakehouse.retraining.policy.records import RowRule, Rows, VersionRecord
+from lakehouse.retraining.policy.records import RowRule, VersionRecord
 from lakehouse.retraining.policy.refresh import Trial
 from lakehouse.retraining.policy.triggers import SINCE_CHANGE, RefusedAlarm
 from lakehouse.retraining.policy.version import MOST_ARCHIVED, archived
@@ -18,9 +18,6 @@ from lakehouse.versions.actions import MOVES, PROMOTE, REFUSE, ROLLBACK, VERDICT
 _FIRST_STRETCH = np.timedelta64(64, "D")
 _TRIALS = 2
 """When a training is due follows from the last two."""
-_PRODUCTION = np.timedelta64(28, "D")
-"""For how long it is known what production was: habits are held against a fortnight of it, and its
-labels may come a fortnight late."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,11 @@ class History:
         champion: version in production; None before the first.
         before: version that it took over from and may have to give back to; None without one.
         records: of the versions that matter yet: the champion, the one before, those of its drift
-            period, the archived ones, and those of the last four weeks; as the last promotion left
-            each.
+            period, and the archived ones; as the last promotion left each.
         archive: the last champion of each earlier drift period with its row rule, oldest first.
         began: as-of since which labels are evidence: of the last promotion that answered a change.
         champion_history: as-of of each change of champion with the version that came, in order;
-            from the one that was in production when `began`, or four weeks ago, on.
+            from the one that was in production when `began` on.
         trainings: as-of of the newest challenger that was judged; empty without one.
         trials: the last two trainings that say when the next one is due, in order.
         refused: the drift period's strongest alarm whose challenger the gate refused; None for
@@ -116,31 +112,11 @@ class History:
 
     def champions_at(self, moments: np.ndarray) -> np.ndarray:
         """The version in production when labels of these times came, before anything was decided on
-        them; of times since `began`, and of the last four weeks.
+        them; of times since `began`.
         """
         starts = np.array([moment for moment, _ in self.champion_history], dtype="datetime64[us]")
         versions = np.array([version for _, version in self.champion_history])
         return versions[np.maximum(np.searchsorted(starts, moments, side="left") - 1, 0)]
-
-    def predicted_in_production(
-        self, rows: Rows, lately: np.timedelta64, predicted_by: Callable[[int], np.ndarray]
-    ) -> np.ndarray:
-        """What production predicted for the newest rows; unknown for older ones, and where the
-        version is not on record.
-
-        Args:
-            rows: labelled, in order of event time.
-            lately: how far back from the newest row.
-            predicted_by: what a version predicts for the rows.
-        """
-        predicted = rows.problem.unknown(len(rows))
-        since = max(rows.event_time[-1] - lately, self.champion_history[0][0])
-        newest, versions = rows.event_time > since, self.champions_at(rows.event_time)
-        for version in np.unique(versions[newest]):
-            if version in self.records:
-                own = newest & (versions == version)
-                predicted[own] = predicted_by(int(version))[own]
-        return predicted
 
 
 def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]) -> History:
@@ -163,8 +139,7 @@ def history_of(promotions: Sequence[PromotionEntry], decisions: Sequence[Decisio
         decisions: entries of gold.decision, in the order in which they were written; label outages
             are none.
     """
-    newest = _newest(promotions, decisions)
-    state = History() if newest is None else _kept(_folded(promotions), newest)
+    state = _kept(_folded(promotions))
     judged = [
         entry for entry in promotions if entry.action != ROLLBACK and entry.version is not None
     ]
@@ -215,8 +190,8 @@ def reach_back(
 ) -> bool:
     """Return whether the entries since a moment come to the same `History` as those of all time.
 
-    They do where they hold the champion's whole drift period, what production was for four weeks, a
-    full archive, the last two trials, and the record of each version that came back by a rollback.
+    They do where they hold the champion's whole drift period, a full archive, the last two trials,
+    and the record of each version that came back by a rollback.
     """
     promoted: set[int | None] = set()
     for entry in promotions:
@@ -224,23 +199,14 @@ def reach_back(
             promoted.add(entry.version)
         elif entry.action in MOVES and entry.version not in promoted:
             return False
-    state, newest = history_of(promotions, decisions), _newest(promotions, decisions)
+    state = history_of(promotions, decisions)
     champion = state.champion_record
     return (
         champion is not None
-        and newest is not None
         and bool(champion.drift_period >= since)
         and len(state.archive) == MOST_ARCHIVED
         and len(state.trials) == _TRIALS
-        and bool(state.champion_history[0][0] <= newest - _PRODUCTION)
     )
-
-
-def _newest(
-    promotions: Sequence[PromotionEntry], decisions: Sequence[DecisionEntry]
-) -> np.datetime64 | None:
-    moments = [entry.as_of for entry in promotions] + [entry.as_of for entry in decisions]
-    return max(moments, default=None)
 
 
 def _folded(promotions: Sequence[PromotionEntry]) -> History:
@@ -250,13 +216,13 @@ def _folded(promotions: Sequence[PromotionEntry]) -> History:
     return state
 
 
-def _kept(state: History, newest: np.datetime64) -> History:
+def _kept(state: History) -> History:
     """The same without what no later decision reads."""
-    moves = state.champion_history
-    since = newest - _PRODUCTION if state.began is None else min(state.began, newest - _PRODUCTION)
-    start = max((place for place, (as_of, _) in enumerate(moves) if as_of <= since), default=0)
-    lately = (version for _, version in moves[start:])
-    matter = {state.champion, state.before, *state.drift_period, *state.archive, *lately}
+    matter = {state.champion, state.before, *state.drift_period, *state.archive}
+    moves, began = state.champion_history, state.began
+    start = 0
+    if began is not None:
+        start = max((place for place, (as_of, _) in enumerate(moves) if as_of <= began), default=0)
     records = {version: each for version, each in state.records.items() if version in matter}
     return replace(state, records=records, champion_history=moves[start:])
 

@@ -20,7 +20,7 @@ from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.history import DecisionEntry, History, PromotionEntry, history_of
 from lakehouse.retraining.policy.records import Region, RowRule, Segment
 from lakehouse.retraining.policy.refresh import Trial
-from tests.support.policy_rows import DAY, HOUR, START, record, rows
+from tests.support.policy_rows import DAY, HOUR, START, record
 
 FEATURES = Features(("grams", "found"), ("lane", "fragile"))
 PARCELS = pa.table(
@@ -235,18 +235,6 @@ def test_labels_belong_to_the_champion_of_before_what_was_decided_on_them():
     label_time = START + np.array([1, 5, 6]) * DAY
     assert state.champions_at(label_time).tolist() == [1, 1, 2]
     assert state.champions_at(label_time[1:2] + HOUR).tolist() == [2]
-
-
-def test_what_production_predicted_is_of_each_rows_champion_and_lately():
-    state, moments = history_of([FIRST, REFRESHED, ANSWER], []), [-1, 1, 4, 6, 10, 11]
-    labels = np.zeros(len(moments), dtype=int)
-    given = replace(rows(np.zeros((6, 2)), labels), event_time=START + np.array(moments) * DAY)
-    own = lambda version: np.full(len(moments), version)  # noqa: E731
-    assert state.predicted_in_production(given, 8 * DAY, own).tolist() == [-1, -1, 1, 2, 3, 3]
-    assert state.predicted_in_production(given, 99 * DAY, own).tolist() == [-1, 1, 1, 2, 3, 3]
-    forgotten = replace(state, records={3: state.records[3]})
-    found = forgotten.predicted_in_production(given, 99 * DAY, own)
-    assert found.tolist() == [-1, -1, -1, -1, 3, 3]
 
 
 FIRST_100 = asked("train_first", 0, labelled=100)

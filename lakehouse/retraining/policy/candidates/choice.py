@@ -25,7 +25,7 @@ EVERYTHING = RowRule((Segment(None),))
 _NEW_WEIGHT = 3.0
 """Of a row since the change, where an old one weighs one: an old row is true only as far as nothing
 has contradicted it yet. Chosen by simulation of the glass works; not measured on other streams."""
-LEAST_NEW = 40
+_LEAST_NEW = 40
 """Rows since the change from which on they are tried alone; fewer say too little for a model.
 Chosen on the glass works, not measured on other streams."""
 _RETURN = 0.7
@@ -66,11 +66,6 @@ class Candidate:
     span: np.timedelta64 | None = None
     weight: float = 1.0
     version: int | None = None
-
-    @property
-    def is_habit(self) -> bool:
-        """Whether it takes its rows whatever has changed."""
-        return self.old is None and self.start is None and self.version is None
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def candidates_of(
         return [everything]
     if start is None:
         return [everything, *windows]
-    new = [Candidate("since_change", start=start)] if since >= LEAST_NEW else []
+    new = [Candidate("since_change", start=start)] if since >= _LEAST_NEW else []
     if decision.action == REFRESH and champion.reference is not None:
         # A refresh still answers the old change, so it keeps to the version from before that one.
         # A version that came back is its own reference: its rows end where that change began.

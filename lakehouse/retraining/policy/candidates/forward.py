@@ -1,11 +1,10 @@
 """Which rows has it been best to train on lately? Candidates by what they would have predicted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lakehouse.retraining.policy.candidates.choice import (
-    LEAST_NEW,
     Candidate,
     Learner,
     fit_to,
@@ -23,12 +22,6 @@ says nothing of a candidate that takes new rows alone."""
 _PREFERENCE = 0.8
 """A later candidate must be better with this probability: less than at an alarm, since hundreds of
 rows are compared, not tens."""
-LATELY = np.timedelta64(14, "D")
-"""How far back habits are held against production. Four weeks in place of two: 5 and 6 % more
-errors on two recorded streams."""
-_CREDIBLY = 0.99
-"""How probably a habit must have been better than production to take the place of an answer to a
-change. At 0.9 three of eighteen families that do change lost 5 % and more."""
 
 
 def forward_choice(
@@ -70,52 +63,9 @@ def forward_choice(
         predicted = _forward(candidate, rows, known, reference, learner)
         if predicted is None:
             continue
-        if chosen is None or _is_better(rows, on, chosen[1], predicted, _PREFERENCE):
+        if chosen is None or _is_better(rows, on, chosen[1], predicted):
             chosen = candidate, predicted
     return None if chosen is None else chosen[0]
-
-
-def leading_habit(
-    candidates: Sequence[Candidate], rows: Rows, in_production: np.ndarray, learner: Learner
-) -> Candidate | None:
-    """Return the habit that would lately have predicted credibly better than production did.
-
-    Who answers changes on a stream that never stands still forgets each time what was still true.
-    Such a loss shows on no single night, but in the record of a fortnight: each day is predicted by
-    models that the habits would have trained in the night before it.
-
-    Args:
-        candidates: of which those that take their rows whatever has changed are tried.
-        rows: all that may be taken, in order of event time.
-        in_production: what production predicted for them; unknown where nobody knows it.
-        learner: fits a model.
-    """
-    known = list(_days_of_production(rows, in_production))
-    if not known:
-        return None
-    on = np.concatenate([day for day, _ in known])
-    leading, best, needed = None, in_production, _CREDIBLY
-    for candidate in candidates:
-        if not candidate.is_habit:
-            continue
-        predicted = _forward(candidate, rows, known, None, learner)
-        if predicted is not None and _is_better(rows, on, best, predicted, needed):
-            leading, best, needed = candidate, predicted, _PREFERENCE
-    return leading
-
-
-def _days_of_production(
-    rows: Rows, in_production: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give each day of late that production predicted whole, with the mask of the rows that had a
-    label when it began, where they are enough for a model.
-    """
-    newest = np.flatnonzero(rows.event_time > rows.event_time[-1] - LATELY)
-    starts = np.unique(rows.event_time[newest].astype("datetime64[D]"), return_index=True)[1]
-    for day in np.split(newest, starts[1:]):
-        known = _known_at(rows, day)
-        if rows.problem.is_known(in_production[day]).all() and known.sum() >= LEAST_NEW:
-            yield day, known
 
 
 def _known_at(rows: Rows, block: np.ndarray) -> np.ndarray:
@@ -147,7 +97,6 @@ def _forward(
     return predicted
 
 
-def _is_better(
-    rows: Rows, on: np.ndarray, chosen: np.ndarray, other: np.ndarray, needed: float
-) -> bool:
-    return compare(rows.problem, rows.labels[on], chosen[on], other[on]).better > needed
+def _is_better(rows: Rows, on: np.ndarray, chosen: np.ndarray, other: np.ndarray) -> bool:
+    found = compare(rows.problem, rows.labels[on], chosen[on], other[on])
+    return found.better > _PREFERENCE

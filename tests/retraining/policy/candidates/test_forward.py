@@ -7,7 +7,7 @@ import pytest
 
 from lakehouse.retraining.policy.candidates import choice
 from lakehouse.retraining.policy.candidates.choice import Candidate
-from lakehouse.retraining.policy.candidates.forward import forward_choice, leading_habit
+from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.records import RowRule, Rows, Segment
 from tests.support.policy_rows import DAY, START, rows
 from tests.support.trees import fit_tree
@@ -122,52 +122,3 @@ def test_a_candidate_without_two_kinds_of_labels_is_left_out():
     none_yet = Candidate("new rows", start=given.event_time[-1])
     assert chosen(given, none_yet, EVERYTHING) == "everything"
     assert chosen(given, none_yet) is None
-
-
-def leader(given: Rows, in_production: np.ndarray, *candidates: Candidate) -> str | None:
-    found = leading_habit(candidates or WINDOWS, given, in_production, fit_tree)
-    return None if found is None else found.name
-
-
-def wrong_on(given: Rows, share: float, seed: int = 7) -> np.ndarray:
-    """Predictions that are wrong on a share of the rows."""
-    turned = np.random.default_rng(seed).random(len(given)) < share
-    return np.where(turned, 1 - given.labels, given.labels)
-
-
-def test_a_habit_that_was_credibly_better_than_production_leads():
-    given = stream(0)
-    assert leader(given, wrong_on(given, 0.3)) == "everything"
-
-
-def test_no_habit_leads_where_production_was_as_good():
-    given = stream(0)
-    assert leader(given, wrong_on(given, 0.05)) is None
-
-
-def test_of_the_habits_the_one_with_the_newest_rows_leads_soon_after_a_change():
-    given = stream(0, changed_on=DAYS - 8)
-    assert leader(given, wrong_on(given, 0.45)) == "last 3 days"
-
-
-def test_what_answers_a_change_is_no_habit():
-    given, change = stream(0), START + 20 * DAY
-    new = Candidate("since_change", start=change)
-    transfer = Candidate("transfer", RowRule((Segment(None, change),)), None, change)
-    back = Candidate("version 1", start=change, version=1)
-    assert leader(given, wrong_on(given, 0.3), new, transfer, back) is None
-
-
-def test_days_that_production_did_not_predict_whole_tell_nothing_of_it():
-    given = stream(0)
-    unknown = np.arange(len(given)) % A_DAY == 0  # the first row of each day
-    assert leader(given, np.where(unknown, -1, wrong_on(given, 0.3))) is None
-
-
-def test_a_habit_is_judged_on_a_fortnight_by_labels_that_had_come():
-    given, PREDICTED[:] = stream(0), []
-    features = np.column_stack([given.features[:, 0], np.arange(len(given))])
-    given = replace(given, features=features)
-    leading_habit(WINDOWS, given, wrong_on(given, 0.3), Watched(given, np.empty(0, int)))
-    assert given.event_time[min(PREDICTED)] > given.event_time[-1] - 14 * DAY
-    assert max(PREDICTED) == len(given) - 1

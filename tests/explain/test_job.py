@@ -18,6 +18,7 @@ from lakehouse.explain.words import as_lines
 from lakehouse.models import Meaning, TrainingSet, Trial, dump, features_of, problem_of
 from lakehouse.models.trials import build
 from lakehouse.settings import ModelSettings, load_environment_settings
+from lakehouse.storage.plain_tables import read_rows
 from lakehouse.tables import catalog_of
 from tests.support import plain_delta
 
@@ -154,6 +155,30 @@ def test_the_baselines_rows_are_those_labelled_when_the_version_was_trained(root
     assert thinned["temp"].tolist() == [told[0], told[124], told[249]]
 
 
+def test_a_row_labelled_later_or_never_and_one_made_later_are_no_part_of_the_baseline(root):
+    as_of = START + 123 * HOUR
+    told = dict.fromkeys(range(1, 102), as_of) | {50: as_of + HOUR}
+    del told[60]
+    labels = [
+        {"pid": pid, "qualitycheck_time": at, "quality": 1, "landed_file_id": 1, "line": pid}
+        for pid, at in told.items()
+    ]
+    plain_delta.replace_rows(root, catalog_of(MODEL).labels, labels)
+    version = PlainVersions(str(root), MODEL, ENVIRONMENT).version("1")
+    found = [row["pid"] for row in PlainRows(str(root), MODEL).baseline_rows(version)]
+    assert found == [pid for pid in range(1, 101) if pid not in (50, 60)]
+
+
+def test_of_a_version_that_was_promoted_again_the_last_promotion_counts(root):
+    table = catalog_of(MODEL).promotion
+    rows = read_rows(str(root), table)
+    again = rows[0] | {"recorded_at": START + 999 * HOUR, "from_version": "2", "trained_rows": 7}
+    plain_delta.replace_rows(root, table, [again, *rows])
+    versions = PlainVersions(str(root), MODEL, ENVIRONMENT)
+    assert (versions.champion, versions.before) == ("1", "2")
+    assert versions.version("1").promotion["trained_rows"] == 7
+
+
 def test_rows_outside_the_recorded_stretches_are_no_part_of_the_baseline(root, monkeypatch):
     class Segment:
         start, end = np.datetime64("2024-03-02T00:00"), np.datetime64("2024-03-03T00:00")
@@ -223,6 +248,38 @@ def test_a_number_is_explained_in_its_unit(tmp_path):
     assert 340 < view.output < 370
     assert view.shares.empty + view.shares.added.sum() == pytest.approx(view.output)
     assert abs(view.borders["temp"].value - 355) < 1.5
+
+
+def test_of_three_classes_the_calls_probability_is_explained(tmp_path):
+    columns = GLASSWARE["labels"]["columns"]
+    three = columns | {"quality": {"type": "integer", "values": [1, 0, 2]}}
+    predictions = {"table": "predicted_quality", "features": ["temp", "pressure", "duration"]}
+    labels = GLASSWARE["labels"] | {"columns": three}
+    model = ModelSettings.model_validate(GLASSWARE | {"labels": labels, "predictions": predictions})
+    found = explanation(written(tmp_path, model), model=model)
+    assert [view.explained for view in found.views] == ["probability of 0", "probability of 1"]
+    assert [view.output for view in found.views] == [1.0, 1.0]
+    assert any(line.startswith("probability of the call") for line in as_lines(found))
+
+
+def test_a_file_that_is_not_on_this_machine_is_asked_of_the_server(root, monkeypatch):
+    file = root / "mlflow/artifacts/run2/artifacts/model/model.skops"
+    content, asked = file.read_bytes(), []
+    file.unlink()
+
+    class Server:
+        def __init__(self, name, place):
+            asked.append((name, place.tracking_uri))
+
+        def model_file(self, version):
+            asked.append((version.version, version.run_id))
+            return content
+
+    monkeypatch.setattr("lakehouse.storage.registry.Registry", Server)
+    environment = ENVIRONMENT.model_copy(update={"tracking_uri": "https://mlflow"})
+    version = PlainVersions(str(root), MODEL, environment).version("2")
+    assert version.pipeline[-1].tree_.node_count == 3
+    assert asked == [("glassware", "https://mlflow"), ("2", "run2")]
 
 
 def test_what_cannot_be_explained_is_told_in_a_sentence(root, tmp_path):

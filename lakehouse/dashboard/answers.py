@@ -6,21 +6,17 @@ No settings are needed, nothing is written, and no Spark is started.
 
 import datetime as dt
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
+from lakehouse.dashboard.rows import Answer, ModelAnswers
 from lakehouse.errors import ConfigurationError
 from lakehouse.sql.catalogue import in_duckdb, statements_of
-from lakehouse.storage.snapshot import Snapshot, TableState
-
-Row = Mapping[str, Any]
+from lakehouse.storage.snapshot import Snapshot
 
 _TABLE = re.compile(r"CREATE OR REPLACE VIEW (\w+\.\w+) AS SELECT \* FROM delta_scan\(")
 _VIEW = re.compile(r"CREATE OR REPLACE VIEW \w+\.\w+ AS\s")
@@ -45,34 +41,6 @@ _ASKED = (
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"
 _RECENT = dt.timedelta(days=RECENT_DAYS)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A query with its rows, in the query's order."""
-
-    sql: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class ModelAnswers:
-    """All that the page knows of one lakehouse.
-
-    Attributes:
-        name: of the model.
-        answers: by the name of the query.
-        tables: the state of each table, in the order of the way of the data.
-    """
-
-    name: str
-    answers: Mapping[str, Answer]
-    tables: tuple[TableState, ...]
-
-    def rows(self, query: str) -> tuple[Row, ...]:
-        """The rows of a query."""
-        return self.answers[query].rows
 
 
 def answers_of(root: Path) -> ModelAnswers:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.dashboard.answers import ModelAnswers, answers_of, table_names
+from lakehouse.dashboard.answers import answers_of, table_names
 from lakehouse.dashboard.page import page
+from lakehouse.dashboard.rows import ModelAnswers
 from lakehouse.storage.snapshot import Snapshot
 
 _logger = logging.getLogger(__name__)

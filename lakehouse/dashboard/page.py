@@ -15,7 +15,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import Answer, ModelAnswers
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, as_markup
 from lakehouse.dashboard.panels.about import about
@@ -26,6 +25,7 @@ from lakehouse.dashboard.panels.overview import overview
 from lakehouse.dashboard.panels.performance import performance
 from lakehouse.dashboard.panels.value import value
 from lakehouse.dashboard.panels.versions import versions
+from lakehouse.dashboard.rows import Answer, ModelAnswers
 from lakehouse.dashboard.words import cell
 
 TITLE = "How the models are"

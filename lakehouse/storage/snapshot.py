@@ -10,23 +10,7 @@ from deltalake import DeltaTable
 from pyarrow.compute import Expression
 
 from lakehouse.storage.delta.file_statistics import files_of
-
-
-@dataclass(frozen=True)
-class TableState:
-    """What Delta's log tells of a table, without a look at its rows.
-
-    Attributes:
-        version: the newest Delta version.
-        rows: None where files were written without statistics.
-        size: bytes of the files that make up this version.
-    """
-
-    name: str
-    version: int
-    files: int
-    rows: int | None
-    size: int
+from lakehouse.storage.table_state import TableState
 
 
 @dataclass(frozen=True)

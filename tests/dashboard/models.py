@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlglot
 
-from lakehouse.dashboard.answers import Answer, ModelAnswers
 from lakehouse.dashboard.queries import PERCENTS, queries_of
-from lakehouse.storage.snapshot import TableState
+from lakehouse.dashboard.rows import Answer, ModelAnswers
+from lakehouse.storage.table_state import TableState
 
 QUERIES = queries_of("model_version", "1 day")
 COLUMNS = {

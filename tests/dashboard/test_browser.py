@@ -15,8 +15,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine"),
 ]
-SECONDS = 2.0
-CHROMIUM_TO_SPARE = 3.0  # a machine that is busy with other tests draws later
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +41,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_each_page_is_on_screen_in_two_seconds_asks_for_nothing_and_has_no_complaint(
-    browser: Page, path: Path
-) -> None:
+def test_each_page_asks_for_nothing_and_has_no_complaint(browser: Page, path: Path) -> None:
     browser.asked.clear()
     browser.said.clear()
     for name in ("overview", *PAGES):
-        assert browser.open(path, f"#model=model-3&page={name}") < SECONDS + CHROMIUM_TO_SPARE
+        browser.open(path, f"#model=model-3&page={name}")
         assert browser.value("document.querySelectorAll('.panel').length") >= 1
     addresses = {address.partition("#")[0] for address in browser.asked}
     assert addresses <= {path.resolve().as_uri(), "about:blank"}

@@ -1,5 +1,6 @@
 """The page of a lakehouse on disk: its answers are SQL's, and it is drawn anew when a table moves."""
 
+import datetime as dt
 import http.client
 import logging
 import shutil
@@ -41,6 +42,9 @@ def test_the_answers_are_those_that_spark_gives_to_the_same_queries(spark, three
             own = [dict(row) for row in answers[name].rows]
             assert alike(own) == alike(spark_rows(spark, sql)), name
             assert answers[name].sql == sql
+    values = (value for each in answers.values() for row in each.rows for value in row.values())
+    times = [value for value in values if isinstance(value, dt.datetime)]
+    assert {time.utcoffset() for time in times} == {dt.timedelta()}
     assert [name for name, answer in answers.items() if not answer.rows] == [
         "alarms",
         "quarantine",
@@ -108,11 +112,11 @@ def test_a_run_of_the_pipeline_renews_the_page_and_outlives_one_that_cannot_be_d
 
 
 def test_a_lakehouse_in_an_object_store_has_no_page(monkeypatch):
-    def drawn(roots, path):
-        raise AssertionError
-
-    monkeypatch.setattr(build, "write_page", drawn)
+    written = []
+    monkeypatch.setattr(build, "write_page", lambda roots, path: written.append(path))
     renew_page("s3://bucket/lakehouse")
+    renew_page("/lakehouse")
+    assert written == [Path("/lakehouse/report/dashboard.html")]
 
 
 def _move(three_nights, copy: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers
 from lakehouse.dashboard.markup import element, joined
+from lakehouse.dashboard.rows import ModelAnswers
 from lakehouse.dashboard.words import counted
 
 _OPEN_STORIES = 8

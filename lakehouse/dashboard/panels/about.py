@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from lakehouse.dashboard.answers import ModelAnswers
 from lakehouse.dashboard.markup import element
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.value import facts
+from lakehouse.dashboard.rows import ModelAnswers
 from lakehouse.dashboard.words import cell
 from lakehouse.drift.definition import LARGE, UNLIKELY
 

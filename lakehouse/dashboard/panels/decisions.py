@@ -2,13 +2,13 @@
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers
 from lakehouse.dashboard.charts import Reading, legend, time_chart
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing, stories
 from lakehouse.dashboard.panels.episodes import Episode, episodes_of, in_words
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.rows import ModelAnswers
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.dashboard.words import moment
 

@@ -4,11 +4,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import histograms, legend
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel
 from lakehouse.dashboard.queries import PERCENTS
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import counted
 
 _BINS = 24

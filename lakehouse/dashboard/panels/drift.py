@@ -3,13 +3,13 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import LEVELS, Reading, heat_map, legend, time_chart
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.distribution import distribution
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane, by_day
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.drift.definition import LARGE, UNLIKELY, has_drifted
 

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import counted, moment, share, span
 
 _COMPARED = dt.timedelta(days=10)

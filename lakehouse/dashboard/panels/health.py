@@ -3,8 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.panels.episodes import episodes_of, in_words
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import counted, moment, number, share
 
 _WORST_FIRST = ("retraining", "approval", "labels overdue", "drift", "file")

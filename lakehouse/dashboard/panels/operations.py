@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import Reading, bars, legend, sparkline, time_chart
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.dashboard.words import counted
-from lakehouse.storage.snapshot import TableState
+from lakehouse.storage.table_state import TableState
 
 _SOURCE_LOOKS = ("bar-labelled", "bar-waiting")
 

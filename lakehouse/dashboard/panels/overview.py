@@ -6,7 +6,6 @@ from statistics import median
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers
 from lakehouse.dashboard.charts import LEVELS, sparkline
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels.health import (
@@ -17,6 +16,7 @@ from lakehouse.dashboard.panels.health import (
     quality_words,
     worst_first,
 )
+from lakehouse.dashboard.rows import ModelAnswers
 from lakehouse.dashboard.words import cell, moment, share, span
 
 _DAYS = 90

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import (
     Mark,
     Reading,
@@ -19,6 +18,7 @@ from lakehouse.dashboard.charts import (
 from lakehouse.dashboard.markup import joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane, by_day
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import HEIGHT, PER_CENT, Scale, TimeAxis
 from lakehouse.dashboard.words import counted, moment, share
 

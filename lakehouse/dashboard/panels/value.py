@@ -5,12 +5,12 @@ from statistics import quantiles
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import Reading, legend, time_chart
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane, by_day
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.dashboard.words import number, share
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from lakehouse.dashboard.answers import ModelAnswers, Row
 from lakehouse.dashboard.charts import bars
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing, stories
+from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import cell, counted, moment, number, share
 
 _MOVED = 0.25

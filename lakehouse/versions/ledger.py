@@ -146,7 +146,7 @@ class PromotionLedger:
             row = self.promotion_of(version)
             if row is None:
                 raise
-            return _of_row(row)
+            return version_of_row(row)
 
     def sha256(self, version: str) -> str:
         """The digest recorded at the promotion: the lakehouse's, not the artifact store's.
@@ -217,7 +217,7 @@ class PromotionLedger:
         return Meaning.of_older_release(pipeline, problem_of(self.lakehouse.model))
 
 
-def _of_row(row: Row) -> ModelVersion:
+def version_of_row(row: Row) -> ModelVersion:
     """A version as its promotion tells it; how it did in cross-fitting is not known any more."""
     record = TrainingRecord(
         **{

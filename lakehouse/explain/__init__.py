@@ -1,0 +1,1 @@
+"""One row explained: its call, what each feature added, the nearest border, two versions."""

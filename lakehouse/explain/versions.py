@@ -1,0 +1,106 @@
+"""Promoted versions of a lakehouse that is not opened: which was when, and their verified files."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sklearn.pipeline import Pipeline
+
+from lakehouse.errors import RegistryError
+from lakehouse.models import Meaning, load, problem_of
+from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.storage.plain_tables import Row, read_rows
+from lakehouse.tables import catalog_of
+from lakehouse.versions.actions import MOVES, PROMOTE
+
+_MODEL_FILE = "artifacts/model/model.skops"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A promoted version.
+
+    Attributes:
+        number: as in the ledger.
+        pipeline: its model.
+        meaning: its problem and features, as of its training.
+        promotion: its last row of `gold.promotion` that promoted it.
+    """
+
+    number: str
+    pipeline: Pipeline
+    meaning: Meaning
+    promotion: Row
+
+
+@dataclass(frozen=True)
+class PlainVersions:
+    """The versions of a lakehouse by its root, without Spark.
+
+    Attributes:
+        root: of the lakehouse.
+        model: its settings.
+        environment: where MLflow keeps files, if not under the root.
+    """
+
+    root: str
+    model: ModelSettings
+    environment: EnvironmentSettings
+
+    @property
+    def champion(self) -> str | None:
+        """The version in production, by the ledger."""
+        return str(self._moves[-1]["to_version"]) if self._moves else None
+
+    @property
+    def before(self) -> str | None:
+        """The version that was in production before the champion; None for a first one."""
+        return self._moves[-1]["from_version"] if self._moves else None
+
+    def version(self, number: str) -> Version:
+        """A version with its model, the file verified by the digest of its promotion.
+
+        Raises:
+            RegistryError: it was never promoted here, or its file is gone or was changed.
+        """
+        own = [row for row in self._rows if (row["to_version"], row["action"]) == (number, PROMOTE)]
+        if not own:
+            name = self.model.name
+            raise RegistryError(f"{name} version {number} was never promoted here; it is not used")
+        row = own[-1]
+        pipeline = load(self._file(row), str(row["model_sha256"]))
+        if row.get("meaning"):
+            return Version(number, pipeline, Meaning.from_json(row["meaning"]), row)
+        older = Meaning.of_older_release(pipeline, problem_of(self.model))
+        return Version(number, pipeline, older, row)
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        rows = read_rows(self.root, catalog_of(self.model).promotion)
+        return sorted(rows, key=lambda row: row["recorded_at"])
+
+    @property
+    def _moves(self) -> list[Row]:
+        return [row for row in self._rows if row["action"] in MOVES]
+
+    def _file(self, row: Row) -> bytes:
+        """The model file: from this machine's artifacts, else from the MLflow server."""
+        artifacts = self.environment.artifact_location or f"{self.root}/mlflow/artifacts"
+        path = Path(artifacts.removeprefix("file://")) / str(row["run_id"]) / _MODEL_FILE
+        if path.is_file():
+            return path.read_bytes()
+        if self.environment.tracking_uri is None:
+            raise RegistryError(
+                f"{self.model.name} version {row['to_version']}: {path} is not there; restore it, "
+                "or name MLflow's place in the environment's file"
+            )
+        return self._file_of_server(row, artifacts)
+
+    def _file_of_server(self, row: Row, artifacts: str) -> bytes:
+        # Both take seconds to import, and are not needed where files are at hand.
+        from lakehouse.storage.mlflow_place import Place
+        from lakehouse.storage.registry import Registry
+        from lakehouse.versions.ledger import version_of_row
+
+        place = Place(str(self.environment.tracking_uri), artifacts)
+        return Registry(self.model.name, place).model_file(version_of_row(row))

@@ -137,14 +137,15 @@ class Watched(StreamPredictions):
 
     def __init__(self, stream, settings, history):
         super().__init__(stream, settings, history)
-        self.seen.append(self._rows)
+        self._known_rows = stream.rows.take(stream.known)
+        self.seen.append(self._known_rows)
 
     def counts(self, since=None):
         if self._history.champion is not None:
             drift_period = self._history.champion_record.drift_period
             self.counted.append(
                 (
-                    self._rows.label_time.max(),
+                    self._known_rows.label_time.max(),
                     drift_period,
                     self._stream.rows.label_time[self._is_of_period],
                 )

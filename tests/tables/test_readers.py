@@ -100,6 +100,9 @@ COLUMNS = {
     ],
 }
 
+NOTHING_TO_TELL = {"alert_event", "alert_delivery", "alert_silence"}
+"""Three quiet nights have no row of these; tests/alerts read them as they are written."""
+
 
 def _of_delta_rs(path: str, columns: list[str]) -> Rows:
     # Threads of pyarrow that have called delta-rs abort the process at its end.
@@ -170,7 +173,8 @@ def _sorted(rows: Rows) -> list[str]:
 @pytest.fixture(scope="module")
 def by_spark(three_nights: Lakehouse) -> dict[str, list[str]]:
     """What Spark reads of each table."""
-    tables = {table.name: table for table in three_nights.catalog.tables if table.layer == "gold"}
+    gold = (table for table in three_nights.catalog.tables if table.layer == "gold")
+    tables = {table.name: table for table in gold if table.name not in NOTHING_TO_TELL}
     assert set(tables) == set(COLUMNS), "a table of gold that no reader is tried on"
     read = {
         name: three_nights.store.read(table).select(*COLUMNS[name]).toArrow()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_the_same_rows_give_the_same_bytes_in_another_process():
     )
     own = hashlib.sha256(page([("a", noisy("a", 30, 1))]).encode()).hexdigest()
     other = subprocess.run(
-        [str(Path(".venv/bin/python")), "-c", script],
+        [sys.executable, "-c", script],
         check=True,
         capture_output=True,
         text=True,

@@ -18,18 +18,18 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Take in, score, aggregate, decide, renew the page, notify; once, or after each interval."""
+    """Take in, score, aggregate, decide, notify, renew the page; once, or after each interval."""
     seconds = interval_seconds(trigger)
     while True:
         try:
             _once(lakehouse)
-            renew_page(lakehouse.store.root)
         except Exception:
             # What the tables tell by now is told; the error is the one to be shown.
             with suppress(Exception):
                 _notify(lakehouse)
             raise
         _notify(lakehouse)
+        renew_page(lakehouse.store.root)
         if seconds is None:
             return
         time.sleep(seconds)

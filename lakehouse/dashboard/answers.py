@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
 from lakehouse.dashboard.rows import Answer, ModelAnswers
-from lakehouse.errors import ConfigurationError
-from lakehouse.sql.catalogue import in_duckdb, statements_of
+from lakehouse.sql.catalogue import in_duckdb, no_lakehouse, statements_of
 from lakehouse.storage.snapshot import Snapshot
 
 _TABLE = re.compile(r"CREATE OR REPLACE VIEW (\w+\.\w+) AS SELECT \* FROM delta_scan\(")
@@ -87,9 +86,7 @@ def _statements(root: Path) -> list[str]:
     try:
         text = (root / "_system" / "tables.duckdb.sql").read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"--root: {root} holds no lakehouse; write the folder of one"
-        ) from None
+        raise no_lakehouse(root) from None
     return statements_of(text)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
@@ -82,6 +83,11 @@ def as_duckdb_sql(
     return "\n".join(
         [f"{_MARK}{root}", *settings, *schemas, *tables, *map(_duckdb_view, views), ""]
     )
+
+
+def no_lakehouse(root: Path) -> ConfigurationError:
+    """Say that a folder holds none of the statements that a lakehouse writes when it is opened."""
+    return ConfigurationError(f"--root: {root} holds no lakehouse; write the folder of one")
 
 
 def at_root(sql: str, root: str) -> str:

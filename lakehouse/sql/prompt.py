@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TextIO
 
-from lakehouse.errors import ConfigurationError
-from lakehouse.sql.catalogue import at_root
+from lakehouse.sql.catalogue import at_root, no_lakehouse
 from lakehouse.storage.session import LOCAL_PROPERTIES
 
 # Queries of gold are short: with the quick compiler alone, the first answer comes in two thirds of
@@ -67,9 +66,7 @@ def names_of(root: Path) -> str:
     try:
         written = (root / "_system" / "tables.sql").read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"--root: {root} holds no lakehouse; write the folder of one"
-        ) from None
+        raise no_lakehouse(root) from None
     return at_root(written, str(root.resolve()))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError, LakehouseError
-from lakehouse.sql.catalogue import statements_of
+from lakehouse.sql.catalogue import no_lakehouse, statements_of
 from lakehouse.sql.prompt import names_of, quiet_environment, quiet_settings
 from lakehouse.storage.session import LOCAL_PROPERTIES, open_session, read_properties
 
@@ -78,9 +78,7 @@ def login_of(root: Path, environment: Mapping[str, str]) -> Login:
     try:
         state = path.stat()
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"--root: {root} holds no lakehouse; write the folder of one"
-        ) from None
+        raise no_lakehouse(root) from None
     if state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
         raise ConfigurationError(
             f"{path}: others may have read its password; delete it, and it is made anew"

@@ -9,6 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
+from lakehouse.storage.delta import file_statistics
 from lakehouse.tables import Table
 
 Row = dict[str, Any]
@@ -65,9 +66,7 @@ def newest_day(root: str, table: Table) -> dt.date | None:
     Raises:
         StoreError: the lakehouse has no such table.
     """
-    partitions = _opened(root, table).partitions()
-    days = [partition["window_date"] for partition in partitions if partition["window_date"]]
-    return dt.date.fromisoformat(max(days)) if days else None
+    return file_statistics.newest_day(_opened(root, table))
 
 
 def _opened(root: str, table: Table) -> DeltaTable:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow.compute import Expression
 
-from lakehouse.storage.delta.file_statistics import files_of
+from lakehouse.storage.delta.file_statistics import files_of, newest_day
 from lakehouse.storage.table_state import TableState
 
 
@@ -49,9 +49,7 @@ class Snapshot:
 
     def newest_day(self, name: str) -> dt.date | None:
         """The newest day of windows that a table has, by its partitions."""
-        days = [partition.get("window_date") for partition in self._delta(name).partitions()]
-        known = [day for day in days if day]
-        return dt.date.fromisoformat(max(known)) if known else None
+        return newest_day(self._delta(name))
 
     def arrow(
         self,

@@ -15,6 +15,13 @@ def files_of(delta: DeltaTable) -> pa.Table:
     return pa.table(delta.get_add_actions(flatten=True))
 
 
+def newest_day(delta: DeltaTable) -> dt.date | None:
+    """The newest day of a table that is partitioned by `window_date`; None without such rows."""
+    days = [partition.get("window_date") for partition in delta.partitions()]
+    known = [day for day in days if day]
+    return dt.date.fromisoformat(max(known)) if known else None
+
+
 def key_range(
     files: pa.Table, key: str, time: str, start: dt.datetime, end: dt.datetime
 ) -> tuple[Any, Any] | None:

@@ -87,11 +87,11 @@ clean: ## Removes the virtual environment and every local lakehouse.
 	rm -rf $(VENV) .lakehouse dist build *.egg-info
 
 # Every file that setting up depends on is named here, so a second call does nothing.
-$(SET_UP): requirements.lock setup.py conf/spark-local.properties .ci/fetch_jars.py
+$(SET_UP): requirements.lock setup.py conf/jars.properties .ci/fetch_jars.py
 	@.ci/check_prerequisites $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(SUBMIT) --conf spark.hadoop.fs.file.impl=org.apache.hadoop.fs.LocalFileSystem .ci/fetch_jars.py $(VENV)/jars \
+	$(BIN)/spark-submit --properties-file conf/jars.properties .ci/fetch_jars.py $(VENV)/jars \
 		2> $(VENV)/jars.log || { tail -n 20 $(VENV)/jars.log >&2; exit 1; }
 	@touch $@

@@ -71,12 +71,8 @@ def names_of(root: Path) -> str:
 
 
 def quiet_settings(scratch: str) -> dict[str, str]:
-    """Settings of a Spark that only answers, from jars that are on its class path."""
-    return {
-        "spark.sql.warehouse.dir": f"{scratch}/warehouse",
-        "spark.jars.packages": "",
-        "spark.jars.excludes": "",
-    }
+    """Settings of a Spark that only answers."""
+    return {"spark.sql.warehouse.dir": f"{scratch}/warehouse"}
 
 
 def quiet_environment(scratch: str) -> dict[str, str]:

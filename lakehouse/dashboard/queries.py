@@ -83,6 +83,12 @@ SELECT model_version, champion_from, champion_to, is_champion, action, from_vers
   changed_at, ended_by, reason
 FROM gold.production_history ORDER BY champion_from, recorded_at
 """,
+    "differences": """
+SELECT as_of, action, from_version, to_version, region, change, n_rows, n_differ, for_challenger,
+  for_champion
+FROM gold.version_difference
+ORDER BY as_of, recorded_at, to_version, region NULLS FIRST
+""",
     "drift": """
 SELECT d.window_date AS day, d.column_name,
   COALESCE(d.population_stability_index, d.tv_distance) AS drift_index, d.adjusted_pvalue

@@ -25,6 +25,7 @@ from lakehouse.retraining.policy.detection.diagnose import (
     expectation_missed,
     where_contradicted,
 )
+from lakehouse.retraining.policy.difference import differences
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import (
     Challenger,
@@ -350,7 +351,10 @@ class Night:
             slices=labelled.slices(on),
             of_new_classes=int((candidates & trained.known & ~to_champion).sum()),
         )
-        result = judge(challenger, decision.confidence, self._context.policy.gate)
+        result = replace(
+            judge(challenger, decision.confidence, self._context.policy.gate),
+            differences=differences(rows.take(on), challenger.champion, challenger.predictions),
+        )
         if not left_out:
             return result
         words = f"{result.reason}; {left_out} more have a label that one of them does not know"

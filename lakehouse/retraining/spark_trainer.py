@@ -50,6 +50,7 @@ from lakehouse.retraining.policy.candidates.choice import (
 )
 from lakehouse.retraining.policy.candidates.forward import forward_choice
 from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.difference import Difference
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, compare
 from lakehouse.retraining.policy.history import History
@@ -335,7 +336,10 @@ def _result_of(version: ModelVersion) -> GateResult:
     """
     kept = json.loads(version.record.verdict)
     return GateResult(
-        kept["passed"] if "passed" in kept else kept["promote"], kept["reason"], kept["evidence"]
+        kept["passed"] if "passed" in kept else kept["promote"],
+        kept["reason"],
+        kept["evidence"],
+        tuple(Difference(**each) for each in kept.get("differences", ())),
     )
 
 

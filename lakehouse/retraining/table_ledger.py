@@ -4,7 +4,7 @@ anything is done.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,7 @@ class TableLedger:
             "as_of": moment_of(as_of),
             "reason": f"{decision.reasons[0]}; {result.reason}",
             "evidence": dict(result.evidence),
+            "differences": [asdict(each) for each in result.differences],
         }
         promoted = record_result(
             self.versions, version, result.passed, row, judged.record.to_json()

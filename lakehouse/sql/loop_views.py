@@ -119,6 +119,26 @@ LEFT JOIN gained AS g ON COALESCE(a.action, p.action) = 'promote'
 """,
 )
 
+DIFFERENCES = View(
+    "version_difference",
+    "A verdict × region: what the challenger calls otherwise than the champion",
+    _columns("""
+        as_of, action, from_version, to_version
+        region         string Features in words; NULL for all rows that the gate compared on
+        change         string What most of the differing rows are called now, and were before
+        n_rows         bigint Rows compared there
+        n_differ       bigint Of them, rows that the two call differently
+        for_challenger bigint Of those, rows whose label is nearer to the challenger's prediction
+        for_champion   bigint Those whose label is nearer to the champion's
+        recorded_at
+    """),
+    """
+SELECT as_of, action, from_version, to_version, d.region, d.change, d.rows AS n_rows,
+  d.differ AS n_differ, d.for_challenger, d.for_champion, recorded_at
+FROM $promotion LATERAL VIEW EXPLODE(differences) places AS d
+""",
+)
+
 GAIN = View(
     "retraining_gain",
     "A day, without those that the first model was trained on",

@@ -15,7 +15,7 @@ from lakehouse.drift.definition import LARGE, has_drifted_sql, index_sql
 from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
-from lakehouse.sql.loop_views import COST, DECISIONS, GAIN, HISTORY, JUDGED
+from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
@@ -35,7 +35,8 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     """
     names = _names(model, catalog)
     views = tuple(
-        _filled(view, names) for view in (DAILY, HISTORY, DECISIONS, ALARMS, SLICES, GAIN, COST)
+        _filled(view, names)
+        for view in (DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST)
     )
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]

@@ -12,6 +12,10 @@ MODEL_ID = "model_version"
 _ITEMS = "array<struct<item:string,count:bigint>>"
 _CONFUSION = "array<struct<prediction:string,label:string,count:bigint>>"
 _BY_CLASS = "struct<macro:double,weighted:double,one_vs_all:map<string,double>>"
+_DIFFERENCES = (
+    "array<struct<region:string,change:string,rows:bigint,differ:bigint,"
+    "for_challenger:bigint,for_champion:bigint>>"
+)
 _WINDOW = "struct<start:timestamp,end:timestamp>"
 _TEST = "struct<statistic:double,pvalue:double>"
 
@@ -291,7 +295,7 @@ PROMOTION = Table(
     "promotion",
     "A verdict on a challenger, or a rollback",
     ("as_of", "action", "recorded_at"),
-    columns("""
+    columns(f"""
         as_of          timestamp          Newest label time that had landed
         action         string             promote, refuse, pending (it passed, and waits for a
             person) or rollback
@@ -315,9 +319,12 @@ PROMOTION = Table(
             whatever the registry says
         meaning        string             Classes by their codes, and features by name, that the
             version was trained with, JSON
+        differences    {_DIFFERENCES}
+            What the challenger calls otherwise than the champion on the rows that the gate
+            compared on: all rows first, with a region of NULL, then up to four regions
     """),
     from_driver=True,
-    version=3,
+    version=4,
 )
 
 

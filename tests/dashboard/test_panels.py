@@ -8,6 +8,7 @@ from lakehouse.dashboard.page import PAGES
 from lakehouse.dashboard.panels import as_markup, stories
 from lakehouse.dashboard.panels.distribution import distribution, quantiles_of, shares
 from lakehouse.dashboard.panels.drift import calm_words, drifted
+from lakehouse.dashboard.panels.otherwise import otherwise, refusals
 from lakehouse.dashboard.panels.overview import fall_levels
 from lakehouse.dashboard.panels.performance import label_delay, performance
 from lakehouse.dashboard.panels.value import mean_accuracy
@@ -189,6 +190,7 @@ def test_a_version_differs_by_its_rows_its_gate_and_where_labels_contradicted_th
     row = {
         "model_version": "2",
         "from_version": "1",
+        "champion_from": moment("2024-03-14"),
         "action": "promote",
         "trained_rows": 900,
         "trained_from": moment("2024-03-01"),
@@ -206,6 +208,29 @@ def test_a_version_differs_by_its_rows_its_gate_and_where_labels_contradicted_th
         "New labels contradicted the version before where temp up to 354 is no longer 1.",
         "Means of its training rows, against those of v1: temp 355 → 356.",
     ]
+
+
+def test_a_verdict_says_how_many_rows_it_calls_otherwise_where_and_what_labels_say():
+    verdict = {"as_of": moment("2024-03-14"), "action": "refuse", "to_version": "3"}
+    counts = {"n_differ": 4, "for_challenger": 1, "for_champion": 3}
+    rows = model(
+        moves=[verdict | {"reason": "worse"}],
+        differences=[
+            verdict | counts | {"from_version": "2", "n_rows": 50},
+            verdict | counts | {"region": "a up to 3", "change": "0 instead of 1", "n_rows": 5},
+            verdict | counts | {"to_version": "4", "from_version": "2", "n_rows": 9},
+        ],
+    )
+    everywhere, region = otherwise(rows, verdict)
+    assert everywhere == (
+        "Of 50 rows it calls 4 otherwise than v2: the labels are on its side for 1, on the side "
+        "of v2 for 3."
+    )
+    assert region == (
+        "Where a up to 3: 4 of 5, most of them 0 instead of 1; the labels are on its side for 1, "
+        "against it for 3."
+    )
+    assert everywhere in refusals(rows).body
 
 
 def test_a_day_is_the_darker_the_further_it_lies_below_the_median():

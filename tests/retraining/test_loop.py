@@ -100,7 +100,12 @@ def test_a_first_model_comes_with_enough_labels_and_a_drift_is_answered():
     assert works.ledger.promotions[-1].action == PROMOTE
     assert works.ledger.diagnoses[-1].kinds == ("concept",)
     assert works.ledger.diagnoses[-1].where[0].startswith("hours above")
-    assert works.ledger.events[-1].result.evidence["training_seconds"] == 1.5
+    result = works.ledger.events[-1].result
+    assert result.evidence["training_seconds"] == 1.5
+    everywhere, *regions = result.differences
+    assert everywhere.rows == result.evidence["rows"]
+    assert everywhere.for_challenger > everywhere.for_champion
+    assert regions[0].region is not None and regions[0].region.startswith("hours above")
 
 
 def test_a_second_look_at_the_same_labels_does_nothing():

@@ -3,7 +3,8 @@ of it.
 """
 
 import datetime as dt
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import mlflow
 import numpy as np
@@ -22,10 +23,13 @@ from lakehouse.retraining.policy.candidates.choice import (
     fold_of,
 )
 from lakehouse.retraining.policy.decide import RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.difference import Difference
 from lakehouse.retraining.policy.document import PolicyRecord
+from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.promoted_models import PromotedModels
-from lakehouse.retraining.spark_trainer import SparkTrainer
+from lakehouse.retraining.spark_trainer import SparkTrainer, _result_of
+from lakehouse.storage.registry import ModelVersion, TrainingRecord
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import (
     DEARER,
@@ -217,3 +221,25 @@ def test_a_training_that_scikit_learn_refuses_is_an_error_in_words(depot):
         match=r"^training\.families: no trial could be fitted: scikit-learn: Solver lbfgs",
     ):
         trainer.fit(fitted, judged)
+
+
+def test_a_result_that_was_kept_with_its_run_is_taken_up_whole() -> None:
+    where = Difference("temp up to 354", "0 instead of 1", 5, 4, 3, 1)
+    result = GateResult(True, "better", {"rows": 50.0}, (where,))
+    record = TrainingRecord(
+        *(
+            DEARER_SINCE,
+            DEARER_SINCE,
+            DEARER_SINCE,
+            9,
+            None,
+            0,
+            9,
+            1,
+            json.dumps(asdict(result)),
+            "{}",
+        )
+    )
+    assert _result_of(ModelVersion("2", "run", "digest", record)) == result
+    old = replace(record, verdict='{"promote": false, "reason": "worse", "evidence": {}}')
+    assert _result_of(ModelVersion("2", "run", "digest", old)) == GateResult(False, "worse")

@@ -170,6 +170,11 @@ def _fill(lakehouse: Lakehouse) -> None:
         "probability_better": 0.999,
     }
     evidence |= {"training_seconds": 2.5}
+    differences = [
+        {"region": region, "change": "0 instead of 1", "rows": rows, "differ": 4}
+        | {"for_challenger": 3, "for_champion": 1}
+        for region, rows in ((None, 50), ("a up to 3", 5))
+    ]
     promotions = [
         _moved(
             "promote",
@@ -193,7 +198,7 @@ def _fill(lakehouse: Lakehouse) -> None:
         _moved(
             "rollback", "07-03T20:00", "1", "03:00", who="Ada", from_version="2", reason="smells"
         ),
-        _moved("refuse", "07-04", "3", "04:00", from_version="1"),
+        _moved("refuse", "07-04", "3", "04:00", from_version="1", differences=differences),
         _moved("refuse", "07-04", "4", "05:00", from_version="1"),
     ]
     at, told = (
@@ -382,6 +387,16 @@ def test_errors_of_a_slice_stand_beside_those_of_the_whole_table(engines: Engine
     assert shares == pytest.approx([0.2, bounds.low, bounds.high])
     assert wrong["error_rate_all"] == pytest.approx(15 / 90)
     assert wrong["share_of_errors"] == pytest.approx(12 / 15)
+
+
+def test_what_a_challenger_calls_otherwise_is_a_row_for_each_region(engines: Engines) -> None:
+    found = engines.rows("version_difference", "n_rows DESC")
+    assert [
+        (row["to_version"], row["region"], row["n_rows"], row["n_differ"]) for row in found
+    ] == [
+        ("3", None, 50, 4),
+        ("3", "a up to 3", 5, 4),
+    ]
 
 
 def test_the_gain_of_retraining_is_counted_in_errors_day_by_day_and_so_far(

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from lakehouse.dashboard.charts import bars
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing, stories
+from lakehouse.dashboard.panels.otherwise import otherwise, refusals
 from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import cell, counted, moment, number, share
 
@@ -17,7 +18,7 @@ _MOVED = 0.25
 
 def versions(model: ModelAnswers) -> list[Panel]:
     """The panels of the page."""
-    return [_differences(model), _compared(model), _baselines(model)]
+    return [_differences(model), refusals(model), _compared(model), _baselines(model)]
 
 
 def difference_of(model: ModelAnswers, row: Row) -> list[str]:
@@ -38,6 +39,8 @@ def difference_of(model: ModelAnswers, row: Row) -> list[str]:
     )
     if decision and decision["region"]:
         sentences.append(f"New labels contradicted the version before where {decision['region']}.")
+    verdict = {"as_of": row["champion_from"], "to_version": row["model_version"]}
+    sentences += otherwise(model, {**verdict, "action": row["action"]})
     if row["from_version"]:
         sentences.append(_rows_moved(model, row["from_version"], row["model_version"]))
     return [sentence for sentence in sentences if sentence]

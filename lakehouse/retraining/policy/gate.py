@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import betaincc
 
 from lakehouse.models import Problem
+from lakehouse.retraining.policy.difference import Difference
 from lakehouse.settings import GateSettings, ProbationSettings
 
 _SLICE_DOUBT = 0.05
@@ -21,11 +22,12 @@ that is hardly ever right, since its expected error rates end at .45."""
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether a model passed, why, and with which figures."""
+    """Whether a model passed, why, with which figures, and what it would call otherwise."""
 
     passed: bool
     reason: str
     evidence: dict[str, float] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     @property
     def gain(self) -> float:

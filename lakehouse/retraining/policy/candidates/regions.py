@@ -69,7 +69,7 @@ def _leaves(
     for leaf in np.unique(leaves):
         missed, size = int(wrong[leaves == leaf].sum()), int((leaves == leaf).sum())
         if missed >= _WRONG_RATE * size and binom.sf(missed - 1, size, _USUAL_RATE) < _TAIL:
-            found.append(Region(_sides(tree.tree_, int(leaf), names), code))
+            found.append(Region(sides_of(tree.tree_, int(leaf), names), code))
     return found
 
 
@@ -83,7 +83,7 @@ def filled(features: np.ndarray) -> np.ndarray:
     return np.where(gone, medians, features)
 
 
-def _sides(tree: Any, leaf: int, names: tuple[str, ...]) -> tuple[tuple[str, float, float], ...]:
+def sides_of(tree: Any, leaf: int, names: tuple[str, ...]) -> tuple[tuple[str, float, float], ...]:
     """The box of a leaf: for each feature that the way to it asks for, the tightest bounds."""
     bounds: dict[str, tuple[float, float]] = {}
     node = leaf

@@ -219,8 +219,13 @@ def expectation_missed(counts: BinCounts, champion: VersionRecord) -> list[str]:
 
 def in_words(region: Region, kinds: Sequence[Scalar]) -> str:
     """A region for a person: "temp between 351 and 354 is no longer 1"."""
-    sides = " and ".join(_side(*side) for side in region.sides) or "everywhere, what was called so"
+    sides = sides_in_words(region.sides) or "everywhere, what was called so"
     return f"{sides} is no longer {text_of(kinds[region.code])}"
+
+
+def sides_in_words(sides: Sequence[tuple[str, float, float]]) -> str:
+    """A box of features for a person: "temp between 351 and 354"; empty for one without sides."""
+    return " and ".join(_side(*side) for side in sides)
 
 
 def _of_concept(detection: Detection, is_dated: bool) -> str:

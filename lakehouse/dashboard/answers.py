@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
 from lakehouse.dashboard.rows import Answer, ModelAnswers
+from lakehouse.errors import ConfigurationError
 from lakehouse.sql.catalogue import in_duckdb, no_lakehouse, statements_of
 from lakehouse.storage.snapshot import Snapshot
 
@@ -46,8 +47,18 @@ def answers_of(root: Path) -> ModelAnswers:
     """Ask a lakehouse all queries.
 
     Raises:
-        ConfigurationError: there is no lakehouse in that folder.
+        ConfigurationError: there is no lakehouse in that folder, or an older release wrote it last.
     """
+    try:
+        return _answers(root)
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise ConfigurationError(
+            f"{root}: its tables are of an older release; run jobs/run_pipeline.py of this one on "
+            f"it first ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _answers(root: Path) -> ModelAnswers:
     statements = _statements(root)
     snapshot = Snapshot(str(root.resolve()))
     names = [found[1] for text in statements if (found := _TABLE.match(text))]
@@ -99,12 +110,13 @@ def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Ta
     columns = {column: pc.field(column) for column in names}
     if name not in _OF_DAYS:
         return snapshot.arrow(name, columns)
-    # Quantiles are kilobytes a row: of days, those of the newest one are enough.
+    # Quantiles are kilobytes a row: of days, those of the newest are enough.
     few = {column: field for column, field in columns.items() if column != "quantiles"}
-    newest = snapshot.newest_day(name) or dt.date.max
+    newest = snapshot.newest_day(name)
+    since = newest - _RECENT if newest else dt.date.max
     parts = [
-        snapshot.arrow(name, few, f"granularity = '{day}' AND window_date < '{newest}'"),
-        snapshot.arrow(name, columns, f"granularity = '{day}' AND window_date >= '{newest}'"),
+        snapshot.arrow(name, few, f"granularity = '{day}' AND window_date <= '{since}'"),
+        snapshot.arrow(name, columns, f"granularity = '{day}' AND window_date > '{since}'"),
         snapshot.arrow(name, columns, "granularity IS NULL"),
     ]
     return pa.concat_tables(parts, promote_options="default")

@@ -102,6 +102,25 @@ SELECT p.window_date AS day, p.column_name, p.count AS n, p.percent_null, p.avg,
 FROM gold.profile_metrics AS p
 WHERE {_WHOLE_DAYS} AND p.column_name NOT IN (':table', 'score') ORDER BY day, column_name
 """,
+    "distances": f"""
+SELECT d.window_date AS day, d.column_name, d.ks_test.statistic AS ks_statistic, d.js_distance,
+  d.hellinger_distance, d.wasserstein_distance
+FROM gold.drift_metrics AS d
+WHERE d.drift_type = 'BASELINE' AND d.granularity = '$day' AND d.slice_key IS NULL
+  AND d.$id = '*' AND d.column_name NOT IN (':table', 'score') AND d.window_date > (
+    SELECT MAX(window_date) FROM gold.drift_metrics WHERE granularity = '$day')
+    - INTERVAL {RECENT_DAYS} DAY
+ORDER BY day, column_name
+""",
+    "quantiles": f"""
+SELECT p.window_date AS day, p.column_name, p.quantiles[50] AS q5, p.quantiles[250] AS q25,
+  p.quantiles[500] AS q50, p.quantiles[750] AS q75, p.quantiles[950] AS q95
+FROM gold.profile_metrics AS p
+WHERE {_WHOLE_DAYS} AND p.quantiles IS NOT NULL AND p.column_name NOT IN (':table', 'score')
+  AND p.window_date > (SELECT MAX(window_date) FROM gold.profile_metrics
+    WHERE granularity = '$day') - INTERVAL {RECENT_DAYS} DAY
+ORDER BY day, column_name
+""",
     "baselines": """
 SELECT p.$id AS model_version, p.column_name, p.count AS n, p.avg, p.stddev, p.min, p.median, p.max
 FROM gold.profile_metrics AS p
@@ -113,8 +132,9 @@ SELECT p.log_type, p.$id AS model_version, p.window_date AS day, p.column_name, 
   p.min, {_VENTILES}, p.max
 FROM gold.profile_metrics AS p
 WHERE p.quantiles IS NOT NULL AND p.column_name NOT IN (':table', 'score') AND (
-  p.log_type = 'BASELINE' AND p.$id IN (
-    SELECT model_version FROM gold.production_history WHERE is_champion)
+  p.log_type = 'BASELINE' AND p.$id = (
+    SELECT MAX_BY(h.model_version, h.recorded_at) FROM gold.production_history AS h
+    JOIN gold.profile_metrics AS b ON b.log_type = 'BASELINE' AND b.$id = h.model_version)
   OR {_WHOLE_DAYS} AND p.window_date = (
     SELECT MAX(window_date) FROM gold.profile_metrics WHERE granularity = '$day'))
 ORDER BY column_name, log_type

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlglot
 
-from lakehouse.dashboard.queries import PERCENTS, queries_of
+from lakehouse.dashboard.queries import PERCENTS, RECENT_DAYS, queries_of
 from lakehouse.dashboard.rows import Answer, ModelAnswers
 from lakehouse.storage.table_state import TableState
 
@@ -129,6 +129,16 @@ def noisy(name: str, n_days: int, seed: int) -> ModelAnswers:
         distribution=_distribution(daily[-1]["day"]) if daily else (),
         drift=drift,
         columns=columns,
+        distances=[
+            {"day": row["day"], "column_name": row["column_name"]}
+            | {"ks_statistic": row["drift_index"] / 2, "wasserstein_distance": row["drift_index"]}
+            for row in drift[-RECENT_DAYS * 3 :]
+        ],
+        quantiles=[
+            {"day": row["day"], "column_name": row["column_name"]}
+            | {f"q{part}": row["avg"] + (part - 50) / 10 for part in (5, 25, 50, 75, 95)}
+            for row in columns[-RECENT_DAYS * 3 :]
+        ],
     )
 
 

@@ -94,6 +94,13 @@ def test_a_folder_without_a_lakehouse_is_an_error_that_says_what_to_write(tmp_pa
         write_page([tmp_path], tmp_path / "page.html")
 
 
+def test_a_lakehouse_that_an_older_release_wrote_last_is_an_error_that_says_what_to_run(copy):
+    names = copy / "_system" / "tables.duckdb.sql"
+    names.write_text(names.read_text().replace("version_difference", "of_before"))
+    with pytest.raises(ConfigurationError, match=r"older release; run jobs/run_pipeline\.py"):
+        answers_of(copy)
+
+
 def test_a_run_of_the_pipeline_renews_the_page_and_outlives_one_that_cannot_be_drawn(
     copy, monkeypatch, caplog
 ):

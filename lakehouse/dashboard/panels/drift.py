@@ -9,10 +9,17 @@ from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.distribution import distribution
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane, by_day
+from lakehouse.dashboard.queries import RECENT_DAYS
 from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.drift.definition import LARGE, UNLIKELY, has_drifted
 
+_MEASURES = (
+    ("ks_statistic", "loop", "Kolmogorov-Smirnov"),
+    ("js_distance", "never", "Jensen-Shannon"),
+    ("hellinger_distance", "daily", "Hellinger"),
+)
+"""Column, look and name of the measures beside the index that decides."""
 _LIMITS = (0.1, LARGE, 0.3, 0.5)
 
 
@@ -30,7 +37,10 @@ def drift(model: ModelAnswers) -> list[Panel]:
         panels += [
             _measure(own, time, name),
             *_values(model, time, name),
+            *_fan(model, time, name),
             *distribution(model, name),
+            *_other_measures(model, time, name),
+            *_moved_by(model, time, name),
         ]
     return panels
 
@@ -153,14 +163,91 @@ def _values(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
     ]
 
 
+def _fan(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
+    """The middle and the edges of a numeric column's values, by day."""
+    rows = [row for row in model.rows("quantiles") if row["column_name"] == name]
+    if not rows:
+        return []
+    plane = Plane(time, Scale.over([*(row["q5"] for row in rows), *(row["q95"] for row in rows)]))
+    layers = [
+        plane.band([(row["day"], row["q5"], row["q95"]) for row in rows], "area-loop"),
+        plane.band([(row["day"], row["q25"], row["q75"]) for row in rows], "area-loop"),
+        plane.line(by_day(rows, "q50"), "loop"),
+    ]
+    reading = Reading("quantiles", ("day", "q5", "q25", "q50", "q75", "q95"), f"column_name={name}")
+    keys = legend([("loop", "median"), ("area-loop", "half of the rows, and nine tenths")])
+    chart = time_chart(plane, layers, f"Quantiles of {name} by day", reading)
+    return [
+        Panel(
+            f"quantiles-{name}",
+            f"Where do most values of {name} lie?",
+            f"Of the newest {RECENT_DAYS} days.",
+            joined(chart, keys),
+            "quantiles",
+            where=f"column_name={name}",
+            column=name,
+        )
+    ]
+
+
+def _other_measures(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
+    rows = [row for row in model.rows("distances") if row["column_name"] == name]
+    known = [measure for measure in _MEASURES if any(row[measure[0]] is not None for row in rows)]
+    if not known:
+        return []
+    shown = [row[measure] for measure, _, _ in known for row in rows]
+    plane = Plane(time, Scale.over([0.0, *shown], least=0.0, most=1.0))
+    layers = [plane.line(by_day(rows, measure), look) for measure, look, _ in known]
+    columns = ("day", *(measure for measure, _, _ in known))
+    reading = Reading("distances", columns, f"column_name={name}")
+    label = f"Other distances of {name} from the training data, by day"
+    keys = legend([(look, words) for _, look, words in known])
+    return [
+        Panel(
+            f"measures-{name}",
+            f"Do other measures of {name} agree?",
+            f"Of the newest {RECENT_DAYS} days. Each is between 0, the same distribution, and 1.",
+            joined(time_chart(plane, layers, label, reading), keys),
+            "distances",
+            columns,
+            where=f"column_name={name}",
+            wide=False,
+            column=name,
+        )
+    ]
+
+
+def _moved_by(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
+    rows = [row for row in model.rows("distances") if row["column_name"] == name]
+    moved = by_day(rows, "wasserstein_distance")
+    if not any(value is not None for _, value in moved):
+        return []
+    plane = Plane(time, Scale.over([0.0, *(value for _, value in moved)], least=0.0))
+    columns = ("day", "wasserstein_distance")
+    label = f"Wasserstein distance of {name} from the training data, by day"
+    reading = Reading("distances", columns, f"column_name={name}")
+    return [
+        Panel(
+            f"wasserstein-{name}",
+            f"By how much have values of {name} moved?",
+            "Wasserstein distance from the training data, in the column's unit.",
+            time_chart(plane, [plane.line(moved, "loop")], label, reading),
+            "distances",
+            columns,
+            where=f"column_name={name}",
+            wide=False,
+            column=name,
+        )
+    ]
+
+
 def _baseline(model: ModelAnswers, name: str) -> Row | None:
-    champion = next((row for row in model.rows("history") if row["is_champion"]), None)
-    version = champion["model_version"] if champion else None
-    return next(
-        (
-            row
-            for row in model.rows("baselines")
-            if (row["model_version"], row["column_name"]) == (version, name)
-        ),
-        None,
-    )
+    """The column's training data under the newest version whose training data are on record.
+
+    Those of a version that has just taken over are not, until its first day is aggregated.
+    """
+    rows = {
+        row["model_version"]: row for row in model.rows("baselines") if row["column_name"] == name
+    }
+    versions = [row["model_version"] for row in model.rows("history")]
+    return next((rows[version] for version in reversed(versions) if version in rows), None)

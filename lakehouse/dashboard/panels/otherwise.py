@@ -7,6 +7,8 @@ from lakehouse.dashboard.panels import Panel, nothing, stories
 from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import counted, moment
 
+_NOT_COMPARED = "It was not compared with the version in production, or by a release before 0.3."
+
 
 def otherwise(model: ModelAnswers, verdict: Row) -> list[str]:
     """How many rows a challenger calls otherwise, on whose side their labels are, and where.
@@ -43,7 +45,7 @@ def _refusal(model: ModelAnswers, row: Row) -> Markup:
     return element(
         "article",
         element("h3", f"v{row['to_version']}", element("span", moment(row["as_of"]))),
-        *(element("p", sentence) for sentence in otherwise(model, row)),
+        *(element("p", sentence) for sentence in otherwise(model, row) or [_NOT_COMPARED]),
         element(
             "details", element("summary", "The verdict in words"), element("p", row["reason"] or "")
         ),

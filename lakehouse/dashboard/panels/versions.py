@@ -160,16 +160,24 @@ def _compared(model: ModelAnswers) -> Panel:
 
 def _baselines(model: ModelAnswers) -> Panel:
     rows = model.rows("baselines")
-    newest = model.rows("history")[-1:] or ()
-    own = [row for row in rows if newest and row["model_version"] == newest[0]["model_version"]]
+    known = {row["model_version"] for row in rows}
+    newest = [
+        row["model_version"] for row in model.rows("history") if row["model_version"] in known
+    ]
+    own = [row for row in rows if row["model_version"] in newest[-1:]]
     return Panel(
         "baselines",
         "What was the version in production trained on?",
-        "Its training rows, column by column; the table has all versions.",
+        _of_version(newest),
         _as_table(own, ("column_name", "n", "avg", "stddev", "min", "median", "max")),
         "baselines",
         wide=False,
     )
+
+
+def _of_version(known: Sequence[str]) -> str:
+    of = f" of v{known[-1]}, the newest that is on record" if known else ""
+    return f"The training rows{of}, column by column; the table has all versions."
 
 
 def _as_table(rows: Sequence[Row], columns: Sequence[str]) -> Markup:

@@ -72,6 +72,17 @@ def stories(articles: Sequence[Markup]) -> Markup:
     return joined(newest, element("details", element("summary", words), rest, class_="older"))
 
 
+def to_copy(sql: str) -> Markup:
+    """A query, shown when it is opened, with a button that copies it."""
+    return element(
+        "details",
+        element("summary", "SQL"),
+        element("button", "Copy", type="button", class_="copy"),
+        element("pre", element("code", sql)),
+        class_="sql",
+    )
+
+
 def _below(panel: Panel, model: ModelAnswers) -> Markup | None:
     if panel.query is None:
         return None
@@ -86,12 +97,6 @@ def _below(panel: Panel, model: ModelAnswers) -> Markup | None:
             data_show=",".join(panel.columns or answer.columns),
             data_where=panel.where,
         ),
-        element(
-            "details",
-            element("summary", "SQL"),
-            element("button", "Copy", type="button", class_="copy"),
-            element("pre", element("code", answer.sql)),
-            class_="sql",
-        ),
+        to_copy(answer.sql),
         class_="below",
     )

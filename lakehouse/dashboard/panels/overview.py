@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from lakehouse.dashboard.charts import LEVELS, sparkline
 from lakehouse.dashboard.markup import element, joined
+from lakehouse.dashboard.panels import to_copy
 from lakehouse.dashboard.panels.health import (
     Health,
     alarm_words,
@@ -28,8 +29,8 @@ def overview(models: Sequence[tuple[str, ModelAnswers]]) -> Markup:
     return joined(
         element("h1", headline(lines), class_="headline"),
         element("div", *map(_card, lines), class_="cards"),
-        _alarms(lines),
-        _days(models) if len(models) > 1 else None,
+        _alarms(lines, _queries(models, "alarms")),
+        _days(models, _queries(models, "daily")) if len(models) > 1 else None,
     )
 
 
@@ -99,7 +100,13 @@ def _facts(model: Health) -> list[Markup]:
     ]
 
 
-def _alarms(lines: Sequence[Health]) -> Markup:
+def _queries(models: Sequence[tuple[str, ModelAnswers]], query: str) -> Markup | None:
+    """A query, to be copied; models whose model id column has other names ask it otherwise."""
+    asked = dict.fromkeys(model.answers[query].sql for _, model in models)
+    return element("div", *map(to_copy, asked), class_="below") if asked else None
+
+
+def _alarms(lines: Sequence[Health], query: Markup | None) -> Markup:
     """All open alarms of all models."""
     columns = ("model", "alarm", "subject", "since", "value", "threshold", "detail")
     head = element("tr", *(element("th", name, scope="col") for name in columns))
@@ -130,12 +137,13 @@ def _alarms(lines: Sequence[Health]) -> Markup:
         element("h2", "What is open now?"),
         element("p", "The rows of gold.open_alarms.", class_="note"),
         body,
+        query,
         class_="panel wide",
         id="alarms",
     )
 
 
-def _days(models: Sequence[tuple[str, ModelAnswers]]) -> Markup:
+def _days(models: Sequence[tuple[str, ModelAnswers]], query: Markup | None) -> Markup:
     """Each model's newest days against its own median."""
     rows = []
     for name, model in sorted(models, key=lambda pair: pair[0]):
@@ -167,6 +175,7 @@ def _days(models: Sequence[tuple[str, ModelAnswers]]) -> Markup:
             class_="note",
         ),
         element("table", element("thead", head), element("tbody", *rows), class_="strips"),
+        query,
         class_="panel wide",
         id="days",
     )

@@ -114,7 +114,8 @@ def heat_map(
     ]
     layers += [element("path", d=flags, class_="flag")] if flags else []
     words = (
-        element("li", element("a", name, href=f"#column={name}", class_="column")) for name in names
+        element("li", element("a", name, href=f"#column={name}", class_="column", title=name))
+        for name in names
     )
     return element(
         "div",
@@ -186,7 +187,7 @@ def _cell_of(
     names: Sequence[str],
 ) -> Markup:
     share, was = (_share(each, label, prediction, names) for each in (counts, before))
-    look = "right" if label == prediction else "wrong"
+    look = "right" if label == prediction else "wrong" if counts.get((label, prediction)) else ""
     moved = "" if share is None or was is None else f" ({100 * (share - was):+.1f})"
     words = "" if share is None else f"{100 * share:.1f} %{moved}"
     n = counts.get((label, prediction), 0)

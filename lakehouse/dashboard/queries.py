@@ -79,7 +79,8 @@ FROM gold.decision WHERE change_at IS NOT NULL ORDER BY as_of, action
 """,
     "history": """
 SELECT model_version, champion_from, champion_to, is_champion, action, from_version, accuracy,
-  accuracy_before, rows_compared, probability_better, trained_from, trained_to, trained_rows,
+  accuracy_before, mean_absolute_error, mean_absolute_error_before, rows_compared,
+  probability_better, trained_from, trained_to, trained_rows,
   changed_at, ended_by, reason
 FROM gold.production_history ORDER BY champion_from, recorded_at
 """,
@@ -122,7 +123,8 @@ WHERE {_WHOLE_DAYS} AND p.quantiles IS NOT NULL AND p.column_name NOT IN (':tabl
 ORDER BY day, column_name
 """,
     "baselines": """
-SELECT p.$id AS model_version, p.column_name, p.count AS n, p.avg, p.stddev, p.min, p.median, p.max
+SELECT p.$id AS model_version, p.column_name, p.data_type, p.count AS n, p.avg, p.stddev, p.min,
+  p.median, p.max
 FROM gold.profile_metrics AS p
 WHERE p.log_type = 'BASELINE' AND p.column_name <> ':table' AND p.$id <> '*'
 ORDER BY model_version, column_name

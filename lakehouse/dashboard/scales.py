@@ -10,6 +10,9 @@ HEIGHT = 500
 
 PER_CENT = "%"
 
+_NOTHING = 1e-9
+"""A width below which, beside the values, two of them are drawn as the same."""
+
 Moment = dt.date | dt.datetime
 
 
@@ -73,8 +76,9 @@ class Scale:
         """
         finite = [value for value in values if value is not None and math.isfinite(value)]
         low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-        if low == high:
-            margin = abs(low) * 0.1 or 1.0
+        if high - low <= _NOTHING * max(abs(low), abs(high), 1.0):
+            margin = max(abs(low), abs(high)) * 0.1
+            margin = margin if margin > _NOTHING else 1.0
             low, high = low - margin, high + margin
         step = _step(high - low)
         low, high = math.floor(low / step) * step, math.ceil(high / step) * step

@@ -34,6 +34,8 @@ HISTORY = View(
             over from
         rows_compared      double             How many they were
         probability_better double             Probability that it is the better one, by those rows
+        mean_absolute_error double            Of numbers, its error on them, in the label's unit
+        mean_absolute_error_before double     That of the version that it took over from
         trained_from, trained_to, trained_rows, changed_at
         ended_by           string             How its time ended: promote or rollback; NULL for the
             champion
@@ -49,6 +51,8 @@ SELECT to_version AS model_version, as_of AS champion_from, next_as_of AS champi
   next_as_of IS NULL AS is_champion, action, who, recorded_at, from_version, reason,
   evidence['challenger_accuracy'] AS accuracy, evidence['champion_accuracy'] AS accuracy_before,
   evidence['rows'] AS rows_compared, evidence['probability_better'] AS probability_better,
+  evidence['challenger_mean_absolute_error'] AS mean_absolute_error,
+  evidence['champion_mean_absolute_error'] AS mean_absolute_error_before,
   trained_from, trained_to, trained_rows, changed_at, next_action AS ended_by, evidence
 FROM moves
 """,

@@ -134,3 +134,11 @@ def test_a_heat_map_has_a_row_for_each_column_and_a_bar_under_what_has_drifted()
 )
 def test_a_cell_is_short_and_says_what_the_row_says(value, text):
     assert cell(value) == text
+
+
+def test_a_scale_of_values_that_hardly_differ_is_as_wide_as_one_of_equal_values():
+    for values in ([2e-16, 0.0], [0.0], [5.0, 5.0 + 1e-12]):
+        ticks = Scale.over(values, least=0.0).ticks
+        assert len(ticks) == len(set(ticks)) >= 3
+    narrow = Scale.over([5.0, 5.0 + 1e-12])
+    assert (narrow.low, narrow.high) == pytest.approx((4.4, 5.6))

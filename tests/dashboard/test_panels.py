@@ -12,7 +12,7 @@ from lakehouse.dashboard.panels.otherwise import otherwise, refusals
 from lakehouse.dashboard.panels.overview import fall_levels
 from lakehouse.dashboard.panels.performance import label_delay, performance
 from lakehouse.dashboard.panels.value import mean_accuracy
-from lakehouse.dashboard.panels.versions import difference_of
+from lakehouse.dashboard.panels.versions import difference_of, versions
 from tests.dashboard.models import DAY, FIRST, days, model, moment, noisy, promoted, retrained
 
 
@@ -205,9 +205,42 @@ def test_a_version_differs_by_its_rows_its_gate_and_where_labels_contradicted_th
     assert sentences == [
         "Trained on 900 rows from 2024-03-01 to 2024-03-12.",
         "At the gate: 95.0 % right on 57 rows, where v1 has 75.0 %; better with probability 0.999.",
-        "New labels contradicted the version before where temp up to 354 is no longer 1.",
+        "New labels contradict the version before: temp up to 354 is no longer 1.",
         "Means of its training rows, against those of v1: temp 355 → 356.",
     ]
+
+
+def test_a_version_that_predicts_numbers_is_told_by_its_mean_absolute_error():
+    row = {
+        "model_version": "2",
+        "from_version": "1",
+        "champion_from": moment("2024-03-14"),
+        "action": "promote",
+        "mean_absolute_error": 80.11,
+        "mean_absolute_error_before": 587.7,
+        "rows_compared": 93.0,
+    }
+    time = {"model_version": "2", "column_name": "seen_at", "data_type": "timestamp"}
+    rows = model(history=[row], baselines=[time | {"avg": 1714569300.0}])
+    _, _, compared, baselines = versions(rows)
+    assert difference_of(rows, rows.rows("history")[0])[0] == (
+        "At the gate: a mean absolute error of 80.11 on 93 rows, where v1 has 587.7."
+    )
+    assert "80.11, before 587.7" in compared.body
+    assert "2024-05-01 13:15" in baselines.body
+
+
+def test_a_slice_of_missing_values_is_named_as_in_sql():
+    rows = model(
+        daily=days([0.9]),
+        slices=[
+            {"slice_key": "lane", "slice_value": value, "n_labelled": 9, "error_rate": 0.1}
+            for value in (None, "")
+        ],
+    )
+    (slices,) = [panel for panel in performance(rows) if panel.key == "slices"]
+    assert "lane: NULL<" in slices.body
+    assert "lane: <" in slices.body
 
 
 def test_a_verdict_says_how_many_rows_it_calls_otherwise_where_and_what_labels_say():
@@ -216,14 +249,14 @@ def test_a_verdict_says_how_many_rows_it_calls_otherwise_where_and_what_labels_s
     rows = model(
         moves=[verdict | {"reason": "worse"}],
         differences=[
-            verdict | counts | {"from_version": "2", "n_rows": 50},
+            verdict | counts | {"from_version": "2", "n_rows": 50, "change": "lower"},
             verdict | counts | {"region": "a up to 3", "change": "0 instead of 1", "n_rows": 5},
             verdict | counts | {"to_version": "4", "from_version": "2", "n_rows": 9},
         ],
     )
     everywhere, region = otherwise(rows, verdict)
     assert everywhere == (
-        "Of 50 rows it calls 4 otherwise than v2: the labels are on its side for 1, on the side "
+        "Of 50 rows it calls 4 otherwise than v2, most of them lower: the labels are on its side for 1, on the side "
         "of v2 for 3."
     )
     assert region == (

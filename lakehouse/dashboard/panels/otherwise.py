@@ -58,7 +58,8 @@ def _everywhere(row: Row) -> str:
     if not row["n_differ"]:
         return f"It calls none of {rows} otherwise than {champion}."
     return (
-        f"Of {rows} it calls {row['n_differ']} otherwise than {champion}: the labels are on its "
+        f"Of {rows} it calls {row['n_differ']} otherwise than {champion}, most of them "
+        f"{row['change']}: the labels are on its "
         f"side for {row['for_challenger']}, on the side of {champion} for {row['for_champion']}."
     )
 

@@ -24,19 +24,23 @@ from lakehouse.dashboard.words import counted, moment, share
 
 _MONTH = dt.timedelta(days=30)
 _LOOK = {"promote": "promotion", "rollback": "rollback", "refuse": "refusal", "pending": "pending"}
+_Bounds = tuple[float | None, float | None]
+_LOSS: _Bounds = (0.0, None)
+_SKILL: _Bounds = (None, 1.0)
 _MEASURES = (
-    ("log_loss", "How sure is it when it is wrong?", "Log loss; lower is better.", None),
-    ("roc_auc_score", "Does it rank well?", "Area under the ROC curve; higher is better.", 1.0),
-    ("brier_score", "How good are its probabilities?", "Brier score; lower is better.", None),
+    ("log_loss", "How sure is it when it is wrong?", "Log loss; lower is better.", _LOSS),
+    ("roc_auc_score", "Does it rank well?", "Area under the ROC curve; higher is better.", _SKILL),
+    ("brier_score", "How good are its probabilities?", "Brier score; lower is better.", _LOSS),
     (
         "expected_calibration_error",
         "Do its probabilities mean what they say?",
         "Expected calibration error; lower is better.",
-        None,
+        _LOSS,
     ),
-    ("mean_average_error", "How far off is it?", "Mean absolute error; lower is better.", None),
-    ("r2_score", "How much does it explain?", "R²; higher is better.", 1.0),
+    ("mean_average_error", "How far off is it?", "Mean absolute error; lower is better.", _LOSS),
+    ("r2_score", "How much does it explain?", "R²; higher is better.", _SKILL),
 )
+"""Column, question, note, and the least and greatest value that is possible."""
 
 
 def time_axis(model: ModelAnswers) -> TimeAxis:
@@ -233,11 +237,9 @@ def _measures(model: ModelAnswers, time: TimeAxis) -> list[Panel]:
     ]
 
 
-def _measure(
-    rows: Sequence[Row], time: TimeAxis, measure: tuple[str, str, str, float | None]
-) -> Panel:
-    name, question, note, most = measure
-    plane = Plane(time, Scale.over(_values(rows, name), most=most))
+def _measure(rows: Sequence[Row], time: TimeAxis, measure: tuple[str, str, str, _Bounds]) -> Panel:
+    name, question, note, (least, most) = measure
+    plane = Plane(time, Scale.over(_values(rows, name), least, most))
     layers = [plane.line(by_day(rows, name), "loop")]
     chart = time_chart(plane, layers, _said(rows, name), Reading("measures", ("day", name)))
     return Panel(name, question, note, chart, "measures", ("day", name), wide=False)
@@ -296,7 +298,7 @@ def _slices(model: ModelAnswers) -> Panel | None:
         return None
     entries = [
         (
-            f"{row['slice_key']}: {row['slice_value']}" if row["slice_key"] else "all rows",
+            _slice_name(row),
             float(row["error_rate"]),
             f"{share(float(row['error_rate']))} of {int(row['n_labelled']):,}",
         )
@@ -310,6 +312,13 @@ def _slices(model: ModelAnswers) -> Panel | None:
         "slices",
         wide=False,
     )
+
+
+def _slice_name(row: Row) -> str:
+    if not row["slice_key"]:
+        return "all rows"
+    value = "NULL" if row["slice_value"] is None else row["slice_value"]
+    return f"{row['slice_key']}: {value}"
 
 
 def _moves(model: ModelAnswers) -> Panel:

@@ -1,5 +1,6 @@
 """Versions: which were in production, and why does one differ from the one before?"""
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 
@@ -38,7 +39,7 @@ def difference_of(model: ModelAnswers, row: Row) -> list[str]:
         None,
     )
     if decision and decision["region"]:
-        sentences.append(f"New labels contradicted the version before where {decision['region']}.")
+        sentences.append(f"New labels contradict the version before: {decision['region']}.")
     verdict = {"as_of": row["champion_from"], "to_version": row["model_version"]}
     sentences += otherwise(model, {**verdict, "action": row["action"]})
     if row["from_version"]:
@@ -66,20 +67,32 @@ def _training(row: Row) -> str:
 
 
 def _gate(row: Row) -> str:
-    if row["accuracy"] is None or row["rows_compared"] is None:
+    figure = _figure_of(row)
+    if figure is None or row["rows_compared"] is None:
         return ""
-    before = (
-        f", where v{row['from_version']} has {share(row['accuracy_before'])}"
-        if row["accuracy_before"] is not None
-        else ""
-    )
+    value, value_before, words = figure
+    before = f", where v{row['from_version']} has {value_before}" if value_before else ""
     better = (
         f"; better with probability {number(row['probability_better'])}"
         if row["probability_better"] is not None
         else ""
     )
     rows = counted(int(row["rows_compared"]), "row")
-    return f"At the gate: {share(row['accuracy'])} right on {rows}{before}{better}."
+    return f"At the gate: {words.format(value)} on {rows}{before}{better}."
+
+
+def _figure_of(row: Row) -> tuple[str, str, str] | None:
+    """A version's figure on the rows that the gate compared on, that of the one before, and what
+    they are: accuracy, or of numbers the mean absolute error.
+    """
+    for name, written, words in (
+        ("accuracy", share, "{} right"),
+        ("mean_absolute_error", number, "a mean absolute error of {}"),
+    ):
+        value, before = row[name], row[f"{name}_before"]
+        if value is not None:
+            return written(value), "" if before is None else written(before), words
+    return None
 
 
 def _rows_moved(model: ModelAnswers, before: str, after: str) -> str:
@@ -129,27 +142,27 @@ def _version(model: ModelAnswers, row: Row) -> Markup:
 
 
 def _compared(model: ModelAnswers) -> Panel:
-    rows = [row for row in model.rows("history") if row["accuracy"] is not None]
-    entries = [
-        (
-            f"v{row['model_version']} ({moment(row['champion_from'])[:10]})",
-            row["accuracy"],
-            f"{share(row['accuracy'])}, before {share(row['accuracy_before'])}",
-        )
-        for row in rows
-    ]
-    body = bars(entries, "Accuracy of each version at the gate") if entries else nothing("None.")
+    rows = model.rows("history")
+    name = "accuracy" if any(row["accuracy"] is not None for row in rows) else "mean_absolute_error"
+    entries = []
+    for row in rows:
+        if row[name] is not None and (figure := _figure_of(row)):
+            value, before, _ = figure
+            label = f"v{row['model_version']} ({moment(row['champion_from'])[:10]})"
+            entries.append((label, row[name], f"{value}, before {before or '–'}"))
+    what = name.replace("_", " ").capitalize()
+    body = bars(entries, f"{what} of each version at the gate") if entries else nothing("None.")
     return Panel(
         "compared",
         "How good was each version when it took over?",
-        "Accuracy on the rows that the gate compared on, and that of the version before on them.",
+        f"{what} on the rows that the gate compared on, and that of the version before on them.",
         body,
         "history",
         (
             "model_version",
             "champion_from",
-            "accuracy",
-            "accuracy_before",
+            name,
+            f"{name}_before",
             "rows_compared",
             "probability_better",
             "trained_rows",
@@ -165,14 +178,25 @@ def _baselines(model: ModelAnswers) -> Panel:
         row["model_version"] for row in model.rows("history") if row["model_version"] in known
     ]
     own = [row for row in rows if row["model_version"] in newest[-1:]]
+    shown = [_with_times(row) if row["data_type"] == "timestamp" else row for row in own]
     return Panel(
         "baselines",
         "What was the version in production trained on?",
         _of_version(newest),
-        _as_table(own, ("column_name", "n", "avg", "stddev", "min", "median", "max")),
+        _as_table(shown, ("column_name", "n", "avg", "stddev", "min", "median", "max")),
         "baselines",
         wide=False,
     )
+
+
+def _with_times(row: Row) -> Row:
+    """Seconds since 1970 as times; their spread stays in seconds."""
+    times = {
+        name: dt.datetime.fromtimestamp(row[name], dt.UTC)
+        for name in ("avg", "min", "median", "max")
+        if row[name] is not None
+    }
+    return {**row, **times}
 
 
 def _of_version(known: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
 _POLICY_FILE = "policy.json"
+_RECIPE_FILE = "recipe.json"
 _MEANING_FILE = "meaning.json"
 _ABSOLUTE_ERRORS_FILE = "absolute_errors.json"
 _CANDIDATES_FILE = "candidates.json"
@@ -217,6 +218,10 @@ class Registry:
     def log_policy_record(self, run_id: str, record: str) -> None:
         """Keep the policy's record with a training, before its version is registered."""
         self._client.log_text(run_id, record, _POLICY_FILE)
+
+    def log_recipe(self, run_id: str, recipe: str) -> None:
+        """Keep with a training what it is repeated from, as JSON."""
+        self._client.log_text(run_id, recipe, _RECIPE_FILE)
 
     def log_absolute_errors(self, run_id: str, errors: Mapping[str, list[float]]) -> None:
         """Keep with a training how far its numbers were off, by error bin."""

@@ -96,11 +96,24 @@ class Graph:
 
     @property
     def ranked(self) -> list[list[Node]]:
-        """The nodes of each rank, from left to right; no rank is empty."""
-        by_rank: dict[int, list[Node]] = defaultdict(list)
+        """The nodes from left to right: each one right of all that it was made from.
+
+        What was made from nothing on record stands next to what was made from it; files come first.
+        """
+        sources, targets = defaultdict(list), defaultdict(list)
+        for edge in self.edges:
+            sources[edge.target].append(edge.source)
+            targets[edge.source].append(edge.target)
+        place: dict[str, int] = {}
         for node in self.nodes:
-            by_rank[node.rank].append(node)
-        return [by_rank[rank] for rank in sorted(by_rank)]
+            _place(node.id, sources, place)
+        for node in self.nodes:
+            if node.kind != "file" and not sources[node.id] and targets[node.id]:
+                place[node.id] = min(place[target] for target in targets[node.id]) - 1
+        by_place: dict[int, list[Node]] = defaultdict(list)
+        for node in self.nodes:
+            by_place[place[node.id]].append(node)
+        return [by_place[each] for each in sorted(by_place)]
 
 
 def graph_of(of: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> Graph:
@@ -163,6 +176,15 @@ def range_of(members: Sequence[Node]) -> Node:
         last.sql,
         faint=all(node.faint for node in members),
     )
+
+
+def _place(node: str, sources: Mapping[str, Sequence[str]], place: dict[str, int]) -> int:
+    """The length of the longest way to a node; `place` has those that are known."""
+    if node not in place:
+        place[node] = 0  # of a circle, which there is none of, its first node
+        ways = [_place(source, sources, place) for source in sources[node]]
+        place[node] = 1 + max(ways, default=-1)
+    return place[node]
 
 
 def _edge_key(edge: Edge) -> tuple[object, ...]:

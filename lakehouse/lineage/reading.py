@@ -3,6 +3,7 @@
 import datetime as dt
 import difflib
 import re
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,10 @@ class Records:
         Raises:
             ConfigurationError: nothing of that id is on record.
         """
-        node = self.resolved(node)
+        return self.ancestry_of(self.resolved(node))
+
+    def ancestry_of(self, node: str) -> Graph:
+        """The same of a full id that is on record."""
         kind = kind_of(node)
         found = in_duckdb(ancestry_sql(kind, node))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE ancestors AS {found}")
@@ -206,7 +210,13 @@ def _near(node: str, ids: list[str]) -> str:
     """The ids that are likest, in words."""
     if not ids:
         return "nothing of its kind is"
-    near = difflib.get_close_matches(node, ids, _NEAREST, 0.0)
+    kind, _, rest = node.partition("/")
+    if kind in ("run", "alert"):
+        near = difflib.get_close_matches(node, ids, _NEAREST, 0.0)
+    else:
+        full = f"window/1 day/{rest}" if kind == "window" and "/" not in rest else node
+        place = bisect([natural(each) for each in ids], natural(full))
+        near = ids[max(0, place - _NEAREST + 1) : place + 1][:_NEAREST]
     return f"the nearest are {', '.join(near)}"
 
 
@@ -243,11 +253,12 @@ def _nodes(kinds: Mapping[str, str], rows: list[Row]) -> list[Node]:
     """The nodes, with what the edges tell of them."""
     facts: dict[str, dict[str, str]] = {node: {} for node in kinds}
     for row in rows:
-        own = facts[row["from_id"] if row["from_kind"] == "file" else row["to_id"]]
+        made = facts[row["to_id"]]
+        own = facts[row["from_id"]] if row["from_kind"] == "file" else made
         if row["rows"] is not None and row["relation"] not in ("labelled by", "labels of"):
             own["rows"] = f"{row['rows']:,}"
         if row["at"] is not None:
-            own["at"] = f"{row['at']:%Y-%m-%d %H:%M}"
+            made["as of" if row["to_kind"] == "window" else "at"] = f"{row['at']:%Y-%m-%d %H:%M}"
         details = {key: value for key, value in row["details"].items() if value}
         if "sha256" in details:
             own["sha256"] = details["sha256"][:_SHORT_DIGEST]

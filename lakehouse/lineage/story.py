@@ -43,6 +43,8 @@ _MOST_NAMED = 4
 _FACTS: Mapping[str, str] = {
     "rows": "{} rows",
     "at": "at {}",
+    "as of": "as of labels of {}",
+    "event time": "{}",
     "sha256": "sha256 {}…",
     "source_file": "{}",
     "rule": "rule {}",

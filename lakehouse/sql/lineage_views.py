@@ -343,13 +343,13 @@ PROVENANCE = View(
         decision_id      string    Decision that asked for the training; NULL of rollbacks
         decision_rule    string    Its rule
         decision_reason  string    It in words
-        windows_from     timestamp Start of the windows that the decision read; NULL where all were
-        facts_version    bigint    Version of gold.window_facts that it read
+        windows_id       string    Windows that it read
+        facts_id         string    Version of gold.window_facts that it read them from
         rows_compared    bigint    Rows that the gate compared on
         probability_better double  Probability that the challenger is the better one
         run_id, model_sha256, trained_from, trained_to, trained_rows
-        readings_version bigint    Version of the readings that it was trained on
-        labels_version   bigint    Version of the labels
+        readings_id      string    Readings that it was trained on, at their version
+        labels_id        string    Labels, at theirs
         files            bigint    Landed files of these readings; NULL where no commit is on record
         first_file       bigint    Least landed_file_id of them
         last_file        bigint    Greatest one
@@ -375,8 +375,10 @@ summed AS (
   FROM sources GROUP BY promotion_id
 ),
 answered AS (
-  SELECT n.promotion_id, d.rule, d.reasons, d.read_from, d.table_versions,
-    {_decision_id("d")} AS decision_id
+  SELECT n.promotion_id, d.rule, d.reasons,
+    {_decision_id("d")} AS decision_id, CASE WHEN d.model_version IS NOT NULL THEN
+    {_windows_id("d")} END AS windows_id, CASE WHEN d.model_version IS NOT NULL THEN
+    {_table_id("$window_facts", "d.table_versions")} END AS facts_id
   FROM named AS n JOIN verdicts AS v ON v.recorded_at = n.recorded_at AND v.as_of = n.as_of
     AND v.action = n.action
   LEFT JOIN verdicts AS w ON v.is_answer AND w.action = 'pending' AND w.as_of = v.as_of
@@ -386,12 +388,13 @@ answered AS (
 SELECT n.promotion_id, n.as_of, n.action, n.who, n.recorded_at, n.from_version, n.to_version,
   n.reason, m.promotion_id IS NOT NULL AND m.next_as_of IS NULL AS is_champion, a.decision_id,
   a.rule AS decision_rule, ARRAY_JOIN(a.reasons, '; ') AS decision_reason,
-  a.read_from AS windows_from, a.table_versions['$window_facts'] AS facts_version,
+  a.windows_id, a.facts_id,
   CAST(n.evidence['rows'] AS BIGINT) AS rows_compared,
   n.evidence['probability_better'] AS probability_better, n.run_id, n.model_sha256,
-  n.trained_from, n.trained_to, n.trained_rows, n.table_versions['$readings'] AS readings_version,
-  n.table_versions['$labels'] AS labels_version, s.files, s.first_file, s.last_file, s.file_lines,
-  s.commits
+  n.trained_from, n.trained_to, n.trained_rows,
+  {_table_id("$readings", "n.table_versions")} AS readings_id,
+  {_table_id("$labels", "n.table_versions")} AS labels_id, s.files, s.first_file,
+  s.last_file, s.file_lines, s.commits
 FROM named AS n LEFT JOIN moves AS m ON m.promotion_id = n.promotion_id
 LEFT JOIN answered AS a ON a.promotion_id = n.promotion_id
 LEFT JOIN summed AS s ON s.promotion_id = n.promotion_id""",

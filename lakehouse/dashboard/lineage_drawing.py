@@ -8,10 +8,8 @@ from lakehouse.dashboard.markup import element, joined, short
 from lakehouse.lineage.graph import Graph, Node, grouped
 from lakehouse.lineage.story import facts_of, named
 
-_WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 172, 56, 46, 16, 8
-_LETTERS = 27
-_HEAD = {"run": 16}
-"""Characters of an id that are shown, where the rest tells nothing."""
+_WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 184, 56, 46, 16, 8
+_LETTERS, _LETTERS_OF_RUN = 24, 16
 _LOOKS = """
 text { font: 12px system-ui, sans-serif; fill: #1d2430; } .fact { fill: #616b7a; font-size: 11px; }
 rect { fill: #f5f6f8; stroke: #8b93a1; } .of rect { stroke: #0072b2; stroke-width: 2; }
@@ -115,9 +113,9 @@ def _box(node: Node, corner: tuple[float, float], of: str, links: Mapping[str, s
 
 
 def _head(node: Node) -> str:
-    if node.kind in _HEAD:
-        return node.id[: _HEAD[node.kind]] + "…"
-    return node.id
+    if node.kind == "windows":
+        return node.id.rsplit("/", maxsplit=1)[0]
+    return node.id[:_LETTERS_OF_RUN] + "…" if node.kind == "run" else node.id
 
 
 def _in_two(node: Node, facts: list[str]) -> list[str]:

@@ -99,6 +99,7 @@ class Graph:
         """The nodes from left to right: each one right of all that it was made from.
 
         What was made from nothing on record stands next to what was made from it; files come first.
+        What led to nothing stands below its like.
         """
         sources, targets = defaultdict(list), defaultdict(list)
         for edge in self.edges:
@@ -110,10 +111,14 @@ class Graph:
         for node in self.nodes:
             if node.kind != "file" and not sources[node.id] and targets[node.id]:
                 place[node.id] = min(place[target] for target in targets[node.id]) - 1
+        for node in self.nodes:
+            if node.faint:  # beside what did lead to something
+                like = [place[each.id] for each in self.nodes if each.kind == node.kind]
+                place[node.id] = max(like)
         by_place: dict[int, list[Node]] = defaultdict(list)
         for node in self.nodes:
             by_place[place[node.id]].append(node)
-        return [by_place[each] for each in sorted(by_place)]
+        return [sorted(by_place[each], key=lambda node: node.faint) for each in sorted(by_place)]
 
 
 def graph_of(of: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> Graph:

@@ -2,9 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lakehouse.lineage.graph import Edge, Graph, Node, graph_of
+from lakehouse.lineage.queries import sql_of
 
 Row = Mapping[str, Any]
 _SHORT_DIGEST = 12
@@ -38,28 +40,27 @@ def _nodes(row: Row) -> Iterator[Node]:
     files = files_id(row)
     if files:
         where = f"landed_file_id BETWEEN {row['first_file']} AND {row['last_file']}"
-        facts = {"rows": f"{row['file_lines']:,}"}
         sql = f"SELECT * FROM bronze.landed_file WHERE {where}"
-        yield Node("file", files, row["files"], facts, sql)
-    for name in ("readings_id", "labels_id", "facts_id"):
+        yield Node("file", files, row["files"], {"rows": f"{row['file_lines']:,}"}, sql)
+        commits = {"part": f"of {row['commits']:,} commits"}
+        yield _node("table", row["readings_id"], commits)
+    elif row["readings_id"]:
+        yield _node("table", row["readings_id"], {})
+    for name in ("labels_id", "facts_id"):
         if row[name]:
-            yield Node("table", row[name], 1, {}, _version_as_of(row[name]))
+            yield _node("table", row[name], {})
     if row["run_id"]:
-        facts = {
-            "rows": f"{row['trained_rows']:,}",
-            "event time": f"{_day(row['trained_from'])} to {_day(row['trained_to'])}",
-        }
-        yield Node("run", f"run/{row['run_id']}", 1, facts, _where("run_id", row["run_id"]))
+        span = f"{_day(row['trained_from'])} to {_day(row['trained_to'])}"
+        facts = {"rows": f"{row['trained_rows']:,}", "event time": span}
+        yield _node("run", f"run/{row['run_id']}", facts)
     if row["from_version"]:
-        before = row["from_version"]
-        yield Node("model", f"model/{before}", 1, {}, _where("to_version", before), "before it")
+        facts = {"part": "in production before"}
+        yield _node("model", f"model/{row['from_version']}", facts)
     if row["windows_id"]:
-        sql = f"SELECT * FROM gold.lineage WHERE to_id = '{row['windows_id']}'"
-        yield Node("windows", row["windows_id"], 1, {}, sql)
+        yield _node("windows", row["windows_id"], {"event time": _span_of(row["windows_id"])})
     if row["decision_id"]:
         facts = {"rule": row["decision_rule"]}
-        sql = f"SELECT * FROM gold.lineage WHERE to_id = '{row['decision_id']}'"
-        yield Node("decision", row["decision_id"], 1, facts, sql, row["decision_reason"])
+        yield _node("decision", row["decision_id"], facts, row["decision_reason"])
     yield from _challenger(row, faint=False)
 
 
@@ -67,13 +68,22 @@ def _challenger(row: Row, faint: bool = True) -> Iterator[Node]:
     """The version that was judged, and the verdict."""
     if row["to_version"]:
         digest = {"sha256": (row["model_sha256"] or "")[:_SHORT_DIGEST]}
-        sql = _where("to_version", row["to_version"])
-        yield Node("model", f"model/{row['to_version']}", 1, digest, sql, faint=faint)
+        yield replace(_node("model", f"model/{row['to_version']}", digest), faint=faint)
     facts = {"at": f"{row['recorded_at']:%Y-%m-%d %H:%M}"}
     if row["rows_compared"] is not None:
         facts["rows"] = f"{row['rows_compared']:,}"
-    sql = f"SELECT * FROM gold.promotion_provenance WHERE promotion_id = '{row['promotion_id']}'"
-    yield Node("promotion", row["promotion_id"], 1, facts, sql, row["reason"] or "", faint)
+    verdict = _node("promotion", row["promotion_id"], facts, row["reason"] or "")
+    yield replace(verdict, faint=faint)
+
+
+def _node(kind: str, node: str, facts: Mapping[str, str], why: str = "") -> Node:
+    return Node(kind, node, 1, facts, sql_of(node), why)
+
+
+def _span_of(windows: str) -> str:
+    """From which day to which one a stretch of windows goes."""
+    first, last = windows.rsplit("/", maxsplit=1)[-1].split("..")
+    return f"{first.split('T')[0]} to {last.split('T')[0]}"
 
 
 def _edges(row: Row) -> Iterator[Edge]:
@@ -93,15 +103,6 @@ def _edges(row: Row) -> Iterator[Edge]:
 
 def _challenged(row: Row) -> Iterator[Edge]:
     yield Edge(f"model/{row['to_version']}", row["promotion_id"], "judged in")
-
-
-def _version_as_of(table: str) -> str:
-    name, version = table.split("@")
-    return f"SELECT * FROM {name} VERSION AS OF {version}"
-
-
-def _where(column: str, value: str) -> str:
-    return f"SELECT * FROM gold.promotion WHERE {column} = '{value}'"
 
 
 def _day(moment: dt.datetime | None) -> str:

@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.lineage.graph import Edge, Graph, Node, graph_of, natural
+from lakehouse.lineage.queries import sql_of
 from lakehouse.settings import ModelSettings
 from lakehouse.sql.ancestry import ancestry_sql
 from lakehouse.sql.catalogue import in_duckdb, no_lakehouse
@@ -216,7 +217,8 @@ def _near(node: str, ids: list[str]) -> str:
     else:
         full = f"window/1 day/{rest}" if kind == "window" and "/" not in rest else node
         place = bisect([natural(each) for each in ids], natural(full))
-        near = ids[max(0, place - _NEAREST + 1) : place + 1][:_NEAREST]
+        start = max(0, min(place - _NEAREST // 2 - 1, len(ids) - _NEAREST))
+        near = ids[start : start + _NEAREST]
     return f"the nearest are {', '.join(near)}"
 
 
@@ -267,27 +269,9 @@ def _nodes(kinds: Mapping[str, str], rows: list[Row]) -> list[Node]:
             own["model"] = row["from_id"]
     why = {row["to_id"]: row["details"]["why"] for row in rows if row["details"].get("why")}
     return [
-        Node(kind, node, 1, facts[node], sql_of(kind, node), why.get(node, ""))
+        Node(kind, node, 1, facts[node], sql_of(node), why.get(node, ""))
         for node, kind in kinds.items()
     ]
-
-
-def sql_of(kind: str, node: str) -> str:
-    """A query, in Spark's SQL, that shows a node; empty where none does."""
-    if kind in ("table", "commit"):
-        name, version = re.split("[@#]", node)
-        return f"SELECT * FROM {name} VERSION AS OF {version}"
-    last = node.rsplit("/", maxsplit=1)[-1]
-    where = {
-        "file": f"bronze.landed_file WHERE landed_file_id = {last}",
-        "run": f"gold.promotion WHERE run_id = '{last}'",
-        "model": f"gold.promotion WHERE to_version = '{last}'",
-        "promotion": f"gold.promotion_provenance WHERE promotion_id = '{node}'",
-        "alert": f"gold.alert_event WHERE event_id = '{last}'",
-    }
-    if kind in where:
-        return f"SELECT * FROM {where[kind]}"
-    return f"SELECT * FROM gold.lineage WHERE to_id = '{node}'"
 
 
 def _is_part(commit: Row, table: str, read: Row) -> bool:

@@ -5,7 +5,8 @@ import pyarrow.compute as pc
 from lakehouse.errors import ConfigurationError
 from lakehouse.explain.rows import PlainRows
 from lakehouse.lineage.graph import Edge, Graph, Node, graph_of
-from lakehouse.lineage.reading import Records, Row, sql_of
+from lakehouse.lineage.queries import sql_of
+from lakehouse.lineage.reading import Records, Row
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.plain_tables import read_rows
 from lakehouse.tables import catalog_of
@@ -64,7 +65,7 @@ def _file(records: Records, row: Row) -> Node | None:
     sql = f"SELECT * FROM bronze.landed_file WHERE landed_file_id = {number} AND status = 'landed'"
     record = records.rows(sql)[0]
     facts = {"source_file": record["source_file"], "rows": f"{record['lines']:,}"}
-    return Node("file", f"file/{number}", 1, facts, sql_of("file", f"file/{number}"))
+    return Node("file", f"file/{number}", 1, facts, sql_of(f"file/{number}"))
 
 
 def _nearest(records: Records, key: int | str) -> str:

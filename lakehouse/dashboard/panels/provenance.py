@@ -87,7 +87,8 @@ def _graph(place: int, row: Row, refused: Sequence[Row]) -> Panel:
     graph = grouped(provenance_graph(row, refused))
     keys = {node.id: f"node-{place}-{number}" for number, node in enumerate(graph.nodes)}
     links = {node: f"#panel={key}" for node, key in keys.items()}
-    order = [node for column in reversed(graph.ranked) for node in column]
+    from_right = [node for column in reversed(graph.ranked) for node in column]
+    order = sorted(from_right, key=lambda node: node.faint)
     cards = (_card(node, graph, keys[node.id]) for node in order)
     state = "in production" if row["is_champion"] else row["action"]
     body = joined(
@@ -110,7 +111,7 @@ def _card(node: Node, graph: Graph, key: str) -> Markup:
     return element(
         "article",
         element("h3", named(node)),
-        element("p", facts_of(node) + (". " if node.facts else ""), "More: ", more),
+        element("p", facts_of(node) + (" · " if node.facts else ""), more),
         element("p", node.why, class_="why") if node.why else None,
         element(
             "div",

@@ -4,7 +4,7 @@ import datetime as dt
 import difflib
 import re
 from bisect import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from lakehouse.storage.snapshot import Snapshot
 from lakehouse.tables import Table, catalog_of
 
 Row = dict[str, Any]
+RowsOf = Callable[[Table, set[str]], pa.Table | None]
 _KINDS = ("file", "run", "model", "window", "windows", "decision", "promotion", "alert")
 _NEAREST = 3
 _OF_WINDOWS = {
@@ -142,23 +143,36 @@ def records_of(root: str, model: ModelSettings) -> Iterator[Records]:
     """
     if not (Path(root) / "_system" / "model").exists():
         raise no_lakehouse(Path(root))
-    catalog, snapshot = catalog_of(model), Snapshot(root)
+    snapshot = Snapshot(root)
+    with duckdb.connect() as connection:
+        records = Records(root, model, connection)
+        copy_records(records, lambda table, words: _rows_on_disk(snapshot, table, words))
+        yield records
+
+
+def copy_records(records: Records, rows_of: RowsOf) -> None:
+    """Copy what is on record, and find the edges.
+
+    Args:
+        records: whose DuckDB is empty.
+        rows_of: the rows of a table, with at least those of its columns that are named; None where
+            there is no such table.
+    """
+    model, connection = records.model, records.connection
+    catalog = catalog_of(model)
     views = {view.name: view for view in views_of(model, catalog)}
     own = [views["lineage"], views["promotion_provenance"]]
     words = set(re.findall(r"\w+", " ".join(view.sql for view in own))) | {"files", "sha256"}
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for layer in ("bronze", "silver", "gold"):
-            connection.execute(f"CREATE SCHEMA {layer}")
-        records = Records(root, model, connection)
-        tables = (catalog.landed_file, catalog.table_commit, catalog.scoring_ledger)
-        for table in (*tables, catalog.decision, catalog.promotion, catalog.alert_event):
-            _copy(connection, table, words, _rows_on_disk(snapshot, table, words))
-        _copy(connection, catalog.profile_metrics, words, None)
-        provenance = views["promotion_provenance"]
-        connection.execute(f"CREATE VIEW {provenance.full_name} AS {in_duckdb(provenance.sql)}")
-        records.find_edges()
-        yield records
+    connection.execute("SET TimeZone = 'UTC'")
+    for layer in ("bronze", "silver", "gold"):
+        connection.execute(f"CREATE SCHEMA {layer}")
+    tables = (catalog.landed_file, catalog.table_commit, catalog.scoring_ledger)
+    for table in (*tables, catalog.decision, catalog.promotion, catalog.alert_event):
+        _copy(connection, table, words, rows_of(table, words))
+    _copy(connection, catalog.profile_metrics, words, None)
+    provenance = views["promotion_provenance"]
+    connection.execute(f"CREATE VIEW {provenance.full_name} AS {in_duckdb(provenance.sql)}")
+    records.find_edges()
 
 
 def copy_metrics(records: Records, day: dt.date | None) -> None:

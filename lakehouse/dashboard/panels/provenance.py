@@ -18,8 +18,8 @@ MOST_DRAWN = 8
 """Promotions that the page draws, the newest; `jobs/lineage.py` tells of all."""
 _PANELS = {
     "file": ("lines", "operations"),
-    "table": ("tables", "about"),
-    "run": ("trainings", "operations"),
+    "table": ("tables", "operations"),
+    "run": ("trainings", "value"),
     "model": ("differences", "versions"),
     "windows": ("accuracy", "performance"),
     "decision": ("stories", "decisions"),

@@ -101,6 +101,11 @@ class PlainVersions:
         Raises:
             RegistryError: it is not there.
         """
+        if not row.get("run_id"):
+            raise RegistryError(
+                f"{self.model.name} version {row['to_version']}: its release recorded no run of "
+                "the training, so its files cannot be found without MLflow"
+            )
         artifacts = self.environment.artifact_location or f"{self.root}/mlflow/artifacts"
         run_folder = Path(artifacts.removeprefix("file://")) / str(row["run_id"])
         path = run_folder / "artifacts" / name

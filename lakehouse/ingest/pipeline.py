@@ -50,7 +50,7 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
-            record_commits(lakehouse)
+            record_commits(lakehouse, catalog.quarantine, catalog.duplicate, *sources)
             if seconds is None:
                 return
             time.sleep(seconds)

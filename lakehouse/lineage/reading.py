@@ -278,7 +278,7 @@ def _nodes(kinds: Mapping[str, str], rows: list[Row]) -> list[Node]:
         details = {key: value for key, value in row["details"].items() if value}
         if "sha256" in details:
             own["sha256"] = details["sha256"][:_SHORT_DIGEST]
-        own |= {key: details[key] for key in ("source_file", "rule") if key in details}
+        own |= {key: details[key] for key in ("source_file", "rule", "accuracy") if key in details}
         if row["relation"] == "scored":
             own["model"] = row["from_id"]
     why = {row["to_id"]: row["details"]["why"] for row in rows if row["details"].get("why")}

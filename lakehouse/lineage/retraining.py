@@ -72,8 +72,8 @@ def retrained(
         StoreError: its rows are gone; the message names the versions.
     """
     versions = PlainVersions(root, model, environment)
+    recipe = _recipe(versions, number)
     version = versions.version(number)
-    recipe = _recipe(versions, version)
     record = PolicyRecord.from_json(versions.artifact(version.promotion, "policy.json").decode())
     frame = _labelled_rows(root, model, version, recipe)
     data, weights = _training_set(root, model, version, recipe, record, frame)
@@ -124,12 +124,13 @@ def _same(is_same: bool) -> str:
     return "the same" if is_same else "NOT the same"
 
 
-def _recipe(versions: PlainVersions, version: Version) -> Recipe:
+def _recipe(versions: PlainVersions, number: str) -> Recipe:
+    row = versions.promotion(number)
     try:
-        return Recipe.from_json(versions.artifact(version.promotion, "recipe.json").decode())
+        return Recipe.from_json(versions.artifact(row, "recipe.json").decode())
     except RegistryError:
         raise ConfigurationError(
-            f"--retrain model/{version.number}: the release that trained it kept no recipe of its "
+            f"--retrain model/{number}: the release that trained it kept no recipe of its "
             "trainings (0.4 and later do); it cannot be trained again from its record"
         ) from None
 

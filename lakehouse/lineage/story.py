@@ -48,6 +48,7 @@ _FACTS: Mapping[str, str] = {
     "sha256": "sha256 {}…",
     "source_file": "{}",
     "rule": "rule {}",
+    "accuracy": "accuracy {}",
     "part": "{}",
     "model": "by {}",
 }

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -291,23 +292,32 @@ def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]
 def as_lines(checks: Iterable[Check], of: str) -> tuple[list[str], bool]:
     """The account: how many of each kind are the same, then each difference; and whether all is."""
     counts: dict[str, dict[str, int]] = {}
-    told: list[str] = []
+    differences: dict[tuple[str, str], list[Check]] = {}
     for check in checks:
         states = counts.setdefault(check.what, {SAME: 0, DIFFERENT: 0, GONE: 0})
         states[check.state] += 1
         if check.state == DIFFERENT:
-            told.append(f"{DIFFERENT} {check.subject}: {check.words}")
+            reason = re.sub(r"\S+@\d+ ", "", check.words)
+            differences.setdefault((check.what, reason), []).append(check)
     lines = [
         f"{what}: {states[SAME]:,} the same"
         + (f", {states[GONE]:,} gone" if states[GONE] else "")
         + (f", {states[DIFFERENT]:,} different" if states[DIFFERENT] else "")
         for what, states in counts.items()
     ]
+    told = [_difference(own) for own in differences.values()]
     is_same = not told
     words = (
         "everything that can be read again is as on record" if is_same else "it is NOT as on record"
     )
     return [*lines, *told, f"{of}: {words}"], is_same
+
+
+def _difference(checks: Sequence[Check]) -> str:
+    """One line for all that differ for the same reason, such as one file of many versions."""
+    first, last = checks[0], checks[-1]
+    more = f" and {len(checks) - 1} more, up to {last.subject}" if len(checks) > 1 else ""
+    return f"{DIFFERENT} {first.subject}{more}: {first.words}"
 
 
 def _digest(

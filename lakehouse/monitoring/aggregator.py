@@ -289,7 +289,7 @@ class Aggregator:
         for table, rows in written:
             if rows:
                 self._store.replace_partitions(rows, table, why)
-        record_commits(self._lakehouse)
+        record_commits(self._lakehouse, catalog.window_facts)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
         return {

@@ -55,7 +55,7 @@ class Scorer:
         store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
         stamped.unpersist()
         self._record_cost(batch, version, time.monotonic() - began)
-        record_commits(self._lakehouse)
+        record_commits(self._lakehouse, catalog.predictions)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
         """Once for each batch; the seconds of a batch that was cut off are its replay's."""

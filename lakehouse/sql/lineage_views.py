@@ -81,7 +81,8 @@ _WINDOWS = f"""
 windows AS (
   SELECT p.$id AS model_version, CONCAT('window/', p.granularity, '/',
     {moment_id("p.window.start")}) AS window_id, p.window.start AS window_start,
-    p.window.`end` AS window_end, p.count AS n, p.n_labelled, p.as_of, p.as_of_version
+    p.window.`end` AS window_end, p.count AS n, p.n_labelled,
+    CAST(ROUND(p.accuracy_score, 4) AS STRING) AS accuracy, p.as_of, p.as_of_version
   FROM $profile_metrics AS p
   WHERE p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
 )"""
@@ -184,7 +185,7 @@ _MEASURED_FROM = _edge(
     "window|w.window_id",
     "predictions of",
     f"""w.as_of AS at, w.n AS rows, {_OF_WINDOW},
-  {_map(labelled="CAST(w.n_labelled AS STRING)")}
+  {_map(accuracy="w.accuracy", labelled="CAST(w.n_labelled AS STRING)")}
 FROM windows AS w WHERE w.model_version = '*' AND w.as_of_version['$predictions'] IS NOT NULL""",
 )
 _MEASURED_BY = _edge(

@@ -23,8 +23,9 @@ from lakehouse.tables import Table
 _PARTS_OF_BATCH = 2  # query id and table; the step comes after
 
 
-def record_commits(lakehouse: Lakehouse) -> None:
-    """Record the versions that the followed tables have and gold.table_commit lacks.
+def record_commits(lakehouse: Lakehouse, *tables: Table) -> None:
+    """Record the versions that these tables have and gold.table_commit lacks; of all that are
+    followed without any.
 
     Where another process is recording, this one leaves it to that one, or to the next step.
     """
@@ -32,10 +33,12 @@ def record_commits(lakehouse: Lakehouse) -> None:
     with suppress(LockedError), store.writing(table):
         rows: list[Row] = []
         marks: list[Transaction] = []
-        for each, time in followed(lakehouse).items():
-            newest, recorded = store.version(each), store.reached(each.full_name, table)
+        times = followed(lakehouse)
+        reached = store.reached(table, [each.full_name for each in tables or times])
+        for each in tables or times:
+            newest, recorded = store.version(each), reached[each.full_name]
             first = 0 if recorded is None else recorded + 1
-            rows += _rows(store.path(each), each, time, range(first, newest + 1))
+            rows += _rows(store.path(each), each, times[each], range(first, newest + 1))
             marks += [Transaction(each.full_name, newest)] if first <= newest else []
         if rows:
             store.append_rows(rows, table, *marks)

@@ -67,7 +67,7 @@ class Snapshot:
             return int(dataset.count_rows(use_threads=False))
         except (DeltaError, OSError, pa.ArrowException) as error:
             why = str(error).splitlines()[0]
-            raise StoreError(f"{name}@{version} cannot be read any more: {why}") from error
+            raise StoreError(f"it cannot be read any more: {why}") from error
 
     def columns(self, name: str) -> list[str]:
         """The columns of a table on disk."""

@@ -163,12 +163,13 @@ class Store:
 
     def has(self, transaction: Transaction, table: Table) -> bool:
         """Return whether the table has that transaction, or a later one of its id."""
-        written = self.reached(transaction.app_id, table)
+        written = self.reached(table, [transaction.app_id])[transaction.app_id]
         return written is not None and written >= transaction.version
 
-    def reached(self, app_id: str, table: Table) -> int | None:
-        """The newest version of the table's transactions of that id; None where it has none."""
-        return self._delta(table).transaction_version(app_id)
+    def reached(self, table: Table, app_ids: Iterable[str]) -> dict[str, int | None]:
+        """The newest version of the table's transactions of each id; None where it has none."""
+        delta = self._delta(table)
+        return {app_id: delta.transaction_version(app_id) for app_id in app_ids}
 
     def rows(
         self,

@@ -128,7 +128,7 @@ def shortened(text: str, most: int = _LETTERS) -> str:
     """A text that fits a box: its middle is left out.
 
     >>> shortened("windows/1 day/2019-08-03..2019-08-12", 20)
-    'windows/1 d…19-08-12'
+    'windows/1 …019-08-12'
     """
     if len(text) <= most:
         return text

@@ -131,7 +131,7 @@ def _recipe(versions: PlainVersions, number: str) -> Recipe:
     except RegistryError:
         raise ConfigurationError(
             f"--retrain model/{number}: the release that trained it kept no recipe of its "
-            "trainings (0.4 and later do); it cannot be trained again from its record"
+            "trainings (0.3 and later do); it cannot be trained again from its record"
         ) from None
 
 

@@ -283,7 +283,7 @@ DECISION = Table(
         gate_confidence double             P(challenger better) that the gate asks for; NULL in
             rows before 0.3
         read_from       timestamp          Start of the windows that were read; NULL where all were,
-            and in rows before 0.4
+            and in rows before 0.3
     """),
     from_driver=True,
     version=4,

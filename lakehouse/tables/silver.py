@@ -96,7 +96,7 @@ SCORING_LEDGER = Table(
             tried
         resolved_at   timestamp Wall-clock time of that look-up
         table_versions map<string,bigint> Delta versions that hold all rows of the batch; NULL in
-            rows before 0.4
+            rows before 0.3
     """),
     from_driver=True,
     version=2,

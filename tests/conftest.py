@@ -56,6 +56,7 @@ _READ_THEM = {
     "tests/counterfactual/test_counterfactual.py",
     "tests/dashboard/test_lakehouse.py",
     "tests/docs/test_sql_doc.py",
+    "tests/lineage/test_lakehouse.py",
     "tests/monitoring/test_expected_accuracy.py",
     "tests/monitoring/test_metrics.py",
     "tests/monitoring/test_monitor.py",

@@ -31,12 +31,15 @@ _ASKED = (
     "bronze.landed_file",
     "silver.quarantine",
     "silver.scoring_cost",
+    "silver.scoring_ledger",
     "gold.profile_metrics",
     "gold.drift_metrics",
     "gold.monitor",
     "gold.counterfactual",
     "gold.decision",
     "gold.promotion",
+    "gold.alert_event",
+    "gold.table_commit",
 )
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"

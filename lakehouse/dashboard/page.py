@@ -23,6 +23,7 @@ from lakehouse.dashboard.panels.drift import drift
 from lakehouse.dashboard.panels.operations import operations
 from lakehouse.dashboard.panels.overview import overview
 from lakehouse.dashboard.panels.performance import performance
+from lakehouse.dashboard.panels.provenance import provenance
 from lakehouse.dashboard.panels.value import value
 from lakehouse.dashboard.panels.versions import versions
 from lakehouse.dashboard.rows import Answer, ModelAnswers
@@ -35,6 +36,7 @@ PAGES: Mapping[str, Callable[[ModelAnswers], list[Panel]]] = {
     "decisions": decisions,
     "value": value,
     "versions": versions,
+    "provenance": provenance,
     "operations": operations,
     "about": about,
 }

@@ -161,6 +161,13 @@ SELECT q.source, reason, COUNT(*) AS lines, MIN(q.landed_at) AS first, MAX(q.lan
 FROM silver.quarantine AS q LATERAL VIEW EXPLODE(q.reasons) broken AS reason
 GROUP BY q.source, reason ORDER BY lines DESC, source, reason
 """,
+    "provenance": """
+SELECT promotion_id, as_of, recorded_at, action, who, from_version, to_version, is_champion, reason,
+  decision_id, decision_rule, decision_reason, windows_id, facts_id, rows_compared,
+  probability_better, run_id, model_sha256, trained_from, trained_to, trained_rows, readings_id,
+  labels_id, files, first_file, last_file, file_lines, commits
+FROM gold.promotion_provenance ORDER BY recorded_at
+""",
     "monitor": """
 SELECT monitor_version, configuration, recorded_at FROM gold.monitor ORDER BY monitor_version
 """,

@@ -13,7 +13,7 @@ from lakehouse.storage.plain_tables import Row, read_rows
 from lakehouse.tables import catalog_of
 from lakehouse.versions.actions import MOVES, PROMOTE
 
-_MODEL_FILE = "artifacts/model/model.skops"
+_MODEL_FILE = "model/model.skops"
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,24 @@ class PlainVersions:
         Raises:
             RegistryError: it was never promoted here, or its file is gone or was changed.
         """
-        own = [row for row in self._rows if (row["to_version"], row["action"]) == (number, PROMOTE)]
-        if not own:
-            name = self.model.name
-            raise RegistryError(f"{name} version {number} was never promoted here; it is not used")
-        row = own[-1]
-        pipeline = load(self._file(row), str(row["model_sha256"]))
+        row = self.promotion(number)
+        pipeline = load(self.artifact(row), str(row["model_sha256"]))
         if row.get("meaning"):
             return Version(number, pipeline, Meaning.from_json(row["meaning"]), row)
         older = Meaning.of_older_release(pipeline, problem_of(self.model))
         return Version(number, pipeline, older, row)
+
+    def promotion(self, number: str) -> Row:
+        """The last row of the ledger that promoted a version.
+
+        Raises:
+            RegistryError: it was never promoted here.
+        """
+        own = [row for row in self._rows if (row["to_version"], row["action"]) == (number, PROMOTE)]
+        if not own:
+            name = self.model.name
+            raise RegistryError(f"{name} version {number} was never promoted here; it is not used")
+        return own[-1]
 
     @cached_property
     def _rows(self) -> list[Row]:
@@ -83,10 +91,24 @@ class PlainVersions:
     def _moves(self) -> list[Row]:
         return [row for row in self._rows if row["action"] in MOVES]
 
-    def _file(self, row: Row) -> bytes:
-        """The model file: from this machine's artifacts, else from the MLflow server."""
+    def artifact(self, row: Row, name: str = _MODEL_FILE) -> bytes:
+        """A file of a version's run: from this machine's artifacts, else from the MLflow server.
+
+        Args:
+            row: of `gold.promotion`.
+            name: path of the file among those of the run; that of the model without it.
+
+        Raises:
+            RegistryError: it is not there.
+        """
+        if not row.get("run_id"):
+            raise RegistryError(
+                f"{self.model.name} version {row['to_version']}: its release recorded no run of "
+                "the training, so its files cannot be found without MLflow"
+            )
         artifacts = self.environment.artifact_location or f"{self.root}/mlflow/artifacts"
-        path = Path(artifacts.removeprefix("file://")) / str(row["run_id"]) / _MODEL_FILE
+        run_folder = Path(artifacts.removeprefix("file://")) / str(row["run_id"])
+        path = run_folder / "artifacts" / name
         if path.is_file():
             return path.read_bytes()
         if self.environment.tracking_uri is None:
@@ -94,13 +116,13 @@ class PlainVersions:
                 f"{self.model.name} version {row['to_version']}: {path} is not there; restore it, "
                 "or name MLflow's place in the environment's file"
             )
-        return self._file_of_server(row, artifacts)
+        return self._artifact_of_server(row, name, artifacts)
 
-    def _file_of_server(self, row: Row, artifacts: str) -> bytes:
+    def _artifact_of_server(self, row: Row, name: str, artifacts: str) -> bytes:
         # Both take seconds to import, and are not needed where files are at hand.
         from lakehouse.storage.mlflow_place import Place
         from lakehouse.storage.registry import Registry
         from lakehouse.versions.ledger import version_of_row
 
         place = Place(str(self.environment.tracking_uri), artifacts)
-        return Registry(self.model.name, place).model_file(version_of_row(row))
+        return Registry(self.model.name, place).artifact(version_of_row(row), name)

@@ -24,6 +24,7 @@ from lakehouse.ingest.parsing import BlockParser
 from lakehouse.ingest.placement import place
 from lakehouse.ingest.validation import LineRules
 from lakehouse.storage import queries
+from lakehouse.storage.commits import record_commits
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.queries import Batch
@@ -49,6 +50,7 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
+            record_commits(lakehouse, catalog.quarantine, catalog.duplicate, *sources)
             if seconds is None:
                 return
             time.sleep(seconds)

@@ -33,6 +33,7 @@ from lakehouse.scoring.scorer import prediction_type, scoring_model
 from lakehouse.scoring.transforms import ScoringModel, with_other_prediction
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage import queries
+from lakehouse.storage.commits import record_commits
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import NO_DAY, on_days
 from lakehouse.storage.queries import Batch
@@ -288,6 +289,7 @@ class Aggregator:
         for table, rows in written:
             if rows:
                 self._store.replace_partitions(rows, table, why)
+        record_commits(self._lakehouse, catalog.window_facts)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
         return {

@@ -11,18 +11,33 @@ import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
 from lakehouse.calendar import DAY, Granularity, parse_span
-from lakehouse.instants import instant, instants
+from lakehouse.instants import instant, instants, moment_of
 from lakehouse.labels.label_batch import LOOK_BACK
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.monitoring.measured import BASELINE
 from lakehouse.retraining.policy.detection.diagnose import Shifts
 from lakehouse.retraining.policy.detection.shifts import column_drifts
+from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.settings import ModelSettings, ThresholdRule
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import NO_DAY, since_day
 from lakehouse.storage.store import Row
+
+
+def facts_read_from(
+    history: History, as_of: dt.datetime, model: ModelSettings
+) -> dt.datetime | None:
+    """The start of the windows that a decision reads: a label horizon before the change, or the
+    drift period, began. None where it reads all.
+    """
+    champion = history.champion_record
+    if champion is None or champion.changed_at is None:
+        return None
+    began = history.began if history.began is not None else instant(as_of)
+    since = min(champion.changed_at, champion.drift_period, began)
+    return moment_of(since) - model.labels.horizon
 
 
 def shifts_of(lakehouse: Lakehouse, champion: str, as_of: dt.datetime) -> Shifts:

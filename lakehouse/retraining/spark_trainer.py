@@ -57,6 +57,7 @@ from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import RowRule
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.retraining.promoted_models import PromotedModels
+from lakehouse.retraining.recipe import Recipe, digest_of, libraries
 from lakehouse.retraining.training_rows import TrainingRows, training_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.registry import ModelVersion, Sample, TrainingData, TrainingRecord
@@ -167,7 +168,7 @@ class SparkTrainer:
             flaw_of(model, result.outputs[judged], data),
             _milliseconds(model, data),
             self.labelled.current,
-            (model, result, list(zip(trials, results, strict=True))),
+            (model, trials[place], result, list(zip(trials, results, strict=True))),
         )
 
     def register(
@@ -175,9 +176,10 @@ class SparkTrainer:
     ) -> int:
         """See `Trainer`."""
         registry = self._lakehouse.registry
-        model, outcome, tried = trained.model
-        run_id, sample = self._logged(self._data(judged), tried)
+        (model, trial, outcome, tried), data = trained.model, self._data(judged)
+        run_id, sample = self._logged(data, tried)
         registry.log_policy_record(run_id, record.to_json())
+        registry.log_recipe(run_id, self._recipe(trial, data, trained.fitted).to_json())
         errors = absolute_errors_of(record, trained.fitted, self.labelled.rows)
         if errors is not None:
             registry.log_absolute_errors(run_id, errors.to_json())
@@ -259,6 +261,20 @@ class SparkTrainer:
         run_id = lakehouse.registry.log_training(name, source, tried, sample)
         lakehouse.registry.log_candidates(run_id, self._tried)
         return run_id, sample
+
+    def _recipe(self, trial: Trial, data: TrainingSet, fitted: Fitted) -> Recipe:
+        """What the training is repeated from."""
+        first = self.labelled.rows.event_time.min()
+        return Recipe(
+            table_versions=dict(self.labelled.versions),
+            rows_from=moment_of(first),
+            rows_read=len(data.rows),
+            rows_sha256=digest_of(data, fitted.weights),
+            family=trial.family,
+            parameters=dict(trial.parameters),
+            seed=data.seed,
+            libraries=libraries(),
+        )
 
     def _training_record(
         self, fitted: Fitted, judged: np.ndarray, result: GateResult

@@ -24,6 +24,7 @@ from lakehouse.retraining.policy.history import (
     newest_entries,
 )
 from lakehouse.retraining.ports import Judged
+from lakehouse.retraining.signals import facts_read_from
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row
 from lakehouse.versions.actions import LOOP, REFUSE
@@ -185,7 +186,10 @@ class TableLedger:
         common = {
             "as_of": moment_of(as_of),
             "model_version": champion,
-            "table_versions": store.versions(catalog.window_facts, catalog.labels),
+            "table_versions": store.versions(
+                catalog.window_facts, catalog.labels, catalog.predictions
+            ),
+            "read_from": facts_read_from(self.history, moment_of(as_of), lakehouse.model),
             "decided_at": dt.datetime.now(dt.UTC),
         }
         store.append_rows([{**common, **row}], catalog.decision)

@@ -21,7 +21,12 @@ from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import BinCounts
 from lakehouse.retraining.policy.triggers import Window
 from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
-from lakehouse.retraining.signals import metric_windows, outage_since, shifts_of
+from lakehouse.retraining.signals import (
+    facts_read_from,
+    metric_windows,
+    outage_since,
+    shifts_of,
+)
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import since_day
@@ -48,11 +53,9 @@ class TablePredictions:
         """The base windows since the change, or the drift period, began: rows, labelled ones,
         counts by expected error.
         """
-        champion, catalog = self.history.champion_record, self.lakehouse.catalog
-        where, days = pc.field("slice_key").is_null(), None
-        if champion is not None and champion.changed_at is not None:
-            since = moment_of(min(champion.changed_at, champion.drift_period, self._began))
-            days = since_day(since - self.lakehouse.model.labels.horizon)
+        catalog, where = self.lakehouse.catalog, pc.field("slice_key").is_null()
+        since = facts_read_from(self.history, self.as_of, self.lakehouse.model)
+        days = None if since is None else since_day(since)
         columns = {
             name: pc.field(name) for name in ("window_start", "model_version", "by_difficulty")
         }

@@ -13,6 +13,7 @@ from lakehouse.models import Meaning, Regression, difference_of, load
 from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.settings.reserved import POSITION, PREDICTION
 from lakehouse.storage import queries
+from lakehouse.storage.commits import record_commits
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.storage.queries import Batch
@@ -54,6 +55,7 @@ class Scorer:
         store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
         stamped.unpersist()
         self._record_cost(batch, version, time.monotonic() - began)
+        record_commits(self._lakehouse, catalog.predictions)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
         """Once for each batch; the seconds of a batch that was cut off are its replay's."""
@@ -85,14 +87,15 @@ class Scorer:
             )
         # Before the ledger's row: a batch that names a refused file could never be scored.
         self._model(version)
-        ledger = self._lakehouse.catalog.scoring_ledger
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
         row = {
             "query_id": batch.query_id,
             "batch_id": batch.number,
             "model_version": version,
             "resolved_at": dt.datetime.now(dt.UTC),
+            "table_versions": store.versions(catalog.readings),
         }
-        self._lakehouse.store.append_rows([row], ledger)
+        store.append_rows([row], catalog.scoring_ledger)
         return version
 
     def _without_predicted(self, rows: DataFrame) -> DataFrame:

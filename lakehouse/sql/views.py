@@ -15,11 +15,16 @@ from lakehouse.drift.definition import LARGE, has_drifted_sql, index_sql
 from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
+from lakehouse.sql.lineage_views import LINEAGE, PROVENANCE
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
+_VIEWS = (
+    *(DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST),
+    *(LINEAGE, PROVENANCE),
+)
 CHASED_FOR = dt.timedelta(days=7)
 """How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
 
@@ -34,10 +39,7 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
         ConfigurationError: a table of the model has the name of a view.
     """
     names = _names(model, catalog)
-    views = tuple(
-        _filled(view, names)
-        for view in (DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST)
-    )
+    views = tuple(_filled(view, names) for view in _VIEWS)
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
     for view in views:
@@ -92,6 +94,16 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "scoring_cost": catalog.scoring_cost.full_name,
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
+        "scoring_ledger": catalog.scoring_ledger.full_name,
+        "alert_event": catalog.alert_event.full_name,
+        "table_commit": catalog.table_commit.full_name,
+        "window_facts": catalog.window_facts.full_name,
+        "bronze_readings": catalog.bronze_readings.full_name,
+        "bronze_labels": catalog.bronze_labels.full_name,
+        "readings": catalog.readings.full_name,
+        "labels": catalog.labels.full_name,
+        "predictions": catalog.predictions.full_name,
+        "source": catalog.readings.name,
         "judged": JUDGED.format(promotion=catalog.promotion.full_name),
         # `score` and `threshold` are of a regression before 0.3.
         "score": "COALESCE(d.evidence['log_statistic'], d.evidence['score'])",

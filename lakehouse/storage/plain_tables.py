@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
@@ -13,6 +14,7 @@ from lakehouse.storage.delta import file_statistics
 from lakehouse.tables import Table
 
 Row = dict[str, Any]
+_LONGEST_REASON = 200
 
 
 def read_rows(
@@ -36,6 +38,29 @@ def read_rows(
     rows = dataset.to_table(wanted, where, use_threads=False)
     maps = [field.name for field in rows.schema if pa.types.is_map(field.type)]
     return [row | {name: dict(row[name] or ()) for name in maps} for row in rows.to_pylist()]
+
+
+def read_at(
+    root: str,
+    table: Table,
+    version: int | None,
+    columns: Sequence[str],
+    where: Expression | None = None,
+) -> pa.Table:
+    """A part of a table as it was at a Delta version; as it is now without one.
+
+    Raises:
+        StoreError: that version is gone: its commits, or files that it had.
+    """
+    path = f"{root}/{table.layer}/{table.name}"
+    try:
+        dataset = DeltaTable(path, version).to_pyarrow_dataset()
+        there = [name for name in columns if name in dataset.schema.names]
+        return dataset.to_table(there, where, use_threads=False)
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        at = "" if version is None else f"@{version}"
+        why = str(error).splitlines()[0][:_LONGEST_REASON]
+        raise StoreError(f"{table.full_name}{at} cannot be read any more: {why}") from error
 
 
 def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -38,6 +38,7 @@ CHAMPION = "champion"
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
 _POLICY_FILE = "policy.json"
+_RECIPE_FILE = "recipe.json"
 _MEANING_FILE = "meaning.json"
 _ABSOLUTE_ERRORS_FILE = "absolute_errors.json"
 _CANDIDATES_FILE = "candidates.json"
@@ -197,26 +198,30 @@ class Registry:
 
     def model_file(self, version: ModelVersion) -> bytes:
         """The version's model file, as it is in the store; whoever loads it verifies its digest."""
-        return self._artifact(version, f"model/{_MODEL_FILE}")
+        return self.artifact(version, f"model/{_MODEL_FILE}")
 
     def baseline(self, version: ModelVersion) -> Any:
         """The profile of the version's training data."""
-        return json.loads(self._artifact(version, _BASELINE_FILE))
+        return json.loads(self.artifact(version, _BASELINE_FILE))
 
     def policy_record(self, version: ModelVersion) -> str:
         """Return what the retraining policy knows of the version since its training, as JSON."""
-        return self._artifact(version, _POLICY_FILE).decode()
+        return self.artifact(version, _POLICY_FILE).decode()
 
     def meaning(self, version: ModelVersion) -> str | None:
         """The version's classes and features, as JSON; None if an older release trained it."""
         try:
-            return self._artifact(version, _MEANING_FILE).decode()
+            return self.artifact(version, _MEANING_FILE).decode()
         except RegistryError:
             return None
 
     def log_policy_record(self, run_id: str, record: str) -> None:
         """Keep the policy's record with a training, before its version is registered."""
         self._client.log_text(run_id, record, _POLICY_FILE)
+
+    def log_recipe(self, run_id: str, recipe: str) -> None:
+        """Keep with a training what it is repeated from, as JSON."""
+        self._client.log_text(run_id, recipe, _RECIPE_FILE)
 
     def log_absolute_errors(self, run_id: str, errors: Mapping[str, list[float]]) -> None:
         """Keep with a training how far its numbers were off, by error bin."""
@@ -225,7 +230,7 @@ class Registry:
     def absolute_errors(self, version: ModelVersion) -> Any | None:
         """How far the version's numbers were off, by error bin; None where that is not kept."""
         try:
-            return json.loads(self._artifact(version, _ABSOLUTE_ERRORS_FILE))
+            return json.loads(self.artifact(version, _ABSOLUTE_ERRORS_FILE))
         except RegistryError:
             return None
 
@@ -323,7 +328,7 @@ class Registry:
         self._client.log_dict(run, infer_signature(*sample).to_dict(), "signature.json")
         return str(run)
 
-    def _artifact(self, version: ModelVersion, path: str) -> bytes:
+    def artifact(self, version: ModelVersion, path: str) -> bytes:
         """A file of the version's run; read from this disk if MLflow has lost the run."""
         try:
             with tempfile.TemporaryDirectory() as folder:

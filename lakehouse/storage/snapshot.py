@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 
+from lakehouse.errors import StoreError
 from lakehouse.storage.delta.file_statistics import files_of, newest_day
 from lakehouse.storage.table_state import TableState
 
@@ -42,6 +44,30 @@ class Snapshot:
             rows=None if None in counts else sum(counts),
             size=sum(files["size_bytes"].to_pylist()),
         )
+
+    def files(self, name: str) -> frozenset[str]:
+        """The paths of the data files that make up a table, as its log has them.
+
+        Raises:
+            StoreError: the table cannot be opened.
+        """
+        try:
+            return frozenset(files_of(self._delta(name))["path"].to_pylist())
+        except DeltaError as error:
+            raise StoreError(f"{name} cannot be opened: {error}") from error
+
+    def rows_at(self, name: str, version: int) -> int:
+        """How many rows a table had at a Delta version, by its files.
+
+        Raises:
+            StoreError: that version is gone.
+        """
+        try:
+            dataset = DeltaTable(self._path(name), version).to_pyarrow_dataset()
+            return int(dataset.count_rows(use_threads=False))
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            why = str(error).splitlines()[0]
+            raise StoreError(f"it cannot be read any more: {why}") from error
 
     def columns(self, name: str) -> list[str]:
         """The columns of a table on disk."""

@@ -43,11 +43,6 @@ class Transaction:
     app_id: str
     version: int
 
-    @property
-    def properties(self) -> CommitProperties:
-        """As delta-rs takes it."""
-        return CommitProperties(app_transactions=[DeltaTransaction(self.app_id, self.version)])
-
 
 @dataclass(frozen=True)
 class Store:
@@ -156,7 +151,7 @@ class Store:
         # delta-rs records a transaction, but leaves out no second write by itself.
         if not added or self.has(transaction, table):
             return
-        once = transaction.properties
+        once = _once(transaction)
         delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
@@ -168,8 +163,13 @@ class Store:
 
     def has(self, transaction: Transaction, table: Table) -> bool:
         """Return whether the table has that transaction, or a later one of its id."""
-        written = self._delta(table).transaction_version(transaction.app_id)
+        written = self.reached(table, [transaction.app_id])[transaction.app_id]
         return written is not None and written >= transaction.version
+
+    def reached(self, table: Table, app_ids: Iterable[str]) -> dict[str, int | None]:
+        """The newest version of the table's transactions of each id; None where it has none."""
+        delta = self._delta(table)
+        return {app_id: delta.transaction_version(app_id) for app_id in app_ids}
 
     def rows(
         self,
@@ -243,21 +243,21 @@ class Store:
             with folder.open(data_file.path) as file:
                 yield from pq.ParquetFile(file).iter_batches()
 
-    def append_rows(
-        self, rows: Sequence[Row], table: Table, transaction: Transaction | None = None
-    ) -> None:
+    def append_rows(self, rows: Sequence[Row], table: Table, *transactions: Transaction) -> None:
         """Append rows to a table that is written from the driver; what a row lacks is null."""
-        if transaction is None:
-            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+        if transactions:
+            self.append_arrow(_as_arrow(rows, table), table, *transactions)
         else:
-            self.append_arrow(_as_arrow(rows, table), table, transaction)
+            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
 
-    def append_arrow(self, rows: pa.Table, table: Table, transaction: Transaction) -> None:
-        """Append rows, once per transaction; columns unknown to the table are left out."""
-        if not len(rows) or self.has(transaction, table):
+    def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
+        """Append rows, once for the transactions that they are of; columns unknown to the table are
+        left out.
+        """
+        if not len(rows) or all(self.has(each, table) for each in transactions):
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
-        once = transaction.properties
+        once = _once(*transactions)
         write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
@@ -350,6 +350,13 @@ def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
             f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file"
         )
     return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
+
+
+def _once(*transactions: Transaction) -> CommitProperties:
+    """The transactions as delta-rs takes them."""
+    return CommitProperties(
+        app_transactions=[DeltaTransaction(each.app_id, each.version) for each in transactions]
+    )
 
 
 def _path(root: str, table: Table) -> str:

@@ -286,9 +286,11 @@ DECISION = Table(
         decided_at      timestamp          Wall-clock time
         gate_confidence double             P(challenger better) that the gate asks for; NULL in
             rows before 0.3
+        read_from       timestamp          Start of the windows that were read; NULL where all were,
+            and in rows before 0.3
     """),
     from_driver=True,
-    version=3,
+    version=4,
 )
 PROMOTION = Table(
     "gold",

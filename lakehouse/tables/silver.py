@@ -95,8 +95,11 @@ SCORING_LEDGER = Table(
         model_version string    Registered version that the alias named when the batch was first
             tried
         resolved_at   timestamp Wall-clock time of that look-up
+        table_versions map<string,bigint> Delta versions that hold all rows of the batch; NULL in
+            rows before 0.3
     """),
     from_driver=True,
+    version=2,
 )
 SCORING_COST = Table(
     "silver",

@@ -88,6 +88,42 @@ def promoted(as_of: str, version: str, **others: Any) -> dict[str, Any]:
     } | others
 
 
+def origin(
+    as_of: str, version: str, *, chance: random.Random | None = None, **others: Any
+) -> dict[str, Any]:
+    """A row of gold.promotion_provenance; digests differ with the chance."""
+    chance, day, action = chance or random.Random(0), moment(as_of), others.get("action", "promote")
+    decision = f"decision/{as_of}/retrain"
+    return {
+        "promotion_id": f"promotion/{as_of}/{action}/{version}",
+        "as_of": day,
+        "recorded_at": day,
+        "action": action,
+        "from_version": None,
+        "to_version": version,
+        "is_champion": False,
+        "reason": f"better with probability {chance.random():.3f}",
+        "decision_id": decision,
+        "decision_rule": "shiryaev_roberts",
+        "decision_reason": f"accuracy fell: evidence e^{chance.uniform(9, 20):.1f}",
+        "windows_id": f"windows/1 day/{(day - 9 * DAY).date()}..{as_of}",
+        "facts_id": "gold.window_facts@36",
+        "rows_compared": chance.randrange(100, 999),
+        "run_id": f"{chance.getrandbits(128):032x}",
+        "model_sha256": f"{chance.getrandbits(256):064x}",
+        "trained_from": day - 30 * DAY,
+        "trained_to": day,
+        "trained_rows": chance.randrange(1_000, 9_999),
+        "readings_id": "silver.sensor_reading@42",
+        "labels_id": "silver.quality_check@41",
+        "files": 7,
+        "first_file": 68,
+        "last_file": 80,
+        "file_lines": 1_344,
+        "commits": 7,
+    } | others
+
+
 def noisy(name: str, n_days: int, seed: int) -> ModelAnswers:
     """A model of so many days, no two alike: an alarm a month, and three columns."""
     chance = random.Random(seed)
@@ -124,6 +160,12 @@ def noisy(name: str, n_days: int, seed: int) -> ModelAnswers:
         moves=[
             promoted(str(night["as_of"].date()), str(place), reason=night["reason"])
             for place, night in enumerate(nights)
+            if night["action"] == "retrain"
+        ],
+        provenance=[
+            origin(str(night["as_of"].date()), str(place), chance=chance, action=action)
+            for place, night in enumerate(nights)
+            for action in ("refuse", "promote")
             if night["action"] == "retrain"
         ],
         distribution=_distribution(daily[-1]["day"]) if daily else (),

@@ -271,15 +271,15 @@ def test_a_file_that_is_not_on_this_machine_is_asked_of_the_server(root, monkeyp
         def __init__(self, name, place):
             asked.append((name, place.tracking_uri))
 
-        def model_file(self, version):
-            asked.append((version.version, version.run_id))
+        def artifact(self, version, path):
+            asked.append((version.version, version.run_id, path))
             return content
 
     monkeypatch.setattr("lakehouse.storage.registry.Registry", Server)
     environment = ENVIRONMENT.model_copy(update={"tracking_uri": "https://mlflow"})
     version = PlainVersions(str(root), MODEL, environment).version("2")
     assert version.pipeline[-1].tree_.node_count == 3
-    assert asked == [("glassware", "https://mlflow"), ("2", "run2")]
+    assert asked == [("glassware", "https://mlflow"), ("2", "run2", "model/model.skops")]
 
 
 def test_what_cannot_be_explained_is_told_in_a_sentence(root, tmp_path):

@@ -89,6 +89,16 @@ COLUMNS = {
         "change_at",
         "table_versions",
     ],
+    "table_commit": [
+        "table_name",
+        "version",
+        "at",
+        "operation",
+        "rows",
+        "first_time",
+        "last_file",
+        "files",
+    ],
     "promotion": [
         "as_of",
         "action",

@@ -62,7 +62,9 @@ async function show() {
   }
   chooseColumn(state.column);
   chooseDays(state.days);
-  if (state.panel) document.getElementById(state.panel)?.scrollIntoView();
+  const chosen = document.getElementById(state.panel ?? "");
+  chosen?.scrollIntoView();
+  if (chosen?.tabIndex === -1) chosen.focus({ preventScroll: true });
   document.title = page === "overview" ? document.body.dataset.title : `${model}: ${page}`;
   document.body.dataset.ready = Math.round(performance.now());
 }

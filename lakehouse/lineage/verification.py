@@ -1,0 +1,341 @@
+"""Does what is on record still hold? Files, counts, models, predictions and windows, read again."""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.errors import LakehouseError, RegistryError, StoreError
+from lakehouse.explain.rows import PlainRows
+from lakehouse.explain.versions import PlainVersions
+from lakehouse.labels.label_batch import latest_labels
+from lakehouse.lineage.reading import Records, Row, copy_metrics
+from lakehouse.models import Regression, problem_of
+from lakehouse.settings import EnvironmentSettings, ModelSettings
+from lakehouse.settings.reserved import PREDICTION
+from lakehouse.storage.commits import file_sha256
+from lakehouse.storage.delta_log import actions_of
+from lakehouse.storage.folders import Folder
+from lakehouse.storage.plain_tables import read_at
+from lakehouse.storage.snapshot import Snapshot
+from lakehouse.tables import Catalog, catalog_of
+
+SAME, DIFFERENT, GONE = "same", "DIFFERENT", "gone"
+LOG_KEPT = dt.timedelta(days=30)
+"""How long Delta keeps commits at least; older ones may be gone rightly."""
+_MOMENT = pa.timestamp("us", tz="UTC")
+_CLOSE = 1e-12
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was compared of one thing.
+
+    Attributes:
+        what: kind of comparison, in words.
+        subject: id of the thing.
+        state: SAME, DIFFERENT, or GONE where it cannot be read any more, as it may be.
+        words: what was found; empty where it is the same.
+    """
+
+    what: str
+    subject: str
+    state: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is on record of a lakehouse, or of one node's ancestors, read again.
+
+    Attributes:
+        records: of the lakehouse.
+        environment: where MLflow keeps files, and where lines land.
+        ids: what to look at; None for everything.
+    """
+
+    records: Records
+    environment: EnvironmentSettings
+    ids: frozenset[str] | None = None
+
+    def checks(self) -> Iterator[Check]:
+        """Every comparison, one after the other; nothing is written."""
+        yield from self._landed_files()
+        for commit in self._commits:
+            yield from self._of_commit(commit)
+        yield from self._counts()
+        yield from self._models()
+        for commit in self._commits:
+            if commit["table_name"] == self._catalog.predictions.full_name and commit["rows"]:
+                yield self._checked("predictions", commit["id"], self._predictions, commit)
+        for window in self._windows():
+            yield self._checked("windows", window["window_id"], self._window, window)
+
+    def _checked(
+        self, what: str, subject: str, difference: Callable[[Row], str], row: Row
+    ) -> Check:
+        """A comparison that reads tables and models, which may be gone or changed."""
+        try:
+            words = difference(row)
+        except LakehouseError as error:
+            return Check(what, subject, DIFFERENT, str(error))
+        return Check(what, subject, DIFFERENT if words else SAME, words)
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return catalog_of(self.records.model)
+
+    @cached_property
+    def _versions(self) -> PlainVersions:
+        return PlainVersions(self.records.root, self.records.model, self.environment)
+
+    @cached_property
+    def _commits(self) -> list[Row]:
+        rows = self.records.rows(
+            "SELECT *, CONCAT(table_name, '#', CAST(version AS STRING)) AS id "
+            "FROM gold.table_commit ORDER BY table_name, version"
+        )
+        return [row for row in rows if self._is_asked(row["id"])]
+
+    def _is_asked(self, node: str) -> bool:
+        return self.ids is None or node in self.ids
+
+    def _path(self, name: str) -> str:
+        return f"{self.records.root}/{name.replace('.', '/')}"
+
+    def _landed_files(self) -> Iterator[Check]:
+        """Files in the landing folder, which may be cleared: by the digest of when they landed."""
+        landing = self.environment.landing or f"{self.records.root}/landing"
+        sql = "SELECT * FROM bronze.landed_file WHERE status = 'landed' AND sha256 IS NOT NULL"
+        for row in self.records.rows(sql):
+            node = f"file/{row['landed_file_id']}"
+            if self._is_asked(node):
+                found = file_sha256(Folder(landing), row["source_file"])
+                yield _digest("landed files", node, row["source_file"], row["sha256"], found, GONE)
+
+    def _of_commit(self, commit: Row) -> Iterator[Check]:
+        """Its entry in the log, and the data files that it added."""
+        name, version = commit["table_name"], commit["version"]
+        if actions_of(self._path(name), version) is None:
+            is_old = commit["at"] is not None and self._newest - commit["at"] > LOG_KEPT
+            words = "its commit is not in the log any more"
+            yield Check("commits", commit["id"], GONE if is_old else DIFFERENT, words)
+        else:
+            yield Check("commits", commit["id"], SAME)
+        folder = Folder(self._path(name))
+        for path, digest in dict(commit["files"] or ()).items():
+            # A file that a later version has left out may be removed from the disk.
+            missing = DIFFERENT if path in self._in_use(name) else GONE
+            found = file_sha256(folder, path)
+            yield _digest("data files", commit["id"], path, digest, found, missing)
+
+    @cached_property
+    def _newest(self) -> dt.datetime:
+        return max(row["at"] for row in self._commits if row["at"])
+
+    @cached_property
+    def _files_in_use(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def _in_use(self, name: str) -> frozenset[str]:
+        """The files of a table's newest version; none where it cannot be opened."""
+        if name not in self._files_in_use:
+            try:
+                files = Snapshot(self.records.root).files(name)
+            except StoreError:
+                files = frozenset()
+            self._files_in_use[name] = files
+        return self._files_in_use[name]
+
+    def _counts(self) -> Iterator[Check]:
+        """Tables at the versions that something was made from: their rows, by the commits."""
+        added: dict[str, list[tuple[int, int]]] = {}
+        for row in self.records.rows("SELECT table_name, version, rows FROM gold.table_commit"):
+            added.setdefault(row["table_name"], []).append((row["version"], row["rows"]))
+        sql = "SELECT DISTINCT from_id FROM gold.lineage WHERE from_kind = 'table'"
+        for node in sorted(row["from_id"] for row in self.records.rows(sql)):
+            name, version = node.split("@")[0], int(node.split("@")[1])
+            own = [(at, rows) for at, rows in added.get(name, []) if at <= version]
+            # Rows of partitions that are written anew do not add up; a lost commit tells nothing.
+            is_whole = len(own) == version + 1 and not name.startswith("gold.")
+            if self._is_asked(node) and is_whole:
+                yield self._counted(node, name, version, sum(rows for _, rows in own))
+
+    def _counted(self, node: str, name: str, version: int, recorded: int) -> Check:
+        try:
+            found = Snapshot(self.records.root).rows_at(name, version)
+        except StoreError as error:
+            is_old = self._made_at(name, version) < self._newest - LOG_KEPT
+            return Check("row counts", node, GONE if is_old else DIFFERENT, str(error))
+        words = "" if found == recorded else f"it has {found:,} rows, on record are {recorded:,}"
+        return Check("row counts", node, DIFFERENT if words else SAME, words)
+
+    def _made_at(self, name: str, version: int) -> dt.datetime:
+        sql = (
+            f"SELECT at FROM gold.table_commit WHERE table_name = '{name}' AND version = {version}"
+        )
+        times = [row["at"] for row in self.records.rows(sql) if row["at"]]
+        return times[0] if times else self._newest
+
+    def _models(self) -> Iterator[Check]:
+        """The model files of promoted versions, by the digest of their promotion."""
+        sql = "SELECT DISTINCT to_version FROM gold.promotion WHERE action = 'promote'"
+        for version in sorted((row["to_version"] for row in self.records.rows(sql)), key=int):
+            if not self._is_asked(f"model/{version}"):
+                continue
+            row = self._versions.promotion(version)
+            try:
+                found = hashlib.sha256(self._versions.artifact(row)).hexdigest()
+            except RegistryError:
+                found = None
+            name, digest = f"model/{version}", str(row["model_sha256"])
+            yield _digest("model files", name, "its file", digest, found, DIFFERENT)
+
+    def _predictions(self, commit: Row) -> str:
+        """What the version predicts for the readings of a micro-batch, read as it read them."""
+        catalog, model = self._catalog, self.records.model
+        batch = (pc.field("query_id") == commit["query_id"]) & (
+            pc.field("batch_id") == commit["batch_id"]
+        )
+        names = [column.name for column in catalog.predictions.columns]
+        made = read_at(self.records.root, catalog.predictions, commit["version"], names, batch)
+        if not len(made):
+            return f"none of the {commit['rows']:,} rows is there"
+        ledger = self._ledger_row(commit)
+        at = dict(ledger["table_versions"] or ()).get(catalog.readings.full_name)
+        key = model.key
+        near = pc.field(key).isin(made[key].combine_chunks())
+        columns = [column.name for column in catalog.readings.columns]
+        readings = read_at(self.records.root, catalog.readings, at, columns, near).to_pandas()
+        version = self._versions.version(ledger["model_version"])
+        rows = made.select([key, PREDICTION]).to_pandas().merge(readings, on=key, how="left")
+        features = PlainRows(self.records.root, model).features(version, rows.to_dict("records"))
+        problem = version.meaning.problem
+        found = problem.columns(problem.outputs(version.pipeline, features))[PREDICTION]
+        differs = ~_alike(rows[PREDICTION].to_numpy(), np.asarray(found))
+        if len(rows) != commit["rows"]:
+            return f"it has {len(rows):,} rows, on record are {commit['rows']:,}"
+        if not differs.any():
+            return ""
+        first = rows[key][differs.argmax()]
+        return (
+            f"version {ledger['model_version']} predicts otherwise for {differs.sum():,} of "
+            f"{len(rows):,} readings; the first is {key} {first}"
+        )
+
+    def _ledger_row(self, commit: Row) -> Row:
+        sql = (
+            f"SELECT * FROM silver.scoring_ledger WHERE query_id = '{commit['query_id']}' "
+            f"AND batch_id = {commit['batch_id']}"
+        )
+        found = self.records.rows(sql)
+        if not found:
+            raise StoreError(f"{commit['id']}: its micro-batch is not in silver.scoring_ledger")
+        return found[0]
+
+    def _windows(self) -> list[Row]:
+        """The windows of all versions together: those that are asked for, or all."""
+        if self.ids is None:
+            copy_metrics(self.records, None)
+        name = catalog_of(self.records.model).profile_metrics.full_name
+        identity = self.records.model.metrics.model_id_column
+        rows = self.records.rows(
+            f"SELECT l.to_id AS window_id, p.* FROM gold.lineage AS l JOIN {name} AS p "
+            "ON l.rows_from = p.window.start AND l.rows_to = p.window.`end` "
+            f"WHERE l.relation = 'predictions of' AND p.{identity} = '*' AND p.slice_key IS NULL "
+            "AND p.log_type = 'INPUT' AND p.column_name = ':table' ORDER BY window_id"
+        )
+        return [row for row in rows if self._is_asked(row["window_id"])]
+
+    def _window(self, window: Row) -> str:
+        """Rows, labels and accuracy of a window, from predictions and labels at its versions."""
+        found = figures_of(self.records.root, self.records.model, window)
+        recorded = {
+            "rows": window["count"],
+            "labelled": window["n_labelled"],
+            "accuracy": window["accuracy_score"],
+        }
+        return "; ".join(
+            f"{name} {found[name]:.12g}, on record {value:.12g}"
+            for name, value in recorded.items()
+            if value is not None and not np.isclose(found[name], value, rtol=_CLOSE, atol=0)
+        )
+
+
+def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]:
+    """Rows, labelled rows and accuracy of a window's row of gold.profile_metrics, computed anew."""
+    catalog, key, time = catalog_of(model), model.key, pc.field(model.event_time)
+    at = dict(window["as_of_version"])
+    start, end = (pa.scalar(window["window"][name], _MOMENT) for name in ("start", "end"))
+    within = (time >= start) & (time < end)
+    of = catalog.predictions
+    made = read_at(root, of, at[of.full_name], [key, model.event_time, PREDICTION], within)
+    columns = [key, model.labels.time, model.labels.label, "landed_file_id", "line"]
+    near = pc.field(key).isin(made[key].combine_chunks())
+    labels = read_at(root, catalog.labels, at[catalog.labels.full_name], columns, near)
+    rows = made.to_pandas().merge(latest_labels(labels, model).to_pandas(), on=key)
+    if not len(rows):
+        return {"rows": len(made), "labelled": 0, "accuracy": np.nan}
+    predicted, told = rows[PREDICTION].to_numpy(), rows[model.labels.label].to_numpy()
+    problem = problem_of(model)
+    is_number = isinstance(problem, Regression)
+    right = problem.is_right(predicted, told) if is_number else predicted == told
+    return {"rows": len(made), "labelled": len(rows), "accuracy": float(right.mean())}
+
+
+def as_lines(checks: Iterable[Check], of: str) -> tuple[list[str], bool]:
+    """The account: how many of each kind are the same, then each difference; and whether all is."""
+    counts: dict[str, dict[str, int]] = {}
+    differences: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        states = counts.setdefault(check.what, {SAME: 0, DIFFERENT: 0, GONE: 0})
+        states[check.state] += 1
+        if check.state == DIFFERENT:
+            reason = re.sub(r"\S+@\d+ ", "", check.words)
+            differences.setdefault((check.what, reason), []).append(check)
+    lines = [
+        f"{what}: {states[SAME]:,} the same"
+        + (f", {states[GONE]:,} gone" if states[GONE] else "")
+        + (f", {states[DIFFERENT]:,} different" if states[DIFFERENT] else "")
+        for what, states in counts.items()
+    ]
+    told = [_difference(own) for own in differences.values()]
+    is_same = not told
+    words = (
+        "everything that can be read again is as on record" if is_same else "it is NOT as on record"
+    )
+    return [*lines, *told, f"{of}: {words}"], is_same
+
+
+def _difference(checks: Sequence[Check]) -> str:
+    """One line for all that differ for the same reason, such as one file of many versions."""
+    first, last = checks[0], checks[-1]
+    more = f" and {len(checks) - 1} more, up to {last.subject}" if len(checks) > 1 else ""
+    return f"{DIFFERENT} {first.subject}{more}: {first.words}"
+
+
+def _digest(
+    what: str, subject: str, name: str, recorded: str | None, found: str | None, missing: str
+) -> Check:
+    """A comparison of digests; `missing` is the state of a file that is not there."""
+    if recorded is None:
+        return Check(what, subject, GONE, f"{name}: no digest of it is on record")
+    if found is None:
+        return Check(what, subject, missing, f"{name} is not there")
+    if found == recorded:
+        return Check(what, subject, SAME)
+    words = f"{name} has sha256 {found[:12]}…, on record is {recorded[:12]}…"
+    return Check(what, subject, DIFFERENT, words)
+
+
+def _alike(recorded: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Which predictions are the same: numbers but for rounding, classes exactly."""
+    if found.dtype.kind == "f":
+        return np.isclose(recorded.astype(float), found, rtol=_CLOSE, atol=0, equal_nan=True)
+    return np.asarray(recorded == found)

@@ -1,0 +1,402 @@
+"""Where things come from: every edge of the graph, and why a version is in production.
+
+An id says what it is of: `file/17`, `silver.sensor_reading#80` (what the commit of version 80
+added), `silver.sensor_reading@80` (the table as it was at that version), `run/5f2c…`, `model/6`,
+`window/1 day/2019-07-19`, `windows/1 day/2019-07-19..2019-08-03`, `decision/2019-08-05/retrain`,
+`promotion/2019-08-05/promote/6`, `alert/1f…`.
+"""
+
+from functools import partial
+
+from lakehouse.sql.loop_views import JUDGED
+from lakehouse.tables import PROMOTION
+from lakehouse.tables.declaration import View, columns
+
+PART = "newest part of"
+"""Relation of a commit to the table as it was after it; older commits are parts of it, too."""
+_columns = partial(columns, declared=PROMOTION.columns)
+_NO_SPAN = "CAST(NULL AS TIMESTAMP) AS rows_from, CAST(NULL AS TIMESTAMP) AS rows_to"
+
+
+def moment_id(time: str) -> str:
+    """SQL of a time as ids have it: a midnight is its date, others go on to the microsecond."""
+    day = f"DATE_FORMAT({time}, 'yyyy-MM-dd')"
+    fraction = f"DATE_FORMAT({time}, 'SSSSSS')"
+    clock = f"DATE_FORMAT({time}, 'HH:mm:ss')"
+    return (
+        f"CASE WHEN {clock} = '00:00:00' AND {fraction} = '000000' THEN {day} "
+        f"WHEN {fraction} = '000000' THEN CONCAT({day}, 'T', {clock}) "
+        f"ELSE CONCAT({day}, 'T', {clock}, '.', {fraction}) END"
+    )
+
+
+def _decision_id(row: str) -> str:
+    return f"CONCAT('decision/', {moment_id(f'{row}.as_of')}, '/', {row}.action)"
+
+
+def _windows_id(row: str) -> str:
+    first = f"COALESCE({moment_id(f'{row}.read_from')}, 'first')"
+    return f"CONCAT('windows/$day/', {first}, '..', {moment_id(f'{row}.as_of')})"
+
+
+def _table_id(name: str, versions: str) -> str:
+    return f"CONCAT('{name}@', CAST({versions}['{name}'] AS STRING))"
+
+
+def _map(**values: str) -> str:
+    pairs = ", ".join(f"'{name}', {value}" for name, value in values.items())
+    return f"MAP({pairs}) AS details"
+
+
+_VERDICTS = f"""
+verdicts AS (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, is_answer ORDER BY recorded_at) AS place
+  FROM ({JUDGED.format(promotion="$promotion")}) AS j
+),
+asked AS (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of ORDER BY decided_at) AS place
+  FROM $decision WHERE retrain
+),
+named AS (
+  SELECT *, CONCAT('promotion/', {moment_id("as_of")}, '/', action,
+    COALESCE(CONCAT('/', to_version), ''), CASE WHEN same = 1 THEN '' ELSE
+    CONCAT('/', CAST(same AS STRING)) END) AS promotion_id
+  FROM (SELECT *, ROW_NUMBER() OVER (
+    PARTITION BY as_of, action, to_version ORDER BY recorded_at) AS same FROM $promotion) AS n
+)"""
+
+_MOVES = """
+moves AS (
+  SELECT *, LEAD(as_of) OVER (ORDER BY recorded_at) AS next_as_of
+  FROM named WHERE action IN ('promote', 'rollback')
+)"""
+
+_TRAINED = """
+trained AS (
+  SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY to_version ORDER BY recorded_at) AS first
+    FROM $promotion WHERE run_id IS NOT NULL AND to_version IS NOT NULL) AS t WHERE first = 1
+)"""
+
+_WINDOWS = f"""
+windows AS (
+  SELECT p.$id AS model_version, CONCAT('window/', p.granularity, '/',
+    {moment_id("p.window.start")}) AS window_id, p.window.start AS window_start,
+    p.window.`end` AS window_end, p.count AS n, p.n_labelled,
+    CAST(ROUND(p.accuracy_score, 4) AS STRING) AS accuracy, p.as_of, p.as_of_version
+  FROM $profile_metrics AS p
+  WHERE p.log_type = 'INPUT' AND p.column_name = ':table' AND p.slice_key IS NULL
+)"""
+
+
+def _edge(source: str, target: str, relation: str, rest: str) -> str:
+    """A SELECT of edges; source and target are a kind and SQL of an id."""
+    (from_kind, from_id), (to_kind, to_id) = source.split("|"), target.split("|")
+    return (
+        f"SELECT '{from_kind}' AS from_kind, {from_id} AS from_id, '{to_kind}' AS to_kind, "
+        f"{to_id} AS to_id, '{relation}' AS relation, {rest}"
+    )
+
+
+_FILES = _edge(
+    "file|CONCAT('file/', CAST(f.landed_file_id AS STRING))",
+    "commit|CONCAT(c.table_name, '#', CAST(c.version AS STRING))",
+    "taken in by",
+    f"""c.at, f.lines AS rows, {_NO_SPAN},
+  {_map(source_file="f.source_file", sha256="f.sha256")}
+FROM $landed_file AS f JOIN $table_commit AS c ON c.table_name = CONCAT('bronze.', f.source)
+  AND f.landed_file_id >= c.first_file AND f.landed_file_id <= c.last_file
+WHERE f.status = 'landed' AND c.rows > 0""",
+)
+_PLACED = _edge(
+    "commit|CONCAT(b.table_name, '#', CAST(b.version AS STRING))",
+    "commit|CONCAT(s.table_name, '#', CAST(s.version AS STRING))",
+    "lines of",
+    f"""s.at, s.rows, s.first_time AS rows_from, s.last_time AS rows_to,
+  {_map(query_id="s.query_id", batch_id="CAST(s.batch_id AS STRING)")}
+FROM $table_commit AS b JOIN $table_commit AS s ON s.query_id = b.query_id
+  AND s.batch_id = b.batch_id AND s.step = b.step
+WHERE b.table_name IN ('$bronze_readings', '$bronze_labels')
+  AND s.table_name NOT IN ('$bronze_readings', '$bronze_labels')""",
+)
+_IN_COMMIT = _edge(
+    "commit|CONCAT(c.table_name, '#', CAST(c.version AS STRING))",
+    "table|CONCAT(c.table_name, '@', CAST(c.version AS STRING))",
+    PART,
+    f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
+  {_map(operation="c.operation")}
+FROM $table_commit AS c""",
+)
+_FROM_SCORING = """
+FROM $scoring_ledger AS l JOIN $table_commit AS c ON c.table_name = '$predictions'
+  AND c.query_id = l.query_id AND c.batch_id = l.batch_id"""
+_PREDICTIONS = "commit|CONCAT('$predictions#', CAST(c.version AS STRING))"
+_SCORED_BY = _edge(
+    "model|CONCAT('model/', l.model_version)",
+    _PREDICTIONS,
+    "scored",
+    f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
+  {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}""",
+)
+_SCORED_FROM = _edge(
+    f"table|{_table_id('$readings', 'l.table_versions')}",
+    _PREDICTIONS,
+    "readings of",
+    f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
+  {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}
+WHERE l.table_versions['$readings'] IS NOT NULL""",
+)
+_WHY = "ARRAY_JOIN(d.reasons, '; ')"
+_RUN = "run|CONCAT('run/', t.run_id)"
+_TRAINED_ON = _edge(
+    f"table|{_table_id('$readings', 't.table_versions')}",
+    _RUN,
+    "trained on",
+    f"""t.recorded_at AS at, t.trained_rows AS rows, t.trained_from AS rows_from,
+  t.trained_to AS rows_to, {_map(as_of=moment_id("t.as_of"))}
+FROM trained AS t WHERE t.table_versions['$readings'] IS NOT NULL""",
+)
+_TRAINED_BY = _edge(
+    f"table|{_table_id('$labels', 't.table_versions')}",
+    _RUN,
+    "labelled by",
+    f"""t.recorded_at AS at, t.trained_rows AS rows, t.trained_from AS rows_from,
+  t.as_of AS rows_to, {_map(as_of=moment_id("t.as_of"))}
+FROM trained AS t WHERE t.table_versions['$labels'] IS NOT NULL""",
+)
+_REGISTERED = _edge(
+    _RUN,
+    "model|CONCAT('model/', t.to_version)",
+    "fitted",
+    f"""t.recorded_at AS at, t.trained_rows AS rows, t.trained_from AS rows_from,
+  t.trained_to AS rows_to, {_map(sha256="t.model_sha256")}
+FROM trained AS t""",
+)
+_OF_WINDOW = "w.window_start AS rows_from, w.window_end AS rows_to"
+_PREDICTED_IN = _edge(
+    "model|CONCAT('model/', w.model_version)",
+    "window|w.window_id",
+    "predicted in",
+    f"""w.as_of AS at, w.n AS rows, {_OF_WINDOW},
+  {_map(labelled="CAST(w.n_labelled AS STRING)")}
+FROM windows AS w WHERE w.model_version <> '*'""",
+)
+_MEASURED_FROM = _edge(
+    f"table|{_table_id('$predictions', 'w.as_of_version')}",
+    "window|w.window_id",
+    "predictions of",
+    f"""w.as_of AS at, w.n AS rows, {_OF_WINDOW},
+  {_map(accuracy="w.accuracy", labelled="CAST(w.n_labelled AS STRING)")}
+FROM windows AS w WHERE w.model_version = '*' AND w.as_of_version['$predictions'] IS NOT NULL""",
+)
+_MEASURED_BY = _edge(
+    f"table|{_table_id('$labels', 'w.as_of_version')}",
+    "window|w.window_id",
+    "labels of",
+    f"""w.as_of AS at, w.n_labelled AS rows, w.window_start AS rows_from, w.as_of AS rows_to,
+  {_map(labelled="CAST(w.n_labelled AS STRING)")}
+FROM windows AS w WHERE w.model_version = '*' AND w.as_of_version['$labels'] IS NOT NULL""",
+)
+
+
+def _of_decision(kind: str, source: str, relation: str, where: str) -> str:
+    """Edges from what a decision read to the windows that it read."""
+    return _edge(
+        f"{kind}|{source}",
+        f"windows|{_windows_id('d')}",
+        relation,
+        f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows, d.read_from AS rows_from,
+  d.as_of AS rows_to, {_map(champion="d.model_version")}
+FROM $decision AS d {where}""",
+    )
+
+
+def _read_by_decision(name: str) -> str:
+    version = f"d.table_versions['{name}']"
+    return _of_decision(
+        "table",
+        _table_id(name, "d.table_versions"),
+        "read for",
+        f"WHERE d.model_version IS NOT NULL AND {version} IS NOT NULL",
+    )
+
+
+_DECIDED_ON = _edge(
+    f"windows|{_windows_id('d')}",
+    f"decision|{_decision_id('d')}",
+    "evidence of",
+    f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows,
+  d.read_from AS rows_from, d.as_of AS rows_to, {_map(rule="d.rule", why=_WHY)}
+FROM $decision AS d WHERE d.model_version IS NOT NULL""",
+)
+_DECIDED_FIRST = _edge(
+    f"table|{_table_id('$labels', 'd.table_versions')}",
+    f"decision|{_decision_id('d')}",
+    "labelled by",
+    f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows, CAST(NULL AS TIMESTAMP) AS rows_from,
+  d.as_of AS rows_to, {_map(rule="d.rule", why=_WHY)}
+FROM $decision AS d WHERE d.model_version IS NULL AND d.table_versions['$labels'] IS NOT NULL""",
+)
+_REIGNED = _of_decision(
+    "model",
+    "CONCAT('model/', m.to_version)",
+    "predicted in",
+    """JOIN moves AS m ON m.as_of < d.as_of
+  AND (m.next_as_of IS NULL OR d.read_from IS NULL OR m.next_as_of > d.read_from)
+WHERE d.model_version IS NOT NULL""",
+)
+_ASKED = _edge(
+    f"decision|{_decision_id('d')}",
+    "promotion|n.promotion_id",
+    "answered by",
+    f"""n.recorded_at AS at, CAST(n.evidence['rows'] AS BIGINT) AS rows, {_NO_SPAN},
+  {_map(rule="d.rule")}
+FROM verdicts AS v JOIN asked AS d ON d.as_of = v.as_of AND d.place = v.place
+JOIN named AS n ON n.recorded_at = v.recorded_at AND n.as_of = v.as_of AND n.action = v.action
+WHERE NOT v.is_answer""",
+)
+_APPROVED = _edge(
+    "promotion|w.promotion_id",
+    "promotion|n.promotion_id",
+    "waited for",
+    f"""n.recorded_at AS at, CAST(NULL AS BIGINT) AS rows, {_NO_SPAN}, {_map(who="n.who")}
+FROM verdicts AS v JOIN named AS n ON n.recorded_at = v.recorded_at AND n.as_of = v.as_of
+  AND n.action = v.action
+JOIN named AS w ON w.action = 'pending' AND w.as_of = v.as_of AND w.to_version = v.to_version
+WHERE v.is_answer""",
+)
+
+
+def _judged(version: str, relation: str) -> str:
+    return _edge(
+        f"model|CONCAT('model/', n.{version})",
+        "promotion|n.promotion_id",
+        relation,
+        f"""n.recorded_at AS at, CAST(n.evidence['rows'] AS BIGINT) AS rows, {_NO_SPAN},
+  {_map(who="n.who", why="n.reason")}
+FROM named AS n WHERE n.{version} IS NOT NULL""",
+    )
+
+
+_ALERT = "alert|CONCAT('alert/', a.event_id)"
+_OF_ALERT = f"a.recorded_at AS at, CAST(NULL AS BIGINT) AS rows, {_NO_SPAN}"
+_ALERTED_BY = _edge(
+    "window|w.window_id",
+    _ALERT,
+    "raised",
+    f"""{_OF_ALERT}, {_map(rule="a.rule", kind="a.kind")}
+FROM $alert_event AS a JOIN windows AS w ON w.window_start = a.window_start
+  AND w.window_end = a.window_end AND w.model_version = '*'""",
+)
+_ALERT_READ = _edge(
+    "table|CONCAT(a.name, '@', CAST(a.table_versions[a.name] AS STRING))",
+    _ALERT,
+    "read for",
+    f"""{_OF_ALERT}, {_map(rule="a.rule", kind="a.kind")}
+FROM (SELECT *, EXPLODE(MAP_KEYS(table_versions)) AS name FROM $alert_event) AS a""",
+)
+_ALERT_OF = _edge(
+    "promotion|m.promotion_id",
+    _ALERT,
+    "in production at",
+    f"""{_OF_ALERT}, {_map(rule="a.rule", kind="a.kind")}
+FROM $alert_event AS a JOIN moves AS m ON m.as_of <= a.as_of
+  AND (m.next_as_of IS NULL OR m.next_as_of > a.as_of)""",
+)
+
+_ALL = (
+    *(_FILES, _PLACED, _IN_COMMIT, _SCORED_BY, _SCORED_FROM),
+    *(_TRAINED_ON, _TRAINED_BY, _REGISTERED, _PREDICTED_IN, _MEASURED_FROM, _MEASURED_BY),
+    *map(_read_by_decision, ("$window_facts", "$predictions", "$labels")),
+    *(_REIGNED, _DECIDED_ON, _DECIDED_FIRST, _ASKED, _APPROVED),
+    *(_judged("to_version", "judged in"), _judged("from_version", "compared in")),
+    *(_ALERTED_BY, _ALERT_READ, _ALERT_OF),
+)
+
+LINEAGE = View(
+    "lineage",
+    "An edge: what something was made from",
+    columns("""
+        from_kind string             file, commit (what a version of a table added), table (as it
+            was at a version), run, model, window, windows, decision, promotion or alert
+        from_id   string             Which one; it names its kind
+        to_kind   string             Kind of what was made from it
+        to_id     string             Which one
+        relation  string             What the one is to the other
+        at        timestamp          Wall-clock time of the making; of windows, the newest label
+            time known
+        rows      bigint             Rows that it rests on; NULL where that is not counted
+        rows_from timestamp          Event time of the first of them; NULL where they are not
+            bounded
+        rows_to   timestamp          Event time of the last one; of labels, their label time
+        details   map<string,string> What else is told of it: digest, batch, rule
+    """),
+    f"WITH {','.join((_VERDICTS, _MOVES, _TRAINED, _WINDOWS)).lstrip()}\n"
+    + "\nUNION ALL\n".join(_ALL),
+)
+
+PROVENANCE = View(
+    "promotion_provenance",
+    "A verdict or a rollback with where its version comes from: why it is in production, or is not",
+    _columns("""
+        promotion_id     string    Its id in gold.lineage
+        as_of, action, who, recorded_at, from_version, to_version, reason
+        is_champion      boolean   Whether the version is in production by this row
+        decision_id      string    Decision that asked for the training; NULL of rollbacks
+        decision_rule    string    Its rule
+        decision_reason  string    It in words
+        windows_id       string    Windows that it read
+        facts_id         string    Version of gold.window_facts that it read them from
+        rows_compared    bigint    Rows that the gate compared on
+        probability_better double  Probability that the challenger is the better one
+        run_id, model_sha256, trained_from, trained_to, trained_rows
+        readings_id      string    Readings that it was trained on, at their version
+        labels_id        string    Labels, at theirs
+        files            bigint    Landed files of these readings; NULL where no commit is on record
+        first_file       bigint    Least landed_file_id of them
+        last_file        bigint    Greatest one
+        file_lines       bigint    Lines of these files
+        commits          bigint    Commits of the readings that they came in
+    """),
+    f"""WITH {",".join((_VERDICTS, _MOVES)).lstrip()},
+sources AS (
+  SELECT n.promotion_id, f.landed_file_id, MAX(f.lines) AS lines, COUNT(s.version) AS commits
+  FROM named AS n JOIN $table_commit AS s ON s.table_name = '$readings'
+    AND s.version <= n.table_versions['$readings']
+    AND s.last_time + INTERVAL '1' SECOND >= n.trained_from AND s.first_time <= n.trained_to
+  JOIN $table_commit AS b ON b.table_name = '$bronze_readings' AND b.query_id = s.query_id
+    AND b.batch_id = s.batch_id AND b.step = s.step
+  JOIN $landed_file AS f ON f.source = '$source' AND f.status = 'landed'
+    AND f.landed_file_id >= b.first_file AND f.landed_file_id <= b.last_file
+  GROUP BY n.promotion_id, f.landed_file_id
+),
+summed AS (
+  SELECT promotion_id, COUNT(*) AS files, MIN(landed_file_id) AS first_file,
+    MAX(landed_file_id) AS last_file, CAST(SUM(lines) AS BIGINT) AS file_lines,
+    CAST(SUM(commits) AS BIGINT) AS commits
+  FROM sources GROUP BY promotion_id
+),
+answered AS (
+  SELECT n.promotion_id, d.rule, d.reasons,
+    {_decision_id("d")} AS decision_id, CASE WHEN d.model_version IS NOT NULL THEN
+    {_windows_id("d")} END AS windows_id, CASE WHEN d.model_version IS NOT NULL THEN
+    {_table_id("$window_facts", "d.table_versions")} END AS facts_id
+  FROM named AS n JOIN verdicts AS v ON v.recorded_at = n.recorded_at AND v.as_of = n.as_of
+    AND v.action = n.action
+  LEFT JOIN verdicts AS w ON v.is_answer AND w.action = 'pending' AND w.as_of = v.as_of
+    AND w.to_version = v.to_version
+  JOIN asked AS d ON d.as_of = v.as_of AND d.place = COALESCE(w.place, v.place)
+)
+SELECT n.promotion_id, n.as_of, n.action, n.who, n.recorded_at, n.from_version, n.to_version,
+  n.reason, m.promotion_id IS NOT NULL AND m.next_as_of IS NULL AS is_champion, a.decision_id,
+  a.rule AS decision_rule, ARRAY_JOIN(a.reasons, '; ') AS decision_reason,
+  a.windows_id, a.facts_id,
+  CAST(n.evidence['rows'] AS BIGINT) AS rows_compared,
+  n.evidence['probability_better'] AS probability_better, n.run_id, n.model_sha256,
+  n.trained_from, n.trained_to, n.trained_rows,
+  {_table_id("$readings", "n.table_versions")} AS readings_id,
+  {_table_id("$labels", "n.table_versions")} AS labels_id, s.files, s.first_file,
+  s.last_file, s.file_lines, s.commits
+FROM named AS n LEFT JOIN moves AS m ON m.promotion_id = n.promotion_id
+LEFT JOIN answered AS a ON a.promotion_id = n.promotion_id
+LEFT JOIN summed AS s ON s.promotion_id = n.promotion_id""",
+)

@@ -1,15 +1,28 @@
 """Streaming queries: triggers, checkpoints, and micro-batches whose writes can be repeated."""
 
+import datetime as dt
+import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.calendar import parse_span
 from lakehouse.errors import ConfigurationError, LakehouseError
+from lakehouse.storage.batch_reports import (
+    Attempt,
+    BatchReport,
+    Memory,
+    did_work,
+    finished,
+    unfinished,
+)
 from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import Table
 
@@ -22,11 +35,19 @@ class Batch:
 
     Attributes:
         steps: names of what writes more than once to one table, each with transactions of its own.
+        attempt: what this attempt at it has counted so far; its steps share it.
     """
 
     query_id: str
     number: int
     steps: tuple[str, ...] = ()
+    attempt: Attempt = field(
+        default_factory=lambda: Attempt(dt.datetime.now(dt.UTC)), compare=False, repr=False
+    )
+
+    def count(self, **numbers: int) -> None:
+        """Add to the columns of gold.batch_metrics that only the work can count."""
+        self.attempt.counts.update(numbers)
 
     def transaction(self, table: Table) -> Transaction:
         """The transaction of this batch's one append to `table`, the same in a replay."""
@@ -42,11 +63,17 @@ Handler = Callable[[DataFrame, Batch], None]
 
 @dataclass
 class Query:
-    """A running streaming query, and the error that its handler raised, if any."""
+    """A running streaming query, and what is known of its micro-batches.
+
+    Attributes:
+        attempts: those that Spark has not told the end of, by their numbers.
+        reports: where those that ended are put.
+    """
 
     name: str
     streaming: StreamingQuery
-    errors: list[BaseException]
+    attempts: dict[int, Attempt]
+    reports: list[BatchReport]
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
         """Wait `seconds` for the end of what is available; return whether the query ended.
@@ -59,14 +86,28 @@ class Query:
             ended = bool(self.streaming.awaitTermination(seconds))
         except Exception:
             # Spark wraps the handler's error in one of its own, with Java's stack trace.
-            if self.errors:
-                raise self.errors[0] from None
+            errors = [each.error for each in self.attempts.values() if each.error]
+            if errors:
+                raise errors[0] from None
             raise
         if ended and continuous:
             raise LakehouseError(
                 f"{self.name}: the query stopped by itself; another process may own its checkpoint"
             )
         return ended
+
+    def report(self) -> None:
+        """Put the batches that Spark has committed, and those that failed, to the reports."""
+        if not self.attempts:
+            return
+        for told in self.streaming.recentProgress:
+            progress = json.loads(told.json)
+            if did_work(progress) and progress["batchId"] in self.attempts:
+                attempt = self.attempts.pop(progress["batchId"])
+                self.reports.append(finished(progress, attempt))
+        for number in [number for number, each in self.attempts.items() if each.error]:
+            attempt = self.attempts.pop(number)
+            self.reports.append(unfinished(self.name, self.streaming.id, number, attempt))
 
 
 def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:
@@ -79,7 +120,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         handle: called with the micro-batch and its identity; after a crash, with the same again.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
-    errors: list[BaseException] = []
+    attempts: dict[int, Attempt] = {}
 
     def with_identity(rows: DataFrame, number: int) -> None:
         # `foreachBatch` passes the number alone; the query's id is a property of its thread.
@@ -88,16 +129,52 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
             raise LakehouseError(
                 f"{name}: Spark did not tell the query's id; no write could be made repeatable"
             )
+        batch = Batch(query_id, number)
         try:
-            handle(rows, Batch(query_id, number))
-        except BaseException as error:  # what Rust's libraries raise is no Exception
+            with _timed(batch.attempt, store.spark):
+                handle(rows, batch)
+        except BaseException as error:
             error.add_note(f"micro-batch {number} of the stream {name}")
-            errors.append(error)
             raise
+        finally:
+            attempts[number] = batch.attempt
 
     writer = frame.writeStream.queryName(name).foreachBatch(with_identity)
     writer = writer.option("checkpointLocation", store.checkpoint(name))
-    return Query(name, writer.trigger(**_trigger(trigger)).start(), errors)
+    streaming = writer.trigger(**_trigger(trigger)).start()
+    return Query(name, streaming, attempts, store.reports)
+
+
+@contextmanager
+def step(store: Store, name: str, number: int) -> Iterator[Attempt]:
+    """Report a step that works in batches without a stream, as a micro-batch is."""
+    attempt = Attempt(dt.datetime.now(dt.UTC))
+    try:
+        with _timed(attempt, store.spark):
+            yield attempt
+    finally:
+        store.reports.append(unfinished(name, None, number, attempt))
+
+
+@contextmanager
+def _timed(attempt: Attempt, spark: SparkSession) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException as error:  # what Rust's libraries raise is no Exception
+        attempt.error = error
+        raise
+    finally:
+        attempt.seconds = round(time.monotonic() - began, 3)
+        attempt.memory = _memory(spark)
+
+
+def _memory(spark: SparkSession) -> Memory:
+    runtime = spark._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Memory(
+        runtime.totalMemory() - runtime.freeMemory(), runtime.maxMemory(), kilobytes * 1024
+    )
 
 
 def run_all(queries: Iterable[Query], trigger: str) -> None:
@@ -110,8 +187,11 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
             waiting = [
                 query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)
             ]
+            for query in running:
+                query.report()
     finally:
         for query in running:
+            query.report()
             if query.streaming.isActive:
                 query.streaming.stop()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
-from lakehouse.tables import alerts, gold, silver
+from lakehouse.tables import alerts, gold, operations, silver
 from lakehouse.tables.declaration import Table
 
 
@@ -35,6 +35,8 @@ class Catalog:
     alert_event: Table
     alert_delivery: Table
     alert_silence: Table
+    batch_metrics: Table
+    job_run: Table
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -67,6 +69,8 @@ def catalog_of(model: ModelSettings) -> Catalog:
         alert_event=alerts.ALERT_EVENT,
         alert_delivery=alerts.ALERT_DELIVERY,
         alert_silence=alerts.ALERT_SILENCE,
+        batch_metrics=operations.BATCH_METRICS,
+        job_run=operations.JOB_RUN,
     )
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:

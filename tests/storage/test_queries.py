@@ -1,5 +1,6 @@
 """Streaming queries: what ends them is told, and a micro-batch keeps its identity."""
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.errors import ConfigurationError, LakehouseError, StoreError
 from lakehouse.settings import load_model_settings
+from lakehouse.storage.batch_reports import Attempt
 from lakehouse.storage.queries import AVAILABLE_NOW, Batch, Query, interval_seconds, run, run_all
 from lakehouse.storage.store import Store
 from lakehouse.tables import DUPLICATE, QUARANTINE, catalog_of
@@ -51,6 +53,8 @@ class Running:
 
     def __init__(self, waits: float, error: Exception | None = None) -> None:
         self.waits, self.error, self.isActive, self.asked = waits, error, True, 0
+        self.recentProgress: list[object] = []
+        self.id = "q"
 
     def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802 (Spark's own name)
         self.asked += 1
@@ -69,7 +73,10 @@ class Running:
 
 
 def query(name: str, streaming: Running, *errors: LakehouseError) -> Query:
-    return Query(name, streaming, list(errors))  # type: ignore[arg-type]
+    attempts = {
+        number: Attempt(dt.datetime.now(dt.UTC), error=each) for number, each in enumerate(errors)
+    }
+    return Query(name, streaming, attempts, [])  # type: ignore[arg-type]
 
 
 def test_available_now_waits_for_every_query() -> None:

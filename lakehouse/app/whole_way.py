@@ -26,8 +26,8 @@ def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
     """
     seconds, root = interval_seconds(trigger), lakehouse.store.root
     recorder = recorder_of(root, "run_pipeline")
-    recorder.make_passes(lakehouse.store.reports)
     while True:
+        recorder.begin_pass(lakehouse.store.reports)
         try:
             _once(lakehouse, recorder)
         except Exception as error:

@@ -32,6 +32,8 @@ _ASKED = (
     "gold.counterfactual",
     "gold.decision",
     "gold.promotion",
+    "gold.batch_metrics",
+    "gold.job_run",
 )
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"

@@ -78,14 +78,12 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
 
 
 def _count_in(records: list[FileRecord], batch: Batch) -> None:
-    """Count the files that a batch reads, and since when the oldest of them has waited."""
+    """Count the files that a batch reads: its source is the table that names them."""
     batch.count(
         files_in=len(records),
         bytes_in=sum(record.size or 0 for record in records),
         rows_in=sum(record.lines or 0 for record in records),
     )
-    landed = (record.landed_at for record in records if record.landed_at)
-    batch.attempt.oldest = min(landed, default=None)
 
 
 def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:

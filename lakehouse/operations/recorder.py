@@ -24,6 +24,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from lakehouse.errors import exit_code, notes_of, words_of
 from lakehouse.operations.marks import Mark, taken_marks
 from lakehouse.operations.rows import (
+    BY_THE_CLOCK,
     KILLED,
     Ending,
     Pass,
@@ -45,9 +46,6 @@ from lakehouse.tables import BATCH_METRICS, JOB_RUN, Table
 
 IDLE_FOR = dt.timedelta(hours=1)
 """A pass that did nothing is on record as often as this; so is a run of a job by the clock."""
-BY_THE_CLOCK = frozenset(
-    {"run_pipeline", "ingest", "score", "aggregate_kpis", "retrain_and_promote", "notify"}
-)
 TICK = 60.0
 """Seconds after which a stream that runs for ever has its micro-batches put on record."""
 _PATIENCE = 5.0  # seconds; another job writes its rows in a few hundredths of one
@@ -70,7 +68,8 @@ class Recorder:
         began_at = dt.datetime.now(dt.UTC)
         self.process = Process(uuid.uuid4().hex, job, platform.node(), _release(), began_at)
         self._application: str | None = None
-        self._began_at, self._passes = began_at, 0
+        self._began_at = self._recorded_at = began_at
+        self._passes = 0
         self._phases: dict[str, float] = defaultdict(float)
         self._told: BaseException | None = None
         self._in_passes = False
@@ -91,9 +90,11 @@ class Recorder:
         if self._mark is None:  # there was no lakehouse before
             self.begin()
 
-    def make_passes(self, reports: list[BatchReport]) -> None:
-        """The job tells where its passes end; the clock does not ask it."""
+    def begin_pass(self, reports: list[BatchReport]) -> None:
+        """Begin a pass of a job that tells where they end; the first began with the process."""
         self.reports, self._in_passes = reports, True
+        if self._passes:
+            self._began_at = dt.datetime.now(dt.UTC)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -106,7 +107,7 @@ class Recorder:
 
     def end_pass(self) -> None:
         """Record a pass after which the process goes on, if it did something or an hour is over."""
-        idle_for = dt.datetime.now(dt.UTC) - self._began_at
+        idle_for = dt.datetime.now(dt.UTC) - self._recorded_at
         if self.reports or idle_for >= IDLE_FOR:
             self._record(Ending())
 
@@ -162,7 +163,8 @@ class Recorder:
             at, phases = dt.datetime.now(dt.UTC), dict(self._phases)
             reports = [self.reports.pop(0) for _ in range(len(self.reports))]
             done = Pass(self._passes + 1, self._began_at, at, phases, len(reports))
-            self._began_at, self._passes = at, done.number
+            self._began_at = self._recorded_at = at
+            self._passes = done.number
             self._phases.clear()
             if not self._is_there:
                 return

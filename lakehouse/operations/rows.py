@@ -12,6 +12,10 @@ from lakehouse.storage.delta_log import Added
 
 OK, FAILED, REFUSED, INTERRUPTED, KILLED = "ok", "failed", "refused", "interrupted", "killed"
 """Outcomes."""
+BY_THE_CLOCK = frozenset(
+    {"run_pipeline", "ingest", "score", "aggregate_kpis", "retrain_and_promote", "notify"}
+)
+"""Jobs that a schedule runs, often with nothing to do."""
 Row = dict[str, Any]
 _COUNTED = ("rows_out", "rows_rejected", "rows_duplicate")
 
@@ -124,7 +128,6 @@ def batch_row(
     attempt = report.attempt
     error, memory = attempt.error, attempt.memory
     ended_at = report.began_at + dt.timedelta(seconds=report.seconds)
-    oldest = attempt.oldest or (read.since if read else None)
     return {
         "query": report.query,
         "query_id": report.query_id or process.run_id,
@@ -137,7 +140,7 @@ def batch_row(
         "phase_seconds": dict(report.phases),
         **_read(attempt.counts, read),
         **{name: attempt.counts.get(name, None if error else 0) for name in _COUNTED},
-        "lag_seconds": _seconds(oldest, ended_at),
+        "lag_seconds": _seconds(read.since if read else None, ended_at),
         "source_versions": {_name(span.path): span.end for span in report.sources},
         **backlog(waiting, at, "files_in" in attempt.counts),
         "heap_used_bytes": memory and memory.heap_used,

@@ -141,7 +141,9 @@ def _quality(snapshot: Snapshot, names: Names) -> Quality | None:
 def _psi(snapshot: Snapshot, names: Names) -> dict[str, float]:
     """The population stability index of each column on the newest day that has one."""
     columns = ("window_date", "column_name", "population_stability_index")
-    where = (pc.field("drift_type") == "BASELINE") & pc.field(columns[-1]).is_valid()
+    # Scores are compared with the cross-fitted ones of the training: they always differ.
+    is_own = pc.field("column_name") != "score"
+    where = (pc.field("drift_type") == "BASELINE") & pc.field(columns[-1]).is_valid() & is_own
     rows = _of_newest_days(snapshot, names, "gold.drift_metrics", columns, where)
     newest = max((row["window_date"] for row in rows), default=None)
     own = (row for row in rows if row["window_date"] == newest)

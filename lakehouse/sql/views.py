@@ -16,6 +16,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
 from lakehouse.sql.loop_views import COST, DECISIONS, GAIN, HISTORY, JUDGED
+from lakehouse.sql.operations_views import OPERATIONS
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
@@ -35,7 +36,8 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     """
     names = _names(model, catalog)
     views = tuple(
-        _filled(view, names) for view in (DAILY, HISTORY, DECISIONS, ALARMS, SLICES, GAIN, COST)
+        _filled(view, names)
+        for view in (DAILY, HISTORY, DECISIONS, ALARMS, SLICES, GAIN, COST, OPERATIONS)
     )
     taken = {table.full_name for table in catalog.tables}
     clash = [view.full_name for view in views if view.full_name in taken]
@@ -89,6 +91,7 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "drift_metrics": catalog.drift_metrics.full_name,
         "counterfactual": catalog.counterfactual.full_name,
         "scoring_cost": catalog.scoring_cost.full_name,
+        "batch_metrics": catalog.batch_metrics.full_name,
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
         "judged": JUDGED.format(promotion=catalog.promotion.full_name),

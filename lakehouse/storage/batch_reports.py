@@ -41,13 +41,11 @@ class Attempt:
 
     Attributes:
         counts: what the work counted, by the columns of gold.batch_metrics.
-        oldest: time of the oldest input, where the work tells; else the commit's counts.
     """
 
     began_at: dt.datetime
     seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
-    oldest: dt.datetime | None = None
     memory: Memory | None = None
     error: BaseException | None = None
 

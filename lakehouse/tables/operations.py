@@ -39,8 +39,8 @@ BATCH_METRICS = Table(
         rows_duplicate  bigint    Rows that said again what was known
         files_in        bigint    Files read; of ingest, landed files
         bytes_in        bigint    Their bytes
-        lag_seconds     double    Age of the oldest row read, since its commit or landing, at the
-            end
+        lag_seconds     double    Age at the end of the oldest row read, since its commit to the
+            source
         source_versions map<string,bigint> First Delta version of each source that was not read yet
         backlog_files   bigint    Files of the sources that waited when the row was written; of
             ingest, landed files

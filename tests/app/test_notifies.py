@@ -7,7 +7,9 @@ import pytest
 from lakehouse.app import whole_way
 from lakehouse.errors import LockedError
 
-LAKEHOUSE = SimpleNamespace(store=SimpleNamespace(root="root"), model="model", catalog="catalog")
+LAKEHOUSE = SimpleNamespace(
+    store=SimpleNamespace(root="root", reports=[]), model="model", catalog="catalog"
+)
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def calls(monkeypatch):
         assert given == ("root", "model", "catalog")
         return SimpleNamespace(notify=lambda: note("notify"))
 
-    monkeypatch.setattr(whole_way, "_once", lambda lakehouse: note("pass"))
+    monkeypatch.setattr(whole_way, "_once", lambda lakehouse, recorder: note("pass"))
     monkeypatch.setattr(whole_way, "Notifier", notifier)
     return found
 

@@ -85,7 +85,8 @@ def _jobs(model: ModelAnswers) -> Panel:
     columns = ("job", "newest run", "ended", "seconds", "runs", "not well", "error")
     body = _table(columns, [_job(row) for row in rows]) if rows else nothing("No job has run yet.")
     failed = [row["job"] for row in rows if row["outcome"] != "ok"]
-    note = f"The newest run of {', '.join(failed)} did not end well." if failed else ""
+    words = f" The newest run of {', '.join(failed)} did not." if failed else ""
+    note = f"Its newest run, by the wall clock.{words}"
     return Panel("jobs", "Did each job end well?", note, body, "jobs")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 HIDDEN = "***"
 _SHORTEST_SECRET = 4
 _NAMES = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|HOOK|SMTP|AUTH", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")
 _PARAMETER = re.compile(
     r"(?<=[?&])(\w*(?:key|token|sig|secret|password)\w*=)[^&\s]+", re.IGNORECASE
 )

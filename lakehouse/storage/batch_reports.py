@@ -9,6 +9,7 @@ from typing import Any
 
 _WORK = "addBatch"
 _TOTAL = "triggerExecution"
+_DELTA = "DeltaSource["
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def finished(progress: Mapping[str, Any], attempt: Attempt) -> BatchReport:
         total,
         durations,
         attempt,
-        tuple(map(_span, progress["sources"])),
+        tuple(_span(source) for source in progress["sources"] if _is_delta(source)),
     )
 
 
@@ -101,8 +102,12 @@ def did_work(progress: Mapping[str, Any]) -> bool:
     return _WORK in progress["durationMs"]
 
 
+def _is_delta(source: Mapping[str, Any]) -> bool:
+    return str(source["description"]).startswith(_DELTA)
+
+
 def _span(source: Mapping[str, Any]) -> SourceSpan:
-    path = source["description"].removeprefix("DeltaSource[").removesuffix("]")
+    path = source["description"].removeprefix(_DELTA).removesuffix("]")
     start, end = (_offset(source[name]) for name in ("startOffset", "endOffset"))
     first = None if start is None else start["reservoirVersion"]
     return SourceSpan(path.removeprefix("file:"), first, 0 if end is None else _end_of(end))

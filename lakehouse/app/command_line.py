@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError, LakehouseError, exit_code, notes_of, words_of
-from lakehouse.operations.recorder import begin_recording, recorder_of
+from lakehouse.operations.recorder import begin_recording, end_recording, recorder_of
 from lakehouse.prometheus.publish import renew_exposition, serve_exposition
 from lakehouse.settings import (
     EnvironmentSettings,
@@ -165,8 +165,7 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
             print(f"error: {error}{notes_of(error)}", file=sys.stderr)
         elif not isinstance(error, SystemExit | KeyboardInterrupt):
             print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
-    for root in _opened_roots if _jobs else ():
-        recorder_of(root, _jobs[-1]).end(code, error)
+    for root in end_recording(code, error):
         renew_exposition(root)
     return code
 

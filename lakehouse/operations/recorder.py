@@ -250,6 +250,13 @@ def recorder_of(root: str, otherwise: str) -> Recorder:
     return own[-1] if own else Recorder(root, otherwise)
 
 
+def end_recording(code: int, error: BaseException | None) -> list[str]:
+    """Record how this process's job ended; return the roots of its lakehouses."""
+    for recorder in _recorders:
+        recorder.end(code, error)
+    return [recorder.root for recorder in _recorders]
+
+
 def _sentence(error: BaseException) -> str:
     words = f"{words_of(error)}{notes_of(error)}"
     return shorten(without_secrets(words, os.environ), _LONGEST)

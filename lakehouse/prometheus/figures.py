@@ -19,7 +19,7 @@ class Totals:
     """All micro-batches of one query so far.
 
     Attributes:
-        rows: rows by result.
+        rows: rows by result, of batches that ended well.
         outcomes: batches by outcome.
         in_buckets: batches that ended well by bucket of their seconds, each bucket by itself.
         seconds: of those, all together.
@@ -91,7 +91,8 @@ def totals_of(batches: pa.Table) -> dict[str, Totals]:
         places = np.searchsorted(BUCKETS, seconds[ended_well])
         kinds, counts = np.unique(outcomes[own].astype(str), return_counts=True)
         found[query] = Totals(
-            {name: int(values[own].sum()) for name, values in rows.items()},
+            # What a failed attempt read, its replay reads again.
+            {name: int(values[ended_well].sum()) for name, values in rows.items()},
             dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
             np.bincount(places, minlength=len(BUCKETS) + 1).tolist(),
             float(seconds[ended_well].sum()),

@@ -87,7 +87,7 @@ def _arrow(
 ) -> pa.Table:
     """Columns of a table; no rows where an older release has not made it."""
     if not snapshot.has(name):
-        return pa.table({column: pa.array([], pa.null()) for column in columns})
+        return pa.table({column: pa.array([], pa.string()) for column in columns})
     fields = {column: pc.field(column) for column in columns}
     return snapshot.arrow(name, fields, partitions, where)
 
@@ -99,12 +99,13 @@ def _rows(snapshot: Snapshot, name: str, columns: Sequence[str], order: str) -> 
 
 def _newest_batches(snapshot: Snapshot, batches: pa.Table) -> dict[str, Row]:
     """The newest batch of each query that ended well."""
-    if not len(batches):
-        return {}
-    by_query = batches.group_by("query", use_threads=False).aggregate([("recorded_at", "max")])
-    since = pc.min(by_query["recorded_at_max"]).as_py() - _UNIT
-    where = (pc.field("recorded_at") >= since) & (pc.field("outcome") == "ok")
-    rows = _arrow(snapshot, _BATCHES, _OF_NEWEST, where).to_pylist()
+    is_ok = pc.field("outcome") == "ok"
+    by_query = batches.filter(is_ok).group_by("query", use_threads=False)
+    rows: list[Row] = []
+    for newest in by_query.aggregate([("recorded_at", "max")]).to_pylist():
+        of_query = pc.field("query") == newest["query"]
+        is_new = pc.field("recorded_at") >= newest["recorded_at_max"] - _UNIT
+        rows += _arrow(snapshot, _BATCHES, _OF_NEWEST, is_ok & of_query & is_new).to_pylist()
     return {row["query"]: row for row in sorted(rows, key=lambda row: row["began_at"])}
 
 

@@ -140,7 +140,7 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     for the end is called.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    _jobs.append(Path(main.__globals__["__file__"]).stem)
+    _jobs.append(Path(main.__globals__.get("__file__", main.__module__)).stem)
     code = exit_code_of(main)
     with suppress(BaseException):  # the work is done, and its code is known
         atexit._run_exitfuncs()

@@ -10,7 +10,6 @@ from lakehouse.errors import LockedError
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.operations.recorder import Recorder, recorder_of
-from lakehouse.prometheus.publish import renew_exposition
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
 from lakehouse.storage.lakehouse import Lakehouse
@@ -39,7 +38,6 @@ def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
         recorder.end_pass()
         _notify(lakehouse)
         renew_page(root)
-        renew_exposition(root)
         if seconds is None:
             return
         time.sleep(seconds)

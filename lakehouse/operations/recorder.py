@@ -50,6 +50,7 @@ TICK = 60.0
 """Seconds after which a stream that runs for ever has its micro-batches put on record."""
 _PATIENCE = 5.0  # seconds; another job writes its rows in a few hundredths of one
 _LONGEST = 500
+_MOST_SMALL = 16  # files: all rows are read for the totals
 _logger = logging.getLogger(__name__)
 
 
@@ -127,14 +128,14 @@ class Recorder:
                 self._mark.remove()
 
     def tick(self, then: Callable[[], None], seconds: float = TICK) -> None:
-        """End a pass each so many seconds from now on, beside the work, and call `then`."""
+        """Each so many seconds from now on, beside the work: end a pass, and call `then`."""
 
         def run() -> None:
             while True:
                 time.sleep(seconds)
                 if not self._in_passes:
                     self.end_pass()
-                    then()
+                then()
 
         threading.Thread(target=run, daemon=True).start()
 
@@ -219,7 +220,7 @@ class Recorder:
             found = pa.Table.from_pylist(list(rows), schema)
             properties = CommitProperties(app_transactions=list(once))
             write_deltalake(delta, found, mode="append", commit_properties=properties)
-            gather(delta)
+            gather(delta, _MOST_SMALL)
 
     def _table(self, table: Table) -> DeltaTable:
         """The table as it is now; made where a job failed before it could be."""

@@ -16,7 +16,7 @@ from lakehouse.storage.snapshot import Snapshot
 from lakehouse.versions.actions import MOVES
 
 _BATCHES, _RUNS = "gold.batch_metrics", "gold.job_run"
-_COUNTED = (
+_OF_BATCH = (
     "query",
     "outcome",
     "seconds",
@@ -24,10 +24,6 @@ _COUNTED = (
     "rows_out",
     "rows_rejected",
     "rows_duplicate",
-    "recorded_at",
-)
-_OF_NEWEST = (
-    "query",
     "began_at",
     "lag_seconds",
     "source_versions",
@@ -38,7 +34,6 @@ _OF_NEWEST = (
 _OF_RUN = ("job", "outcome", "error_class", "ended_at", "seconds", "recorded_at")
 _OF_INGEST = "bronze.landed_file"
 _LOOKBACK = dt.timedelta(days=45)
-_UNIT = dt.timedelta(seconds=1)  # statistics of files may cut times
 
 
 def figures_of(root: Path, at: dt.datetime) -> Figures:
@@ -52,10 +47,9 @@ def figures_of(root: Path, at: dt.datetime) -> Figures:
         ConfigurationError: there is no lakehouse in that folder.
     """
     names, snapshot = names_in(root), Snapshot(str(root.resolve()))
-    there = [name for name in names.tables if snapshot.has(name)]
-    batches = _arrow(snapshot, _BATCHES, _COUNTED)
-    newest = _newest_batches(snapshot, batches)
-    commits = {name: committed_at(snapshot.path(name)) for name in there}
+    batches = _arrow(snapshot, _BATCHES, _OF_BATCH)
+    newest = _newest_batches(batches)
+    commits = {name: committed_at(snapshot.path(name)) for name in names.tables}
     return Figures(
         model=names.model,
         at=at,
@@ -97,16 +91,17 @@ def _rows(snapshot: Snapshot, name: str, columns: Sequence[str], order: str) -> 
     return sorted(found, key=lambda row: row[order])
 
 
-def _newest_batches(snapshot: Snapshot, batches: pa.Table) -> dict[str, Row]:
+def _newest_batches(batches: pa.Table) -> dict[str, Row]:
     """The newest batch of each query that ended well."""
-    is_ok = pc.field("outcome") == "ok"
-    by_query = batches.filter(is_ok).group_by("query", use_threads=False)
-    rows: list[Row] = []
-    for newest in by_query.aggregate([("recorded_at", "max")]).to_pylist():
-        of_query = pc.field("query") == newest["query"]
-        is_new = pc.field("recorded_at") >= newest["recorded_at_max"] - _UNIT
-        rows += _arrow(snapshot, _BATCHES, _OF_NEWEST, is_ok & of_query & is_new).to_pylist()
-    return {row["query"]: row for row in sorted(rows, key=lambda row: row["began_at"])}
+    ended_well = batches.filter(pc.field("outcome") == "ok")
+    by_query = ended_well.group_by("query", use_threads=False)
+    found: dict[str, Row] = {}
+    for newest in by_query.aggregate([("began_at", "max")]).to_pylist():
+        is_newest = (pc.field("query") == newest["query"]) & (
+            pc.field("began_at") == newest["began_at_max"]
+        )
+        found[newest["query"]] = ended_well.filter(is_newest).slice(0, 1).to_pylist()[0]
+    return found
 
 
 def _waiting(snapshot: Snapshot, batch: Row, at: dt.datetime) -> Row:

@@ -83,8 +83,10 @@ def added_between(path: str, first: int, end: int | None = None) -> Added | None
 
 
 def committed_at(path: str) -> dt.datetime | None:
-    """When the newest commit of a table on this machine was made; None if no commit tells."""
+    """When the newest commit of a table on this machine was made; None if none tells."""
     log = Path(path) / "_delta_log"
+    if not log.is_dir():
+        return None
     versions = [int(each.name[:20]) for each in os.scandir(log) if _COMMIT.fullmatch(each.name)]
     actions = _commit(path, max(versions)) if versions else None
     return next(_committed_at(actions or []), None)

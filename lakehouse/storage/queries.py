@@ -66,14 +66,16 @@ class Query:
     """A running streaming query, and what is known of its micro-batches.
 
     Attributes:
-        attempts: those that Spark has not told the end of, by their numbers.
+        errors: what the handler raised.
+        attempts: micro-batches that Spark has not told the end of, by their numbers.
         reports: where those that ended are put.
     """
 
     name: str
     streaming: StreamingQuery
-    attempts: dict[int, Attempt]
-    reports: list[BatchReport]
+    errors: list[BaseException] = field(default_factory=list)
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    reports: list[BatchReport] = field(default_factory=list)
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
         """Wait `seconds` for the end of what is available; return whether the query ended.
@@ -86,9 +88,8 @@ class Query:
             ended = bool(self.streaming.awaitTermination(seconds))
         except Exception:
             # Spark wraps the handler's error in one of its own, with Java's stack trace.
-            errors = [each.error for each in self.attempts.values() if each.error]
-            if errors:
-                raise errors[0] from None
+            if self.errors:
+                raise self.errors[0] from None
             raise
         if ended and continuous:
             raise LakehouseError(
@@ -105,7 +106,8 @@ class Query:
             if did_work(progress) and progress["batchId"] in self.attempts:
                 attempt = self.attempts.pop(progress["batchId"])
                 self.reports.append(finished(progress, attempt))
-        for number in [number for number, each in self.attempts.items() if each.error]:
+        failed = [number for number, each in list(self.attempts.items()) if each.error]
+        for number in failed:
             attempt = self.attempts.pop(number)
             self.reports.append(unfinished(self.name, self.streaming.id, number, attempt))
 
@@ -120,6 +122,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         handle: called with the micro-batch and its identity; after a crash, with the same again.
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
+    errors: list[BaseException] = []
     attempts: dict[int, Attempt] = {}
 
     def with_identity(rows: DataFrame, number: int) -> None:
@@ -135,6 +138,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
                 handle(rows, batch)
         except BaseException as error:
             error.add_note(f"micro-batch {number} of the stream {name}")
+            errors.append(error)
             raise
         finally:
             attempts[number] = batch.attempt
@@ -142,7 +146,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
     writer = frame.writeStream.queryName(name).foreachBatch(with_identity)
     writer = writer.option("checkpointLocation", store.checkpoint(name))
     streaming = writer.trigger(**_trigger(trigger)).start()
-    return Query(name, streaming, attempts, store.reports)
+    return Query(name, streaming, errors, attempts, store.reports)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def query(name: str, streaming: Running, *errors: LakehouseError) -> Query:
     attempts = {
         number: Attempt(dt.datetime.now(dt.UTC), error=each) for number, each in enumerate(errors)
     }
-    return Query(name, streaming, attempts, [])  # type: ignore[arg-type]
+    return Query(name, streaming, list(errors), attempts)  # type: ignore[arg-type]
 
 
 def test_available_now_waits_for_every_query() -> None:

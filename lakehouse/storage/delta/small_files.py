@@ -10,8 +10,8 @@ _MOST = 50
 _COMPACTED_BYTES = 2**20
 
 
-def gather(delta: DeltaTable) -> None:
-    """Make one file of many small ones. The caller holds the right to write the table."""
+def gather(delta: DeltaTable, most: int = _MOST) -> None:
+    """Make one file of `most` small ones. The caller holds the right to write the table."""
     sizes = files_of(delta)["size_bytes"]
-    if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST:
+    if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= most:
         delta.optimize.compact(target_size=_COMPACTED_BYTES)

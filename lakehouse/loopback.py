@@ -25,17 +25,18 @@ class Resource:
 
 
 def loopback_server(
-    port: int, resources: Mapping[str, Resource], option: str
+    port: int, resources: Mapping[str, Resource], option: str, hint: str = ""
 ) -> ThreadingHTTPServer:
     """A server of some paths, bound to loopback; port 0 is any that is free.
 
     Raises:
-        ConfigurationError: the port is taken; it names the option that sets it.
+        ConfigurationError: the port is taken; it names the option that sets it, and the hint.
     """
     try:
         return ThreadingHTTPServer((HOST, port), _handler(resources))
     except OSError:
-        raise ConfigurationError(f"{option}: {port} is taken; write another") from None
+        words = f"{option}: {port} is taken; write another{hint}"
+        raise ConfigurationError(words) from None
 
 
 def _handler(resources: Mapping[str, Resource]) -> type[BaseHTTPRequestHandler]:

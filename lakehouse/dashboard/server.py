@@ -53,4 +53,4 @@ def server_of(roots: Sequence[Path], port: int) -> ThreadingHTTPServer:
         "/": Resource(page.now),
         METRICS_PATH: Resource(partial(exposition_now, roots), CONTENT_TYPE),
     }
-    return loopback_server(port, resources, "--port")
+    return loopback_server(port, resources, "--port", " (PORT=... for make)")

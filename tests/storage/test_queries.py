@@ -139,6 +139,10 @@ def test_a_handlers_error_comes_out_as_itself_and_its_batch_comes_again_with_the
                 run_all([started], AVAILABLE_NOW)
         else:
             run_all([started], AVAILABLE_NOW)
+    failed, done = store.reports
+    assert (failed.number, type(failed.attempt.error)) == (0, StoreError)
+    assert (done.number, done.attempt.error, done.query_id) == (0, None, failed.query_id)
+    assert done.phases["addBatch"] <= done.seconds
     run_all(
         [run(store, "q", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW
     )  # nothing new: not called

@@ -5,6 +5,7 @@ import atexit
 import datetime as dt
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -137,8 +138,9 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
     The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python
     3.14 they then abort the process (exit code 134) though its work is done. What was registered
-    for the end is called.
+    for the end is called. A job that is told to end (SIGTERM) ends as one that is interrupted.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _jobs.append(Path(main.__globals__.get("__file__", main.__module__)).stem)
     code = exit_code_of(main)
@@ -148,6 +150,10 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
         with suppress(OSError, ValueError):  # nobody reads it any more
             stream.flush()
     os._exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:

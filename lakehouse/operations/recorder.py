@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -65,7 +65,7 @@ class Recorder:
 
     def __init__(self, root: str, job: str) -> None:
         """Write nothing yet."""
-        self.root, self.reports = root, list[BatchReport]()
+        self.root, self.reports = root, deque[BatchReport]()
         began_at = dt.datetime.now(dt.UTC)
         self.process = Process(uuid.uuid4().hex, job, platform.node(), _release(), began_at)
         self._application: str | None = None
@@ -83,15 +83,16 @@ class Recorder:
         if self._is_there:
             with _warned():
                 self._record_killed()
+            with _warned():
                 self._mark = Mark(self.root, self.process)
 
-    def opened(self, reports: list[BatchReport], application: str | None) -> None:
+    def opened(self, reports: deque[BatchReport], application: str | None) -> None:
         """Take the reports of the store that the job has opened."""
         self.reports, self._application = reports, application
         if self._mark is None:  # there was no lakehouse before
             self.begin()
 
-    def begin_pass(self, reports: list[BatchReport]) -> None:
+    def begin_pass(self, reports: deque[BatchReport]) -> None:
         """Begin a pass of a job that tells where they end; the first began with the process."""
         self.reports, self._in_passes = reports, True
         if self._passes:
@@ -162,7 +163,7 @@ class Recorder:
     def _record(self, ending: Ending) -> None:
         with self._lock:
             at, phases = dt.datetime.now(dt.UTC), dict(self._phases)
-            reports = [self.reports.pop(0) for _ in range(len(self.reports))]
+            reports = [self.reports.popleft() for _ in range(len(self.reports))]
             done = Pass(self._passes + 1, self._began_at, at, phases, len(reports))
             self._began_at = self._recorded_at = at
             self._passes = done.number

@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -75,7 +76,7 @@ class Query:
     streaming: StreamingQuery
     errors: list[BaseException] = field(default_factory=list)
     attempts: dict[int, Attempt] = field(default_factory=dict)
-    reports: list[BatchReport] = field(default_factory=list)
+    reports: deque[BatchReport] = field(default_factory=deque)
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
         """Wait `seconds` for the end of what is available; return whether the query ended.

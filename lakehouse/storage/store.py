@@ -6,6 +6,7 @@ delta-rs: the same tables, without the planning of a Spark job for a handful of 
 
 import datetime as dt
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
 Row = Mapping[str, Any]
+_MOST_REPORTS = 10_000  # more are kept by nobody: a recorder takes them each minute
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Store:
     spark: SparkSession
     root: str
     catalog: Catalog
-    reports: list[BatchReport] = field(default_factory=list, init=False, repr=False, compare=False)
+    reports: deque[BatchReport] = field(
+        default_factory=lambda: deque(maxlen=_MOST_REPORTS), init=False, repr=False, compare=False
+    )
     _opened: dict[str, DeltaTable] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -1,5 +1,6 @@
 """The pipeline tells of alerts at the end of each pass, also of one that fails."""
 
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from lakehouse.app import whole_way
 from lakehouse.errors import LockedError
 
 LAKEHOUSE = SimpleNamespace(
-    store=SimpleNamespace(root="root", reports=[]), model="model", catalog="catalog"
+    store=SimpleNamespace(root="root", reports=deque()), model="model", catalog="catalog"
 )
 
 

@@ -86,6 +86,33 @@ def test_metrics_are_served_only_by_a_job_that_runs_for_ever():
         serve_metrics("nowhere", 0, None)
 
 
+TOLD_TO_END = """
+import sys, time
+from lakehouse.app.command_line import announce, run_job
+
+def main(_):
+    announce(sys.argv[1])
+    print("begun", flush=True)
+    time.sleep(60)
+
+run_job(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_is_told_to_end_is_interrupted_and_not_killed(tmp_path: Path) -> None:
+    lakehouse_at(tmp_path)
+    words = [sys.executable, "-c", TOLD_TO_END, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "begun\n"
+        job.terminate()
+        assert job.wait(30) == 130
+    (run,) = rows_of(tmp_path, "job_run")
+    assert run["outcome"] == "interrupted"
+    assert not list((tmp_path / "_system" / "runs").glob("*.json"))
+
+
 @pytest.mark.slow
 def test_a_job_whose_spark_cannot_start_is_on_record(tmp_path: Path) -> None:
     lakehouse_at(tmp_path)

@@ -102,8 +102,7 @@ class Query:
         """Put the batches that Spark has committed, and those that failed, to the reports."""
         if not self.attempts:
             return
-        for told in self.streaming.recentProgress:
-            progress = json.loads(told.json)
+        for progress in self._told():
             if did_work(progress) and progress["batchId"] in self.attempts:
                 attempt = self.attempts.pop(progress["batchId"])
                 self.reports.append(finished(progress, attempt))
@@ -111,6 +110,15 @@ class Query:
         for number in failed:
             attempt = self.attempts.pop(number)
             self.reports.append(unfinished(self.name, self.streaming.id, number, attempt))
+
+    def _told(self) -> list[dict[str, Any]]:
+        """What Spark tells of the newest batches; of one alone, the newest words suffice."""
+        newest = self.streaming.lastProgress
+        if newest is not None and {newest.batchId} == self.attempts.keys():
+            progress = json.loads(newest.json)
+            if did_work(progress):
+                return [progress]
+        return [json.loads(each.json) for each in self.streaming.recentProgress]
 
 
 def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:

@@ -54,9 +54,9 @@ def root(tmp_path):
                 (0, 0.8, {}),
                 (1, 0.9, {}),
                 (2, 0.1, {"is_final": False}),
-                (1, 0.2, {"slice_key": "line", "slice_value": "a"}),
-                (1, 0.3, {"model_version": "1"}),
-                (1, 0.4, {"column_name": "temp"}),
+                (3, 0.2, {"slice_key": "line", "slice_value": "a"}),
+                (3, 0.3, {"model_version": "1"}),
+                (3, 0.4, {"column_name": "temp"}),
             )
         ],
     )

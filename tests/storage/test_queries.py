@@ -1,10 +1,12 @@
 """Streaming queries: what ends them is told, and a micro-batch keeps its identity."""
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -15,6 +17,7 @@ from lakehouse.storage.batch_reports import Attempt
 from lakehouse.storage.queries import AVAILABLE_NOW, Batch, Query, interval_seconds, run, run_all
 from lakehouse.storage.store import Store
 from lakehouse.tables import DUPLICATE, QUARANTINE, catalog_of
+from tests.support.batch_reports import attempt, progress
 from tests.support.rows import land, moment
 
 
@@ -54,6 +57,7 @@ class Running:
     def __init__(self, waits: float, error: Exception | None = None) -> None:
         self.waits, self.error, self.isActive, self.asked = waits, error, True, 0
         self.recentProgress: list[object] = []
+        self.lastProgress: object | None = None
         self.id = "q"
 
     def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802 (Spark's own name)
@@ -166,3 +170,22 @@ def test_a_continuous_query_runs_until_it_is_stopped(
     with pytest.raises(LakehouseError, match="q: the query stopped by itself"):
         started.wait(continuous=True)
     assert handled == [0]
+
+
+def told(number: int, **given: Any) -> SimpleNamespace:
+    text = json.dumps(progress(number, **given))
+    return SimpleNamespace(batchId=number, json=text)
+
+
+def test_a_batch_is_reported_once_when_spark_has_told_its_end_and_idle_words_are_none() -> None:
+    streaming = Running(5)
+    waiting = told(1, durationMs={"latestOffset": 2, "triggerExecution": 2})
+    running = Query("score", streaming, [], {0: attempt(), 1: attempt()})  # type: ignore[arg-type]
+    streaming.lastProgress, streaming.recentProgress = waiting, [told(0), waiting]
+    running.report()
+    assert [each.number for each in running.reports] == [0]
+    assert running.attempts.keys() == {1}, "Spark has not committed it yet"
+    streaming.lastProgress = told(1)
+    for _ in range(2):
+        running.report()
+    assert [each.number for each in running.reports] == [0, 1]

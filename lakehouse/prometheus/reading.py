@@ -33,7 +33,8 @@ _OF_BATCH = (
 )
 _OF_RUN = ("job", "outcome", "error_class", "ended_at", "seconds", "recorded_at")
 _OF_INGEST = "bronze.landed_file"
-_LOOKBACK = dt.timedelta(days=45)
+_LOOKBACKS = (dt.timedelta(days=5), dt.timedelta(days=45))
+"""Where labels are late, the newest final day is further back: a file is opened for each day."""
 
 
 def figures_of(root: Path, at: dt.datetime) -> Figures:
@@ -149,13 +150,15 @@ def _psi(snapshot: Snapshot, names: Names) -> dict[str, float]:
 def _of_newest_days(
     snapshot: Snapshot, names: Names, table: str, columns: Sequence[str], where: Expression
 ) -> list[Row]:
-    """Rows of whole days without slices, of all versions together; newest days alone."""
+    """Rows of whole days without slices, of all versions together; the newest days alone."""
     newest = snapshot.newest_day(table)
     if newest is None:
         return []
     of_all = (pc.field(names.model_id) == "*") & pc.field("slice_key").is_null()
-    since = f"granularity = '{names.day}' AND window_date >= '{newest - _LOOKBACK}'"
-    found: list[Row] = _arrow(snapshot, table, columns, where & of_all, since).to_pylist()
+    found: list[Row] = []
+    for lookback in _LOOKBACKS:
+        since = f"granularity = '{names.day}' AND window_date >= '{newest - lookback}'"
+        found = found or _arrow(snapshot, table, columns, where & of_all, since).to_pylist()
     return found
 
 

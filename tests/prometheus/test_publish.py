@@ -163,3 +163,15 @@ def test_a_job_that_runs_for_ever_serves_its_figures_on_loopback_to_its_own_name
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_newest_final_day_is_found_however_late_its_labels_are(tmp_path):
+    late = lakehouse_at(tmp_path)
+    rows = [
+        window_row(day, n_labelled=10, accuracy_score=0.5 + day / 100, is_final=day < 3)
+        for day in range(20)
+    ]
+    replace_rows(tmp_path, late.profile_metrics, rows)
+    quality = figures_of(tmp_path, AT).quality
+    assert quality is not None
+    assert quality.accuracy == pytest.approx(0.52)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lakehouse.errors import INTERRUPTED as INTERRUPTED_CODE
 from lakehouse.errors import REFUSED as REFUSED_CODE
-from lakehouse.storage.batch_reports import BatchReport
+from lakehouse.storage.batch_reports import BatchReport, Memory
 from lakehouse.storage.delta_log import Added
 
 OK, FAILED, REFUSED, INTERRUPTED, KILLED = "ok", "failed", "refused", "interrupted", "killed"
@@ -126,7 +126,7 @@ def batch_row(
         at: wall-clock time of the commit.
     """
     attempt = report.attempt
-    error, memory = attempt.error, attempt.memory
+    error = attempt.error
     ended_at = report.began_at + dt.timedelta(seconds=report.seconds)
     return {
         "query": report.query,
@@ -143,9 +143,7 @@ def batch_row(
         "lag_seconds": _seconds(read.since if read else None, ended_at),
         "source_versions": {_name(span.path): span.end for span in report.sources},
         **backlog(waiting, at, "files_in" in attempt.counts),
-        "heap_used_bytes": memory and memory.heap_used,
-        "heap_max_bytes": memory and memory.heap_max,
-        "python_peak_bytes": memory and memory.python_peak,
+        **_memory(attempt.memory),
         "host": process.host,
         "release": process.release,
         "recorded_at": at,
@@ -200,6 +198,16 @@ def backlog(waiting: Added | None, at: dt.datetime, of_files: bool) -> Row:
         "backlog_bytes": unknown if of_files else waiting.size,
         "backlog_rows": unknown if of_files else waiting.rows,
         "oldest_waiting_seconds": _seconds(waiting.since, at),
+    }
+
+
+def _memory(memory: Memory | None) -> Row:
+    if memory is None:
+        return {}
+    return {
+        "heap_used_bytes": memory.heap_used,
+        "heap_max_bytes": memory.heap_max,
+        "python_peak_bytes": memory.python_peak,
     }
 
 

@@ -80,12 +80,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
     for table in catalog.tables:
         _check_names(table)
     _check_primary_names(catalog, model)
-    for source, table in (
-        (model.readings, catalog.bronze_readings),
-        (model.labels, catalog.bronze_labels),
-    ):
-        while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
-        _check_names(replace(table, columns=while_ingested))
+    _check_names_while_ingested(catalog, model)
     return catalog
 
 
@@ -100,6 +95,15 @@ def _check_names(table: Table) -> None:
             f"{', '.join(twice)}: {table.full_name} has that column already; give the model's "
             "another name"
         )
+
+
+def _check_names_while_ingested(catalog: Catalog, model: ModelSettings) -> None:
+    for source, table in (
+        (model.readings, catalog.bronze_readings),
+        (model.labels, catalog.bronze_labels),
+    ):
+        while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
+        _check_names(replace(table, columns=while_ingested))
 
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:

@@ -62,6 +62,8 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
     drift = _window_rows(root, catalog.drift_metrics, model, of_drift, first)
     days_before = _since(first - _USUAL) if first else None
     recent = pc.field("recorded_at") > at - _USUAL - _MONTH
+    # A stream may have a micro-batch every few seconds; what waits is measured each minute.
+    of_today = (pc.field("recorded_at") > at - DAY) & pc.field("backlog_files").is_valid()
     decisions = read_rows(root, catalog.decision, _DECISION)
     promotions = read_rows(root, catalog.promotion, _PROMOTION)
     return Readings(
@@ -76,7 +78,7 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
         costs=read_rows(root, catalog.scoring_cost, _SCORING_COST, recent),
         deliveries=read_rows(root, catalog.alert_delivery),
         runs=_of_operations(root, catalog.job_run, _JOB_RUN, recent),
-        batches=_of_operations(root, catalog.batch_metrics, _BATCH_METRICS, recent),
+        batches=_of_operations(root, catalog.batch_metrics, _BATCH_METRICS, of_today),
         versions={table.full_name: table_version(root, table) for table in tables},
     )
 

@@ -279,5 +279,7 @@ def _release() -> str:
 def _warned() -> Iterator[None]:
     try:
         yield
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # what Rust's libraries raise is no Exception
         _logger.warning("what the job did could not be put on record", exc_info=True)

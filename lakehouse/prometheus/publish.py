@@ -57,7 +57,9 @@ def renew_exposition(root: str) -> None:
         path.parent.mkdir(exist_ok=True)
         new.write_bytes(exposition_now([Path(root)]))
         new.replace(path)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # what Rust's libraries raise is no Exception
         _logger.warning(
             "the metrics' file could not be written; the one before stays", exc_info=True
         )

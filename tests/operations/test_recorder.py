@@ -210,6 +210,19 @@ def test_a_record_that_cannot_be_written_is_a_warning_and_no_error(root, monkeyp
     assert len(rows_of(root, "job_run")) == 1
 
 
+class Panic(BaseException):
+    """What a library in Rust raises."""
+
+
+def test_a_panic_of_a_library_while_recording_does_not_fail_the_job(root, monkeypatch, caplog):
+    def panics(*_, **__):
+        raise Panic
+
+    monkeypatch.setattr(module, "write_deltalake", panics)
+    begun(root).end(0)
+    assert "could not be put on record" in caplog.text
+
+
 def _records(root, job, n_batches):
     found = Recorder(root, job)
     for number in range(n_batches):

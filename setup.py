@@ -14,6 +14,7 @@ RUNTIME = [
     "numpy>=2.1,<3",
     "orjson>=3.11,<4",
     "pandas>=2.3,<3",
+    "prometheus-client==0.26.0",
     "pyarrow>=18,<26",
     "pydantic>=2.10,<3",
     "pyspark==4.2.0",

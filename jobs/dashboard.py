@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lakehouse.app.command_line import run_job
 from lakehouse.dashboard.build import page_path, write_page
-from lakehouse.dashboard.server import HOST, server_of
+from lakehouse.dashboard.server import server_of
+from lakehouse.loopback import HOST
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.app.command_line import run_job
-from lakehouse.app.opening import open_lakehouse
+from lakehouse.app.command_line import open_recorded, run_job
 from lakehouse.dashboard.build import page_path
 from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
@@ -13,7 +12,6 @@ from lakehouse.demo.report import alerts_of, as_table, drifts_of, in_words, stor
 from lakehouse.glassware.pieces import Stream
 from lakehouse.glassware.scenarios import SCENARIOS
 from lakehouse.settings import EnvironmentSettings, load_model_settings
-from lakehouse.storage.session import open_session
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -45,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> None:
     stream = Stream(options.scenario, options.seed)
     begin_anew_where_other(stream, Path(options.root))
     model = load_model_settings(options.model)
-    lakehouse = open_lakehouse(open_session(), model, EnvironmentSettings(root=options.root))
+    lakehouse = open_recorded(model, EnvironmentSettings(root=options.root))
     run_nights(lakehouse, stream, options.days)
     story = story_of(lakehouse, stream)
     figure = Path(options.root) / "report" / "kpi.png"

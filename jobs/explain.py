@@ -13,7 +13,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = job_parser(__doc__, triggered=False)
     parser.add_argument("--key", required=True, help="key of the reading")
     options = parser.parse_args(words)
-    model, root = located(options)
+    model, root = located(options, is_recorded=False)
     environment = load_environment_settings(options.environment)
     print(*as_lines(explained(root, model, environment, options.key)), sep="\n")
 

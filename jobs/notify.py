@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lakehouse.alerts.notify import Notifier
 from lakehouse.alerts.words import as_lines, deliveries_as_lines
-from lakehouse.app.command_line import job_parser, located, run_job
+from lakehouse.app.command_line import job_parser, located, run_job, serve_metrics
 from lakehouse.storage.queries import interval_seconds
 from lakehouse.tables import catalog_of
 
@@ -17,12 +17,13 @@ def main(words: Sequence[str] | None = None) -> None:
         "--dry-run", action="store_true", help="print what is new; write and send nothing"
     )
     options = parser.parse_args(words)
-    model, root = located(options)
+    model, root = located(options, is_recorded=not options.dry_run)
     notifier = Notifier(root, model, catalog_of(model))
     if options.dry_run:
         print(*as_lines(notifier.pending()), sep="\n")
         return
     seconds = interval_seconds(options.trigger)
+    serve_metrics(root, options.metrics_port, seconds)
     while True:
         done = notifier.notify()
         for line in (*as_lines(done.events), *deliveries_as_lines(done.attempts)):

@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if bool(options.match) != bool(options.span):
         parser.error("--match and --for go together")
-    model, root = located(options)
+    model, root = located(options, is_recorded=bool(options.match or options.end))
     notifier, at = Notifier(root, model, catalog_of(model)), dt.datetime.now(dt.UTC)
     if options.end:
         notifier.end_silence(options.end, options.who, options.reason, at)

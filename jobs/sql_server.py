@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse.app.command_line import run_job
+from lakehouse.prometheus.publish import serve_exposition
 from lakehouse.sql.server import login_of, serve
 
 
@@ -23,8 +24,13 @@ def main(words: Sequence[str] | None = None) -> None:
         default=10000,
         help="where to listen on 127.0.0.1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--metrics-port", type=int, help="serve /metrics for Prometheus on 127.0.0.1, too"
+    )
     options = parser.parse_args(words)
     root = Path(options.root)
+    if options.metrics_port is not None:
+        serve_exposition(str(root.resolve()), options.metrics_port)
     serve(root, options.port, login_of(root, os.environ))
 
 

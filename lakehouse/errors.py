@@ -1,5 +1,9 @@
 """The errors that a user of the lakehouse can meet; each message says what to do about it."""
 
+import re
+
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt): ")
+
 
 class LakehouseError(Exception):
     """An error that a person can act on: shown as one sentence, without a stack trace."""
@@ -27,3 +31,34 @@ class StoreError(LakehouseError):
 
 class LandingError(LakehouseError):
     """A landing folder cannot be looked at."""
+
+
+REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130
+"""Exit codes of a job that could not do its work."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of a job that ends with an error, as the README tells.
+
+    2 for what a person can act on, 3 for what nobody has foreseen.
+    """
+    if isinstance(error, SystemExit):  # of argparse
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return REFUSED if isinstance(error, LakehouseError) else UNFORESEEN
+
+
+def words_of(error: BaseException) -> str:
+    """The line of an error that tells most: a worker's error, else the error's first line."""
+    text = str(getattr(error, "java_exception", None) or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "Traceback (most recent call last)" in text:
+        lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]
+    return next(iter(lines), "no words")
+
+
+def notes_of(error: BaseException) -> str:
+    """What was noted on an error on its way, in brackets."""
+    notes = getattr(error, "__notes__", [])
+    return f" ({'; '.join(notes)})" if notes else ""

@@ -22,13 +22,12 @@ from lakehouse.alerts.delivery import (
     Message,
     outcome_of_http,
 )
+from lakehouse.redaction import redacted
 from lakehouse.settings import ChannelSettings
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 _SECONDS = 5.0
 _LONGEST_DETAIL = 300
-_HIDDEN = "***"
-_SHORTEST_SECRET = 4
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -56,30 +55,8 @@ def send(message: Message, environ: Mapping[str, str]) -> Answer:
     # No answer, or no address.
     except (OSError, ValueError, HTTPException, smtplib.SMTPException) as error:
         answer = Answer(RETRY, None, f"{type(error).__name__}: {error}")
-    return Answer(
-        answer.outcome, answer.status, redacted(answer.detail, secrets), answer.retry_after
-    )
-
-
-def redacted(text: str, secrets: Mapping[str, str]) -> str:
-    """The text without the secrets, or a part of an address that is one."""
-    hidden = {secret for value in secrets.values() for secret in _parts(value)}
-    for secret in sorted(hidden, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
-    return " ".join(text.split())[:_LONGEST_DETAIL]
-
-
-def _parts(value: str) -> set[str]:
-    """A secret, and what of an address is secret by itself: path, query, user and password."""
-    parts = {value}
-    if "://" in value:
-        address = urlsplit(value)
-        parts |= {address.path, address.path.strip("/"), address.query}
-        parts |= {address.netloc, address.username or "", address.password or ""}
-        parts |= {step for step in address.path.split("/") if len(step) > 2 * _SHORTEST_SECRET}
-    parts |= {unquote(part) for part in parts}
-    parts |= {repr(part)[1:-1] for part in parts}  # as an error shows one with odd letters
-    return {part for part in parts if len(part) >= _SHORTEST_SECRET}
+    detail = redacted(answer.detail, secrets)[:_LONGEST_DETAIL]
+    return Answer(answer.outcome, answer.status, detail, answer.retry_after)
 
 
 def _sent(message: Message, secrets: Mapping[str, str]) -> Answer:

@@ -1,7 +1,7 @@
 """What rules look at: rows of the tables as values, and metrics by window or as of now. Pure."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ class Readings:
         landed: bronze.landed_file.
         costs: silver.scoring_cost.
         deliveries: gold.alert_delivery.
+        runs: gold.job_run.
+        batches: gold.batch_metrics.
         versions: Delta versions read.
     """
 
@@ -38,6 +40,8 @@ class Readings:
     landed: Sequence[Row] = ()
     costs: Sequence[Row] = ()
     deliveries: Sequence[Row] = ()
+    runs: Sequence[Row] = ()
+    batches: Sequence[Row] = ()
     versions: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -72,3 +76,10 @@ class Level:
 
 
 Observed = Series | Level
+
+
+def some(texts: Iterable[str]) -> str:
+    """The first three texts, and how many more there are."""
+    all_of_them = list(texts)
+    more = [f"and {len(all_of_them) - 3} more"] if len(all_of_them) > 3 else []
+    return "; ".join([*all_of_them[:3], *more])

@@ -3,12 +3,13 @@
 import datetime as dt
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import binomtest
 
-from lakehouse.alerts.observations import Level, Observed, Readings, Row, Series
+from lakehouse.alerts.job_metrics import failed_jobs, growing_backlogs, jobs_overdue
+from lakehouse.alerts.observations import Level, Observed, Readings, Row, Series, some
 from lakehouse.calendar import DAY, Granularity, Window, midnight
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
@@ -33,7 +34,7 @@ def labels_overdue(readings: Readings, model: ModelSettings) -> Level:
         and row["window"]["start"] + rule.due_after <= readings.now
         and row["window"]["start"] + rule.due_after + _OPEN_FOR > readings.now
     ]
-    return Level(len(overdue), _some(f"{start:%Y-%m-%d}" for start in sorted(overdue)))
+    return Level(len(overdue), some(f"{start:%Y-%m-%d}" for start in sorted(overdue)))
 
 
 def accuracy_alarms(readings: Readings, model: ModelSettings) -> Level:
@@ -52,7 +53,7 @@ def accuracy_alarms(readings: Readings, model: ModelSettings) -> Level:
         if row["action"] in VERDICTS
     }
     words = (answers.get(row["as_of"], "") + _words(row["reasons"]) for row in found)
-    return Level(len(found), _some(words))
+    return Level(len(found), some(words))
 
 
 def refused_alarms(readings: Readings, model: ModelSettings) -> Level:
@@ -70,7 +71,7 @@ def refused_alarms(readings: Readings, model: ModelSettings) -> Level:
     # The alarm's challenger is judged before that of a refresh as of the same labels.
     found.sort(key=lambda row: row["recorded_at"], reverse=True)
     first = {row["as_of"]: row["reason"] for row in found}
-    return Level(len(first), _some(first.values()))
+    return Level(len(first), some(first.values()))
 
 
 def trainings_without_verdict(readings: Readings, model: ModelSettings) -> Level:
@@ -81,7 +82,7 @@ def trainings_without_verdict(readings: Readings, model: ModelSettings) -> Level
         for row in readings.decisions
         if row["retrain"] and row["as_of"] not in judged and row["as_of"] > readings.now - _OPEN_FOR
     ]
-    return Level(len(found), _some(_words(row["reasons"]) for row in found))
+    return Level(len(found), some(_words(row["reasons"]) for row in found))
 
 
 def rollbacks(readings: Readings, model: ModelSettings) -> Level:
@@ -91,7 +92,7 @@ def rollbacks(readings: Readings, model: ModelSettings) -> Level:
         for row in readings.promotions
         if row["action"] == ROLLBACK and row["as_of"] > readings.now - DAY
     ]
-    return Level(len(found), _some(f"{row['who']}: {row['reason']}" for row in found))
+    return Level(len(found), some(f"{row['who']}: {row['reason']}" for row in found))
 
 
 def approvals_waiting(readings: Readings, model: ModelSettings) -> Level:
@@ -109,7 +110,7 @@ def files_unreadable(readings: Readings, model: ModelSettings) -> Level:
     for row in sorted(readings.landed, key=lambda row: row["seen_at"]):
         newest[row["source_file"]] = row
     found = [row for row in newest.values() if row["status"] == "unreadable"]
-    words = _some(f"{row['source_file']}: {row['reason']}" for row in found)
+    words = some(f"{row['source_file']}: {row['reason']}" for row in found)
     return Level(len(found), words, by_wall_clock=True)
 
 
@@ -139,7 +140,7 @@ def undelivered_events(readings: Readings, model: ModelSettings) -> Level:
             )
         )
     ]
-    words = _some(sorted({f"{row['channel']}: {row['detail']}" for row in found}))
+    words = some(sorted({f"{row['channel']}: {row['detail']}" for row in found}))
     return Level(len(found), words, by_wall_clock=True)
 
 
@@ -205,6 +206,9 @@ OPERATIONS: dict[str, Callable[[Readings, ModelSettings], Observed]] = {
         files_unreadable,
         hours_since_scoring,
         undelivered_events,
+        failed_jobs,
+        jobs_overdue,
+        growing_backlogs,
         errors_avoided,
         errors_avoided_against_daily,
         scoring_seconds_p95,
@@ -274,13 +278,6 @@ def _between(windows: Sequence[Window]) -> set[Window]:
     n_days = (max(windows).start - min(windows).start) // DAY + 1
     starts = (min(windows).start + place * DAY for place in range(n_days))
     return {Window(start, start + DAY) for start in starts}
-
-
-def _some(texts: Iterable[str]) -> str:
-    """The first three texts, and how many more there are."""
-    all_of_them = list(texts)
-    more = [f"and {len(all_of_them) - 3} more"] if len(all_of_them) > 3 else []
-    return "; ".join([*all_of_them[:3], *more])
 
 
 def _words(reasons: Sequence[str] | None) -> str:

@@ -1,16 +1,18 @@
 """Reads what rules look at from a lakehouse's tables, without Spark: the newest days alone."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
+from pyarrow.compute import Expression
 
 from lakehouse.alerts.metric_rows import DRIFTED_FEATURES, TABLE
 from lakehouse.alerts.observations import Readings
 from lakehouse.alerts.operations import OPERATIONS
 from lakehouse.alerts.rules import features_of, granularity_of, rules_of
 from lakehouse.calendar import DAY
+from lakehouse.errors import StoreError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.plain_tables import newest_day, read_rows, table_version
@@ -35,6 +37,8 @@ _DECISION = ("as_of", "action", "retrain", "reasons")
 _PROMOTION = ("as_of", "action", "who", "recorded_at", "to_version", "reason")
 _LANDED_FILE = ("source_file", "status", "reason", "seen_at")
 _SCORING_COST = ("rows", "seconds", "recorded_at")
+_JOB_RUN = ("job", "pass", "outcome", "error_class", "error", "recorded_at")
+_BATCH_METRICS = ("query", "backlog_files", "recorded_at")
 _NUMBERS = ("double", "bigint", "int")
 
 
@@ -58,6 +62,8 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
     drift = _window_rows(root, catalog.drift_metrics, model, of_drift, first)
     days_before = _since(first - _USUAL) if first else None
     recent = pc.field("recorded_at") > at - _USUAL - _MONTH
+    # A stream may have a micro-batch every few seconds; what waits is measured each minute.
+    of_today = (pc.field("recorded_at") > at - DAY) & pc.field("backlog_files").is_valid()
     decisions = read_rows(root, catalog.decision, _DECISION)
     promotions = read_rows(root, catalog.promotion, _PROMOTION)
     return Readings(
@@ -71,6 +77,8 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
         landed=read_rows(root, catalog.landed_file, _LANDED_FILE),
         costs=read_rows(root, catalog.scoring_cost, _SCORING_COST, recent),
         deliveries=read_rows(root, catalog.alert_delivery),
+        runs=_of_operations(root, catalog.job_run, _JOB_RUN, recent),
+        batches=_of_operations(root, catalog.batch_metrics, _BATCH_METRICS, of_today),
         versions={table.full_name: table_version(root, table) for table in tables},
     )
 
@@ -94,6 +102,16 @@ def drift_columns(catalog: Catalog) -> frozenset[str]:
     of_profile = {column.name for column in catalog.profile_metrics.columns}
     names = {column.name for column in catalog.drift_metrics.columns}
     return frozenset(names - of_profile)
+
+
+def _of_operations(
+    root: str, table: Table, columns: Sequence[str], where: Expression
+) -> list[dict[str, Any]]:
+    """Rows of what jobs did; none where no job of this release has run yet."""
+    try:
+        return read_rows(root, table, columns, where)
+    except StoreError:
+        return []
 
 
 def _window_rows(

@@ -90,6 +90,26 @@ _DEFAULTS = (
         "severity": "critical",
         "summary": "A channel does not take alerts",
     },
+    {
+        "name": "job_failed",
+        "metric": "failed_jobs",
+        "above": 0,
+        "severity": "error",
+        "summary": "A job failed",
+    },
+    {
+        "name": "job_missing",
+        "metric": "jobs_overdue",
+        "above": 0,
+        "severity": "error",
+        "summary": "A job has not run",
+    },
+    {
+        "name": "backlog_grows",
+        "metric": "growing_backlogs",
+        "above": 0,
+        "summary": "A backlog grows",
+    },
 )
 
 

@@ -5,7 +5,7 @@ import atexit
 import datetime as dt
 import logging
 import os
-import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -16,17 +16,22 @@ from textwrap import shorten
 from typing import NoReturn
 
 from lakehouse.app.opening import open_lakehouse
-from lakehouse.errors import LakehouseError
-from lakehouse.settings import ModelSettings, load_environment_settings, load_model_settings
+from lakehouse.errors import ConfigurationError, LakehouseError, exit_code, notes_of, words_of
+from lakehouse.operations.recorder import begin_recording, end_recording, recorder_of
+from lakehouse.prometheus.publish import renew_exposition, serve_exposition
+from lakehouse.settings import (
+    EnvironmentSettings,
+    ModelSettings,
+    load_environment_settings,
+    load_model_settings,
+)
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.storage.session import open_session
 
-REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130
-"""Exit codes of a job that could not do its work."""
 _LONGEST = 300
-_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt): ")
 _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
+_jobs: list[str] = []  # the one that this process runs, if it is to be on record
 
 
 def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentParser:
@@ -49,26 +54,83 @@ def job_parser(description: str, triggered: bool = True) -> argparse.ArgumentPar
             default=AVAILABLE_NOW,
             help="`available-now`, or an interval such as `10 seconds` to run for ever",
         )
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            help="serve /metrics for Prometheus on 127.0.0.1 while the job runs for ever",
+        )
     return parser
 
 
 def opened(options: argparse.Namespace) -> Lakehouse:
     """The lakehouse that the options name; settings are checked before Spark starts."""
-    model = load_model_settings(options.model)
     environment = load_environment_settings(options.environment)
     if options.root:
         environment = environment.model_copy(update={"root": options.root})
-    interval_seconds(getattr(options, "trigger", AVAILABLE_NOW))
-    _opened_roots.append(absolute(environment.root))
-    return open_lakehouse(open_session(), model, environment)
-
-
-def located(options: argparse.Namespace) -> tuple[ModelSettings, str]:
-    """The model and the absolute root that the options name, for jobs without Spark."""
+    announce(environment.root)
     model = load_model_settings(options.model)
+    seconds = interval_seconds(getattr(options, "trigger", AVAILABLE_NOW))
+    lakehouse = open_recorded(model, environment)
+    serve_metrics(lakehouse.store.root, getattr(options, "metrics_port", None), seconds)
+    return lakehouse
+
+
+def open_recorded(model: ModelSettings, environment: EnvironmentSettings) -> Lakehouse:
+    """Open a lakehouse; what the job does to it from now on is put on record."""
+    root = announce(environment.root)
+    recorder = recorder_of(root, "")
+    with recorder.phase("open"):
+        spark = open_session()
+        lakehouse = open_lakehouse(spark, model, environment)
+    recorder.opened(lakehouse.store.reports, spark.sparkContext.applicationId)
+    return lakehouse
+
+
+def announce(root: str) -> str:
+    """Say which lakehouse the job works on, before it does; return its absolute root."""
+    found = absolute(root)
+    if found not in _opened_roots:
+        _opened_roots.append(found)
+        if _jobs:
+            begin_recording(found, _jobs[-1])
+    return found
+
+
+def located(options: argparse.Namespace, is_recorded: bool = True) -> tuple[ModelSettings, str]:
+    """The model and the absolute root that the options name, for jobs without Spark.
+
+    Args:
+        options: of the command line.
+        is_recorded: False for a job that looks at a lakehouse and writes nothing.
+    """
     root = absolute(options.root or load_environment_settings(options.environment).root)
-    _opened_roots.append(root)
-    return model, root
+    if is_recorded:
+        announce(root)
+    else:
+        _opened_roots.append(root)
+    return load_model_settings(options.model), root
+
+
+def serve_metrics(root: str, port: int | None, seconds: float | None) -> None:
+    """Serve a job's metrics while it runs for ever, and put its batches on record meanwhile.
+
+    Args:
+        root: of the lakehouse.
+        port: where on 127.0.0.1; not served where it is None.
+        seconds: of the job's interval; None where it ends by itself.
+
+    Raises:
+        ConfigurationError: the job ends by itself, or the port is taken.
+    """
+    if port is not None and seconds is None:
+        raise ConfigurationError(
+            "--metrics-port: the job ends by itself and leaves a file of its metrics; write a "
+            "--trigger such as '10 seconds', or leave the port out"
+        )
+    if seconds is not None:
+        recorder_of(root, "").tick(lambda: renew_exposition(root))
+    if port is not None:
+        serve_exposition(root, port)
 
 
 def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
@@ -76,9 +138,11 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
 
     The interpreter is not torn down: Arrow's threads may be on their way into it, and before Python
     3.14 they then abort the process (exit code 134) though its work is done. What was registered
-    for the end is called.
+    for the end is called. A job that is told to end (SIGTERM) ends as one that is interrupted.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _jobs.append(Path(main.__globals__.get("__file__", main.__module__)).stem)
     code = exit_code_of(main)
     with suppress(BaseException):  # the work is done, and its code is known
         atexit._run_exitfuncs()
@@ -88,24 +152,28 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     os._exit(code)
 
 
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
     """Run a job's `main`; return its exit code, with one sentence on stderr where it is not 0.
 
     Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
     foreseen, whose trace is kept in a file that the sentence names.
     """
+    error: BaseException | None = None
     try:
-        return main(None) or 0
-    except SystemExit as end:  # of argparse
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except LakehouseError as error:
-        print(f"error: {error}{_notes(error)}", file=sys.stderr)
-        return REFUSED
-    except BaseException as error:  # what Rust's libraries raise is no Exception
-        print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
-        return UNFORESEEN
+        code = main(None) or 0
+    except BaseException as raised:  # what Rust's libraries raise is no Exception
+        error, code = raised, exit_code(raised)
+        if isinstance(error, LakehouseError):
+            print(f"error: {error}{notes_of(error)}", file=sys.stderr)
+        elif not isinstance(error, SystemExit | KeyboardInterrupt):
+            print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
+    for root in end_recording(code, error):
+        renew_exposition(root)
+    return code
 
 
 def unforeseen(error: BaseException, folder: Path) -> str:
@@ -118,21 +186,12 @@ def unforeseen(error: BaseException, folder: Path) -> str:
         )
     except OSError as why:
         path = Path(f"nowhere ({path}: {why.strerror})")
-    what = f"{type(error).__name__}: {shorten(_words(error), _LONGEST)}{_notes(error)}"
+    what = f"{type(error).__name__}: {shorten(words_of(error), _LONGEST)}{notes_of(error)}"
     advice = (
         "nothing that was done is lost: run the job again, and if it fails again, report it with "
         "the trace"
     )
     return f"{what}; {advice}, which lies in {path}"
-
-
-def _words(error: BaseException) -> str:
-    """The line of an error that tells most: a worker's error, else the error's first line."""
-    text = str(getattr(error, "java_exception", None) or error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "Traceback (most recent call last)" in text:
-        lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]
-    return next(iter(lines), "no words")
 
 
 def log_folder() -> Path:
@@ -141,8 +200,3 @@ def log_folder() -> Path:
     if inside:
         return Path(_opened_roots[-1]) / "_system" / "log"
     return Path(tempfile.gettempdir()) / "lakehouse-log"
-
-
-def _notes(error: BaseException) -> str:
-    notes = getattr(error, "__notes__", [])
-    return f" ({'; '.join(notes)})" if notes else ""

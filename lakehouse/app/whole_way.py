@@ -9,6 +9,7 @@ from lakehouse.dashboard.build import renew_page
 from lakehouse.errors import LockedError
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
+from lakehouse.operations.recorder import Recorder, recorder_of
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
 from lakehouse.storage.lakehouse import Lakehouse
@@ -18,35 +19,44 @@ from lakehouse.versions.promotion import finish_alias_move
 
 
 def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
-    """Take in, score, aggregate, decide, notify, renew the page; once, or after each interval."""
-    seconds = interval_seconds(trigger)
+    """Take in, score, aggregate, decide, notify, renew the page; once, or after each interval.
+
+    A pass is on record before alerts are told and the page is renewed: they show it.
+    """
+    seconds, root = interval_seconds(trigger), lakehouse.store.root
+    recorder = recorder_of(root, "run_pipeline")
     while True:
+        recorder.begin_pass(lakehouse.store.reports)
         try:
-            _once(lakehouse)
-        except Exception:
+            _once(lakehouse, recorder)
+        except Exception as error:
             # What the tables tell by now is told; the error is the one to be shown.
             with suppress(Exception):
+                recorder.fail_pass(error)
                 _notify(lakehouse)
             raise
+        recorder.end_pass()
         _notify(lakehouse)
-        renew_page(lakehouse.store.root)
+        renew_page(root)
         if seconds is None:
             return
         time.sleep(seconds)
 
 
-def _once(lakehouse: Lakehouse) -> None:
+def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
     """One pass; a first model scores at once what has waited for it."""
     with lakehouse.store.writing(lakehouse.catalog.promotion):
         ledger = PromotionLedger(lakehouse)
         # A move of the alias that was cut off is finished before anything is scored.
         finish_alias_move(ledger)
-    ingest(lakehouse, AVAILABLE_NOW)
+    with recorder.phase("ingest"):
+        ingest(lakehouse, AVAILABLE_NOW)
     had_champion = ledger.champion is not None
-    _score_and_measure(lakehouse)
-    promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
+    _score_and_measure(lakehouse, recorder)
+    with recorder.phase("retrain"):
+        promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
-        _score_and_measure(lakehouse)
+        _score_and_measure(lakehouse, recorder)
 
 
 def _notify(lakehouse: Lakehouse) -> None:
@@ -56,7 +66,10 @@ def _notify(lakehouse: Lakehouse) -> None:
         notifier.notify()
 
 
-def _score_and_measure(lakehouse: Lakehouse) -> None:
-    score(lakehouse, AVAILABLE_NOW)
-    aggregate_kpis(lakehouse, AVAILABLE_NOW)
-    compare_with_alternatives(lakehouse)
+def _score_and_measure(lakehouse: Lakehouse, recorder: Recorder) -> None:
+    with recorder.phase("score"):
+        score(lakehouse, AVAILABLE_NOW)
+    with recorder.phase("aggregate"):
+        aggregate_kpis(lakehouse, AVAILABLE_NOW)
+    with recorder.phase("compare"):
+        compare_with_alternatives(lakehouse)

@@ -15,13 +15,9 @@ import pyarrow.compute as pc
 from lakehouse.dashboard.queries import RECENT_DAYS, queries_of
 from lakehouse.dashboard.rows import Answer, ModelAnswers
 from lakehouse.errors import ConfigurationError
-from lakehouse.sql.catalogue import in_duckdb, no_lakehouse, statements_of
+from lakehouse.sql.catalogue import in_duckdb
+from lakehouse.sql.names import names_in
 from lakehouse.storage.snapshot import Snapshot
-
-_TABLE = re.compile(r"CREATE OR REPLACE VIEW (\w+\.\w+) AS SELECT \* FROM delta_scan\(")
-_VIEW = re.compile(r"CREATE OR REPLACE VIEW \w+\.\w+ AS\s")
-_MODEL_ID = re.compile(r'COMMENT ON COLUMN gold\.daily_quality\."(\w+)"')
-_DAY = re.compile(r"\"granularity\" = '([^']+)'")
 
 # A missing extension is an error, never a download. One thread adds doubles in one order.
 _SETTINGS = """
@@ -40,6 +36,8 @@ _ASKED = (
     "gold.promotion",
     "gold.alert_event",
     "gold.table_commit",
+    "gold.batch_metrics",
+    "gold.job_run",
 )
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"
@@ -62,15 +60,10 @@ def answers_of(root: Path) -> ModelAnswers:
 
 
 def _answers(root: Path) -> ModelAnswers:
-    statements = _statements(root)
-    snapshot = Snapshot(str(root.resolve()))
-    names = [found[1] for text in statements if (found := _TABLE.match(text))]
-    tables = tuple(snapshot.state(name) for name in names if snapshot.has(name))
-    everything = "\n".join(statements)
-    views = [text for text in statements if _VIEW.match(text) and not _TABLE.match(text)]
-    model_id = _MODEL_ID.findall(everything)[1]
-    day = _DAY.findall(everything)[0]
-    queries = queries_of(model_id, day)
+    names = names_in(root)
+    snapshot, views, day = Snapshot(str(root.resolve())), names.views, names.day
+    tables = tuple(snapshot.state(name) for name in names.tables if snapshot.has(name))
+    queries = queries_of(names.model_id, day)
     # A column that no view and no query names is not read.
     words = set(re.findall(r"\w+", " ".join([*views, *queries.values()])))
     with duckdb.connect() as connection:
@@ -84,7 +77,7 @@ def _answers(root: Path) -> ModelAnswers:
         for view in views:
             connection.execute(view)
         answers = {name: _asked(connection, sql) for name, sql in queries.items()}
-    return ModelAnswers(_name_of(root), answers, tables)
+    return ModelAnswers(names.model, answers, tables)
 
 
 def table_names(root: Path) -> list[str]:
@@ -93,19 +86,7 @@ def table_names(root: Path) -> list[str]:
     Raises:
         ConfigurationError: there is no lakehouse in that folder.
     """
-    return [found[1] for text in _statements(root) if (found := _TABLE.match(text))]
-
-
-def _statements(root: Path) -> list[str]:
-    try:
-        text = (root / "_system" / "tables.duckdb.sql").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise no_lakehouse(root) from None
-    return statements_of(text)
-
-
-def _name_of(root: Path) -> str:
-    return (root / "_system" / "model").read_text(encoding="utf-8").strip()
+    return names_in(root).tables
 
 
 def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Table:

@@ -12,6 +12,9 @@ _WHOLE_DAYS = (
     "p.granularity = '$day' AND p.log_type = 'INPUT' AND p.slice_key IS NULL AND p.$id = '*'"
 )
 
+RECENT_RUNS = 50
+"""Of each job, whose phases are averaged."""
+
 PERCENTS = tuple(range(5, 100, 5))
 _VENTILES = ", ".join(f"p.quantiles[{10 * percent}] AS q{percent}" for percent in PERCENTS)
 
@@ -167,6 +170,38 @@ SELECT promotion_id, as_of, recorded_at, action, who, from_version, to_version, 
   probability_better, run_id, model_sha256, trained_from, trained_to, trained_rows, readings_id,
   labels_id, files, first_file, last_file, file_lines, commits
 FROM gold.promotion_provenance ORDER BY recorded_at
+""",
+    "jobs": """
+SELECT job, outcome, recorded_at, seconds, batches, error_class, error, n_runs, n_failed
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY job ORDER BY recorded_at DESC, pass DESC) AS place,
+    COUNT(*) OVER (PARTITION BY job) AS n_runs,
+    COUNT(CASE WHEN outcome <> 'ok' THEN 1 END) OVER (PARTITION BY job) AS n_failed
+  FROM gold.job_run
+) AS r WHERE place = 1 ORDER BY job
+""",
+    "failures": """
+SELECT recorded_at, job, outcome, error_class, error
+FROM gold.job_run WHERE outcome <> 'ok' ORDER BY recorded_at DESC, job LIMIT 50
+""",
+    "phases": f"""
+SELECT job, phase, COUNT(*) AS runs, AVG(phase_seconds[phase]) AS seconds_mean,
+  MAX(phase_seconds[phase]) AS seconds_most
+FROM (
+  SELECT job, phase_seconds, ROW_NUMBER() OVER (PARTITION BY job ORDER BY recorded_at DESC) AS place
+  FROM gold.job_run
+) AS r LATERAL VIEW EXPLODE(MAP_KEYS(r.phase_seconds)) phases AS phase
+WHERE place <= {RECENT_RUNS} GROUP BY job, phase ORDER BY job, seconds_mean DESC, phase
+""",
+    "batches": """
+SELECT query, began_at, batch_id, outcome, error_class, seconds, rows_in, rows_out, rows_rejected,
+  rows_duplicate, files_in, bytes_in, rows_in / NULLIF(seconds, 0) AS rows_per_second, lag_seconds,
+  backlog_files, backlog_bytes, backlog_rows, oldest_waiting_seconds, heap_used_bytes,
+  python_peak_bytes
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY query ORDER BY began_at DESC) AS place
+  FROM gold.batch_metrics
+) AS b WHERE place <= 200 ORDER BY query, began_at DESC
 """,
     "monitor": """
 SELECT monitor_version, configuration, recorded_at FROM gold.monitor ORDER BY monitor_version

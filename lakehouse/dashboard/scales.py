@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 
 HEIGHT = 500
 """Units from the top of a chart to its bottom."""
@@ -103,3 +104,14 @@ def _step(width: float) -> float:
     """The round step that cuts a width into three to six parts."""
     power = 10.0 ** math.floor(math.log10(width / 4))
     return next(power * factor for factor in (1, 2, 2.5, 5, 10) if width / (power * factor) <= 6)
+
+
+def quantile(ascending: Sequence[float], per_cent: int) -> float:
+    """A quantile of values in order, interpolated; of one value, it is that.
+
+    >>> quantile([1.0, 2.0, 4.0], 50)
+    2.0
+    """
+    if len(ascending) == 1:
+        return ascending[0]
+    return quantiles(ascending, n=100, method="inclusive")[per_cent - 1]

@@ -1,16 +1,14 @@
 """Serves the page on loopback; it is drawn anew when a table has moved, and only then."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
+from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 
 from lakehouse.dashboard.build import draw_page, versions_of
-from lakehouse.errors import ConfigurationError
-
-HOST = "127.0.0.1"
+from lakehouse.loopback import Resource, loopback_server
+from lakehouse.prometheus.publish import CONTENT_TYPE, METRICS_PATH, exposition_now
 
 
 class RenewedPage:
@@ -44,54 +42,15 @@ class RenewedPage:
 
 
 def server_of(roots: Sequence[Path], port: int) -> ThreadingHTTPServer:
-    """A server of the page, bound to loopback; port 0 is any that is free.
+    """A server of the page and of Prometheus' metrics, bound to loopback; port 0 is any free one.
 
     Raises:
         ConfigurationError: a root holds no lakehouse, or the port is taken.
     """
     page = RenewedPage(roots)
     page.now()
-    try:
-        return ThreadingHTTPServer((HOST, port), _handler(page.now))
-    except OSError:
-        raise ConfigurationError(
-            f"--port: {port} is taken; write another (PORT=... for make)"
-        ) from None
-
-
-def _handler(page: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        server: ThreadingHTTPServer
-
-        def do_GET(self) -> None:
-            # A site that gives its own name to 127.0.0.1 must not read the page in a browser.
-            port = self.server.server_port
-            if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
-                self.send_error(HTTPStatus.FORBIDDEN)
-            elif self.path != "/":
-                self.send_error(HTTPStatus.NOT_FOUND)
-            else:
-                self._answer()
-
-        def _answer(self) -> None:
-            try:
-                content = page()
-            except ConfigurationError as error:
-                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, explain=str(error))
-                return
-            tag = f'"{hashlib.sha256(content).hexdigest()}"'
-            known = self.headers.get("If-None-Match") == tag
-            self.send_response(HTTPStatus.NOT_MODIFIED if known else HTTPStatus.OK)
-            self.send_header("ETag", tag)
-            self.send_header("Cache-Control", "no-cache")
-            if not known:
-                self.send_header("Content-Type", "text/html; charset=utf-8")
-                self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if not known:
-                self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing of a request."""
-
-    return Handler
+    resources = {
+        "/": Resource(page.now),
+        METRICS_PATH: Resource(partial(exposition_now, roots), CONTENT_TYPE),
+    }
+    return loopback_server(port, resources, "--port", " (PORT=... for make)")

@@ -72,19 +72,30 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
     rows = to_read.orderBy("landed_file_id").collect()
     records = [FileRecord.from_row(row.asDict(recursive=True)) for row in rows]
+    _count_in(records, batch)
     for source in lakehouse.sources:
         own = [record for record in records if record.source == source.name]
         for number, run in enumerate(files.in_runs(own)):
             _take_in(lakehouse, source, run, batch.step(source.name, str(number)))
 
 
+def _count_in(records: list[FileRecord], batch: Batch) -> None:
+    """Count the files that a batch reads: its source is the table that names them."""
+    batch.count(
+        files_in=len(records),
+        bytes_in=sum(record.size or 0 for record in records),
+        rows_in=sum(record.lines or 0 for record in records),
+    )
+
+
 def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
     """Take in a run; files that are gone or have changed go on record and are left out."""
-    left = _without_lost(lakehouse, run)
+    left, counts = _without_lost(lakehouse, run), batch.attempt.counts.copy()
     while left:
         try:
             return _take_in_whole(lakehouse, source, left, batch)
         except Exception as error:
+            batch.attempt.counts = counts.copy()
             # Any error may come of a file that changed; only another look at the files tells.
             if not record_lost(lakehouse, left):
                 error.add_note(f"while reading {left}")
@@ -108,6 +119,7 @@ def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch)
         quarantine,
         batch.transaction(quarantine),
     )
+    batch.count(rows_rejected=sum(each.quarantine.rows for each in written if each.quarantine))
     keys = keys_together(output.keys for output in written)
     place(lakehouse, source, run, batch, [output.silver for output in written], keys)
 

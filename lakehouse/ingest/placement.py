@@ -48,15 +48,21 @@ def place(
     store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
     # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
+        _count_placed(silver, batch)
         store.discard(silver, source.silver)
     # Distinct keys that no file of silver can have need no look at its rows.
     elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
         store.commit(silver, source.silver, transaction)
+        _count_placed(silver, batch)
     else:
         # Chunks are counted by lines of the run, so that a replay cuts them alike.
         for number, rows in in_chunks(store.contents(silver, source.silver), run, _CHUNK_LINES):
             _judge(lakehouse, source, rows, batch.step(str(number)))
         store.discard(silver, source.silver)
+
+
+def _count_placed(silver: Sequence[DataFile | None], batch: Batch) -> None:
+    batch.count(rows_out=sum(file.rows for file in silver if file))
 
 
 def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -> None:
@@ -65,6 +71,12 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
     judge = with_corrections if source.takes_corrections else dispositions
     by_row = judge(rows, held, key, list(source.settings.columns))
+    n_duplicate, n_conflict = (int((by_row == each).sum()) for each in (DUPLICATE, CONFLICT))
+    batch.count(
+        rows_out=len(rows) - n_duplicate - n_conflict,
+        rows_duplicate=n_duplicate,
+        rows_rejected=n_conflict,
+    )
     repeated, conflicting = (
         rows.filter(pa.array(by_row == disposition)) for disposition in (DUPLICATE, CONFLICT)
     )

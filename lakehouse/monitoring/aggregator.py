@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -76,12 +77,13 @@ class Aggregator:
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Compute the windows of a micro-batch, and those that became final; replays agree."""
-        self.compute(affected_by(self._lakehouse, rows), f"aggregate_kpis batch {batch.number}")
+        why = f"aggregate_kpis batch {batch.number}"
+        batch.count(rows_out=self.compute(affected_by(self._lakehouse, rows), why))
 
     def compute(
         self, affected: AffectedWindows, why: str, recorded: dt.datetime | None = None
-    ) -> None:
-        """Overwrite the windows of what is affected.
+    ) -> int:
+        """Overwrite the windows of what is affected; return how many rows were written.
 
         Args:
             affected: what is to be computed anew.
@@ -91,7 +93,7 @@ class Aggregator:
         ledger = PromotionLedger(self._lakehouse)
         version = ledger.champion
         if version is None:
-            return  # labels that came before the first prediction
+            return 0  # labels that came before the first prediction
         monitor = current_monitor(self._lakehouse, self._baseline(version))
         recorded = recorded or self.recorded_as_of(affected)
         newest = max(filter(None, (recorded, affected.newest_label)), default=None)
@@ -100,9 +102,10 @@ class Aggregator:
         days = {day for scope in scopes for day in scope.fact_dates}
         stored, affected = self._stored_facts(days, affected, monitor)
         facts = [*stored, *self._computed(affected, monitor, ledger)]
-        if facts:
-            as_of = self._as_of(moment, monitor, ledger)
-            self._write(scopes, affected, facts, monitor, as_of, why)
+        if not facts:
+            return 0
+        as_of = self._as_of(moment, monitor, ledger)
+        return self._write(scopes, affected, facts, monitor, as_of, why)
 
     def recorded_as_of(self, affected: AffectedWindows) -> dt.datetime | None:
         """The newest label time that the facts know of.
@@ -265,8 +268,8 @@ class Aggregator:
         monitor: Monitor,
         as_of: AsOf,
         why: str,
-    ) -> None:
-        """Write the three tables by whole days."""
+    ) -> int:
+        """Write the three tables by whole days; return how many rows they were."""
         profiles: list[Row] = []
         drifts: list[Row] = []
         references = self._references(monitor)
@@ -290,6 +293,7 @@ class Aggregator:
             if rows:
                 self._store.replace_partitions(rows, table, why)
         record_commits(self._lakehouse, catalog.window_facts)
+        return sum(len(rows) for _, rows in written)
 
     def _fact_row(self, facts: WindowFacts, as_of: AsOf) -> dict[str, Any]:
         return {
@@ -365,11 +369,15 @@ def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
     aggregator = Aggregator(lakehouse)
     with lakehouse.store.writing(*_written_by(lakehouse)):
         recorded = aggregator.recorded_as_of(AffectedWindows())
-        while first <= last:
+        for number in count():
+            if first > last:
+                return
             until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
             days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
             why = f"backfill of {first} to {until}"
-            aggregator.compute(AffectedWindows(days=days), why, recorded)
+            with queries.step(lakehouse.store, "backfill", number) as attempt:
+                n_rows = aggregator.compute(AffectedWindows(days=days), why, recorded)
+                attempt.counts.update(rows_out=n_rows)
             first = until + DAY
 
 

@@ -60,12 +60,14 @@ class Scorer:
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
         """Once for each batch; the seconds of a batch that was cut off are its replay's."""
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        # The newest commit is the batch's, or its replay's.
+        n_rows = store.rows_appended(catalog.predictions)
+        batch.count(rows_out=n_rows)
         row = {
             "query_id": batch.query_id,
             "batch_id": batch.number,
             "model_version": version,
-            # The newest commit is the batch's, or its replay's.
-            "rows": store.rows_appended(catalog.predictions),
+            "rows": n_rows,
             "seconds": round(seconds, 3),
             "recorded_at": dt.datetime.now(dt.UTC),
         }
@@ -116,6 +118,7 @@ class Scorer:
             key, table = F.col(self._lakehouse.model.key), self._lakehouse.catalog.unscorable
             named = rows.withColumn("key", key.cast("string"))
             self._lakehouse.store.append(named, table, batch.transaction(table))
+            batch.count(rows_rejected=self._lakehouse.store.rows_appended(table))
 
 
 def prediction_type(lakehouse: Lakehouse) -> str:

@@ -17,13 +17,14 @@ from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
 from lakehouse.sql.lineage_views import LINEAGE, PROVENANCE
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
+from lakehouse.sql.operations_views import OPERATIONS
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
 _VIEWS = (
     *(DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST),
-    *(LINEAGE, PROVENANCE),
+    *(LINEAGE, PROVENANCE, OPERATIONS),
 )
 CHASED_FOR = dt.timedelta(days=7)
 """How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
@@ -92,6 +93,7 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "drift_metrics": catalog.drift_metrics.full_name,
         "counterfactual": catalog.counterfactual.full_name,
         "scoring_cost": catalog.scoring_cost.full_name,
+        "batch_metrics": catalog.batch_metrics.full_name,
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
         "scoring_ledger": catalog.scoring_ledger.full_name,

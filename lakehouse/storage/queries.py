@@ -1,15 +1,29 @@
 """Streaming queries: triggers, checkpoints, and micro-batches whose writes can be repeated."""
 
+import datetime as dt
+import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import resource
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from lakehouse.calendar import parse_span
 from lakehouse.errors import ConfigurationError, LakehouseError
+from lakehouse.storage.batch_reports import (
+    Attempt,
+    BatchReport,
+    Memory,
+    did_work,
+    finished,
+    unfinished,
+)
 from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import Table
 
@@ -22,11 +36,19 @@ class Batch:
 
     Attributes:
         steps: names of what writes more than once to one table, each with transactions of its own.
+        attempt: what this attempt at it has counted so far; its steps share it.
     """
 
     query_id: str
     number: int
     steps: tuple[str, ...] = ()
+    attempt: Attempt = field(
+        default_factory=lambda: Attempt(dt.datetime.now(dt.UTC)), compare=False, repr=False
+    )
+
+    def count(self, **numbers: int) -> None:
+        """Add to the columns of gold.batch_metrics that only the work can count."""
+        self.attempt.counts.update(numbers)
 
     def transaction(self, table: Table) -> Transaction:
         """The transaction of this batch's one append to `table`, the same in a replay."""
@@ -42,11 +64,19 @@ Handler = Callable[[DataFrame, Batch], None]
 
 @dataclass
 class Query:
-    """A running streaming query, and the error that its handler raised, if any."""
+    """A running streaming query, and what is known of its micro-batches.
+
+    Attributes:
+        errors: what the handler raised.
+        attempts: micro-batches that Spark has not told the end of, by their numbers.
+        reports: where those that ended are put.
+    """
 
     name: str
     streaming: StreamingQuery
-    errors: list[BaseException]
+    errors: list[BaseException] = field(default_factory=list)
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    reports: deque[BatchReport] = field(default_factory=deque)
 
     def wait(self, continuous: bool, seconds: int = 1) -> bool:
         """Wait `seconds` for the end of what is available; return whether the query ended.
@@ -68,6 +98,28 @@ class Query:
             )
         return ended
 
+    def report(self) -> None:
+        """Put the batches that Spark has committed, and those that failed, to the reports."""
+        if not self.attempts:
+            return
+        for progress in self._told():
+            if did_work(progress) and progress["batchId"] in self.attempts:
+                attempt = self.attempts.pop(progress["batchId"])
+                self.reports.append(finished(progress, attempt))
+        failed = [number for number, each in list(self.attempts.items()) if each.error]
+        for number in failed:
+            attempt = self.attempts.pop(number)
+            self.reports.append(unfinished(self.name, self.streaming.id, number, attempt))
+
+    def _told(self) -> list[dict[str, Any]]:
+        """What Spark tells of the newest batches; of one alone, the newest words suffice."""
+        newest = self.streaming.lastProgress
+        if newest is not None and {newest.batchId} == self.attempts.keys():
+            progress = json.loads(newest.json)
+            if did_work(progress):
+                return [progress]
+        return [json.loads(each.json) for each in self.streaming.recentProgress]
+
 
 def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:
     """Start a query that hands each micro-batch of `frame` to `handle`.
@@ -80,6 +132,7 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         trigger: `available-now`, or an interval such as `10 seconds`.
     """
     errors: list[BaseException] = []
+    attempts: dict[int, Attempt] = {}
 
     def with_identity(rows: DataFrame, number: int) -> None:
         # `foreachBatch` passes the number alone; the query's id is a property of its thread.
@@ -88,16 +141,53 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
             raise LakehouseError(
                 f"{name}: Spark did not tell the query's id; no write could be made repeatable"
             )
+        batch = Batch(query_id, number)
         try:
-            handle(rows, Batch(query_id, number))
-        except BaseException as error:  # what Rust's libraries raise is no Exception
+            with _timed(batch.attempt, store.spark):
+                handle(rows, batch)
+        except BaseException as error:
             error.add_note(f"micro-batch {number} of the stream {name}")
             errors.append(error)
             raise
+        finally:
+            attempts[number] = batch.attempt
 
     writer = frame.writeStream.queryName(name).foreachBatch(with_identity)
     writer = writer.option("checkpointLocation", store.checkpoint(name))
-    return Query(name, writer.trigger(**_trigger(trigger)).start(), errors)
+    streaming = writer.trigger(**_trigger(trigger)).start()
+    return Query(name, streaming, errors, attempts, store.reports)
+
+
+@contextmanager
+def step(store: Store, name: str, number: int) -> Iterator[Attempt]:
+    """Report a step that works in batches without a stream, as a micro-batch is."""
+    attempt = Attempt(dt.datetime.now(dt.UTC))
+    try:
+        with _timed(attempt, store.spark):
+            yield attempt
+    finally:
+        store.reports.append(unfinished(name, None, number, attempt))
+
+
+@contextmanager
+def _timed(attempt: Attempt, spark: SparkSession) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException as error:  # what Rust's libraries raise is no Exception
+        attempt.error = error
+        raise
+    finally:
+        attempt.seconds = round(time.monotonic() - began, 3)
+        attempt.memory = _memory(spark)
+
+
+def _memory(spark: SparkSession) -> Memory:
+    runtime = spark._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Memory(
+        runtime.totalMemory() - runtime.freeMemory(), runtime.maxMemory(), kilobytes * 1024
+    )
 
 
 def run_all(queries: Iterable[Query], trigger: str) -> None:
@@ -110,8 +200,11 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
             waiting = [
                 query for query in waiting if not query.wait(continuous=trigger != AVAILABLE_NOW)
             ]
+            for query in running:
+                query.report()
     finally:
         for query in running:
+            query.report()
             if query.streaming.isActive:
                 query.streaming.stop()
 

@@ -26,7 +26,7 @@ class Snapshot:
 
     def has(self, name: str) -> bool:
         """Return whether there is such a table (`layer.table`)."""
-        return DeltaTable.is_deltatable(self._path(name))
+        return DeltaTable.is_deltatable(self.path(name))
 
     def version(self, name: str) -> int:
         """The Delta version of a table."""
@@ -63,7 +63,7 @@ class Snapshot:
             StoreError: that version is gone.
         """
         try:
-            dataset = DeltaTable(self._path(name), version).to_pyarrow_dataset()
+            dataset = DeltaTable(self.path(name), version).to_pyarrow_dataset()
             return int(dataset.count_rows(use_threads=False))
         except (DeltaError, OSError, pa.ArrowException) as error:
             why = str(error).splitlines()[0]
@@ -82,6 +82,7 @@ class Snapshot:
         name: str,
         columns: Mapping[str, Expression] | None = None,
         partitions: str | None = None,
+        where: Expression | None = None,
     ) -> pa.Table:
         """A part of a table.
 
@@ -89,16 +90,19 @@ class Snapshot:
             name: `layer.table`.
             columns: expressions by the name they get; all columns without it.
             partitions: an SQL predicate on the partition columns; other files are not opened.
+            where: which rows.
         """
         dataset = self._delta(name).to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
-        return dataset.to_table(None if columns is None else dict(columns), use_threads=False)
+        wanted = None if columns is None else dict(columns)
+        return dataset.to_table(wanted, where, use_threads=False)
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """The path of a table (`layer.table`)."""
         layer, _, table = name.partition(".")
         return str(Path(self.root) / layer / table)
 
     def _delta(self, name: str) -> DeltaTable:
         if name not in self._opened:
-            self._opened[name] = DeltaTable(self._path(name))
+            self._opened[name] = DeltaTable(self.path(name))
         return self._opened[name]

@@ -6,13 +6,13 @@ delta-rs: the same tables, without the planning of a Spark job for a handful of 
 
 import datetime as dt
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
@@ -23,7 +23,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lakehouse.errors import StoreError
-from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.batch_reports import BatchReport
+from lakehouse.storage.delta import file_statistics, small_files
 from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.locks import exclusive
@@ -31,9 +32,7 @@ from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
 Row = Mapping[str, Any]
-_MOST_SMALL_FILES = 50
-# Months of a plant, and yet read at once: a look at a day reads the file that it is in.
-_COMPACTED_BYTES = 2**20
+_MOST_REPORTS = 10_000  # more are kept by nobody: a recorder takes them each minute
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,18 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Store:
-    """The tables under `<root>/<layer>/<table>`, and system files under `<root>/_system`."""
+    """The tables under `<root>/<layer>/<table>`, and system files under `<root>/_system`.
+
+    Attributes:
+        reports: micro-batches that ended and are not on record yet.
+    """
 
     spark: SparkSession
     root: str
     catalog: Catalog
+    reports: deque[BatchReport] = field(
+        default_factory=lambda: deque(maxlen=_MOST_REPORTS), init=False, repr=False, compare=False
+    )
     _opened: dict[str, DeltaTable] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -319,9 +325,7 @@ class Store:
 
     def gather(self, table: Table) -> None:
         """Make one file of many small ones. The caller holds the right to write the table."""
-        sizes = self._files(table)["size_bytes"]
-        if pc.sum(pc.less(sizes, _COMPACTED_BYTES)).as_py() >= _MOST_SMALL_FILES:
-            self._delta(table).optimize.compact(target_size=_COMPACTED_BYTES)
+        small_files.gather(self._delta(table))
 
     def _compact(self, table: Table) -> None:
         """Do so for a table that grows by a small file a batch."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
-from lakehouse.tables import alerts, gold, lineage, silver
+from lakehouse.tables import alerts, gold, lineage, operations, silver
 from lakehouse.tables.declaration import Table
 
 
@@ -36,6 +36,8 @@ class Catalog:
     alert_delivery: Table
     alert_silence: Table
     table_commit: Table
+    batch_metrics: Table
+    job_run: Table
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -69,6 +71,8 @@ def catalog_of(model: ModelSettings) -> Catalog:
         alert_delivery=alerts.ALERT_DELIVERY,
         alert_silence=alerts.ALERT_SILENCE,
         table_commit=lineage.TABLE_COMMIT,
+        batch_metrics=operations.BATCH_METRICS,
+        job_run=operations.JOB_RUN,
     )
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:
@@ -78,12 +82,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
     for table in catalog.tables:
         _check_names(table)
     _check_primary_names(catalog, model)
-    for source, table in (
-        (model.readings, catalog.bronze_readings),
-        (model.labels, catalog.bronze_labels),
-    ):
-        while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
-        _check_names(replace(table, columns=while_ingested))
+    _check_names_while_ingested(catalog, model)
     return catalog
 
 
@@ -98,6 +97,15 @@ def _check_names(table: Table) -> None:
             f"{', '.join(twice)}: {table.full_name} has that column already; give the model's "
             "another name"
         )
+
+
+def _check_names_while_ingested(catalog: Catalog, model: ModelSettings) -> None:
+    for source, table in (
+        (model.readings, catalog.bronze_readings),
+        (model.labels, catalog.bronze_labels),
+    ):
+        while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
+        _check_names(replace(table, columns=while_ingested))
 
 
 def _check_primary_names(catalog: Catalog, model: ModelSettings) -> None:

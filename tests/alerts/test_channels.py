@@ -9,8 +9,9 @@ from email.utils import format_datetime
 import pytest
 
 from lakehouse.alerts import channels
-from lakehouse.alerts.channels import redacted, send
+from lakehouse.alerts.channels import send
 from lakehouse.alerts.delivery import Message
+from lakehouse.redaction import redacted
 from lakehouse.settings import ChannelSettings
 from tests.support.alert_rows import event
 from tests.support.receiver import Receiver, Reply, receiving
@@ -138,7 +139,6 @@ def test_no_secret_is_kept_of_what_a_receiver_says(receiver):
 
 def test_a_password_is_hidden_as_it_stands_in_the_address_and_as_it_is():
     assert redacted("login ann p@ss p%40ss", {"SMTP": SECRETS["SMTP"]}) == "login ann *** ***"
-    assert redacted("x" * 5000, {}) == "x" * 300
 
 
 def test_a_path_of_short_steps_and_a_query_are_hidden():

@@ -41,6 +41,8 @@ READ = (
     "promotion",
     "landed_file",
     "scoring_cost",
+    "batch_metrics",
+    "job_run",
     "alert_event",
     "alert_delivery",
     "alert_silence",

@@ -1,5 +1,6 @@
 """The pipeline tells of alerts at the end of each pass, also of one that fails."""
 
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from lakehouse.app import whole_way
 from lakehouse.errors import LockedError
 
-LAKEHOUSE = SimpleNamespace(store=SimpleNamespace(root="root"), model="model", catalog="catalog")
+LAKEHOUSE = SimpleNamespace(
+    store=SimpleNamespace(root="root", reports=deque()), model="model", catalog="catalog"
+)
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def calls(monkeypatch):
         assert given == ("root", "model", "catalog")
         return SimpleNamespace(notify=lambda: note("notify"))
 
-    monkeypatch.setattr(whole_way, "_once", lambda lakehouse: note("pass"))
+    monkeypatch.setattr(whole_way, "_once", lambda lakehouse, recorder: note("pass"))
     monkeypatch.setattr(whole_way, "Notifier", notifier)
     return found
 

@@ -71,3 +71,38 @@ def test_a_second_model_goes_the_whole_way_from_its_yaml_file_alone(depot):
     [row] = promotions(depot)
     assert dict(row["evidence"])["challenger_accuracy"] > 0.95
     assert [row["action"] for row in decisions(depot)] == ["train_first", "keep"]
+
+
+def test_what_micro_batches_did_is_on_record_as_the_tables_hold_it(three_nights):
+    store, catalog = three_nights.store, three_nights.catalog
+
+    def total(query, column):
+        return sum(row[column] for row in batches if row["query"] == query)
+
+    batches = [row for row in store.rows(catalog.batch_metrics) if row["outcome"] == "ok"]
+    rows = {table.full_name: store.count(table) for table in catalog.tables}
+    readings, labels = rows[catalog.readings.full_name], rows[catalog.labels.full_name]
+    predictions = rows[catalog.predictions.full_name]
+    lines = rows[catalog.bronze_readings.full_name] + rows[catalog.bronze_labels.full_name]
+    assert (total("ingest", "rows_in"), total("ingest", "rows_out")) == (lines, readings + labels)
+    assert total("ingest", "rows_rejected") == rows["silver.quarantine"]
+    assert total("ingest", "rows_duplicate") == rows["silver.duplicate"]
+    assert (total("score", "rows_in"), total("score", "rows_out")) == (readings, predictions)
+    assert total("aggregate_kpis", "rows_in") == predictions + labels
+    landed = store.rows(catalog.landed_file)
+    assert total("ingest", "bytes_in") == sum(row["size"] for row in landed)
+    assert len({(row["query_id"], row["batch_id"]) for row in batches}) == len(batches)
+    newest = {row["query"]: row for row in sorted(batches, key=lambda row: row["began_at"])}
+    assert {row["backlog_files"] for row in newest.values()} == {0}
+    for row in batches:
+        assert sum(dict(row["phase_seconds"]).values()) <= row["seconds"] + 0.01
+        assert 0 < row["heap_used_bytes"] < row["heap_max_bytes"]
+
+
+def test_each_night_is_a_pass_on_record_with_its_phases(three_nights):
+    runs = three_nights.store.rows(three_nights.catalog.job_run)
+    assert {(row["job"], row["outcome"]) for row in runs} == {("run_pipeline", "ok")}
+    names = {name for row in runs for name, _ in row["phase_seconds"]}
+    assert names == {"ingest", "score", "aggregate", "compare", "retrain"}
+    n_batches = three_nights.store.count(three_nights.catalog.batch_metrics)
+    assert sum(row["batches"] for row in runs) == n_batches

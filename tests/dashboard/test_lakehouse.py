@@ -48,6 +48,7 @@ def test_the_answers_are_those_that_spark_gives_to_the_same_queries(spark, three
     assert [name for name, answer in answers.items() if not answer.rows] == [
         "alarms",
         "quarantine",
+        "failures",
     ]
 
 
@@ -166,6 +167,14 @@ def test_a_browser_that_has_the_page_is_told_so(port):
     assert answer.read().startswith(b"<!doctype html>")
     again = _get(port, **{"If-None-Match": answer.getheader("ETag")})
     assert (again.status, again.read()) == (304, b"")
+
+
+def test_prometheus_is_told_beside_the_page(port):
+    answer = _get(port, "/metrics")
+    assert answer.getheader("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+    text = answer.read().decode()
+    assert 'lakehouse_champion_info{model="glassware",version="2"} 1.0' in text
+    assert 'lakehouse_rows_total{model="glassware",query="score",result="out"}' in text
 
 
 def test_another_name_for_this_machine_and_another_path_are_refused(port):

@@ -8,6 +8,7 @@ from lakehouse.dashboard.page import PAGES
 from lakehouse.dashboard.panels import as_markup, stories
 from lakehouse.dashboard.panels.distribution import distribution, quantiles_of, shares
 from lakehouse.dashboard.panels.drift import calm_words, drifted
+from lakehouse.dashboard.panels.operations import operations
 from lakehouse.dashboard.panels.otherwise import otherwise, refusals
 from lakehouse.dashboard.panels.overview import fall_levels
 from lakehouse.dashboard.panels.performance import label_delay, performance
@@ -288,3 +289,45 @@ def test_stories_beyond_the_eighth_wait_to_be_opened():
     assert "2 older ones" in shown
     assert shown.index("<details") < shown.index("<article>8</article>")
     assert "<details" not in stories([element("article", "1")])
+
+
+def job(name, outcome="ok", **given):
+    row = {"job": name, "outcome": outcome, "recorded_at": moment("2026-03-01T12:30")}
+    return row | {"seconds": 5.25, "n_runs": 43, "n_failed": 0} | given
+
+
+def batch(query, number, seconds, **given):
+    row = {"query": query, "batch_id": number, "outcome": "ok", "seconds": seconds}
+    return row | {"rows_in": 192, "lag_seconds": 1.5, "backlog_files": 0} | given
+
+
+def test_operations_show_how_the_newest_run_of_each_job_ended():
+    failed = job("score", "failed", n_failed=2, error_class="OSError", error="<disk> full")
+    panel = _panel(operations(model(jobs=[job("ingest"), failed])), "jobs")
+    assert "The newest run of score did not" in panel.note
+    assert "ingest ok 2026-03-01 12:30 5.25 43 0" in _text(panel.body)
+    assert "score failed 2026-03-01 12:30 5.25 43 2 OSError: &lt;disk&gt; full" in _text(panel.body)
+
+
+def test_operations_show_a_streams_seconds_throughput_and_what_waits():
+    waiting = {"backlog_files": 3, "oldest_waiting_seconds": 90.0}
+    # As the query answers: the newest first.
+    rows = [
+        batch("score", 3, 40.0, outcome="failed", rows_in=None, **waiting),
+        *(batch("score", place, seconds) for place, seconds in ((2, 4.0), (1, 2.0), (0, 1.0))),
+    ]
+    body = _panel(operations(model(batches=[batch("ingest", 0, 0.5), *rows])), "streams").body
+    assert "ingest 0.5 0.5 384 1.5 nothing 0" in _text(body)
+    assert "score 2 3.8 82.29 1.5 3 files, the oldest for 90 s 1" in _text(body)
+    assert len(re.findall('class="loop"', body)) == 2
+
+
+def test_failed_runs_are_counted_by_job_and_error():
+    rows = [
+        job("score", "failed", error_class="OSError"),
+        job("score", "failed", error_class="OSError"),
+        job("score", "killed", error_class=None),
+    ]
+    text = _text(_panel(operations(model(failures=rows)), "failures").body)
+    assert "score: OSError 2 runs" in text
+    assert "score: killed 1 run" in text

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from scipy.stats import binomtest
@@ -237,13 +238,34 @@ def _fill(lakehouse: Lakehouse) -> None:
             "07-04", "never", labelled=7, right=6, otherwise=None
         ),  # the first model's file is gone
     ]
-    scored = {"query_id": "q", "batch_id": 0, "model_version": "1", "rows": 100, "seconds": 1.5}
     store = lakehouse.store
+    store.append_rows(_batches(), catalog.batch_metrics)
+    scored = {"query_id": "q", "batch_id": 0, "model_version": "1", "rows": 100, "seconds": 1.5}
     store.append_rows(alternatives, catalog.counterfactual)
     store.append_rows([scored], catalog.scoring_cost)
     given = ((catalog.profile_metrics, profiles), (catalog.drift_metrics, drifts))
     for table, rows in (*given, (catalog.promotion, promotions), (catalog.decision, decisions)):
         lakehouse.store.append_rows(rows, table)
+
+
+def _batches() -> list[dict[str, Any]]:
+    """Three batches of scoring in an hour and a failed one; one of ingest in the next hour."""
+    base = {"query": "score", "query_id": "q", "run_id": "r", "outcome": "ok", "rows_in": 100}
+    minutes = (("12:00", 1.0, 5), ("12:30", 2.0, 0), ("12:59", 6.0, 2))
+    ended_well = [
+        base
+        | {"batch_id": number, "began_at": moment(f"2026-01-01T{at}"), "seconds": seconds}
+        | {"rows_out": 99, "rows_rejected": 1, "rows_duplicate": 0, "lag_seconds": 10 * seconds}
+        | {"backlog_files": files, "backlog_bytes": 1000 * files, "backlog_rows": 192 * files}
+        for number, (at, seconds, files) in enumerate(minutes)
+    ]
+    failed = base | {"outcome": "failed", "batch_id": 3, "seconds": 90.0, "rows_in": 7}
+    other = base | {"query": "ingest", "batch_id": 0, "seconds": 0.5, "rows_in": None}
+    return [
+        *ended_well,
+        failed | {"began_at": moment("2026-01-01T12:59:59")},
+        other | {"began_at": moment("2026-01-01T13:00")},
+    ]
 
 
 def _days(engines: Engines, columns: str, version: str = "*") -> dict[str, tuple[Any, ...]]:
@@ -545,3 +567,21 @@ def test_the_files_of_names_change_only_when_the_declarations_do(
     (tmp_path / "_system" / "tables.sql").write_text("older")
     opened()
     assert "gold.daily_quality" in (tmp_path / "_system" / "tables.sql").read_text()
+
+
+def test_an_hour_of_a_stream_has_its_quantiles_throughput_and_failures(engines: Engines) -> None:
+    hour, next_hour = engines.rows("operations", "hour, query")
+    seconds = np.array([1.0, 2.0, 6.0])  # those of the failed attempt are no batch's
+    assert (hour["hour"], hour["query"]) == (moment("2026-01-01T12:00"), "score")
+    assert (hour["batches"], hour["failures"], hour["error_share"]) == (3, 1, 0.25)
+    assert hour["seconds_p50"] == np.quantile(seconds, 0.5)
+    assert hour["seconds_p95"] == pytest.approx(np.quantile(seconds, 0.95), rel=1e-12)
+    assert (hour["rows_in"], hour["rows_out"], hour["rows_rejected"]) == (300, 297, 3)
+    assert hour["rows_per_second"] == pytest.approx(300 / 9)
+    assert (hour["lag_seconds"], hour["backlog_files"], hour["backlog_rows"]) == (60.0, 5, 960)
+    assert (next_hour["query"], next_hour["batches"], next_hour["error_share"]) == (
+        "ingest",
+        1,
+        0.0,
+    )
+    assert (next_hour["rows_in"], next_hour["rows_per_second"]) == (None, None)

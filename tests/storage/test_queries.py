@@ -1,18 +1,23 @@
 """Streaming queries: what ends them is told, and a micro-batch keeps its identity."""
 
+import datetime as dt
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.errors import ConfigurationError, LakehouseError, StoreError
 from lakehouse.settings import load_model_settings
+from lakehouse.storage.batch_reports import Attempt
 from lakehouse.storage.queries import AVAILABLE_NOW, Batch, Query, interval_seconds, run, run_all
 from lakehouse.storage.store import Store
 from lakehouse.tables import DUPLICATE, QUARANTINE, catalog_of
+from tests.support.batch_reports import attempt, progress
 from tests.support.rows import land, moment
 
 
@@ -51,6 +56,9 @@ class Running:
 
     def __init__(self, waits: float, error: Exception | None = None) -> None:
         self.waits, self.error, self.isActive, self.asked = waits, error, True, 0
+        self.recentProgress: list[object] = []
+        self.lastProgress: object | None = None
+        self.id = "q"
 
     def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802 (Spark's own name)
         self.asked += 1
@@ -69,7 +77,10 @@ class Running:
 
 
 def query(name: str, streaming: Running, *errors: LakehouseError) -> Query:
-    return Query(name, streaming, list(errors))  # type: ignore[arg-type]
+    attempts = {
+        number: Attempt(dt.datetime.now(dt.UTC), error=each) for number, each in enumerate(errors)
+    }
+    return Query(name, streaming, list(errors), attempts)  # type: ignore[arg-type]
 
 
 def test_available_now_waits_for_every_query() -> None:
@@ -132,6 +143,10 @@ def test_a_handlers_error_comes_out_as_itself_and_its_batch_comes_again_with_the
                 run_all([started], AVAILABLE_NOW)
         else:
             run_all([started], AVAILABLE_NOW)
+    failed, done = store.reports
+    assert (failed.number, type(failed.attempt.error)) == (0, StoreError)
+    assert (done.number, done.attempt.error, done.query_id) == (0, None, failed.query_id)
+    assert done.phases["addBatch"] <= done.seconds
     run_all(
         [run(store, "q", read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW
     )  # nothing new: not called
@@ -155,3 +170,22 @@ def test_a_continuous_query_runs_until_it_is_stopped(
     with pytest.raises(LakehouseError, match="q: the query stopped by itself"):
         started.wait(continuous=True)
     assert handled == [0]
+
+
+def told(number: int, **given: Any) -> SimpleNamespace:
+    text = json.dumps(progress(number, **given))
+    return SimpleNamespace(batchId=number, json=text)
+
+
+def test_a_batch_is_reported_once_when_spark_has_told_its_end_and_idle_words_are_none() -> None:
+    streaming = Running(5)
+    waiting = told(1, durationMs={"latestOffset": 2, "triggerExecution": 2})
+    running = Query("score", streaming, [], {0: attempt(), 1: attempt()})  # type: ignore[arg-type]
+    streaming.lastProgress, streaming.recentProgress = waiting, [told(0), waiting]
+    running.report()
+    assert [each.number for each in running.reports] == [0]
+    assert running.attempts.keys() == {1}, "Spark has not committed it yet"
+    streaming.lastProgress = told(1)
+    for _ in range(2):
+        running.report()
+    assert [each.number for each in running.reports] == [0, 1]

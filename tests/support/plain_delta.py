@@ -7,53 +7,38 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from lakehouse.tables import Table
-
-_PLAIN = {
-    "string": pa.string(),
-    "bigint": pa.int64(),
-    "int": pa.int32(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "binary": pa.binary(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
+from lakehouse.settings import load_model_settings
+from lakehouse.sql.catalogue import as_duckdb_sql
+from lakehouse.sql.views import views_of
+from lakehouse.tables import Catalog, Table, catalog_of
+from lakehouse.tables.arrow_types import arrow_schema
 
 
 def create(root: Path, table: Table) -> None:
-    schema = pa.schema([(column.name, _type(column.ddl)) for column in table.columns])
     path = f"{root}/{table.layer}/{table.name}"
-    DeltaTable.create(path, schema, partition_by=list(table.partition_by))
+    DeltaTable.create(path, arrow_schema(table), partition_by=list(table.partition_by))
+
+
+def lakehouse_at(root: Path) -> Catalog:
+    """A lakehouse of the glass works on disk, as a job has opened it; without a row."""
+    model = load_model_settings("conf/glassware.yaml")
+    catalog = catalog_of(model)
+    for table in catalog.tables:
+        create(root, table)
+    system = root / "_system"
+    system.mkdir()
+    (system / "model").write_text(model.name)
+    sql = as_duckdb_sql(
+        catalog,
+        views_of(model, catalog),
+        str(root),
+        lambda table: f"{root}/{table.layer}/{table.name}",
+    )
+    (system / "tables.duckdb.sql").write_text(sql, encoding="utf-8")
+    return catalog
 
 
 def replace_rows(root: Path, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """The table with these rows alone; what a row lacks is null."""
-    schema = pa.schema([(column.name, _type(column.ddl)) for column in table.columns])
     path = f"{root}/{table.layer}/{table.name}"
-    write_deltalake(path, pa.Table.from_pylist(list(rows), schema), mode="overwrite")
-
-
-def _type(ddl: str) -> pa.DataType:
-    if ddl in _PLAIN:
-        return _PLAIN[ddl]
-    kind, _, inner = ddl.partition("<")
-    parts = _parts(inner.removesuffix(">"))
-    if kind == "array":
-        return pa.list_(_type(parts[0]))
-    if kind == "map":
-        return pa.map_(_type(parts[0]), _type(parts[1]))
-    fields = [part.partition(":") for part in parts]
-    return pa.struct([(name, _type(of_field)) for name, _, of_field in fields])
-
-
-def _parts(text: str) -> list[str]:
-    """The text, cut at commas that stand in no brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += {"<": 1, ">": -1}.get(letter, 0)
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
+    write_deltalake(path, pa.Table.from_pylist(list(rows), arrow_schema(table)), mode="overwrite")

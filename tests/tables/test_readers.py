@@ -108,6 +108,18 @@ COLUMNS = {
         "trained_rows",
         "recorded_at",
     ],
+    "batch_metrics": [
+        "query",
+        "query_id",
+        "batch_id",
+        "outcome",
+        "began_at",
+        "seconds",
+        "phase_seconds",
+        "rows_in",
+        "source_versions",
+    ],
+    "job_run": ["run_id", "pass", "job", "began_at", "ended_at", "outcome", "phase_seconds"],
 }
 
 NOTHING_TO_TELL = {"alert_event", "alert_delivery", "alert_silence"}

@@ -1,6 +1,6 @@
-"""Operations: does the data come in, what was turned away, and what do the tables hold?"""
+"""Operations: do jobs end well and streams keep up, what came in, and what do tables hold?"""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -9,9 +9,10 @@ from lakehouse.dashboard.charts import Reading, bars, legend, sparkline, time_ch
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane
+from lakehouse.dashboard.queries import RECENT_RUNS
 from lakehouse.dashboard.rows import ModelAnswers, Row
-from lakehouse.dashboard.scales import Scale, TimeAxis
-from lakehouse.dashboard.words import counted
+from lakehouse.dashboard.scales import Scale, TimeAxis, quantile
+from lakehouse.dashboard.words import cell, counted, number
 from lakehouse.storage.table_state import TableState
 
 _SOURCE_LOOKS = ("bar-labelled", "bar-waiting")
@@ -19,7 +20,15 @@ _SOURCE_LOOKS = ("bar-labelled", "bar-waiting")
 
 def operations(model: ModelAnswers) -> list[Panel]:
     """The panels of the page."""
-    return [_lines(model), _quarantine(model), _batches(model), _tables(model.tables)]
+    return [
+        _jobs(model),
+        _phases(model),
+        _failures(model),
+        _streams(model),
+        _lines(model),
+        _quarantine(model),
+        _tables(model.tables),
+    ]
 
 
 def _lines(model: ModelAnswers) -> Panel:
@@ -71,43 +80,137 @@ def _quarantine(model: ModelAnswers) -> Panel:
     )
 
 
-def _batches(model: ModelAnswers) -> Panel:
-    rows: Sequence[Row] = tuple(reversed(model.rows("scoring")))
-    body = (
-        sparkline([row["seconds"] for row in rows], (), "Seconds of the newest micro-batches")
-        if rows
-        else nothing("Nothing scored yet.")
+def _jobs(model: ModelAnswers) -> Panel:
+    rows = model.rows("jobs")
+    columns = ("job", "newest run", "ended", "seconds", "runs", "not well", "error")
+    body = _table(columns, [_job(row) for row in rows]) if rows else nothing("No job has run yet.")
+    failed = [row["job"] for row in rows if row["outcome"] != "ok"]
+    words = f" The newest run of {', '.join(failed)} did not." if failed else ""
+    note = f"Its newest run, by the wall clock.{words}"
+    return Panel("jobs", "Did each job end well?", note, body, "jobs")
+
+
+def _job(row: Row) -> Sequence[object]:
+    look = "right" if row["outcome"] == "ok" else "wrong"
+    words = f"{row['error_class']}: {row['error']}" if row["error_class"] else row["error"]
+    return (
+        row["job"],
+        element("b", row["outcome"], class_=look),
+        cell(row["recorded_at"]),
+        number(row["seconds"]),
+        f"{row['n_runs']:,}",
+        f"{row['n_failed']:,}",
+        words or "",
     )
+
+
+def _failures(model: ModelAnswers) -> Panel:
+    entries = Counter(
+        f"{row['job']}: {row['error_class'] or row['outcome']}" for row in model.rows("failures")
+    )
+    found = [(name, float(n), counted(n, "run")) for name, n in entries.most_common(12)]
     return Panel(
-        "batches",
-        "Does scoring become slower?",
-        "Seconds of the newest 200 micro-batches, the oldest at the left.",
-        body,
-        "scoring",
+        "failures",
+        "Which runs failed, and why?",
+        "The newest fifty that did not end well.",
+        bars(found, "Failed runs by job and error") if found else nothing("None."),
+        "failures",
         wide=False,
     )
+
+
+def _phases(model: ModelAnswers) -> Panel:
+    entries = [
+        (
+            f"{row['job']}: {row['phase']}",
+            row["seconds_mean"],
+            f"{number(row['seconds_mean'])} s, at most {number(row['seconds_most'])}",
+        )
+        for row in model.rows("phases")
+    ]
+    return Panel(
+        "phases",
+        "Where do the seconds go?",
+        f"Mean seconds of a run by phase, over the newest {RECENT_RUNS} runs of each job.",
+        bars(entries, "Seconds by job and phase") if entries else nothing("No job has run yet."),
+        "phases",
+        wide=False,
+    )
+
+
+def _streams(model: ModelAnswers) -> Panel:
+    """A line for each stream or step: its newest batches, the oldest at the left."""
+    by_query: dict[str, list[Row]] = defaultdict(list)
+    for row in reversed(model.rows("batches")):
+        by_query[row["query"]].append(row)
+    columns = ("stream", "seconds", "median", "95 %", "rows/s", "lag s", "waiting", "failed")
+    lines = [_stream(query, rows) for query, rows in sorted(by_query.items())]
+    return Panel(
+        "streams",
+        "Does a stream become slower, or fall behind?",
+        "The newest 200 micro-batches of each, the oldest at the left; lag is the newest one's.",
+        _table(columns, lines) if lines else nothing("No micro-batch has run yet."),
+        "batches",
+    )
+
+
+def _stream(query: str, rows: Sequence[Row]) -> Sequence[object]:
+    ended_well = [row for row in rows if row["outcome"] == "ok"]
+    seconds = sorted(row["seconds"] for row in ended_well)
+    n_rows = sum(row["rows_in"] or 0 for row in ended_well)
+    newest = rows[-1]
+    return (
+        query,
+        sparkline([row["seconds"] for row in rows], (), f"Seconds of {query}'s batches"),
+        number(quantile(seconds, 50) if seconds else None),
+        number(quantile(seconds, 95) if seconds else None),
+        number(n_rows / sum(seconds)) if sum(seconds) else "–",
+        number(newest["lag_seconds"]),
+        _waiting(newest),
+        f"{len(rows) - len(ended_well):,}",
+    )
+
+
+def _waiting(row: Row) -> str:
+    if row["backlog_files"] is None:
+        return "–"
+    if not row["backlog_files"]:
+        return "nothing"
+    age = number(row["oldest_waiting_seconds"])
+    return f"{counted(row['backlog_files'], 'file')}, the oldest for {age} s"
 
 
 def _tables(tables: Sequence[TableState]) -> Panel:
     """The state of each table, as Delta's log has it: no query is behind it."""
     columns = ("table", "Delta version", "rows", "files", "kB")
-    head = element("tr", *(element("th", name, scope="col") for name in columns))
-    lines = [_state(table) for table in tables]
     return Panel(
         "tables",
         "What do the tables hold?",
         "As Delta's log tells: `VERSION AS OF` with this version gives what this page has read.",
-        element(
-            "div",
-            element("table", element("thead", head), element("tbody", *lines)),
-            class_="scroll",
-        ),
+        _table(columns, [_state(table) for table in tables]),
     )
 
 
-def _state(table: TableState) -> Markup:
+def _state(table: TableState) -> Sequence[object]:
     rows = "not known" if table.rows is None else f"{table.rows:,}"
-    cells = (f"{table.version}", rows, f"{table.files:,}", f"{table.size / 1000:,.0f}")
+    return (
+        table.name,
+        f"{table.version}",
+        rows,
+        f"{table.files:,}",
+        f"{table.size / 1000:,.0f}",
+    )
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[object]]) -> Markup:
+    """A table whose lines begin with their names."""
+    head = element("tr", *(element("th", name, scope="col") for name in columns))
+    rows = [
+        element("tr", element("th", name, scope="row"), *(element("td", each) for each in cells))
+        for name, *cells in lines
+    ]
     return element(
-        "tr", element("th", table.name, scope="row"), *(element("td", words) for words in cells)
+        "div",
+        element("table", element("thead", head), element("tbody", *rows)),
+        class_="scroll",
     )

@@ -1,7 +1,6 @@
 """Value and cost: what did retraining gain, against which alternative, and what did it take?"""
 
 from collections.abc import Mapping, Sequence
-from statistics import quantiles
 
 from markupsafe import Markup
 
@@ -11,7 +10,7 @@ from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.panels.performance import time_axis
 from lakehouse.dashboard.paths import Plane, by_day
 from lakehouse.dashboard.rows import ModelAnswers, Row
-from lakehouse.dashboard.scales import Scale, TimeAxis
+from lakehouse.dashboard.scales import Scale, TimeAxis, quantile
 from lakehouse.dashboard.words import number, share
 
 
@@ -116,8 +115,8 @@ def _scoring(model: ModelAnswers) -> Panel:
     rates = sorted(row["seconds_per_1000_rows"] for row in rows)
     entries = {
         "Newest micro-batches": number(len(rows)),
-        "Seconds for 1,000 rows, median": number(_quantile(rates, 50)),
-        "… 95th percentile": number(_quantile(rates, 95)),
+        "Seconds for 1,000 rows, median": number(quantile(rates, 50)),
+        "… 95th percentile": number(quantile(rates, 95)),
         "Rows scored in them": number(sum(row["rows"] for row in rows)),
     }
     return Panel(
@@ -127,9 +126,3 @@ def _scoring(model: ModelAnswers) -> Panel:
         facts(entries),
         "scoring",
     )
-
-
-def _quantile(ascending: Sequence[float], per_cent: int) -> float:
-    if len(ascending) == 1:
-        return ascending[0]
-    return quantiles(ascending, n=100, method="inclusive")[per_cent - 1]

@@ -2,21 +2,22 @@
 
 import json
 
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import StoreError
 from lakehouse.tables import Table
+from lakehouse.tables.arrow_types import arrow_schema
 from lakehouse.tables.declaration import VERSION_PROPERTY
 from lakehouse.tables.migration import AddedColumn, migration_of
 
 
 def create(table: Table, path: str) -> None:
-    """Create the table at a path, unless it is there."""
+    """Create the table at a path, unless it is there; Spark need not run."""
     DeltaTable.create(
         path,
-        Schema.from_json(table.schema.json()),
+        arrow_schema(table),
         mode="ignore",
         partition_by=list(table.partition_by),
         name=table.name,

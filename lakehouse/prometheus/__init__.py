@@ -1,0 +1,1 @@
+"""What Prometheus is told of a lakehouse, as a text file or over HTTP."""

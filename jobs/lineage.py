@@ -24,9 +24,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = job_parser(__doc__, triggered=False)
     parser.add_argument("--of", help="what is asked for, such as model/6 or window/2019-07-19")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
-    parser.add_argument(
-        "--verify", action="store_true", help="read again what --of rests on, or all"
-    )
+    parser.add_argument("--verify", action="store_true", help="read again what it rests on, or all")
     parser.add_argument("--retrain", metavar="MODEL", help="train it again, such as model/6")
     options = parser.parse_args(words)
     if not (options.of or options.verify or options.retrain):
@@ -52,9 +50,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _written(graph: Graph, records: Records, options: argparse.Namespace) -> list[str]:
     if options.format == "openlineage":
         return as_openlineage(graph, records.model.name, dt.datetime.now(dt.UTC).isoformat())
-    return {"text": story_of, "mermaid": as_mermaid, "dot": as_dot, "svg": as_svg}[options.format](
-        graph
-    )
+    written = {"text": story_of, "mermaid": as_mermaid, "dot": as_dot, "svg": as_svg}
+    return written[options.format](graph)
 
 
 if __name__ == "__main__":

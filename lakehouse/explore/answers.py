@@ -1,0 +1,243 @@
+"""Asks a lakehouse everything that its page shows."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from lakehouse.dashboard.rows import Answer, ModelAnswers
+from lakehouse.errors import ConfigurationError
+from lakehouse.explore import asks
+from lakehouse.explore.bins import Bins, bins_of, categories_of, finite, quoted
+from lakehouse.explore.findings import PAIRED, Findings
+from lakehouse.explore.queries import PARTS, Plan
+from lakehouse.explore.reader import Reader, opened
+from lakehouse.explore.relations import (
+    Correlations,
+    between,
+    correlations_of,
+    moved,
+    profile_of,
+    told,
+)
+from lakehouse.explore.subject import Column, Span, Subject
+from lakehouse.profiling.profile import ColumnProfile
+from lakehouse.sql.catalogue import no_lakehouse
+
+QUANTILE_ROWS = 10_000_000
+"""Rows up to which quantiles are exact; of more, a part of the rows is looked at."""
+EDGE_ROWS, PAIR_ROWS = 50_000, 500_000
+"""About so many rows tell where bins end, and what two columns have to do with each other."""
+CLASSES = 6
+_HOURS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168)
+_HOUR, _DAY, _WEEK = dt.timedelta(hours=1), dt.timedelta(days=1), dt.timedelta(days=7)
+_MOVES = """SELECT as_of, action, from_version, to_version, reason
+FROM gold.promotion ORDER BY as_of, action"""
+_CHANGES = """SELECT DISTINCT change_at FROM gold.decision
+WHERE change_at IS NOT NULL AND action = 'retrain' ORDER BY change_at"""
+
+
+def findings_of(root: Path, subject: Subject, spans: Sequence[Span]) -> Findings:
+    """Ask a lakehouse.
+
+    Args:
+        root: of the lakehouse.
+        subject: what is explored.
+        spans: one, or two that are compared.
+
+    Raises:
+        ConfigurationError: there is no lakehouse, or it is another model's.
+    """
+    _check(root, subject)
+    with opened(root) as reader:
+        plan = Plan(subject, tuple(spans), reader.on_disk(subject))
+        reader.prepare(plan)
+        answers = {"extent": reader.answer(plan, asks.extent(plan))}
+        plan = _planned(reader, plan, answers["extent"])
+        reader.prepare(plan)
+        paired: tuple[Column, ...] = ()
+        focus = _focus(plan)
+        answers |= _of_lines(reader, plan)
+        if answers["extent"].rows:
+            answers |= _of_columns(reader, plan)
+            answers |= _of_relations(reader, plan)
+            paired = _paired(subject, answers["told"])
+            if len(paired) > 1:
+                sql = asks.pairs(plan, paired, focus or 0)
+                answers["pairs"] = reader.answer(plan, sql, (*paired, subject.by))
+            answers |= _of_labels(reader, plan)
+        state = reader.snapshot
+        names = (subject.readings, subject.labels, "silver.quarantine", "silver.duplicate")
+        tables = tuple(state.state(name) for name in names if state.has(name))
+    return Findings(plan, ModelAnswers(subject.name, answers, tables), paired, focus)
+
+
+def _check(root: Path, subject: Subject) -> None:
+    try:
+        owner = (root / "_system" / "model").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise no_lakehouse(root) from None
+    if owner != subject.name:
+        raise ConfigurationError(
+            f"--root: {root} holds the model {owner}; write its YAML file after --model"
+        )
+
+
+def _planned(reader: Reader, plan: Plan, extent: Answer) -> Plan:
+    """The plan with what the rows say: their number, how long they reach, and where bins end."""
+    rows = sum(row["n_rows"] for row in extent.rows)
+    plan = replace(plan, part=_part(rows, QUANTILE_ROWS), width=_width(extent))
+    columns = plan.subject.all_columns
+    numbers = [column for column in columns if not column.is_category]
+    kinds = [column for column in columns if column.is_category]
+    bins = _number_bins(reader, numbers, _part(rows, EDGE_ROWS))
+    for column in kinds:
+        sql = f"""SELECT {quoted(column.name)} FROM labelled WHERE {quoted(column.name)} IS NOT NULL
+GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT {asks.SAMPLE}"""
+        frequent = reader.arrow(sql).column(0).to_pylist()
+        most = CLASSES if column == plan.subject.by else asks.SAMPLE
+        bins[column.name] = categories_of(column, frequent, most)
+    return replace(plan, bins=bins)
+
+
+def _part(rows: int, most: int) -> int:
+    """How many parts of the rows are about `most` of them; all, if there are not more."""
+    return PARTS if rows <= most else max(1, PARTS * most // rows)
+
+
+def _width(extent: Answer) -> dt.timedelta:
+    """Stretches of time that make some dozens to some hundreds of the whole."""
+    if not extent.rows:
+        return _DAY
+    first, last = (choose(row[key] for row in extent.rows) for choose, key in _ENDS)
+    length = last - first
+    if length <= 4 * _DAY:
+        return _HOUR
+    return _DAY if length <= 400 * _DAY else _WEEK
+
+
+_ENDS: tuple[tuple[Any, str], ...] = ((min, "first"), (max, "last"))
+
+
+def _number_bins(reader: Reader, numbers: Sequence[Column], part: int) -> dict[str, Bins]:
+    if not numbers:
+        return {}
+    recorded = _recorded_edges(reader)
+    values = ", ".join(f"{finite(column)} AS {quoted(column.name)}" for column in numbers)
+    few = f" WHERE hash(_key) % {PARTS} < {part}" if part < PARTS else ""
+    rows = reader.arrow(f"SELECT {values} FROM labelled{few}")
+    return {
+        column.name: bins_of(
+            column, rows[column.name].drop_null().to_numpy(), recorded.get(column.name)
+        )
+        for column in numbers
+    }
+
+
+def _recorded_edges(reader: Reader) -> Mapping[str, Sequence[float]]:
+    """The edges that the metrics on record count in; none before the first."""
+    if not reader.snapshot.has("gold.monitor"):
+        return {}
+    names = ("monitor_version", "configuration")
+    rows = reader.snapshot.arrow("gold.monitor", {name: pc.field(name) for name in names})
+    newest = max(rows.to_pylist(), key=lambda row: row[names[0]], default=None)
+    edges = json.loads(newest["configuration"]).get("edges", {}) if newest else {}
+    return {name: own for name, own in edges.items() if own}
+
+
+def _focus(plan: Plan) -> int | None:
+    """The code of the class whose share is told; None where `by` is a number."""
+    subject, by = plan.subject, plan.of(plan.subject.by.name)
+    if not subject.by.is_category:
+        return None
+    return by.values.index(subject.focus) if subject.focus in by.values else 0
+
+
+def _of_lines(reader: Reader, plan: Plan) -> dict[str, Answer]:
+    """What of the lines became rows, and what the policy did meanwhile."""
+    asked: dict[str, Answer] = {}
+    tables = {
+        ("silver.quarantine",): {"rejected": asks.REJECTED},
+        ("silver.quarantine", "silver.duplicate"): {"rejected_days": asks.REJECTED_BY_DAY},
+        ("gold.promotion",): {"moves": _MOVES},
+        ("gold.decision",): {"changes": _CHANGES},
+    }
+    for names, queries in tables.items():
+        if all(map(reader.snapshot.has, names)):
+            reader.know(*names)
+            asked |= {name: reader.answer(plan, sql) for name, sql in queries.items()}
+    return asked
+
+
+def _of_columns(reader: Reader, plan: Plan) -> dict[str, Answer]:
+    """Each column by itself, over time, and by `by`."""
+    columns = plan.subject.all_columns
+    numbers = [column for column in columns if not column.is_category]
+    kinds = [column for column in columns if column.is_category]
+    answers = {"sample": reader.answer(plan, asks.sample(plan), columns)}
+    if numbers:
+        answers["numbers"] = reader.answer(plan, asks.numbers(plan, numbers), numbers)
+    if kinds:
+        answers["kinds"] = reader.answer(plan, asks.kinds(plan, kinds), kinds)
+    for place, column in enumerate(columns):
+        sql = asks.over_time(plan, column)
+        answers[f"time-{place}"] = reader.answer(plan, sql, [column])
+        if place:
+            sql = asks.by_bin(plan, column)
+            answers[f"bins-{place}"] = reader.answer(plan, sql, [column, plan.subject.by])
+    return answers
+
+
+def _of_relations(reader: Reader, plan: Plan) -> dict[str, Answer]:
+    """What columns have to do with `by` and with each other; where two spans differ."""
+    columns = plan.subject.all_columns
+    part = _part(reader.value("SELECT COUNT(*) FROM coded"), PAIR_ROWS)
+    sql = asks.codes(plan, plan.subject.columns, part)
+    codes = reader.arrow(sql)
+    correlated: Correlations = {}
+    if sum(not column.is_category for column in columns) > 1:
+        rows = reader.arrow(asks.correlations(plan, columns, part)).to_pylist()
+        correlated = correlations_of(rows)
+    answers = {
+        "told": told(plan, sql, codes, correlated),
+        "between": between(plan, sql, codes, correlated),
+    }
+    if len(plan.spans) == 2:
+        profiles = {column.name: _profiles(reader, plan, column) for column in columns}
+        answers["moved"] = moved(plan, profiles)
+    return answers
+
+
+def _profiles(reader: Reader, plan: Plan, column: Column) -> tuple[ColumnProfile, ColumnProfile]:
+    first, second = (
+        profile_of(
+            plan.of(column.name),
+            (batch.column(0) for batch in reader.batches(asks.values(plan, [column], span))),
+        )
+        for span in (1, 2)
+    )
+    return first, second
+
+
+def _paired(subject: Subject, relations: Answer) -> tuple[Column, ...]:
+    """The columns that tell most of `by`, in the order of the settings."""
+    first = relations.rows[0]["span"] if relations.rows else None
+    own = [row for row in relations.rows if row["span"] == first]
+    best = {row["column_name"] for row in own[:PAIRED]}
+    return tuple(column for column in subject.columns if column.name in best)
+
+
+def _of_labels(reader: Reader, plan: Plan) -> dict[str, Answer]:
+    """How late labels come."""
+    answers = {"delays": reader.answer(plan, asks.delays(plan))}
+    late = answers["delays"].rows[0]
+    if late["n"]:
+        most = max(late["q"][3], 0.0)
+        width = next((each for each in _HOURS if most / each <= 30), 24.0 * (1 + most // 720))
+        answers["delay"] = reader.answer(plan, asks.delay(plan, width, most))
+        answers["delay_time"] = reader.answer(plan, asks.delay_over_time(plan))
+    return answers

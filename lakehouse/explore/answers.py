@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 from lakehouse.dashboard.rows import Answer, ModelAnswers
 from lakehouse.errors import ConfigurationError
 from lakehouse.explore import asks
-from lakehouse.explore.bins import Bins, bins_of, categories_of, finite, quoted
+from lakehouse.explore.bins import (
+    MISSING,
+    OTHER,
+    SINGLE,
+    Bins,
+    bins_of,
+    categories_of,
+    finite,
+    quoted,
+)
 from lakehouse.explore.findings import PAIRED, Findings
 from lakehouse.explore.queries import PARTS, Plan
 from lakehouse.explore.reader import Reader, opened
@@ -60,10 +69,11 @@ def findings_of(root: Path, subject: Subject, spans: Sequence[Span]) -> Findings
         plan = _planned(reader, plan, answers["extent"])
         reader.prepare(plan)
         paired: tuple[Column, ...] = ()
-        focus = _focus(plan)
+        focus = 0 if subject.by.is_category else None
         answers |= _of_lines(reader, plan)
         if answers["extent"].rows:
             answers |= _of_columns(reader, plan)
+            focus = _focus(plan, answers)
             answers |= _of_relations(reader, plan)
             paired = _paired(subject, answers["told"])
             if len(paired) > 1:
@@ -97,9 +107,9 @@ def _planned(reader: Reader, plan: Plan, extent: Answer) -> Plan:
     bins = _number_bins(reader, numbers, _part(rows, EDGE_ROWS))
     for column in kinds:
         sql = f"""SELECT {quoted(column.name)} FROM labelled WHERE {quoted(column.name)} IS NOT NULL
-GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT {asks.SAMPLE}"""
+GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT {SINGLE + 1}"""
         frequent = reader.arrow(sql).column(0).to_pylist()
-        most = CLASSES if column == plan.subject.by else asks.SAMPLE
+        most = CLASSES if column == plan.subject.by else SINGLE
         bins[column.name] = categories_of(column, frequent, most)
     return replace(plan, bins=bins)
 
@@ -132,7 +142,10 @@ def _number_bins(reader: Reader, numbers: Sequence[Column], part: int) -> dict[s
     rows = reader.arrow(f"SELECT {values} FROM labelled{few}")
     return {
         column.name: bins_of(
-            column, rows[column.name].drop_null().to_numpy(), recorded.get(column.name)
+            column,
+            rows[column.name].drop_null().to_numpy(),
+            recorded.get(column.name),
+            part == PARTS,
         )
         for column in numbers
     }
@@ -149,12 +162,19 @@ def _recorded_edges(reader: Reader) -> Mapping[str, Sequence[float]]:
     return {name: own for name, own in edges.items() if own}
 
 
-def _focus(plan: Plan) -> int | None:
-    """The code of the class whose share is told; None where `by` is a number."""
+def _focus(plan: Plan, answers: Mapping[str, Answer]) -> int | None:
+    """The code of the class whose share is told; None where `by` is a number.
+
+    Of two classes the one that the settings name, of more the most frequent one.
+    """
     subject, by = plan.subject, plan.of(plan.subject.by.name)
     if not subject.by.is_category:
         return None
-    return by.values.index(subject.focus) if subject.focus in by.values else 0
+    if len(by.values) <= 2 and subject.focus in by.values:
+        return by.values.index(subject.focus)
+    kinds = answers["kinds"].rows if "kinds" in answers else ()
+    own = (row["value"] for row in kinds if row["column_name"] == subject.by.name)
+    return next((by.words.index(name) for name in own if name not in (OTHER, MISSING)), 0)
 
 
 def _of_lines(reader: Reader, plan: Plan) -> dict[str, Answer]:

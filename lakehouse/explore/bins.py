@@ -34,6 +34,7 @@ class Bins:
         low: where a drawing begins.
         high: where it ends.
         recorded: whether the edges are those of the metrics on record.
+        rest: whether there may be values that have no bin of their own.
     """
 
     column: Column
@@ -42,6 +43,7 @@ class Bins:
     low: float = 0.0
     high: float = 1.0
     recorded: bool = False
+    rest: bool = True
 
     @property
     def is_number(self) -> bool:
@@ -59,6 +61,11 @@ class Bins:
         return len(self.values) + 1 if self.edges is None else len(self.edges) + 1
 
     @property
+    def drawn(self) -> int:
+        """Bins that are drawn: without the one of all others, if there are none."""
+        return self.size if self.rest or self.is_number else len(self.values)
+
+    @property
     def words(self) -> list[str]:
         """What each bin is called, the one of missing values included.
 
@@ -70,8 +77,9 @@ class Bins:
         if not self.edges:
             return ["any", MISSING]
         ends = edge_words(self.edges)
-        inner = [f"{low} to {high}" for low, high in pairwise(ends)]
-        return [f"up to {ends[0]}", *inner, f"above {ends[-1]}", MISSING]
+        inner = [low if low == high else f"{low} to {high}" for low, high in pairwise(ends)]
+        first = f"below {ends[0]}" if ends[0] in ends[1:2] else f"up to {ends[0]}"
+        return [first, *inner, f"above {ends[-1]}", MISSING]
 
     def coarse(self, step: int) -> "Bins":
         """Bins of so many neighbours: their codes are those of the single ones, divided.
@@ -96,6 +104,8 @@ class Bins:
             return f"up to {ends[last]}"
         if last == len(ends):
             return f"above {ends[first - 1]}"
+        if ends[first - 1] == ends[last]:
+            return f"at {ends[last]}"
         return f"between {ends[first - 1]} and {ends[last]}"
 
     @property
@@ -117,21 +127,26 @@ class Bins:
         return f"CASE {gone} {' '.join(steps)} ELSE {last} END"
 
 
-def bins_of(column: Column, values: np.ndarray, recorded: Sequence[float] | None = None) -> Bins:
+def bins_of(
+    column: Column, values: np.ndarray, recorded: Sequence[float] | None, are_all: bool
+) -> Bins:
     """The bins of a number's finite values.
 
     Args:
         column: a number.
-        values: some of its finite values; they need not be all.
+        values: its finite values, or some of them.
         recorded: the edges of the metrics on record, if there are some.
+        are_all: whether there are no other values.
     """
     distinct = np.unique(values)
     if len(distinct) <= SINGLE:
         whole = column.type != "double"
-        return Bins(column, values=tuple(int(v) if whole else float(v) for v in distinct))
+        own = tuple(int(value) if whole else float(value) for value in distinct)
+        return Bins(column, values=own, rest=not are_all or not own)
     edges = tuple(recorded) if recorded else quantile_edges(values, MOST)
     low, high = np.quantile(values, _DRAWN).tolist()
-    low, high = min(low, edges[0]), max(high, edges[-1])
+    if low == high:
+        low, high = float(distinct[0]), float(distinct[-1])
     return Bins(column, edges, (), low, high, bool(recorded))
 
 
@@ -146,20 +161,25 @@ def categories_of(column: Column, frequent: Sequence[Any], most: int = SINGLE) -
     kept = list(frequent[:most])
     declared = [value for value in column.values if value in kept]
     rest = [value for value in kept if value not in declared]
-    return Bins(column, values=(*declared, *sorted(rest, key=text_of)))
+    others = len(frequent) > most or not frequent
+    return Bins(column, values=(*declared, *sorted(rest, key=text_of)), rest=others)
 
 
 def edge_words(edges: Sequence[float]) -> list[str]:
     """Edges with as many digits as tell them apart, four at least.
 
+    The first of two neighbouring doubles is written as the second: nothing lies between them.
+
     >>> edge_words([1.0, 2.50001, 2.50002])
     ['1', '2.50001', '2.50002']
     """
+    has_twin = len(edges) > 1 and np.nextafter(edges[0], np.inf) == edges[1]
+    apart = list(edges[1:] if has_twin else edges)
     for digits in range(4, 18):
-        words = [f"{edge:.{digits}g}" for edge in edges]
+        words = [f"{edge:.{digits}g}" for edge in apart]
         if len(set(words)) == len(words):
             break
-    return words
+    return [words[0], *words] if has_twin else words
 
 
 def quoted(name: str) -> str:

@@ -41,8 +41,8 @@ def bounds_of(bins: Bins) -> list[tuple[float, float]]:
         ends = [bins.low, *bins.edges, bins.high]
         places = [_WIDTH * (min(max(end, bins.low), bins.high) - bins.low) / width for end in ends]
         return list(pairwise(places))
-    step = _WIDTH / bins.size
-    return [(step * place, step * (place + 1)) for place in range(bins.size)]
+    step = _WIDTH / max(bins.drawn, 1)
+    return [(step * place, step * (place + 1)) for place in range(bins.drawn)]
 
 
 def value_chart(bins: Bins, scale: Scale, lines: Sequence[Steps], label: str) -> Markup:
@@ -201,7 +201,7 @@ def _foot(bins: Bins) -> Markup:
     """The values below a chart: some of a number, each name of kinds."""
     if bins.edges:
         return element("svg", *_ticks(bins), class_="foot", aria_hidden="true")
-    names = [element("span", name) for name in bins.words[: bins.size]]
+    names = [element("span", name) for name in bins.words[: bins.drawn]]
     return element("div", *names, class_="foot kinds", aria_hidden="true")
 
 

@@ -11,7 +11,7 @@ SURE = 1e-6
 """A stretch is told of if it would hardly come about: p-value, times the stretches looked at."""
 LARGE_SHARE = 0.1
 """Least difference of shares between a stretch and elsewhere that is told of."""
-LARGE_PART = 0.05
+LARGE_PART = 0.01
 """Least part of a number's variance that a stretch must explain to be told of."""
 _LEAST_ROWS = 20
 
@@ -72,6 +72,8 @@ class Stretch:
         elsewhere: in all other bins.
         n_inside: rows in it.
         n_elsewhere: rows elsewhere.
+        strength: twice the logarithm of the likelihood ratio; of a mean, the variance explained,
+            times the rows.
     """
 
     first: int
@@ -80,6 +82,7 @@ class Stretch:
     elsewhere: float
     n_inside: int
     n_elsewhere: int
+    strength: float
 
 
 def stretch_of_share(n: np.ndarray, k: np.ndarray, longest: int | None = None) -> Stretch | None:
@@ -89,10 +92,10 @@ def stretch_of_share(n: np.ndarray, k: np.ndarray, longest: int | None = None) -
     what chance gives (`SURE`, by chi-squared with one degree of freedom, times the stretches), and
     the shares differ by `LARGE_SHARE` or more.
 
-    Ten rows a bin; in the third and the fourth all are good:
+    A hundred rows a bin; in the third and the fourth all are good:
 
-        >>> stretch_of_share(np.full(6, 100), np.array([0, 0, 100, 100, 0, 0]))
-        Stretch(first=2, last=3, inside=1.0, elsewhere=0.0, n_inside=200, n_elsewhere=400)
+        >>> stretch_of_share(np.full(6, 100), np.array([0, 0, 100, 100, 0, 0])) # doctest: +ELLIPSIS
+        Stretch(first=2, last=3, inside=1.0, elsewhere=0.0, n_inside=200, n_elsewhere=400, ...)
 
     Args:
         n: rows of each bin.
@@ -123,6 +126,7 @@ def stretch_of_share(n: np.ndarray, k: np.ndarray, longest: int | None = None) -
         float(k_outside[best] / outside[best]),
         int(inside[best]),
         int(outside[best]),
+        float(ratio[best]),
     )
 
 
@@ -163,13 +167,16 @@ def stretch_that_moved(
         float(k_before[best] / n_before[best]),
         int(n_after[best]),
         int(n_before[best]),
+        float(ratio[best]),
     )
 
 
 def stretch_of_mean(
     n: np.ndarray, mean: np.ndarray, variance: float, longest: int | None = None
 ) -> Stretch | None:
-    """The stretch that explains most of a number's variance; None if it is below `LARGE_PART`.
+    """The stretch that explains most of a number's variance; None if none stands out.
+
+    It must explain `LARGE_PART`, and more than chance gives (`SURE`).
 
     Args:
         n: rows of each bin.
@@ -187,7 +194,8 @@ def stretch_of_mean(
         gap = sum_inside / inside - sum_outside / outside
         part = inside * outside / n.sum() ** 2 * gap**2 / variance
     best = int(np.argmax(np.where(wanted, part, -np.inf)))
-    if part[best] < LARGE_PART:
+    strength = float(part[best] * n.sum())
+    if part[best] < LARGE_PART or chi2.sf(strength, 1) * len(first) > SURE:
         return None
     return Stretch(
         int(first[best]),
@@ -196,6 +204,7 @@ def stretch_of_mean(
         float(sum_outside[best] / outside[best]),
         int(inside[best]),
         int(outside[best]),
+        strength,
     )
 
 

@@ -162,7 +162,9 @@ def _odd_pairs(findings: Findings) -> list[str]:
     ]
 
 
-def of_stretch(findings: Findings, column: Column, stretch: Stretch | None) -> str:
+def of_stretch(
+    findings: Findings, column: Column, stretch: Stretch | None, name: str | None
+) -> str:
     """Where a column's share or mean of `by` stands out: one sentence.
 
     "Between 351 and 359 the share of 1 is 86.1 %, elsewhere 4.2 %."
@@ -171,8 +173,8 @@ def of_stretch(findings: Findings, column: Column, stretch: Stretch | None) -> s
     if stretch is None:
         return f"No stretch of {column.name} stands out."
     what, inside, elsewhere = (
-        (f"share of {findings.focus_words}", share(stretch.inside), share(stretch.elsewhere))
-        if findings.focus is not None
+        (f"share of {name}", share(stretch.inside), share(stretch.elsewhere))
+        if name is not None
         else (f"mean of {by}", cell(stretch.inside), cell(stretch.elsewhere))
     )
     where = _capital(bins.between(stretch.first, stretch.last))

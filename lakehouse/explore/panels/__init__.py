@@ -1,10 +1,12 @@
 """The pages of what was found: rows in, panels out. All of it is pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from lakehouse.dashboard.rows import Row
+from lakehouse.explore.bins import Bins
 from lakehouse.explore.findings import Findings
 from lakehouse.explore.measures import (
     Stretch,
@@ -22,15 +24,34 @@ def rows_of_focus(findings: Findings, rows: Sequence[Row]) -> Sequence[Row]:
     return [row for row in rows if row["class"] == findings.focus_words]
 
 
-def stretch_of(findings: Findings, column: Column) -> Stretch | None:
-    """Where a column tells most of `by`, in the first span."""
+@dataclass(frozen=True)
+class Found:
+    """A stretch of a column that stands out, and the class whose share does; None of a number."""
+
+    stretch: Stretch
+    name: str | None
+
+
+def found_of(findings: Findings, column: Column) -> Found | None:
+    """Where a column tells most of `by`, in the first span; of several classes, the clearest."""
     bins, rows = findings.bins(column), findings.rows(f"bins-{findings.place(column)}", 0)
-    own = [row for row in rows_of_focus(findings, rows) if row["code"] < bins.size]
+    own = [row for row in rows if row["code"] < bins.size]
+    if findings.focus is None:
+        stretch = _of_mean(bins, own)
+        return Found(stretch, None) if stretch else None
+    names = [findings.focus_words] if len(findings.by.values) == 2 else findings.classes
+    found = []
+    for name in names:
+        of_class = [row for row in own if row["class"] == name]
+        n, k = (_counted(of_class, key, bins.size) for key in ("n_rows", "n"))
+        stretch = stretch_of_share(n, k, None if bins.is_ordered else 1)
+        found += [Found(stretch, name)] if stretch else []
+    return max(found, key=lambda each: each.stretch.strength, default=None)
+
+
+def _of_mean(bins: Bins, own: Sequence[Row]) -> Stretch | None:
+    n, mean = _counted(own, "n_rows", bins.size), np.zeros(bins.size)
     longest = None if bins.is_ordered else 1
-    n = _counted(own, "n_rows", bins.size)
-    if findings.focus is not None:
-        return stretch_of_share(n, _counted(own, "n", bins.size), longest)
-    mean = np.zeros(bins.size)
     for row in own:
         mean[row["code"]] = row["mean"]
     return stretch_of_mean(n, mean, _variance(own), longest)

@@ -13,7 +13,7 @@ from lakehouse.dashboard.rows import Row
 from lakehouse.dashboard.scales import Scale, TimeAxis
 from lakehouse.dashboard.words import cell, counted, share
 from lakehouse.explore.findings import Findings
-from lakehouse.explore.panels import stretch_of
+from lakehouse.explore.panels import found_of
 from lakehouse.explore.words import headline, of_stretch, quantile_words
 
 _REASONS = 12
@@ -46,9 +46,14 @@ def _told(findings: Findings) -> Panel:
         (_named(findings, row), row["cramers_v"], _strength(row)) for row in rows[: 2 * _REASONS]
     ]
     words = [
-        element("li", element("b", column.name), " ", of_stretch(findings, column, found))
+        element(
+            "li",
+            element("b", column.name),
+            " ",
+            of_stretch(findings, column, found.stretch, found.name),
+        )
         for column in findings.ordered[:_REASONS]
-        if (found := stretch_of(findings, column)) is not None
+        if (found := found_of(findings, column)) is not None
     ]
     body = (
         bars(entries, f"How much each column tells of {by}", 1.0) if entries else nothing("None.")

@@ -13,7 +13,7 @@ from lakehouse.explore.subject import Column
 
 _FEW = 5
 _CLOSEST = 15
-_LEAST_MAP = 4
+_LEAST_MAP, _FEW_COLUMNS = 4, 12
 
 
 def pairs(findings: Findings) -> list[Panel]:
@@ -108,7 +108,7 @@ def _cell(
 
 def _size(findings: Findings, column: Column) -> int:
     bins = findings.bins(column)
-    return bins.coarse(step_of(bins, len(findings.paired))).size
+    return bins.coarse(step_of(bins, len(findings.paired))).drawn
 
 
 def _between(findings: Findings) -> Panel:
@@ -155,7 +155,7 @@ def _map(findings: Findings) -> Markup:
         "div",
         words,
         element("div", field(cells, len(names), len(names)), class_="square-of"),
-        class_="map",
+        class_="map" if len(names) > _FEW_COLUMNS else "map small",
         role="img",
         tabindex=0,
         aria_label=f"How close each two of {len(names)} columns are",

@@ -12,7 +12,7 @@ from lakehouse.dashboard.scales import PER_CENT, Scale
 from lakehouse.dashboard.words import counted
 from lakehouse.explore.charts import Steps, heights, value_chart
 from lakehouse.explore.findings import Findings
-from lakehouse.explore.panels import move_of, rows_of_focus, stretch_of
+from lakehouse.explore.panels import found_of, move_of, rows_of_focus
 from lakehouse.explore.subject import Column
 from lakehouse.explore.words import missing_words, of_move, of_stretch
 
@@ -35,8 +35,10 @@ def by_target(findings: Findings) -> list[Panel]:
 
 def _by_bin(findings: Findings, column: Column) -> Panel:
     by, query = findings.subject.by.name, f"bins-{findings.place(column)}"
-    found = of_stretch(findings, column, stretch_of(findings, column))
-    words = of_move(findings, column, move_of(findings, column)) or found
+    found = found_of(findings, column)
+    own = (found.stretch, found.name) if found else (None, None)
+    moved = of_move(findings, column, move_of(findings, column))
+    words = moved or of_stretch(findings, column, *own)
     missing = missing_words(rows_of_focus(findings, findings.rows(query, 0)), findings.bins(column))
     is_share = findings.focus is not None
     return Panel(

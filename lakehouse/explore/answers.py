@@ -100,7 +100,7 @@ def _check(root: Path, subject: Subject) -> None:
 def _planned(reader: Reader, plan: Plan, extent: Answer) -> Plan:
     """The plan with what the rows say: their number, how long they reach, and where bins end."""
     rows = sum(row["n_rows"] for row in extent.rows)
-    plan = replace(plan, part=_part(rows, QUANTILE_ROWS), width=_width(extent))
+    plan = replace(plan, part=_part(rows, QUANTILE_ROWS), width=_width(extent), rows=rows)
     columns = plan.subject.all_columns
     numbers = [column for column in columns if not column.is_category]
     kinds = [column for column in columns if column.is_category]

@@ -14,6 +14,8 @@ SAMPLE = 12
 COARSE = 10
 """Bins of a pair's column at most, where more than `FINE` columns are paired."""
 FINE = 4
+ROWS_A_CELL = 15
+"""Rows of a pair's cell, on average, that finer bins ask for."""
 _HOURS = "(epoch_us(_told) - epoch_us(_at)) / 3.6e9"
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
 
@@ -150,7 +152,7 @@ def pairs(plan: Plan, columns: Sequence[Column], focus: int) -> str:
         known = f"_by <> {by.size}"
     else:
         measure, known = "FAVG(_value) AS mean", "_value IS NOT NULL"
-    step = {column.name: step_of(plan.of(column.name), len(columns)) for column in columns}
+    step = {column.name: step_of(plan, plan.of(column.name), len(columns)) for column in columns}
     words = {
         column.name: _words(plan.of(column.name).coarse(step[column.name])) for column in columns
     }
@@ -168,9 +170,10 @@ FROM coded WHERE {known} AND {present} GROUP BY _span, {across}, {down}""")
     return "\nUNION ALL ".join(parts) + "\nORDER BY span, x, y, x_code, y_code"
 
 
-def step_of(bins: Bins, columns: int) -> int:
-    """How many bins of a column are one in the pairs."""
-    return -(-bins.size // COARSE) if columns > FINE and bins.is_number else 1
+def step_of(plan: Plan, bins: Bins, columns: int) -> int:
+    """How many bins of a column are one in the pairs: more, if columns are many or rows few."""
+    few = plan.rows < ROWS_A_CELL * bins.size**2
+    return -(-bins.size // COARSE) if (columns > FINE or few) and bins.is_number else 1
 
 
 def codes(plan: Plan, columns: Sequence[Column], part: int) -> str:

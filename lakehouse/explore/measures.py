@@ -116,7 +116,9 @@ def stretch_of_share(n: np.ndarray, k: np.ndarray, longest: int | None = None) -
     wanted = (inside >= _LEAST_ROWS) & (outside >= _LEAST_ROWS) & (difference >= LARGE_SHARE)
     if not wanted.any():
         return None
-    best = int(np.argmax(np.where(wanted, ratio, -np.inf)))
+    # A stretch at an end says the same as its rest: the one of the greater share is told of.
+    greater = k_inside * outside > k_outside * inside
+    best = _best(np.where(wanted, ratio, -np.inf), greater)
     if chi2.sf(ratio[best], 1) * len(first) > SURE:
         return None
     return Stretch(
@@ -206,6 +208,12 @@ def stretch_of_mean(
         int(outside[best]),
         strength,
     )
+
+
+def _best(values: np.ndarray, preferred: np.ndarray) -> int:
+    """The place of the greatest value; of equal ones, of a preferred one."""
+    equal = values >= values.max() - 1e-9 * abs(values.max())
+    return int(np.argmax(np.where(equal & preferred, 2, equal)))
 
 
 def _occupied(counts: np.ndarray) -> tuple[np.ndarray, int]:

@@ -47,6 +47,7 @@ class Plan:
         width: of the stretches of time.
         bins: of each column and of `by`, once they are known.
         part: parts of `PARTS` that quantiles are taken of.
+        rows: that there are.
     """
 
     subject: Subject
@@ -55,6 +56,7 @@ class Plan:
     width: dt.timedelta = dt.timedelta(days=1)
     bins: Mapping[str, Bins] | None = None
     part: int = PARTS
+    rows: int = 0
 
     @property
     def names(self) -> str:

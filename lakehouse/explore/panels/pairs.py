@@ -108,7 +108,7 @@ def _cell(
 
 def _size(findings: Findings, column: Column) -> int:
     bins = findings.bins(column)
-    return bins.coarse(step_of(bins, len(findings.paired))).drawn
+    return bins.coarse(step_of(findings.plan, bins, len(findings.paired))).drawn
 
 
 def _between(findings: Findings) -> Panel:

@@ -65,7 +65,7 @@ def _number(plan: Plan, column: Column) -> str:
   q[3] AS median, q[4] AS p75, q[5] AS p95, max
 FROM (SELECT _span, COUNT(*) AS n_rows, COUNT(*) - COUNT({name}) AS n_null,
   COUNT({name}) - COUNT({value}) AS n_not_finite, COUNT(*) FILTER ({value} = 0) AS n_zero,
-  {outside} AS n_outside, APPROX_COUNT_DISTINCT({value}) AS about_distinct,
+  {outside} AS n_outside, LEAST(APPROX_COUNT_DISTINCT({value}), COUNT({value})) AS about_distinct,
   FAVG({value}) AS mean, STDDEV_SAMP({value}) AS stddev, MIN({value}) AS min,
   QUANTILE_CONT({value}, [0.05, 0.25, 0.5, 0.75, 0.95]){few} AS q, MAX({value}) AS max
 FROM {source_of(plan, column)} GROUP BY _span)"""

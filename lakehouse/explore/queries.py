@@ -82,18 +82,20 @@ class Plan:
         return self.bins[name]
 
 
-def sources(plan: Plan, columns: Iterable[Column] | None = None) -> dict[str, str]:
+def sources(
+    plan: Plan, columns: Iterable[Column] | None = None, origin: bool = True
+) -> dict[str, str]:
     """What the queries read from, by name: each of the tables or of those before it.
 
     Args:
         plan: see there.
-        columns: that are wanted; all of them, and `ORIGIN`, if not given.
+        columns: that are wanted; all of them, if not given.
+        origin: whether `ORIGIN` is wanted, too.
     """
     wanted = plan.subject.all_columns if columns is None else tuple(columns)
+    own = [column for column in wanted if column != plan.subject.label]
     found = {
-        "readings": _readings(
-            plan, [each for each in wanted if each != plan.subject.label], columns is None
-        ),
+        "readings": _readings(plan, own, origin),
         "labels": _labels(plan),
         "labelled": _labelled(plan),
     }
@@ -108,7 +110,7 @@ def whole(plan: Plan, sql: str, columns: Iterable[Column]) -> str:
         sql: a query.
         columns: that it asks for.
     """
-    parts = sources(plan, columns)
+    parts = sources(plan, columns, ORIGIN[0] in sql)
     needed: list[str] = []
     queue = [sql]
     while queue:

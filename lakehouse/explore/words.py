@@ -224,10 +224,10 @@ def quantile_words(findings: Findings) -> str:
     """How exact quantiles are."""
     plan = findings.plan
     if plan.part == PARTS:
-        return "Quantiles are exact; distinct values are counted to about 5 %."
+        return "Quantiles are exact; distinct values are counted to about a fifth."
     return (
         f"Quantiles are of {share(plan.part / PARTS)} of the rows, chosen by a hash of the key: "
-        "ranks are off by less than 0.1 %. Distinct values are counted to about 5 %."
+        "ranks are off by less than 0.1 %. Distinct values are counted to about a fifth."
     )
 
 

@@ -104,9 +104,10 @@ def _planned(reader: Reader, plan: Plan, extent: Answer) -> Plan:
     columns = plan.subject.all_columns
     numbers = [column for column in columns if not column.is_category]
     kinds = [column for column in columns if column.is_category]
-    bins = _number_bins(reader, numbers, _part(rows, EDGE_ROWS))
+    bins = _number_bins(reader, plan, numbers, _part(rows, EDGE_ROWS))
     for column in kinds:
-        sql = f"""SELECT {quoted(column.name)} FROM labelled WHERE {quoted(column.name)} IS NOT NULL
+        source = asks.source_of(plan, column)
+        sql = f"""SELECT {quoted(column.name)} FROM {source} WHERE {quoted(column.name)} IS NOT NULL
 GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT {SINGLE + 1}"""
         frequent = reader.arrow(sql).column(0).to_pylist()
         most = CLASSES if column == plan.subject.by else SINGLE
@@ -133,13 +134,15 @@ def _width(extent: Answer) -> dt.timedelta:
 _ENDS: tuple[tuple[Any, str], ...] = ((min, "first"), (max, "last"))
 
 
-def _number_bins(reader: Reader, numbers: Sequence[Column], part: int) -> dict[str, Bins]:
+def _number_bins(
+    reader: Reader, plan: Plan, numbers: Sequence[Column], part: int
+) -> dict[str, Bins]:
     if not numbers:
         return {}
-    recorded = _recorded_edges(reader)
+    recorded, source = _recorded_edges(reader), asks.source_of(plan, *numbers)
     values = ", ".join(f"{finite(column)} AS {quoted(column.name)}" for column in numbers)
     few = f" WHERE hash(_key) % {PARTS} < {part}" if part < PARTS else ""
-    rows = reader.arrow(f"SELECT {values} FROM labelled{few}")
+    rows = reader.arrow(f"SELECT {values} FROM {source}{few}")
     return {
         column.name: bins_of(
             column,

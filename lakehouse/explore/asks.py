@@ -16,15 +16,17 @@ COARSE = 10
 FINE = 4
 ROWS_A_CELL = 15
 """Rows of a pair's cell, on average, that finer bins ask for."""
-_HOURS = "(epoch_us(_told) - epoch_us(_at)) / 3.6e9"
 _LOW, _MIDDLE, _HIGH = 0.05, 0.5, 0.95
 
 
 def extent(plan: Plan) -> str:
     """Rows, labels, and the first and last time of each span."""
     label = quoted(plan.subject.label.name)
+    horizon = f"INTERVAL '{plan.subject.horizon // dt.timedelta(seconds=1)} seconds'"
     return f"""SELECT {plan.names} AS span, COUNT(*) AS n_rows, COUNT({label}) AS n_labelled,
-  MIN(_at) AS first, MAX(_at) AS last, MAX(_told) AS newest_label
+  MIN(_at) AS first, MAX(_at) AS last,
+  COUNT(*) FILTER (_told IS NULL AND _at < (SELECT MAX(_told) FROM labels) - {horizon})
+    AS n_overdue
 FROM labelled GROUP BY _span ORDER BY _span"""
 
 
@@ -106,9 +108,9 @@ FROM coded WHERE {code} < {bins.size} GROUP BY _span, _bucket, {code}
 ORDER BY _span, start, {code}"""
 
 
-def source_of(plan: Plan, column: Column) -> str:
-    """Where a column's values are read from."""
-    return "labelled" if column == plan.subject.label else "readings"
+def source_of(plan: Plan, *columns: Column) -> str:
+    """Where columns' values are read from: joined to the labels only if that is needed."""
+    return "labelled" if plan.subject.label in columns else "readings"
 
 
 def by_bin(plan: Plan, column: Column) -> str:
@@ -116,8 +118,7 @@ def by_bin(plan: Plan, column: Column) -> str:
     bins, code = plan.of(column.name), quoted(column.name)
     head = f"""SELECT {plan.names} AS span, code, {_words(bins)}[code + 1] AS bin"""
     if not plan.subject.by.is_category:
-        few = f" FILTER (_part < {plan.part})" if plan.few else ""
-        quantiles = f"QUANTILE_CONT(_value, [{_LOW}, {_HIGH}]){few}"
+        quantiles = f"QUANTILE_CONT(_value, [{_LOW}, {_HIGH}]){_of_part(plan)}"
         return f"""{head}, n_rows, mean, q[1] AS p5, q[2] AS p95, stddev
 FROM (SELECT _span, {code} AS code, COUNT(_value) AS n_rows, FAVG(_value) AS mean,
   STDDEV_SAMP(_value) AS stddev, {quantiles} AS q
@@ -200,7 +201,7 @@ def correlations(plan: Plan, columns: Sequence[Column], part: int) -> str:
     x, y = names
     return f"""SELECT {plan.names} AS span, UNNEST([{x}]) AS x, UNNEST([{y}]) AS y,
   UNNEST([{measures}]) AS correlation
-FROM (SELECT _span, {values} FROM labelled{few}) GROUP BY _span ORDER BY _span"""
+FROM (SELECT _span, {values} FROM {source_of(plan, *numbers)}{few}) GROUP BY _span ORDER BY _span"""
 
 
 def values(plan: Plan, columns: Sequence[Column], span: int | None = None) -> str:
@@ -209,35 +210,32 @@ def values(plan: Plan, columns: Sequence[Column], span: int | None = None) -> st
     few = [f"_span = {span}"] if span else []
     few += [plan.few.removeprefix(" AND ")] if plan.few else []
     where = f" WHERE {' AND '.join(few)}" if few else ""
-    return f"SELECT {names if span else f'_span, {names}'} FROM labelled{where}"
+    source = source_of(plan, *columns)
+    return f"SELECT {names if span else f'_span, {names}'} FROM {source}{where}"
 
 
 def delay(plan: Plan, width: float, most: float) -> str:
     """How many labels came after so many hours; those above `most` are in the last bin."""
-    hours = f"FLOOR(LEAST({_HOURS}, {literal(most)}) / {width}) * {width}"
+    hours = f"FLOOR(LEAST(_hours, {literal(most)}) / {width}) * {width}"
     return f"""SELECT {plan.names} AS span, {hours} AS hours, COUNT(*) AS n,
   COUNT(*) / SUM(COUNT(*)) OVER (PARTITION BY _span) AS share
-FROM labelled WHERE _told IS NOT NULL GROUP BY _span, hours ORDER BY _span, hours"""
+FROM coded WHERE _hours IS NOT NULL GROUP BY _span, hours ORDER BY _span, hours"""
 
 
 def delays(plan: Plan) -> str:
     """How late the labels are, over all."""
-    few = f" FILTER (TRUE{plan.few})" if plan.few else ""
-    return f"""SELECT COUNT(_told) AS n, MIN({_HOURS}) AS min, MAX({_HOURS}) AS max,
-  QUANTILE_CONT({_HOURS}, [0.05, 0.5, 0.95, 0.99]){few} AS q,
-  COUNT(*) FILTER (_told IS NULL AND _at < (SELECT MAX(_told) FROM labels)
-    - INTERVAL '{plan.subject.horizon // dt.timedelta(seconds=1)} seconds') AS n_overdue
-FROM labelled"""
+    return f"""SELECT COUNT(_hours) AS n, MIN(_hours) AS min, MAX(_hours) AS max,
+  QUANTILE_CONT(_hours, [0.05, 0.5, 0.95, 0.99]){_of_part(plan)} AS q
+FROM coded"""
 
 
 def delay_over_time(plan: Plan) -> str:
     """For the rows of each stretch of time: how many have a label, and how late it came."""
-    few = f" FILTER (TRUE{plan.few})" if plan.few else ""
     return f"""SELECT start, n_rows, n_labelled, n_rows - n_labelled AS n_waiting,
   q[1] AS p5, q[2] AS median, q[3] AS p95
-FROM (SELECT {plan.bucket} AS start, COUNT(*) AS n_rows, COUNT(_told) AS n_labelled,
-  QUANTILE_CONT({_HOURS}, [{_LOW}, {_MIDDLE}, {_HIGH}]){few} AS q
-FROM labelled GROUP BY ALL) ORDER BY start"""
+FROM (SELECT _bucket AS start, COUNT(*) AS n_rows, COUNT(_hours) AS n_labelled,
+  QUANTILE_CONT(_hours, [{_LOW}, {_MIDDLE}, {_HIGH}]){_of_part(plan)} AS q
+FROM coded GROUP BY ALL) ORDER BY start"""
 
 
 REJECTED = """SELECT source, reason, COUNT(*) AS n, MIN(landed_at) AS first, MAX(landed_at) AS last
@@ -250,6 +248,11 @@ FROM (SELECT CAST(landed_at AS DATE) AS day, 1 AS n_rejected, 0 AS n_duplicate
   FROM silver.quarantine
 UNION ALL SELECT CAST(landed_at AS DATE), 0, 1 FROM silver.duplicate)
 WHERE day IS NOT NULL GROUP BY day ORDER BY day"""
+
+
+def _of_part(plan: Plan) -> str:
+    """SQL that takes a part of the coded rows, where they are many."""
+    return f" FILTER (_part < {plan.part})" if plan.few else ""
 
 
 def code_of(plan: Plan, column: Column) -> str:

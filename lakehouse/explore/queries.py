@@ -174,6 +174,7 @@ def _coded(plan: Plan, columns: Sequence[Column]) -> str:
         "_span",
         f"(hash(_key) % {PARTS})::USMALLINT AS _part",
         f"{plan.bucket} AS _bucket",
+        "(epoch_us(_told) - epoch_us(_at)) / 3.6e9 AS _hours",
         f"({by.sql})::UTINYINT AS _by",
         *value,
         *codes,

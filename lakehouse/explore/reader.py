@@ -23,7 +23,8 @@ from lakehouse.tables import IS_CORRECTION
 MEMORY = "1500MB"
 """What DuckDB may hold; beyond, it writes to its folder."""
 _SETTINGS = f"""
-SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}';
+SET autoinstall_known_extensions = false; SET enable_progress_bar = false;
+SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}';
 """
 _SQL_OF = {
     "long": "BIGINT",

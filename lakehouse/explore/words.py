@@ -81,9 +81,9 @@ def _odd(findings: Findings) -> str:
     odd = [*_odd_numbers(findings), *_odd_kinds(findings), *_odd_pairs(findings)]
     away = _turned_away(findings)
     odd = [*odd[:_MOST_ODD], *([f"and {len(odd) - _MOST_ODD} more"] if odd[_MOST_ODD:] else [])]
-    late = findings.rows("delays")
-    if late and late[0]["n"] and late[0]["n_overdue"]:
-        odd.insert(0, f"{counted(late[0]['n_overdue'], 'label')} overdue")
+    overdue = overdue_of(findings)
+    if overdue:
+        odd.insert(0, f"{counted(overdue, 'label')} overdue")
     if odd:
         return f"Odd: {'; '.join(odd)}.{' ' + away if away else ''}"
     return away or (
@@ -218,6 +218,11 @@ def missing_words(rows: Sequence[Row], bins: Bins) -> str:
         for row in {row["code"]: row for row in rows if row["code"] >= bins.size}.values()
     )
     return f" {counted(n, 'row')} without a value left out." if n else ""
+
+
+def overdue_of(findings: Findings) -> int:
+    """How many rows have no label though the horizon is over."""
+    return sum(row["n_overdue"] for row in findings.rows("extent"))
 
 
 def quantile_words(findings: Findings) -> str:

@@ -67,7 +67,8 @@ def graded() -> Works:
     rows = readings()
     wide = rows[COLUMNS[4].name]
     grade = np.where((wide > 3) & (wide < 6), "good", np.where(rows.panels > 4, EVIL, "über"))
-    labels = labelled(rows, "grade", grade).iloc[: N * 19 // 20]
+    labels = labelled(rows, "grade", grade)
+    labels = labels[labels.id % 20 != 7]
     rejected = [
         {"source": "reading", "raw": "{", "reasons": [reason], "landed_at": FIRST}
         for reason in ["malformed JSON", EVIL, EVIL]

@@ -13,6 +13,7 @@ from lakehouse.explore.charts import heights
 from lakehouse.explore.findings import Findings
 from lakehouse.explore.panels.time import axis_of, middle_of, points_of, unit_of
 from lakehouse.explore.subject import Column
+from lakehouse.explore.words import overdue_of
 
 
 def labels(findings: Findings) -> list[Panel]:
@@ -37,8 +38,8 @@ def _delay(findings: Findings) -> Panel:
         drawn.append((places, look))
         entries.append((look, findings.spans[span]))
     overdue = (
-        f" {counted(late['n_overdue'], 'row')} will have none: it is overdue."
-        if late["n_overdue"]
+        f" {counted(overdue_of(findings), 'row')} will have none: it is overdue."
+        if overdue_of(findings)
         else ""
     )
     words = f"Half came within {late['q'][1]:.3g} hours, 95 % within {late['q'][2]:.3g}."

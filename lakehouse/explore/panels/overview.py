@@ -56,7 +56,9 @@ def _told(findings: Findings) -> Panel:
         if (found := found_of(findings, column)) is not None
     ]
     body = (
-        bars(entries, f"How much each column tells of {by}", 1.0) if entries else nothing("None.")
+        bars(entries, f"How much each column tells of {by}", 1.0)
+        if entries
+        else nothing("No column.")
     )
     return Panel(
         "told",
@@ -226,7 +228,7 @@ def _rejected(findings: Findings) -> Panel:
         "rejected",
         "Which lines were turned away, and why?",
         "Of all days; a line counts for each rule that it breaks.",
-        bars(entries, "Lines turned away, by reason") if entries else nothing("None."),
+        bars(entries, "Lines turned away, by reason") if entries else nothing("No line."),
         "rejected" if "rejected" in findings.model.answers else None,
         wide=False,
     )

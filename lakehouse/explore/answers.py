@@ -23,6 +23,7 @@ from lakehouse.explore.bins import (
     quoted,
 )
 from lakehouse.explore.findings import PAIRED, Findings
+from lakehouse.explore.panels import move_of
 from lakehouse.explore.queries import PARTS, Plan
 from lakehouse.explore.reader import Reader, opened
 from lakehouse.explore.relations import (
@@ -81,9 +82,39 @@ def findings_of(root: Path, subject: Subject, spans: Sequence[Span]) -> Findings
                 answers["pairs"] = reader.answer(plan, sql, (*paired, subject.by))
             answers |= _of_labels(reader, plan)
         state = reader.snapshot
-        names = (subject.readings, subject.labels, "silver.quarantine", "silver.duplicate")
-        tables = tuple(state.state(name) for name in names if state.has(name))
-    return Findings(plan, ModelAnswers(subject.name, answers, tables), paired, focus)
+        tables = tuple(state.state(name) for name in _tables(subject) if state.has(name))
+    findings = Findings(plan, ModelAnswers(subject.name, answers, tables), paired, focus)
+    if findings.is_compared and focus is not None:
+        answers["rule"] = _rule(findings)
+    return findings
+
+
+def _tables(subject: Subject) -> tuple[str, ...]:
+    """Where the lines may have gone."""
+    return (subject.readings, subject.labels, "silver.quarantine", "silver.duplicate")
+
+
+def _rule(findings: Findings) -> Answer:
+    """Where the share of a class moved from the second span to the first, the farthest first."""
+    rows: list[dict[str, Any]] = []
+    statements = []
+    for column in findings.subject.columns:
+        moved_to = move_of(findings, column)
+        if moved_to is not None:
+            rows.append(
+                {
+                    "column_name": column.name,
+                    "bins": findings.bins(column).between(moved_to.first, moved_to.last),
+                    "share_before": moved_to.elsewhere,
+                    "share_after": moved_to.inside,
+                    "n_before": moved_to.n_elsewhere,
+                    "n_after": moved_to.n_inside,
+                }
+            )
+            statements.append(findings.model.answers[f"bins-{findings.place(column)}"].sql)
+    rows.sort(key=lambda row: -abs(row["share_after"] - row["share_before"]))
+    columns = ("column_name", "bins", "share_before", "share_after", "n_before", "n_after")
+    return Answer(";\n\n".join(statements), columns, tuple(rows))
 
 
 def _check(root: Path, subject: Subject) -> None:
@@ -182,8 +213,10 @@ def _focus(plan: Plan, answers: Mapping[str, Answer]) -> int | None:
 
 def _of_lines(reader: Reader, plan: Plan) -> dict[str, Answer]:
     """What of the lines became rows, and what the policy did meanwhile."""
-    asked: dict[str, Answer] = {}
-    tables = {
+    there = [name for name in _tables(plan.subject) if reader.snapshot.has(name)]
+    reader.know(*there)
+    asked = {"lines": reader.answer(plan, asks.lines(there))}
+    tables: dict[tuple[str, ...], dict[str, str]] = {
         ("silver.quarantine",): {"rejected": asks.REJECTED},
         ("silver.quarantine", "silver.duplicate"): {"rejected_days": asks.REJECTED_BY_DAY},
         ("gold.promotion",): {"moves": _MOVES},

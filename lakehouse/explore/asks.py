@@ -238,6 +238,12 @@ FROM (SELECT _bucket AS start, COUNT(*) AS n_rows, COUNT(_hours) AS n_labelled,
 FROM coded GROUP BY ALL) ORDER BY start"""
 
 
+def lines(names: Sequence[str]) -> str:
+    """How many rows each table holds, of all days."""
+    parts = [f"SELECT {literal(name)} AS table_name, COUNT(*) AS n FROM {name}" for name in names]
+    return "\nUNION ALL ".join(parts)
+
+
 REJECTED = """SELECT source, reason, COUNT(*) AS n, MIN(landed_at) AS first, MAX(landed_at) AS last
 FROM (SELECT source, landed_at, UNNEST(reasons) AS reason FROM silver.quarantine)
 GROUP BY source, reason ORDER BY n DESC, source, reason LIMIT 100"""

@@ -1,7 +1,7 @@
 """Compared: what moved from one span to the other?"""
 
 from lakehouse.dashboard.charts import bars
-from lakehouse.dashboard.markup import element, joined
+from lakehouse.dashboard.markup import element
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.words import cell
 from lakehouse.drift.definition import LARGE, UNLIKELY
@@ -41,23 +41,17 @@ def _moved(findings: Findings) -> Panel:
 
 def _rule(findings: Findings) -> list[Panel]:
     """Where the share of a class moved though the values may not have."""
-    by = findings.subject.by.name
     if findings.focus is None:
         return []
-    told = [
-        (column, found)
-        for column in findings.ordered
-        if (found := move_of(findings, column)) is not None
-    ]
-    told.sort(key=lambda pair: -abs(pair[1].inside - pair[1].elsewhere))
-    words = [element("li", of_move(findings, column, found)) for column, found in told]
-    body = element("ul", *words, class_="found") if words else nothing("Nowhere.")
+    columns = {column.name: column for column in findings.subject.columns}
+    told = [columns[row["column_name"]] for row in findings.rows("rule")]
+    words = [element("li", of_move(findings, each, move_of(findings, each))) for each in told]
     return [
         Panel(
             "rule",
-            f"Where did {by} move, though the values may not have?",
+            f"Where did {findings.subject.by.name} move, though the values may not have?",
             "The stretch of each column whose share moved most surely, by ten points or more.",
-            joined(body),
-            "told",
+            element("ul", *words, class_="found") if words else nothing("Nowhere."),
+            "rule",
         )
     ]

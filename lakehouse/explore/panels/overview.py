@@ -34,9 +34,9 @@ def opening(findings: Findings) -> Markup:
 def overview(findings: Findings) -> list[Panel]:
     """The panels of the first page."""
     if not findings.has("extent"):
-        return [_lines(findings), _rejected(findings)]
+        return [_lines(findings), _rejected(findings), *_rejected_by_day(findings)]
     panels = [_told(findings), _sample(findings), *_numbers(findings), *_kinds(findings)]
-    return [*panels, _lines(findings), _rejected(findings)]
+    return [*panels, _lines(findings), _rejected(findings), *_rejected_by_day(findings)]
 
 
 def _told(findings: Findings) -> Panel:
@@ -174,23 +174,31 @@ def _kind_of(findings: Findings, row: Row) -> str:
 
 
 def _lines(findings: Findings) -> Panel:
-    """What became of the lines, as Delta's log counts them, and by day what was turned away."""
-    entries = [
-        (table.name, float(table.rows or 0), f"{table.rows or 0:,} rows")
-        for table in findings.model.tables
-    ]
-    rows = [row for row in findings.rows("rejected_days") if row["day"] is not None]
-    body = [bars(entries, "Rows of each table")]
-    if rows:
-        body.append(_by_day(rows))
+    rows = findings.rows("lines")
+    entries = [(row["table_name"], float(row["n"]), f"{row['n']:,} rows") for row in rows]
     return Panel(
         "lines",
         "What became of the lines?",
         "Of all days: valid rows, labels, lines turned away, and lines that said the same again.",
-        joined(*body),
-        "rejected_days" if "rejected_days" in findings.model.answers else None,
+        bars(entries, "Rows of each table"),
+        "lines",
         wide=False,
     )
+
+
+def _rejected_by_day(findings: Findings) -> list[Panel]:
+    rows = [row for row in findings.rows("rejected_days") if row["day"] is not None]
+    if not rows:
+        return []
+    return [
+        Panel(
+            "rejected-days",
+            "On which days were lines turned away?",
+            "By the day that their files landed on.",
+            _by_day(rows),
+            "rejected_days",
+        )
+    ]
 
 
 def _by_day(rows: Sequence[Row]) -> Markup:

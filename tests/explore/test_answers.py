@@ -278,6 +278,10 @@ def test_many_rows_are_looked_at_in_part_and_the_page_says_so(works: Works, monk
     assert row["median"] == pytest.approx(exact.median(), abs=0.4)
     assert row["median"] != exact.median()
     assert found.rows("told")[0]["n_rows"] < 1200
+    hours = (works.rows.told - works.rows["at"]) / pd.Timedelta(hours=1)
+    late = found.rows("delays")[0]["q"][1]
+    assert late == pytest.approx(hours.median(), abs=2)
+    assert late != pytest.approx(hours.median(), abs=1e-9)
 
 
 @pytest.mark.parametrize("make", [graded, priced])

@@ -24,7 +24,7 @@ from lakehouse.explore.bins import (
 )
 from lakehouse.explore.findings import PAIRED, Findings
 from lakehouse.explore.panels import move_of
-from lakehouse.explore.queries import PARTS, Plan
+from lakehouse.explore.queries import PARTS, Plan, whole
 from lakehouse.explore.reader import Reader, opened
 from lakehouse.explore.relations import (
     Correlations,
@@ -38,8 +38,8 @@ from lakehouse.explore.subject import Column, Span, Subject
 from lakehouse.profiling.profile import ColumnProfile
 from lakehouse.sql.catalogue import no_lakehouse
 
-QUANTILE_ROWS = 10_000_000
-"""Rows up to which quantiles are exact; of more, a part of the rows is looked at."""
+QUANTILE_VALUES = 40_000_000
+"""Values of all numbers up to which quantiles are exact; of more, a part of the rows is taken."""
 EDGE_ROWS, PAIR_ROWS = 50_000, 500_000
 """About so many rows tell where bins end, and what two columns have to do with each other."""
 CLASSES = 6
@@ -131,9 +131,10 @@ def _check(root: Path, subject: Subject) -> None:
 def _planned(reader: Reader, plan: Plan, extent: Answer) -> Plan:
     """The plan with what the rows say: their number, how long they reach, and where bins end."""
     rows = sum(row["n_rows"] for row in extent.rows)
-    plan = replace(plan, part=_part(rows, QUANTILE_ROWS), width=_width(extent), rows=rows)
     columns = plan.subject.all_columns
     numbers = [column for column in columns if not column.is_category]
+    part = _part(rows, QUANTILE_VALUES // max(len(numbers), 1))
+    plan = replace(plan, part=part, width=_width(extent), rows=rows)
     kinds = [column for column in columns if column.is_category]
     bins = _number_bins(reader, plan, numbers, _part(rows, EDGE_ROWS))
     for column in kinds:
@@ -236,7 +237,7 @@ def _of_columns(reader: Reader, plan: Plan) -> dict[str, Answer]:
     kinds = [column for column in columns if column.is_category]
     answers = {"sample": reader.answer(plan, asks.sample(plan), columns)}
     if numbers:
-        answers["numbers"] = reader.answer(plan, asks.numbers(plan, numbers), numbers)
+        answers["numbers"] = _numbers(reader, plan, numbers)
     if kinds:
         answers["kinds"] = reader.answer(plan, asks.kinds(plan, kinds), kinds)
     for place, column in enumerate(columns):
@@ -246,6 +247,15 @@ def _of_columns(reader: Reader, plan: Plan) -> dict[str, Answer]:
             sql = asks.by_bin(plan, column)
             answers[f"bins-{place}"] = reader.answer(plan, sql, [column, plan.subject.by])
     return answers
+
+
+def _numbers(reader: Reader, plan: Plan, numbers: Sequence[Column]) -> Answer:
+    """The line of each number, asked one by one: exact quantiles hold a column in memory."""
+    parts = [reader.arrow(asks.numbers(plan, [column])) for column in numbers]
+    rows = [row for part in parts for row in part.to_pylist()]
+    rows.sort(key=lambda row: (row["column_name"], row["span"]))
+    sql = whole(plan, asks.numbers(plan, numbers), numbers)
+    return Answer(sql, tuple(parts[0].column_names), tuple(rows))
 
 
 def _of_relations(reader: Reader, plan: Plan) -> dict[str, Answer]:

@@ -230,9 +230,13 @@ def quantile_words(findings: Findings) -> str:
     plan = findings.plan
     if plan.part == PARTS:
         return "Quantiles are exact; distinct values are counted to about a fifth."
+    rows = plan.rows * plan.part / PARTS
+    stretches = max((len(findings.rows(f"time-{place}")) for place in (0, 1)), default=1)
+    over_all, by_stretch = (share(n**-0.5, 2) for n in (rows, rows / max(stretches, 1)))
     return (
         f"Quantiles are of {share(plan.part / PARTS)} of the rows, chosen by a hash of the key: "
-        "ranks are off by less than 0.1 %. Distinct values are counted to about a fifth."
+        f"their ranks are off by less than {over_all} (two standard errors), over time by "
+        f"{by_stretch}. Distinct values are counted to about a fifth."
     )
 
 

@@ -265,13 +265,14 @@ def test_by_another_column_the_label_is_one_of_those_that_are_looked_at(works: W
 
 
 def test_many_rows_are_looked_at_in_part_and_the_page_says_so(works: Works, monkeypatch) -> None:
-    monkeypatch.setattr(module, "QUANTILE_ROWS", 1500)
+    monkeypatch.setattr(module, "QUANTILE_VALUES", 3 * 1500)
     monkeypatch.setattr(module, "PAIR_ROWS", 1000)
     found = findings_of(works.root, works.subject, [Span()])
     assert found.plan.part == 512
     assert found.rows("extent")[0]["n_rows"] == 3000
     note = next(p.note for p in pages_of(found)["overview"] if p.key == "numbers")
     assert "Quantiles are of 50.0\N{NO-BREAK SPACE}% of the rows" in note
+    assert "off by less than 2.58\N{NO-BREAK SPACE}%" in note  # 1500 ** -0.5
     exact = works.rows[COLUMNS[4].name]
     row = next(r for r in found.rows("numbers") if r["column_name"] == COLUMNS[4].name)
     assert row["mean"] == pytest.approx(exact.mean())

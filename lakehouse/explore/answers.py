@@ -60,9 +60,13 @@ def findings_of(root: Path, subject: Subject, spans: Sequence[Span]) -> Findings
         spans: one, or two that are compared.
 
     Raises:
-        ConfigurationError: there is no lakehouse, or it is another model's.
+        ConfigurationError: there is no lakehouse, it is another model's, or the spans are the same.
     """
     _check(root, subject)
+    if len(set(spans)) < len(spans):
+        raise ConfigurationError(
+            f"--compare-from, --compare-to: both spans are {spans[0]}; write other days"
+        )
     with opened(root) as reader:
         plan = Plan(subject, tuple(spans), reader.on_disk(subject))
         reader.prepare(plan)

@@ -1,5 +1,6 @@
 """docs/explore.md: what it quotes of the demo's data is true of the simulated pieces."""
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_every_page_of_the_file_is_told_of():
     from lakehouse.explore.subject import Span
 
     works = graded()
-    pages = pages_of(findings_of(works.root, works.subject, [Span(), Span()]))
+    pages = pages_of(findings_of(works.root, works.subject, [Span(), Span(dt.date(2024, 3, 5))]))
     assert len(re.findall(r"^\| (?:\[)?[A-Z][\w ]+(?:\]\(.*?\))? \| ", PAGE, re.MULTILINE)) == len(
         pages
     )

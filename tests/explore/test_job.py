@@ -68,6 +68,10 @@ def test_spans_columns_and_place_are_those_of_the_command_line(
             ["--from", "2019-07-02", "--to", "2019-07-01"],
             "--from 2019-07-02 is after --to 2019-07-01",
         ),
+        (
+            ["--from", "2019-07-01", "--compare-from", "2019-07-01"],
+            "both spans are from 2019-07-01 on",
+        ),
         (["--by", "colour"], "--by colour: is none of the columns; write one of quality, temp"),
         (["--by", "process_time"], "--by process_time: is none of the columns"),
     ],

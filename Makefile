@@ -20,13 +20,15 @@ SCENARIOS ?= demo gradual recurring
 POLICIES ?=
 REPLAY ?=
 FAMILIES ?=
+SPAN ?=
+BY ?=
 
 export QUERY
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 ##@ Use
-.PHONY: help demo dashboard policy mlflow sql sql-server wheel
+.PHONY: help demo dashboard explore policy mlflow sql sql-server wheel
 help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -38,6 +40,9 @@ demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the who
 
 dashboard: $(SET_UP) ## Serves the page of one or more lakehouses on 127.0.0.1, renewed when a table moves (ROOT=.lakehouse/demo, PORT=).
 	@$(BIN)/python jobs/dashboard.py $(ROOT:%=--root %) --serve $(if $(filter command line environment,$(origin PORT)),--port $(PORT))
+
+explore: $(SET_UP) ## Writes a page of what the data of a lakehouse is like (ROOT=.lakehouse/demo, SPAN="--from 2019-07-19 --compare-to 2019-07-17", BY=).
+	@$(BIN)/python jobs/explore.py --root $(ROOT) $(SPAN) $(if $(BY),--by $(BY))
 
 policy: $(SET_UP) ## Compares retraining policies on simulated streams (SEEDS=, SCENARIOS=, POLICIES=, or FAMILIES=all), or a lakehouse's labels (REPLAY=.lakehouse/demo).
 	@$(BIN)/python -m jobs.policy $(if $(REPLAY),--replay $(REPLAY),--seeds $(SEEDS) \

@@ -48,7 +48,11 @@ setup(
     version="0.2.0",
     description="A self-retraining lakehouse on Spark Structured Streaming, Delta Lake and MLflow",
     packages=find_packages(include=["lakehouse", "lakehouse.*"]),
-    package_data={"lakehouse.sql": ["java/*.java"], "lakehouse.dashboard": ["static/*"]},
+    package_data={
+        "lakehouse.sql": ["java/*.java"],
+        "lakehouse.dashboard": ["static/*"],
+        "lakehouse.explore": ["static/*"],
+    },
     python_requires=">=3.11,<3.12",
     install_requires=RUNTIME,
     extras_require={"dev": DEVELOPMENT},

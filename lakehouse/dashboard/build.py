@@ -34,7 +34,11 @@ def write_page(roots: Sequence[Path], path: Path) -> bool:
     Raises:
         ConfigurationError: one of the roots holds no lakehouse.
     """
-    content = draw_page(roots)
+    return write_changed(path, draw_page(roots))
+
+
+def write_changed(path: Path, content: bytes) -> bool:
+    """Write a file, if this is not what it holds; return whether it changed."""
     if path.exists() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

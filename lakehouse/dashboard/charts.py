@@ -63,7 +63,7 @@ def time_chart(
     """
     if not any(layers):
         return element("p", "Nothing yet.", class_="nothing")
-    ticks = lanes or {value: _tick(value, plane.scale.unit) for value in plane.scale.ticks}
+    ticks = lanes or {value: tick_words(value, plane.scale.unit) for value in plane.scale.ticks}
     heights = [plane.scale.at(value) / HEIGHT for value in ticks]
     lines = (element("line", x1=0, x2="100%", y1=_part(y), y2=_part(y)) for y in heights)
     words = (
@@ -273,9 +273,17 @@ def histograms(
     )
 
 
-def bars(entries: Sequence[tuple[str, float, str]], label: str) -> Markup:
-    """A bar for each entry: its name, its length, and the words at its end."""
-    most = max((length for _, length, _ in entries), default=0) or 1
+def bars(
+    entries: Sequence[tuple[str, float, str]], label: str, longest: float | None = None
+) -> Markup:
+    """A bar for each entry: its name, its length, and the words at its end.
+
+    Args:
+        entries: see above.
+        label: what they show, for who cannot see it.
+        longest: length of the whole width; that of the longest bar, if not given.
+    """
+    most = longest or max((length for _, length, _ in entries), default=0) or 1
     rows = [
         element(
             "div",
@@ -342,7 +350,8 @@ def _swatch(look: str) -> Markup:
     )
 
 
-def _tick(value: float, unit: str) -> str:
+def tick_words(value: float, unit: str) -> str:
+    """A value at a scale; shares in per cent."""
     return f"{100 * value:.4g} %" if unit == PER_CENT else f"{value:,.10g}"
 
 

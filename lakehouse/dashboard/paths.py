@@ -73,14 +73,16 @@ class Plane:
             areas.append(f"{self._through([*up, *down])}z")
         return _path("".join(areas), look)
 
-    def bars(self, bars: Iterable[tuple[Moment, float, float]], look: str) -> Markup:
-        """A bar for each day, from one value to another; it fills most of its day."""
-        steps = []
+    def bars(
+        self, bars: Iterable[tuple[Moment, float, float]], look: str, days: float = 1.0
+    ) -> Markup:
+        """A bar around each moment, from one value to another; it fills most of so many days."""
+        steps, wide = [], short(0.84 * days).lstrip("0")
         for moment, low, high in bars:
             if low != high:
-                left = short(self.time.at(moment) - 0.42)
+                left = short(self.time.at(moment) - 0.42 * days)
                 top, bottom = short(self.scale.at(high)), short(self.scale.at(low))
-                steps.append(f"M{left} {top}h.84V{bottom}h-.84z")
+                steps.append(f"M{left} {top}h{wide}V{bottom}h-{wide}z")
         return _path("".join(steps), look)
 
     def stretches(self, spans: Iterable[tuple[Moment, Moment]], look: str, top: int = 0) -> Markup:

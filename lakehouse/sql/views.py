@@ -14,6 +14,7 @@ from string import Template
 from lakehouse.drift.definition import LARGE, has_drifted_sql, index_sql
 from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
+from lakehouse.quality.intervals import wilson_interval
 from lakehouse.settings import ModelSettings
 from lakehouse.sql.lineage_views import LINEAGE, PROVENANCE
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
@@ -29,7 +30,6 @@ _VIEWS = (
 CHASED_FOR = dt.timedelta(days=7)
 """How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
 
-_Z = 1.959963984540054  # the normal distribution's quantile for a 95 % interval
 _DAY = ("1 day", "1 days", "24 hour", "24 hours")
 
 
@@ -56,22 +56,6 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
             f"{', '.join(clash)}: is a view of the engine; give the model's table another name"
         )
     return views
-
-
-def wilson_interval(share: str, n: str) -> tuple[str, str]:
-    """SQL of the 95 % interval of a share of n rows (Wilson 1927, JASA 22, p. 209); NULL at n = 0.
-
-    Returns:
-        SQL of the lower and of the upper bound: exactly 0 at a share of 0, and 1 at a share of 1.
-    """
-    rows, squared = f"NULLIF({n}, 0)", _Z * _Z
-    centre = f"{share} + {squared / 2!r} / {rows}"
-    margin = f"{_Z!r} * SQRT({share} * (1 - {share}) / {rows} + {squared / 4!r} / {rows} / {rows})"
-    scale = f"(1 + {squared!r} / {rows})"
-    return (
-        f"CASE WHEN {share} = 0 THEN CAST(0 AS DOUBLE) ELSE ({centre} - {margin}) / {scale} END",
-        f"CASE WHEN {share} = 1 THEN CAST(1 AS DOUBLE) ELSE ({centre} + {margin}) / {scale} END",
-    )
 
 
 def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:

@@ -73,6 +73,15 @@ class Snapshot:
         """The columns of a table on disk."""
         return [column.name for column in self._delta(name).schema().fields]
 
+    def types(self, name: str) -> dict[str, str]:
+        """Delta's word for the type of each column of a table on disk; `array` for any array."""
+        fields = self._delta(name).schema().fields
+        return {each.name: str(getattr(each.type, "type", each.type)) for each in fields}
+
+    def file_uris(self, name: str) -> list[str]:
+        """The Parquet files that make up a table, in the order of their names."""
+        return sorted(self._delta(name).file_uris())
+
     def newest_day(self, name: str) -> dt.date | None:
         """The newest day of windows that a table has, by its partitions."""
         return newest_day(self._delta(name))

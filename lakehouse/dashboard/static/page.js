@@ -39,7 +39,7 @@ async function show() {
   if (wanted !== shown) {
     if (page === "overview") {
       main.innerHTML = overview;
-      tables = {};
+      tables = main.dataset.model ? (await unpack(main.dataset.model)).tables : {};
     } else {
       const data = await unpack(model);
       tables = data.tables;

@@ -1,0 +1,1 @@
+"""What the data of a lakehouse is like: for people who do not know it yet."""

@@ -4,12 +4,13 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow.compute import Expression
 
-from lakehouse.storage.delta.file_statistics import files_of, newest_day
+from lakehouse.storage.delta.file_statistics import files_of, newest_day, span
 from lakehouse.storage.table_state import TableState
 
 
@@ -46,6 +47,10 @@ class Snapshot:
     def columns(self, name: str) -> list[str]:
         """The columns of a table on disk."""
         return [column.name for column in self._delta(name).schema().fields]
+
+    def span(self, name: str, column: str) -> tuple[Any, Any] | None:
+        """`file_statistics.span` of a table."""
+        return span(files_of(self._delta(name)), column)
 
     def newest_day(self, name: str) -> dt.date | None:
         """The newest day of windows that a table has, by its partitions."""

@@ -41,6 +41,7 @@ _ASKED = (
 )
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"
+_BATCHES = "gold.batch_metrics"
 _RECENT = dt.timedelta(days=RECENT_DAYS)
 
 
@@ -90,8 +91,14 @@ def table_names(root: Path) -> list[str]:
 
 
 def _part_of(snapshot: Snapshot, name: str, names: list[str], day: str) -> pa.Table:
-    """Some columns of a table; of a metric table, the days and the baselines alone."""
+    """Some columns of a table; of a metric table, the days and the baselines alone; of
+    micro-batches, the newest days.
+    """
     columns = {column: pc.field(column) for column in names}
+    if name == _BATCHES:
+        span = snapshot.span(name, "recorded_at")
+        since = span and pc.field("recorded_at") > span[1] - _RECENT
+        return snapshot.arrow(name, columns, where=since)
     if name not in _OF_DAYS:
         return snapshot.arrow(name, columns)
     # Quantiles are kilobytes a row: of days, those of the newest are enough.

@@ -193,14 +193,15 @@ FROM (
 ) AS r LATERAL VIEW EXPLODE(MAP_KEYS(r.phase_seconds)) phases AS phase
 WHERE place <= {RECENT_RUNS} GROUP BY job, phase ORDER BY job, seconds_mean DESC, phase
 """,
-    "batches": """
+    "batches": f"""
 SELECT query, began_at, batch_id, outcome, error_class, seconds, rows_in, rows_out, rows_rejected,
   rows_duplicate, files_in, bytes_in, rows_in / NULLIF(seconds, 0) AS rows_per_second, lag_seconds,
   backlog_files, backlog_bytes, backlog_rows, oldest_waiting_seconds, heap_used_bytes,
   python_peak_bytes
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY query ORDER BY began_at DESC) AS place
-  FROM gold.batch_metrics
+  FROM gold.batch_metrics WHERE recorded_at > (
+    SELECT MAX(recorded_at) FROM gold.batch_metrics) - INTERVAL {RECENT_DAYS} DAY
 ) AS b WHERE place <= 200 ORDER BY query, began_at DESC
 """,
     "monitor": """

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -11,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
-from lakehouse.storage.delta.file_statistics import files_of, newest_day
+from lakehouse.storage.delta.file_statistics import files_of, newest_day, span
 from lakehouse.storage.table_state import TableState
 
 
@@ -81,6 +82,10 @@ class Snapshot:
     def file_uris(self, name: str) -> list[str]:
         """The Parquet files that make up a table, in the order of their names."""
         return sorted(self._delta(name).file_uris())
+
+    def span(self, name: str, column: str) -> tuple[Any, Any] | None:
+        """`file_statistics.span` of a table."""
+        return span(files_of(self._delta(name)), column)
 
     def newest_day(self, name: str) -> dt.date | None:
         """The newest day of windows that a table has, by its partitions."""

@@ -9,7 +9,7 @@ from lakehouse.dashboard.charts import Reading, bars, legend, sparkline, time_ch
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing
 from lakehouse.dashboard.paths import Plane
-from lakehouse.dashboard.queries import RECENT_RUNS
+from lakehouse.dashboard.queries import RECENT_DAYS, RECENT_RUNS
 from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.scales import Scale, TimeAxis, quantile
 from lakehouse.dashboard.words import cell, counted, number
@@ -148,7 +148,8 @@ def _streams(model: ModelAnswers) -> Panel:
     return Panel(
         "streams",
         "Does a stream become slower, or fall behind?",
-        "The newest 200 micro-batches of each, the oldest at the left; lag is the newest one's.",
+        f"The newest 200 micro-batches of each in {RECENT_DAYS} days, the oldest at the left; lag "
+        "is the newest one's.",
         _table(columns, lines) if lines else nothing("No micro-batch has run yet."),
         "batches",
     )

@@ -52,7 +52,7 @@ class Node:
     def group(self) -> str:
         """What it may be grouped with: its table, of a file its folder, else its kind."""
         if self.kind == "file":
-            return self.facts.get("source_file", "").rpartition("/")[0]
+            return self.facts.get("source_file", "").split(" … ")[0].rpartition("/")[0]
         return re.split("[@#]", self.id)[0] if self.kind in ("table", "commit") else self.kind
 
     @property

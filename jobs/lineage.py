@@ -52,9 +52,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _written(graph: Graph, records: Records, options: argparse.Namespace) -> list[str]:
     if options.format == "openlineage":
         return as_openlineage(graph, records.model.name, dt.datetime.now(dt.UTC).isoformat())
-    return {"text": story_of, "mermaid": as_mermaid, "dot": as_dot, "svg": as_svg}[options.format](
-        graph
-    )
+    written = {"text": story_of, "mermaid": as_mermaid, "dot": as_dot, "svg": as_svg}
+    return written[options.format](graph)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from lakehouse.drift.definition import LARGE, has_drifted_sql, index_sql
 from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.settings import ModelSettings
-from lakehouse.sql.lineage_views import LINEAGE, PROVENANCE
+from lakehouse.sql.lineage_views import LINEAGE
 from lakehouse.sql.loop_views import COST, DECISIONS, GAIN, HISTORY, JUDGED
+from lakehouse.sql.provenance_view import PROVENANCE
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View

@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if not options.verify and graph:
             print(*_written(graph, records, options), sep="\n")
             return 0
-        ids = graph and frozenset(node.id for node in graph.nodes)
+        ids = graph and records.ancestor_ids() | {node.id for node in graph.nodes}
         checks = Verification(records, environment, ids).checks()
         lines, is_same = as_lines(checks, graph.of if graph else root)
         print(*lines, sep="\n")

@@ -119,9 +119,9 @@ class PlainRows:
         rows = [row for row in rows if row[model.key] in labelled and taken(row)]
         return sorted(rows, key=lambda row: (row[model.event_time], row[model.key]))
 
-    def features(self, version: Version, rows: Sequence[Row]) -> pd.DataFrame:
+    def features(self, version: Version, rows: Sequence[Row] | pd.DataFrame) -> pd.DataFrame:
         """The version's features of readings; one that was renamed by its place in a line."""
-        frame = pd.DataFrame(list(rows))
+        frame = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
         for name in version.meaning.features.names:
             sources = [each for each in self._sources_of(version, name) if each in frame]
             for source in sources:

@@ -52,7 +52,7 @@ class Node:
     def group(self) -> str:
         """What it may be grouped with: its table, of a file its folder, else its kind."""
         if self.kind == "file":
-            return self.facts.get("source_file", "").rpartition("/")[0]
+            return self.facts.get("source_file", "").split(" … ")[0].rpartition("/")[0]
         return re.split("[@#]", self.id)[0] if self.kind in ("table", "commit") else self.kind
 
     @property
@@ -170,17 +170,24 @@ def range_of(members: Sequence[Node]) -> Node:
     for name in ("source_file", "at"):
         values = [node.facts[name] for node in members if name in node.facts]
         if values:
-            facts[name] = f"{min(values)} … {max(values)}"
-    if first.kind == "run":
-        facts.pop("source_file", None)
+            facts[name] = _from_to(values[0], values[-1])
     return Node(
         first.kind,
-        f"{first.id} … {last.id}",
-        len(members),
+        _from_to(first.id, last.id),
+        sum(node.count for node in members),
         facts,
         last.sql,
         faint=all(node.faint for node in members),
     )
+
+
+def _from_to(first: str, last: str) -> str:
+    """From the beginning of one range to the end of another.
+
+    >>> _from_to("file/1 … file/9", "file/10")
+    'file/1 … file/10'
+    """
+    return f"{first.split(' … ', maxsplit=1)[0]} … {last.rsplit(' … ', maxsplit=1)[-1]}"
 
 
 def _place(node: str, sources: Mapping[str, Sequence[str]], place: dict[str, int]) -> int:

@@ -35,6 +35,20 @@ _OF_WINDOWS = {
     *("as_of", "as_of_version", "accuracy_score", "is_final"),
 }
 _SHORT_DIGEST = 12
+_MANY_FILES = 100
+_WITH_MANY_FILES = f"""
+CREATE OR REPLACE TEMP TABLE many_files AS
+SELECT to_id, 'taken in by' AS relation, COUNT(*) AS n, MIN(number) AS first, MAX(number) AS last,
+  CAST(SUM(rows) AS BIGINT) AS lines, ARG_MIN(name, number) AS first_name,
+  ARG_MAX(name, number) AS last_name,
+  'file/' || MIN(number) || ' … file/' || MAX(number) AS from_id
+FROM (
+  SELECT l.to_id, l.rows, CAST(SPLIT_PART(l.from_id, '/', 2) AS BIGINT) AS number,
+    l.details['source_file'] AS name
+  FROM gold.lineage AS l SEMI JOIN ancestors AS a ON a.id = l.from_id WHERE l.from_kind = 'file'
+) GROUP BY to_id HAVING COUNT(*) > {_MANY_FILES}
+"""
+"""Commits of ancestors that took in so many files that these are one node."""
 _EVERYTHING: Row = {"rows_from": None, "rows_to": None}
 
 
@@ -76,13 +90,27 @@ class Records:
         kind = kind_of(node)
         found = in_duckdb(ancestry_sql(kind, node))
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE ancestors AS {found}")
+        self.connection.execute(_WITH_MANY_FILES)
         own = "SELECT id FROM ancestors"
         edges = self.connection.sql(
             f"FROM gold.lineage WHERE to_id IN ({own}) AND from_id IN ({own}) "
-            f"AND relation <> '{PART}'"
+            f"AND relation <> '{PART}' AND NOT (from_kind = 'file' AND to_id IN "
+            "(SELECT to_id FROM many_files))"
         )
-        kinds = {id_: of for of, id_ in self.connection.sql("FROM ancestors").fetchall()}
-        return self._graph(node, kinds, _rows_of(edges))
+        rows = _rows_of(edges)
+        single = {row["from_id"] for row in rows if row["from_kind"] == "file"} | {node}
+        others = self.connection.sql("FROM ancestors WHERE kind <> 'file'").fetchall()
+        kinds = {id_: of for of, id_ in others} | {
+            id_: "file" for id_ in single if id_.startswith("file/")
+        }
+        many = _rows_of(self.connection.sql("FROM many_files"))
+        return self._graph(node, kinds, rows, many)
+
+    def ancestor_ids(self) -> frozenset[str]:
+        """The ids of the ancestors that were asked for last: each file by itself."""
+        return frozenset(
+            row[0] for row in self.connection.sql("SELECT id FROM ancestors").fetchall()
+        )
 
     def resolved(self, node: str) -> str:
         """The full id that a command line means: `promotion/6` is the promotion of version 6.
@@ -118,9 +146,9 @@ class Records:
         sql = "SELECT 1 FROM gold.table_commit WHERE table_name = ? AND version >= ?"
         return bool(self.connection.execute(sql, [name, int(version)]).fetchall())
 
-    def _graph(self, of: str, kinds: Mapping[str, str], rows: list[Row]) -> Graph:
-        nodes = _nodes(kinds, rows)
-        edges = [Edge(row["from_id"], row["to_id"], row["relation"]) for row in rows]
+    def _graph(self, of: str, kinds: Mapping[str, str], rows: list[Row], many: list[Row]) -> Graph:
+        nodes = [*_nodes(kinds, rows), *map(_range_of_files, many)]
+        edges = [Edge(row["from_id"], row["to_id"], row["relation"]) for row in [*rows, *many]]
         tables = [node.id for node in nodes if node.kind == "table"]
         commits = self.rows(
             "SELECT c.*, CONCAT(table_name, '#', CAST(version AS STRING)) AS id "
@@ -262,7 +290,18 @@ def _copy(
 
 def _rows_of(relation: duckdb.DuckDBPyRelation) -> list[Row]:
     rows: list[Row] = relation.to_arrow_table().to_pylist()
-    return [row | {"details": dict(row["details"] or ())} for row in rows]
+    return [row | {"details": dict(row.get("details") or ())} for row in rows]
+
+
+def _range_of_files(row: Row) -> Node:
+    """The files that one commit took in, where they are too many to be shown one by one."""
+    facts = {
+        "rows": f"{row['lines']:,}",
+        "source_file": f"{row['first_name']} … {row['last_name']}",
+    }
+    where = f"landed_file_id BETWEEN {row['first']} AND {row['last']}"
+    sql = f"SELECT * FROM bronze.landed_file WHERE {where}"
+    return Node("file", row["from_id"], row["n"], facts, sql)
 
 
 def _nodes(kinds: Mapping[str, str], rows: list[Row]) -> list[Node]:

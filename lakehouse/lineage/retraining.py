@@ -188,7 +188,7 @@ def _training_set(
             f"--retrain model/{version.number}: rows were left out by {', '.join(unknown)}, which "
             "the version does not read; it cannot be trained again from its record"
         )
-    features = PlainRows(root, model).features(version, frame.to_dict("records"))
+    features = PlainRows(root, model).features(version, frame)
     targets = np.asarray(meaning.problem.targets(frame[model.labels.label]))
     sides = (
         side[0]

@@ -210,12 +210,12 @@ class Verification:
         ledger = self._ledger_row(commit)
         at = dict(ledger["table_versions"] or ()).get(catalog.readings.full_name)
         key = model.key
-        near = pc.field(key).isin(made[key].combine_chunks())
+        near = _between(key, made[key])
         columns = [column.name for column in catalog.readings.columns]
         readings = read_at(self.records.root, catalog.readings, at, columns, near).to_pandas()
         version = self._versions.version(ledger["model_version"])
         rows = made.select([key, PREDICTION]).to_pandas().merge(readings, on=key, how="left")
-        features = PlainRows(self.records.root, model).features(version, rows.to_dict("records"))
+        features = PlainRows(self.records.root, model).features(version, rows)
         problem = version.meaning.problem
         found = problem.columns(problem.outputs(version.pipeline, features))[PREDICTION]
         differs = ~_alike(rows[PREDICTION].to_numpy(), np.asarray(found))
@@ -277,7 +277,9 @@ def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]
     of = catalog.predictions
     made = read_at(root, of, at[of.full_name], [key, model.event_time, PREDICTION], within)
     columns = [key, model.labels.time, model.labels.label, "landed_file_id", "line"]
-    near = pc.field(key).isin(made[key].combine_chunks())
+    if not len(made):
+        return {"rows": 0, "labelled": 0, "accuracy": np.nan}
+    near = _between(key, made[key])
     labels = read_at(root, catalog.labels, at[catalog.labels.full_name], columns, near)
     rows = made.to_pandas().merge(latest_labels(labels, model).to_pandas(), on=key)
     if not len(rows):
@@ -287,6 +289,12 @@ def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]
     is_number = isinstance(problem, Regression)
     right = problem.is_right(predicted, told) if is_number else predicted == told
     return {"rows": len(made), "labelled": len(rows), "accuracy": float(right.mean())}
+
+
+def _between(column: str, values: pa.ChunkedArray) -> pc.Expression:
+    """The rows whose value lies between the least and the greatest: files are skipped by them."""
+    least, greatest = pc.min_max(values).as_py().values()
+    return (pc.field(column) >= least) & (pc.field(column) <= greatest)
 
 
 def as_lines(checks: Iterable[Check], of: str) -> tuple[list[str], bool]:

@@ -1,4 +1,4 @@
-"""Where things come from: every edge of the graph, and why a version is in production.
+"""Where things come from: every edge of the graph.
 
 An id says what it is of: `file/17`, `silver.sensor_reading#80` (what the commit of version 80
 added), `silver.sensor_reading@80` (the table as it was at that version), `run/5f2c…`, `model/6`,
@@ -6,15 +6,11 @@ added), `silver.sensor_reading@80` (the table as it was at that version), `run/5
 `promotion/2019-08-05/promote/6`, `alert/1f…`.
 """
 
-from functools import partial
-
 from lakehouse.sql.loop_views import JUDGED
-from lakehouse.tables import PROMOTION
 from lakehouse.tables.declaration import View, columns
 
 PART = "newest part of"
 """Relation of a commit to the table as it was after it; older commits are parts of it, too."""
-_columns = partial(columns, declared=PROMOTION.columns)
 _NO_SPAN = "CAST(NULL AS TIMESTAMP) AS rows_from, CAST(NULL AS TIMESTAMP) AS rows_to"
 
 
@@ -30,16 +26,19 @@ def moment_id(time: str) -> str:
     )
 
 
-def _decision_id(row: str) -> str:
+def decision_id(row: str) -> str:
+    """SQL of a decision's id, of the row of that alias."""
     return f"CONCAT('decision/', {moment_id(f'{row}.as_of')}, '/', {row}.action)"
 
 
-def _windows_id(row: str) -> str:
+def windows_id(row: str) -> str:
+    """SQL of the id of the windows that a decision read, of the row of that alias."""
     first = f"COALESCE({moment_id(f'{row}.read_from')}, 'first')"
     return f"CONCAT('windows/$day/', {first}, '..', {moment_id(f'{row}.as_of')})"
 
 
-def _table_id(name: str, versions: str) -> str:
+def table_id(name: str, versions: str) -> str:
+    """SQL of the id of a table at the version that a map of versions has."""
     return f"CONCAT('{name}@', CAST({versions}['{name}'] AS STRING))"
 
 
@@ -48,7 +47,7 @@ def _map(**values: str) -> str:
     return f"MAP({pairs}) AS details"
 
 
-_VERDICTS = f"""
+VERDICTS = f"""
 verdicts AS (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, is_answer ORDER BY recorded_at) AS place
   FROM ({JUDGED.format(promotion="$promotion")}) AS j
@@ -65,7 +64,7 @@ named AS (
     PARTITION BY as_of, action, to_version ORDER BY recorded_at) AS same FROM $promotion) AS n
 )"""
 
-_MOVES = """
+MOVES = """
 moves AS (
   SELECT *, LEAD(as_of) OVER (ORDER BY recorded_at) AS next_as_of
   FROM named WHERE action IN ('promote', 'rollback')
@@ -138,7 +137,7 @@ _SCORED_BY = _edge(
   {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}""",
 )
 _SCORED_FROM = _edge(
-    f"table|{_table_id('$readings', 'l.table_versions')}",
+    f"table|{table_id('$readings', 'l.table_versions')}",
     _PREDICTIONS,
     "readings of",
     f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
@@ -148,7 +147,7 @@ WHERE l.table_versions['$readings'] IS NOT NULL""",
 _WHY = "ARRAY_JOIN(d.reasons, '; ')"
 _RUN = "run|CONCAT('run/', t.run_id)"
 _TRAINED_ON = _edge(
-    f"table|{_table_id('$readings', 't.table_versions')}",
+    f"table|{table_id('$readings', 't.table_versions')}",
     _RUN,
     "trained on",
     f"""t.recorded_at AS at, t.trained_rows AS rows, t.trained_from AS rows_from,
@@ -156,7 +155,7 @@ _TRAINED_ON = _edge(
 FROM trained AS t WHERE t.table_versions['$readings'] IS NOT NULL""",
 )
 _TRAINED_BY = _edge(
-    f"table|{_table_id('$labels', 't.table_versions')}",
+    f"table|{table_id('$labels', 't.table_versions')}",
     _RUN,
     "labelled by",
     f"""t.recorded_at AS at, t.trained_rows AS rows, t.trained_from AS rows_from,
@@ -181,7 +180,7 @@ _PREDICTED_IN = _edge(
 FROM windows AS w WHERE w.model_version <> '*'""",
 )
 _MEASURED_FROM = _edge(
-    f"table|{_table_id('$predictions', 'w.as_of_version')}",
+    f"table|{table_id('$predictions', 'w.as_of_version')}",
     "window|w.window_id",
     "predictions of",
     f"""w.as_of AS at, w.n AS rows, {_OF_WINDOW},
@@ -189,7 +188,7 @@ _MEASURED_FROM = _edge(
 FROM windows AS w WHERE w.model_version = '*' AND w.as_of_version['$predictions'] IS NOT NULL""",
 )
 _MEASURED_BY = _edge(
-    f"table|{_table_id('$labels', 'w.as_of_version')}",
+    f"table|{table_id('$labels', 'w.as_of_version')}",
     "window|w.window_id",
     "labels of",
     f"""w.as_of AS at, w.n_labelled AS rows, w.window_start AS rows_from, w.as_of AS rows_to,
@@ -202,7 +201,7 @@ def _of_decision(kind: str, source: str, relation: str, where: str) -> str:
     """Edges from what a decision read to the windows that it read."""
     return _edge(
         f"{kind}|{source}",
-        f"windows|{_windows_id('d')}",
+        f"windows|{windows_id('d')}",
         relation,
         f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows, d.read_from AS rows_from,
   d.as_of AS rows_to, {_map(champion="d.model_version")}
@@ -214,23 +213,23 @@ def _read_by_decision(name: str) -> str:
     version = f"d.table_versions['{name}']"
     return _of_decision(
         "table",
-        _table_id(name, "d.table_versions"),
+        table_id(name, "d.table_versions"),
         "read for",
         f"WHERE d.model_version IS NOT NULL AND {version} IS NOT NULL",
     )
 
 
 _DECIDED_ON = _edge(
-    f"windows|{_windows_id('d')}",
-    f"decision|{_decision_id('d')}",
+    f"windows|{windows_id('d')}",
+    f"decision|{decision_id('d')}",
     "evidence of",
     f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows,
   d.read_from AS rows_from, d.as_of AS rows_to, {_map(rule="d.rule", why=_WHY)}
 FROM $decision AS d WHERE d.model_version IS NOT NULL""",
 )
 _DECIDED_FIRST = _edge(
-    f"table|{_table_id('$labels', 'd.table_versions')}",
-    f"decision|{_decision_id('d')}",
+    f"table|{table_id('$labels', 'd.table_versions')}",
+    f"decision|{decision_id('d')}",
     "labelled by",
     f"""d.decided_at AS at, CAST(NULL AS BIGINT) AS rows, CAST(NULL AS TIMESTAMP) AS rows_from,
   d.as_of AS rows_to, {_map(rule="d.rule", why=_WHY)}
@@ -245,7 +244,7 @@ _REIGNED = _of_decision(
 WHERE d.model_version IS NOT NULL""",
 )
 _ASKED = _edge(
-    f"decision|{_decision_id('d')}",
+    f"decision|{decision_id('d')}",
     "promotion|n.promotion_id",
     "answered by",
     f"""n.recorded_at AS at, CAST(n.evidence['rows'] AS BIGINT) AS rows, {_NO_SPAN},
@@ -330,73 +329,6 @@ LINEAGE = View(
         rows_to   timestamp          Event time of the last one; of labels, their label time
         details   map<string,string> What else is told of it: digest, batch, rule
     """),
-    f"WITH {','.join((_VERDICTS, _MOVES, _TRAINED, _WINDOWS)).lstrip()}\n"
+    f"WITH {','.join((VERDICTS, MOVES, _TRAINED, _WINDOWS)).lstrip()}\n"
     + "\nUNION ALL\n".join(_ALL),
-)
-
-PROVENANCE = View(
-    "promotion_provenance",
-    "A verdict or a rollback with where its version comes from: why it is in production, or is not",
-    _columns("""
-        promotion_id     string    Its id in gold.lineage
-        as_of, action, who, recorded_at, from_version, to_version, reason
-        is_champion      boolean   Whether the version is in production by this row
-        decision_id      string    Decision that asked for the training; NULL of rollbacks
-        decision_rule    string    Its rule
-        decision_reason  string    It in words
-        windows_id       string    Windows that it read
-        facts_id         string    Version of gold.window_facts that it read them from
-        rows_compared    bigint    Rows that the gate compared on
-        probability_better double  Probability that the challenger is the better one
-        run_id, model_sha256, trained_from, trained_to, trained_rows
-        readings_id      string    Readings that it was trained on, at their version
-        labels_id        string    Labels, at theirs
-        files            bigint    Landed files of these readings; NULL where no commit is on record
-        first_file       bigint    Least landed_file_id of them
-        last_file        bigint    Greatest one
-        file_lines       bigint    Lines of these files
-        commits          bigint    Commits of the readings that they came in
-    """),
-    f"""WITH {",".join((_VERDICTS, _MOVES)).lstrip()},
-sources AS (
-  SELECT n.promotion_id, f.landed_file_id, MAX(f.lines) AS lines, COUNT(s.version) AS commits
-  FROM named AS n JOIN $table_commit AS s ON s.table_name = '$readings'
-    AND s.version <= n.table_versions['$readings']
-    AND s.last_time + INTERVAL '1' SECOND >= n.trained_from AND s.first_time <= n.trained_to
-  JOIN $table_commit AS b ON b.table_name = '$bronze_readings' AND b.query_id = s.query_id
-    AND b.batch_id = s.batch_id AND b.step = s.step
-  JOIN $landed_file AS f ON f.source = '$source' AND f.status = 'landed'
-    AND f.landed_file_id >= b.first_file AND f.landed_file_id <= b.last_file
-  GROUP BY n.promotion_id, f.landed_file_id
-),
-summed AS (
-  SELECT promotion_id, COUNT(*) AS files, MIN(landed_file_id) AS first_file,
-    MAX(landed_file_id) AS last_file, CAST(SUM(lines) AS BIGINT) AS file_lines,
-    CAST(SUM(commits) AS BIGINT) AS commits
-  FROM sources GROUP BY promotion_id
-),
-answered AS (
-  SELECT n.promotion_id, d.rule, d.reasons,
-    {_decision_id("d")} AS decision_id, CASE WHEN d.model_version IS NOT NULL THEN
-    {_windows_id("d")} END AS windows_id, CASE WHEN d.model_version IS NOT NULL THEN
-    {_table_id("$window_facts", "d.table_versions")} END AS facts_id
-  FROM named AS n JOIN verdicts AS v ON v.recorded_at = n.recorded_at AND v.as_of = n.as_of
-    AND v.action = n.action
-  LEFT JOIN verdicts AS w ON v.is_answer AND w.action = 'pending' AND w.as_of = v.as_of
-    AND w.to_version = v.to_version
-  JOIN asked AS d ON d.as_of = v.as_of AND d.place = COALESCE(w.place, v.place)
-)
-SELECT n.promotion_id, n.as_of, n.action, n.who, n.recorded_at, n.from_version, n.to_version,
-  n.reason, m.promotion_id IS NOT NULL AND m.next_as_of IS NULL AS is_champion, a.decision_id,
-  a.rule AS decision_rule, ARRAY_JOIN(a.reasons, '; ') AS decision_reason,
-  a.windows_id, a.facts_id,
-  CAST(n.evidence['rows'] AS BIGINT) AS rows_compared,
-  n.evidence['probability_better'] AS probability_better, n.run_id, n.model_sha256,
-  n.trained_from, n.trained_to, n.trained_rows,
-  {_table_id("$readings", "n.table_versions")} AS readings_id,
-  {_table_id("$labels", "n.table_versions")} AS labels_id, s.files, s.first_file,
-  s.last_file, s.file_lines, s.commits
-FROM named AS n LEFT JOIN moves AS m ON m.promotion_id = n.promotion_id
-LEFT JOIN answered AS a ON a.promotion_id = n.promotion_id
-LEFT JOIN summed AS s ON s.promotion_id = n.promotion_id""",
 )

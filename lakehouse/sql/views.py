@@ -16,9 +16,10 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.quality.intervals import wilson_interval
 from lakehouse.settings import ModelSettings
-from lakehouse.sql.lineage_views import LINEAGE, PROVENANCE
+from lakehouse.sql.lineage_views import LINEAGE
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
 from lakehouse.sql.operations_views import OPERATIONS
+from lakehouse.sql.provenance_view import PROVENANCE
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View

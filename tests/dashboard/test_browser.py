@@ -169,3 +169,23 @@ def test_a_dark_screen_has_a_dark_page_and_paper_has_no_buttons(browser: Page, s
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.value("getComputedStyle(document.querySelector('.below')).display") == "none"
     browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_a_box_of_provenance_is_reached_by_tab_and_leads_to_its_figures_and_its_query(
+    browser: Page, small: Path
+) -> None:
+    browser.open(small, "#page=provenance")
+    boxes = "[...document.querySelectorAll('.panel:not([hidden]) .lineage a')]"
+    assert browser.value(f"{boxes}.length") >= 10
+    assert browser.value(f"{boxes}.every(box => box.tabIndex === 0)")
+    browser.value(f"{boxes}[0].focus()")
+    before = browser.value("document.activeElement.getAttribute('aria-label')")
+    browser.press("Tab", 9)
+    after = browser.value("document.activeElement.getAttribute('aria-label')")
+    assert before != after
+    assert after
+    browser.value("location.hash = document.activeElement.getAttribute('href')")
+    browser.wait("document.activeElement.matches('.card-node')")
+    assert browser.value("document.activeElement.querySelector('code').textContent").startswith(
+        "SELECT * FROM "
+    )

@@ -23,9 +23,10 @@ from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError, StoreError
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.lineage.reading import copy_metrics, records_of
-from lakehouse.lineage.retraining import retrained
+from lakehouse.lineage.retraining import as_lines, retrained
 from lakehouse.lineage.row_origin import graph_of_node
 from lakehouse.lineage.story import story_of
+from lakehouse.lineage.verification import DIFFERENT, Verification
 from lakehouse.settings import EnvironmentSettings, load_environment_settings, load_model_settings
 from lakehouse.storage.commits import followed, record_commits
 from lakehouse.storage.lakehouse import Lakehouse
@@ -369,6 +370,21 @@ def test_each_promoted_version_is_trained_again_to_the_same_file(three_nights: L
         assert result.sha256 == result.model_sha256
         assert (result.equal, result.difference) == (result.rows, 0.0)
         assert result.is_same
+
+
+@pytest.mark.parametrize("name", ["depot", "shop"])
+def test_text_features_three_classes_and_numbers_are_checked_and_trained_again_too(
+    name: str, request: pytest.FixtureRequest
+):
+    found = request.getfixturevalue(name)
+    lakehouse = found if name == "depot" else found.lakehouse
+    environment = EnvironmentSettings(root=lakehouse.store.root, landing=lakehouse.landing)
+    result = retrained(lakehouse.store.root, lakehouse.model, environment, "1")
+    assert result.is_same, as_lines(result)
+    with records_of(lakehouse.store.root, lakehouse.model) as records:
+        checks = list(Verification(records, environment).checks())
+    assert [check for check in checks if check.state == DIFFERENT] == []
+    assert {check.what for check in checks} >= {"data files", "predictions", "windows"}
 
 
 def test_the_job_trains_again_and_says_so(three_nights: Lakehouse, capsys: pytest.CaptureFixture):

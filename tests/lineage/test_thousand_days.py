@@ -168,4 +168,30 @@ def test_spark_finds_the_same_ancestors(spark: SparkSession, records: Records):
     query = ancestry_sql("promotion", node[0], "edges", "commits")
     found = {row["id"] for row in spark_rows(spark, query)}
     assert found == {each.id for each in records.ancestry(node[0]).nodes}
+    assert found == records.ancestor_ids()
     assert len(found) > 300
+
+
+def test_ten_thousand_files_of_a_night_are_one_node_and_each_is_still_an_ancestor():
+    rows, many = rows_of(), 10_000
+    rows["landed_file"] = [
+        {"source": "sensor_reading", "source_file": f"sensor_reading/{number}.jsonl"}
+        | {"landed_file_id": number, "status": "landed", "lines": 7, "sha256": "ab"}
+        for number in range(many)
+    ]
+    first = {"first_file": 0, "last_file": many - 1}
+    rows["table_commit"] = [
+        row | (first if row["table_name"] == "bronze.sensor_reading" and not row["version"] else {})
+        for row in rows["table_commit"]
+    ]
+    with duckdb.connect() as connection:
+        found = Records("/nowhere", MODEL, connection)
+        copy_records(
+            found, lambda table, _: _maps(rows[table.name]) if table.name in rows else None
+        )
+        graph = found.ancestry("model/2")
+        (files,) = (node for node in graph.nodes if node.kind == "file" and node.count > 1)
+        assert (files.id, files.count) == ("file/0 … file/9999", many)
+        assert files.facts["rows"] == "70,000"
+        assert {f"file/{number}" for number in range(many)} <= found.ancestor_ids()
+        assert len(graph.nodes) < 300

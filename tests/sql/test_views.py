@@ -31,6 +31,7 @@ _DUCKDB_TYPES = {
     "string": "VARCHAR",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "map<string,double>": "MAP(VARCHAR, DOUBLE)",
+    "map<string,string>": "MAP(VARCHAR, VARCHAR)",
 }
 
 

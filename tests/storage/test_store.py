@@ -93,17 +93,20 @@ def lines(frame: DataFrame) -> list[int]:
 
 
 def test_rows_of_the_driver_are_appended_once_for_each_transaction(store: Store) -> None:
-    def append(batch: int, transaction: Transaction | None) -> None:
-        store.append_rows([ledger_row(batch)], SCORING_LEDGER, transaction)
+    def append(batch: int, *transactions: Transaction) -> None:
+        store.append_rows([ledger_row(batch)], SCORING_LEDGER, *transactions)
 
     append(0, Transaction("a", 0))
     append(1, Transaction("a", 0))  # the very first version counts as well
     append(2, Transaction("a", 1))
     append(3, Transaction("b", 0))
-    append(4, None)
-    append(4, None)  # without a transaction nothing is held back
+    append(4)
+    append(4)  # without a transaction nothing is held back
+    append(5, Transaction("c", 3), Transaction("d", 7))  # of several at once
+    append(6, Transaction("d", 7))
+    assert store.reached(SCORING_LEDGER, ["c", "d", "e"]) == {"c": 3, "d": 7, "e": None}
     found = store.rows(SCORING_LEDGER)
-    assert sorted(row["batch_id"] for row in found) == [0, 2, 3, 4, 4]
+    assert sorted(row["batch_id"] for row in found) == [0, 2, 3, 4, 4, 5]
     assert {row["resolved_at"] for row in found} == {None}  # what a row lacks is null
     assert store.rows(SCORING_LEDGER, pc.field("batch_id") == 2, ["batch_id"]) == [{"batch_id": 2}]
 

@@ -97,7 +97,6 @@ COLUMNS = {
         "rows",
         "first_time",
         "last_file",
-        "files",
     ],
     "promotion": [
         "as_of",

@@ -121,15 +121,9 @@ def stretch_of_share(n: np.ndarray, k: np.ndarray, longest: int | None = None) -
     best = _best(np.where(wanted, ratio, -np.inf), greater)
     if chi2.sf(ratio[best], 1) * len(first) > SURE:
         return None
-    return Stretch(
-        int(first[best]),
-        int(last[best]),
-        float(k_inside[best] / inside[best]),
-        float(k_outside[best] / outside[best]),
-        int(inside[best]),
-        int(outside[best]),
-        float(ratio[best]),
-    )
+    ends = int(first[best]), int(last[best])
+    sums = k_inside[best], inside[best], k_outside[best], outside[best]
+    return _stretch(ends, sums, float(ratio[best]))
 
 
 def stretch_that_moved(
@@ -162,15 +156,9 @@ def stretch_that_moved(
     best = int(np.argmax(np.where(wanted, ratio, -np.inf)))
     if chi2.sf(ratio[best], 1) * len(first) > SURE:
         return None
-    return Stretch(
-        int(first[best]),
-        int(last[best]),
-        float(k_after[best] / n_after[best]),
-        float(k_before[best] / n_before[best]),
-        int(n_after[best]),
-        int(n_before[best]),
-        float(ratio[best]),
-    )
+    ends = int(first[best]), int(last[best])
+    sums = k_after[best], n_after[best], k_before[best], n_before[best]
+    return _stretch(ends, sums, float(ratio[best]))
 
 
 def stretch_of_mean(
@@ -199,15 +187,18 @@ def stretch_of_mean(
     strength = float(part[best] * n.sum())
     if part[best] < LARGE_PART or chi2.sf(strength, 1) * len(first) > SURE:
         return None
-    return Stretch(
-        int(first[best]),
-        int(last[best]),
-        float(sum_inside[best] / inside[best]),
-        float(sum_outside[best] / outside[best]),
-        int(inside[best]),
-        int(outside[best]),
-        strength,
-    )
+    ends = int(first[best]), int(last[best])
+    sums = sum_inside[best], inside[best], sum_outside[best], outside[best]
+    return _stretch(ends, sums, strength)
+
+
+def _stretch(
+    ends: tuple[int, int], sums: tuple[float, float, float, float], strength: float
+) -> Stretch:
+    """A stretch, by its first and last bin, and by sums and rows inside and elsewhere."""
+    inside, n_inside, elsewhere, n_elsewhere = sums
+    means = float(inside / n_inside), float(elsewhere / n_elsewhere)
+    return Stretch(*ends, *means, int(n_inside), int(n_elsewhere), strength)
 
 
 def _best(values: np.ndarray, preferred: np.ndarray) -> int:

@@ -374,10 +374,13 @@ def test_without_new_input_nothing_is_written(history: History) -> None:
     assert history.after["nothing"].versions == history.after["first"].versions
 
 
-def test_a_clean_file_writes_bronze_and_silver_alone(history: History) -> None:
+def test_a_clean_file_writes_bronze_and_silver_and_which_versions_they_have_alone(
+    history: History,
+) -> None:
     before, now = history.after["retry"].versions, history.after["clean"].versions
     grown = {name for name, version in now.items() if version != before[name]}
-    assert grown == {"bronze.landed_file", "bronze.sensor_reading", "silver.sensor_reading"}
+    lines = {"bronze.landed_file", "bronze.sensor_reading", "silver.sensor_reading"}
+    assert grown == {*lines, "gold.table_commit"}
 
 
 def test_a_handlers_error_is_raised_as_itself_and_what_it_left_is_completed(

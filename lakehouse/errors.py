@@ -14,7 +14,7 @@ class ConfigurationError(LakehouseError):
 
 
 class LockedError(LakehouseError):
-    """Another process writes the table that this one was about to write."""
+    """Another process does the work, or writes the table, that this one was about to."""
 
 
 class RegistryError(LakehouseError):
@@ -33,19 +33,22 @@ class LandingError(LakehouseError):
     """A landing folder cannot be looked at."""
 
 
-REFUSED, UNFORESEEN, INTERRUPTED = 2, 3, 130
+REFUSED, UNFORESEEN, LOCKED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes of a job that could not do its work."""
 
 
 def exit_code(error: BaseException) -> int:
     """The exit code of a job that ends with an error, as the README tells.
 
-    2 for what a person can act on, 3 for what nobody has foreseen.
+    2 for what a person can act on, 3 for what nobody has foreseen, 4 where another process is at
+    work.
     """
     if isinstance(error, SystemExit):  # of argparse
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
+    if isinstance(error, LockedError):
+        return LOCKED
     return REFUSED if isinstance(error, LakehouseError) else UNFORESEEN
 
 

@@ -25,10 +25,13 @@ from lakehouse.settings import (
     load_environment_settings,
     load_model_settings,
 )
+from lakehouse.storage.delta.locks import hold_work
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.storage.session import open_session
 
+STREAMS = ("aggregate_kpis", "counterfactual", "ingest", "retrain_and_promote", "score")
+"""The jobs whose work one process at a time does; `run_pipeline` does that of all."""
 _LONGEST = 300
 _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 _jobs: list[str] = []  # the one that this process runs, if it is to be on record
@@ -79,11 +82,20 @@ def open_recorded(model: ModelSettings, environment: EnvironmentSettings) -> Lak
     """Open a lakehouse; what the job does to it from now on is put on record."""
     root = announce(environment.root)
     recorder = recorder_of(root, "")
+    # Before Spark starts, and before anything is made: the second of two processes stops here.
+    hold_work(root, _work_of(_jobs[-1]) if _jobs else ())
     with recorder.phase("open"):
         spark = open_session()
         lakehouse = open_lakehouse(spark, model, environment)
     recorder.opened(lakehouse.store.reports, spark.sparkContext.applicationId)
     return lakehouse
+
+
+def _work_of(job: str) -> tuple[str, ...]:
+    """The kinds of work that a job does alone on a lakehouse; none for one that only looks, or
+    that writes what a person decides.
+    """
+    return STREAMS if job in ("run_pipeline", "demo") else (job,) if job in STREAMS else ()
 
 
 def announce(root: str) -> str:

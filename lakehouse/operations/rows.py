@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakehouse.errors import INTERRUPTED as INTERRUPTED_CODE
+from lakehouse.errors import LOCKED as LOCKED_CODE
 from lakehouse.errors import REFUSED as REFUSED_CODE
 from lakehouse.storage.batch_reports import BatchReport, Memory
 from lakehouse.storage.delta_log import Added
 
-OK, FAILED, REFUSED, INTERRUPTED, KILLED = "ok", "failed", "refused", "interrupted", "killed"
+OK, FAILED, REFUSED, LOCKED, INTERRUPTED, KILLED = (
+    *("ok", "failed", "refused", "locked", "interrupted", "killed"),
+)
 """Outcomes."""
 BY_THE_CLOCK = frozenset(
     {"run_pipeline", "ingest", "score", "aggregate_kpis", "retrain_and_promote", "notify"}
@@ -80,7 +83,12 @@ def ending_of(code: int, error: BaseException | None, sentence: str | None) -> E
         error: that ended it, if one did.
         sentence: the error in words, secrets left out.
     """
-    by_code = {0: OK, REFUSED_CODE: REFUSED, INTERRUPTED_CODE: INTERRUPTED}
+    by_code = {
+        0: OK,
+        REFUSED_CODE: REFUSED,
+        LOCKED_CODE: LOCKED,
+        INTERRUPTED_CODE: INTERRUPTED,
+    }
     name = type(error).__name__ if error else None
     if code and error is None:
         sentence = f"exit code {code}"

@@ -317,7 +317,8 @@ def test_two_processes_cannot_write_one_table(store: Store) -> None:
         assert other.stdout and other.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                LockedError, match=r"silver\.quarantine of .* is being written by another process"
+                LockedError,
+                match=r"silver\.quarantine of .* is being written by .* \(process \d+ of .*\) since 20",
             ),
             store.writing(QUARANTINE, WINDOW_FACTS),
         ):

@@ -1,17 +1,27 @@
-"""Locks of a lakehouse: one process at a time writes a table."""
+"""Locks of a lakehouse: one process at a time writes a table, and one does a kind of work.
 
+The kernel holds them and frees them when their process dies, however it does. They reach the
+processes of one machine, and those that share its file system where that passes locks on.
+"""
+
+import datetime as dt
 import fcntl
 import hashlib
+import json
 import os
+import platform
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from lakehouse.errors import LockedError
 
 _PAUSE = 0.05
+_held: list[TextIO] = []  # by this process, until it ends
 
 
 @contextmanager
@@ -21,17 +31,54 @@ def exclusive(root: str, table: str) -> Iterator[None]:
     Raises:
         LockedError: another process holds it.
     """
-    path = machine_folder(root, "locks") / f"{table}.lock"
+    with _taken(root, table, f"{table} of {root} is being written"):
+        yield
+
+
+def hold_work(root: str, kinds: Iterable[str]) -> None:
+    """Hold the right to do these kinds of work on a lakehouse, until this process ends.
+
+    Raises:
+        LockedError: another process holds one of them.
+    """
+    for kind in sorted(kinds):  # in one order: of two processes, one gets them all
+        _held.append(_taken(root, f"work-{kind}", f"{root}: {kind} is being done"))
+
+
+def _taken(root: str, name: str, what: str) -> TextIO:
+    """The lock of this name, with what its holder is; it is free when it is closed."""
+    path = machine_folder(root, "locks") / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     # The file stays: to remove it could free a lock that another process has just taken.
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise LockedError(
-                f"{table} of {root} is being written by another process; let it end, or stop it"
-            ) from None
-        yield
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = _in_words(file.read())
+        file.close()
+        raise LockedError(f"{what} by {holder}; let it end, or stop it") from None
+    file.truncate(0)
+    json.dump(
+        {
+            "job": Path(sys.argv[0]).name,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        },
+        file,
+    )
+    file.flush()
+    return file
+
+
+def _in_words(holder: str) -> str:
+    """Who holds a lock, and since when; one that is just being taken says nothing yet."""
+    try:
+        known = json.loads(holder)
+        return "{job} (process {pid} of {host}) since {since}".format(**known)
+    except (ValueError, KeyError, TypeError):
+        return "another process"
 
 
 @contextmanager

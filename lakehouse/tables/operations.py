@@ -69,7 +69,8 @@ JOB_RUN = Table(
         began_at
         ended_at    timestamp Wall-clock time; NULL where the process was killed
         outcome     string    ok, failed (nobody had foreseen it), refused (a person can act on
-            it), locked (another process was doing its work), interrupted, or killed (it began and never ended)
+            it), locked (another process was doing its work), interrupted, or killed (it began and
+            never ended)
         exit_code   int       Exit code of the process; NULL of a pass after which it went on
         error_class
         error       string    The error in a sentence, secrets left out

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse.app.command_line import open_recorded, run_job
-from lakehouse.dashboard.build import page_path
+from lakehouse.dashboard.build import page_path, renew_page
 from lakehouse.demo.kpi_figure import draw
 from lakehouse.demo.nights import begin_anew_where_other, run_nights
 from lakehouse.demo.report import alerts_of, as_table, drifts_of, in_words, story_of
@@ -51,6 +51,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"\n{as_table(drifts_of(story))}\n")
     print("alerts that go out:", *alerts_of(lakehouse), "", sep="\n")
     print(f"{in_words(story)}; {len(story.promotions)} promotions; figure: {figure}")
+    renew_page(str(Path(options.root)))
     print(f"dashboard: {page_path(Path(options.root))}")
 
 

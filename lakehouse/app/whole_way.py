@@ -18,10 +18,17 @@ from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import finish_alias_move
 
 
-def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
+def run_pipeline(
+    lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW, draws_page: bool = True
+) -> None:
     """Take in, score, aggregate, decide, notify, renew the page; once, or after each interval.
 
     A pass is on record before alerts are told and the page is renewed: they show it.
+
+    Args:
+        lakehouse: whose files have landed.
+        trigger: `available-now`, or an interval.
+        draws_page: False for one of many nights in a row, of which nobody looks at the page.
     """
     seconds, root = interval_seconds(trigger), lakehouse.store.root
     recorder = recorder_of(root, "run_pipeline")
@@ -37,7 +44,8 @@ def run_pipeline(lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW) -> None:
             raise
         recorder.end_pass()
         _notify(lakehouse)
-        renew_page(root)
+        if draws_page:
+            renew_page(root)
         if seconds is None:
             return
         time.sleep(seconds)

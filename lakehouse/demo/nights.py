@@ -37,10 +37,10 @@ def run_nights(lakehouse: Lakehouse, stream: Stream, days: int | None) -> None:
     form = "{l_bar}{bar:20}| {n_fmt}/{total_fmt} nights, {elapsed}"
     with tqdm(total=n_nights, initial=past, file=sys.stdout, bar_format=form) as bar:
         if past:
-            run_pipeline(lakehouse)
+            run_pipeline(lakehouse, draws_page=False)
         for midnight in _midnights(stream, landing, last):
             land_until(stream, landing, midnight)
-            run_pipeline(lakehouse)
+            run_pipeline(lakehouse, draws_page=False)
             bar.update((midnight - START) // DAY - bar.n)
             bar.set_description_str(_line(lakehouse, midnight))
             for event in _events(lakehouse, midnight):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import sqlglot
@@ -110,6 +111,7 @@ def statements_of(sql: str) -> list[str]:
     return [statement for statement in sql.split(";\n") if statement.strip()]
 
 
+@cache
 def in_duckdb(sql: str) -> str:
     """Spark's SQL as DuckDB's: names quoted (`window` and `end` are keywords), NULLs in order."""
     return sqlglot.transpile(sql, read="spark", write="duckdb", identify=True, pretty=True)[0]

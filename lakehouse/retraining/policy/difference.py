@@ -17,6 +17,9 @@ from lakehouse.retraining.policy.records import Rows
 _LEAVES = 8
 """Of the tree: a box that moves along one feature leaves five stretches, and two features add
 more."""
+_LEAST_GAIN = 0.1
+"""Share of the whole impurity that each cut of the tree must take away: what is one region is not
+told as three."""
 _MOST_REGIONS = 4
 """A person reads no more."""
 _LEAST_ROWS = 3
@@ -96,8 +99,13 @@ def _sides_of_labels(rows: Rows, champion: np.ndarray, challenger: np.ndarray) -
 
 def _regions(rows: Rows, calls: np.ndarray, sides: np.ndarray) -> list[Difference]:
     values = filled(rows.features)
+    _, counts = np.unique(calls.astype(str), return_counts=True)
+    impurity = 1 - np.square(counts / len(calls)).sum()  # Gini's, as the tree measures it
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAST_ROWS, random_state=0
+        max_leaf_nodes=_LEAVES,
+        min_samples_leaf=_LEAST_ROWS,
+        ccp_alpha=_LEAST_GAIN * impurity,
+        random_state=0,
     ).fit(values, calls.astype(str))
     leaves = tree.apply(values)
     found = []

@@ -35,6 +35,16 @@ def test_a_box_that_moves_is_told_as_the_two_strips_that_changed() -> None:
     assert sum(each.differ for each in regions) == everywhere.differ
 
 
+def test_a_region_with_a_few_rows_called_as_before_is_told_as_one() -> None:
+    random = np.random.default_rng(3)
+    values = random.uniform(0, 1, (400, 3))
+    before = np.full(400, 2)
+    now = np.where((values[:, 0] < 0.3) & (random.random(400) < 0.8), 0, 2)
+    _, *regions = differences(_rows(values, now), before, now)
+    assert len(regions) == 1
+    assert regions[0].region is not None and regions[0].region.startswith("x0 up to 0.")
+
+
 def test_two_changes_side_by_side_are_two_regions() -> None:
     values = np.linspace(0, 1, 100)[:, np.newaxis]
     before = np.where(values[:, 0] > 0.5, 2, 0)

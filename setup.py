@@ -27,7 +27,9 @@ RUNTIME = [
     "tqdm>=4.66,<5",
     "tzdata>=2025.2",
 ]
+OTHER_RECEIVERS = ["apprise>=2.3,<3"]
 DEVELOPMENT = [
+    *OTHER_RECEIVERS,
     "chispa>=0.12,<1",
     "duckdb-ext[delta]>=0.1.2,<0.2",
     "hypothesis>=6.140,<7",
@@ -55,5 +57,5 @@ setup(
     },
     python_requires=">=3.11,<3.12",
     install_requires=RUNTIME,
-    extras_require={"dev": DEVELOPMENT},
+    extras_require={"apprise": OTHER_RECEIVERS, "dev": DEVELOPMENT},
 )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 import smtplib
 import ssl
 import urllib.error
@@ -22,6 +23,7 @@ from lakehouse.alerts.delivery import (
     Message,
     outcome_of_http,
 )
+from lakehouse.alerts.events import RESOLVED
 from lakehouse.redaction import redacted
 from lakehouse.settings import ChannelSettings
 
@@ -63,6 +65,8 @@ def _sent(message: Message, secrets: Mapping[str, str]) -> Answer:
     channel = message.channel
     if channel.kind == "email":
         return _mailed(payloads.email(message), urlsplit(_secret(channel.url_from, secrets)))
+    if channel.kind == "apprise":
+        return _by_apprise(message, _secret(channel.url_from, secrets))
     if channel.kind == "pagerduty":
         (event,) = message.events
         body = payloads.pagerduty(event, _secret(channel.key_from, secrets))
@@ -117,6 +121,29 @@ def _retry_after(text: str | None, now: dt.datetime) -> dt.timedelta | None:
         return None
     until = until if until.tzinfo else until.replace(tzinfo=dt.UTC)
     return max(until - now, dt.timedelta(0))
+
+
+def _by_apprise(message: Message, address: str) -> Answer:
+    """Hand a message to Apprise, an extra that knows a hundred receivers more.
+
+    It tells neither status nor reason: what it could not deliver is tried again.
+    """
+    try:
+        import apprise
+    except ImportError:
+        words = "Apprise is not installed: pip install 'glassware-lakehouse[apprise]'"
+        return Answer(RETRY, None, words)
+    logging.getLogger("apprise").disabled = True  # it writes addresses, with what is secret in them
+    receiver = apprise.Apprise()
+    if not receiver.add(address):
+        raise ValueError("Apprise knows no such address")
+    title, text = payloads.plain(message)
+    kinds = {"info": "info", "warning": "warning", "error": "failure", "critical": "failure"}
+    is_over = all(event.kind == RESOLVED for event in message.events)
+    kind = "success" if is_over else kinds[message.events[0].severity]
+    if receiver.notify(body=text, title=title, notify_type=kind):
+        return Answer(DELIVERED, None)
+    return Answer(RETRY, None, "Apprise could not deliver it, and does not say why")
 
 
 def _mailed(mail: EmailMessage, server: SplitResult) -> Answer:

@@ -82,14 +82,18 @@ def email(message: Message) -> EmailMessage:
     """An e-mail; the same events have the same Message-ID."""
     channel = message.channel
     mail = EmailMessage()
-    mail["Subject"] = " ".join(
-        f"[{message.events[0].severity}] {_headline(message.events)}".split()
-    )
+    mail["Subject"], text = plain(message)
     mail["From"], mail["To"] = channel.sender, ", ".join(channel.to)
     digest = hashlib.sha256("|".join(event.event_id for event in message.events).encode())
     mail["Message-ID"] = f"<{digest.hexdigest()[:32]}@lakehouse.invalid>"
-    mail.set_content("\n\n".join(_lines(event) for event in message.events) + "\n")
+    mail.set_content(f"{text}\n")
     return mail
+
+
+def plain(message: Message) -> tuple[str, str]:
+    """A message for receivers that take a title, on one line, and a text."""
+    title = f"[{message.events[0].severity}] {_headline(message.events)}"
+    return " ".join(title.split()), "\n\n".join(_lines(event) for event in message.events)
 
 
 def _headline(events: Sequence[Event]) -> str:

@@ -179,12 +179,13 @@ class ChannelSettings(Settings):
         severity: what it is told of; everything without it.
         key_from: variable with PagerDuty's routing key.
         url_from: variable with the address: of Slack's or your webhook, of PagerDuty where it is
-            not the usual one, of the mail server (`smtp://user:password@host:587`).
+            not the usual one, of the mail server (`smtp://user:password@host:587`), of any
+            receiver that Apprise knows.
         token_from: variable with a bearer token for the webhook.
         sender: of e-mails, as `to` is of their receivers.
     """
 
-    kind: Literal["pagerduty", "slack", "email", "webhook"]
+    kind: Literal["pagerduty", "slack", "email", "webhook", "apprise"]
     name: Name = ""
     severity: Annotated[tuple[Severity, ...], AfterValidator(checked_once)] = SEVERITIES
     key_from: Variable | None = None
@@ -204,6 +205,7 @@ class ChannelSettings(Settings):
             "pagerduty": ("key_from",),
             "slack": ("url_from",),
             "webhook": ("url_from",),
+            "apprise": ("url_from",),
             "email": ("url_from", "sender", "to"),
         }[self.kind]
         missing = [name for name in needed if not getattr(self, name)]

@@ -3,6 +3,7 @@
 import datetime as dt
 import smtplib
 import socket
+import sys
 from collections.abc import Iterator
 from email.utils import format_datetime
 
@@ -18,6 +19,7 @@ from tests.support.receiver import Receiver, Reply, receiving
 
 WEBHOOK = ChannelSettings(kind="webhook", url_from="HOOK", token_from="TOKEN")
 PAGERS = ChannelSettings(kind="pagerduty", key_from="KEY", url_from="HOOK")
+APPRISE = ChannelSettings(kind="apprise", url_from="ANY")
 SLACK = ChannelSettings(kind="slack", url_from="HOOK")
 MAIL = ChannelSettings(
     kind="email", url_from="SMTP", sender="a@example.com", to=("b@example.com", "c@example.com")
@@ -186,6 +188,34 @@ def mailed(monkeypatch, error=None):
     server = Server(error)
     monkeypatch.setattr(smtplib, "SMTP", server)
     return server, send(Message(MAIL, {}, (event(),)), SECRETS)
+
+
+@pytest.mark.parametrize(("kind", "look"), [("firing", "failure"), ("resolved", "success")])
+def test_apprise_reaches_any_receiver_that_it_knows(receiver, kind, look):
+    receiver.replies = [Reply(200)]
+    address = receiver.address.replace("http://", "json://")
+    message = Message(APPRISE, {}, (event(kind=kind, severity="critical"),))
+    found = send(message, {"ANY": address})
+    assert (found.outcome, found.status) == ("delivered", None)
+    body = receiver.posts[0]
+    assert body["type"] == look
+    assert body["title"].startswith("[critical] ")
+    assert event().summary in body["message"]
+
+
+def test_what_apprise_could_not_deliver_is_tried_again_and_no_secret_is_kept(
+    receiver, monkeypatch, caplog
+):
+    receiver.replies = [Reply(500)]
+    address = receiver.address.replace("http://", "json://ann:s3cret@")
+    found = send(Message(APPRISE, {}, (event(),)), {"ANY": address})
+    assert (found.outcome, "s3cret" in found.detail) == ("retry", False)
+    found = send(Message(APPRISE, {}, (event(),)), {"ANY": "s3cret://nonsense"})
+    assert (found.outcome, found.detail) == ("retry", "ValueError: Apprise knows no such address")
+    assert "s3cret" not in caplog.text
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    found = send(Message(APPRISE, {}, (event(),)), {"ANY": address})
+    assert "pip install 'glassware-lakehouse[apprise]'" in found.detail
 
 
 def test_a_mail_is_sent_after_a_login_that_is_encrypted(monkeypatch):

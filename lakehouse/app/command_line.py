@@ -171,8 +171,8 @@ def _interrupt(*_: object) -> NoReturn:
 def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
     """Run a job's `main`; return its exit code, with one sentence on stderr where it is not 0.
 
-    Exit codes are those of the README: 2 for what a person can act on, 3 for what nobody has
-    foreseen, whose trace is kept in a file that the sentence names.
+    Exit codes are those of `errors.exit_code`; the trace of what nobody has foreseen is kept in a
+    file that the sentence names.
     """
     error: BaseException | None = None
     try:

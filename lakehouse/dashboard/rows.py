@@ -1,7 +1,8 @@
 """The rows that the page is drawn from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.storage.table_state import TableState
@@ -31,7 +32,20 @@ class ModelAnswers:
     name: str
     answers: Mapping[str, Answer]
     tables: tuple[TableState, ...]
+    _indices: dict[tuple[str, ...], Mapping[tuple[Any, ...], list[Row]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def rows(self, query: str) -> tuple[Row, ...]:
         """The rows of a query."""
         return self.answers[query].rows
+
+    def rows_where(self, query: str, **values: Any) -> Sequence[Row]:
+        """The rows of a query that have these values, found by an index that is made once."""
+        names = (query, *values)
+        if names not in self._indices:
+            index: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+            for row in self.rows(query):
+                index[tuple(row[name] for name in values)].append(row)
+            self._indices[names] = dict(index)
+        return self._indices[names].get(tuple(values.values()), ())

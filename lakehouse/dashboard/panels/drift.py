@@ -33,7 +33,7 @@ def drift(model: ModelAnswers) -> list[Panel]:
     names = sorted({row["column_name"] for row in rows})
     panels = [_map(model, time, names)]
     for name in names:
-        own = [row for row in rows if row["column_name"] == name]
+        own = model.rows_where("drift", column_name=name)
         panels += [
             _measure(own, time, name),
             *_values(model, time, name),
@@ -125,7 +125,7 @@ def _measure(rows: Sequence[Row], time: TimeAxis, name: str) -> Panel:
 
 def _values(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
     """What a numeric column was like, against the training data of the version in production."""
-    rows = [row for row in model.rows("columns") if row["column_name"] == name]
+    rows = model.rows_where("columns", column_name=name)
     if not any(row["avg"] is not None for row in rows):
         return []
     baseline = _baseline(model, name)
@@ -165,7 +165,7 @@ def _values(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
 
 def _fan(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
     """The middle and the edges of a numeric column's values, by day."""
-    rows = [row for row in model.rows("quantiles") if row["column_name"] == name]
+    rows = model.rows_where("quantiles", column_name=name)
     if not rows:
         return []
     plane = Plane(time, Scale.over([*(row["q5"] for row in rows), *(row["q95"] for row in rows)]))
@@ -191,7 +191,7 @@ def _fan(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
 
 
 def _other_measures(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
-    rows = [row for row in model.rows("distances") if row["column_name"] == name]
+    rows = model.rows_where("distances", column_name=name)
     known = [measure for measure in _MEASURES if any(row[measure[0]] is not None for row in rows)]
     if not known:
         return []
@@ -218,7 +218,7 @@ def _other_measures(model: ModelAnswers, time: TimeAxis, name: str) -> list[Pane
 
 
 def _moved_by(model: ModelAnswers, time: TimeAxis, name: str) -> list[Panel]:
-    rows = [row for row in model.rows("distances") if row["column_name"] == name]
+    rows = model.rows_where("distances", column_name=name)
     moved = by_day(rows, "wasserstein_distance")
     if not any(value is not None for _, value in moved):
         return []

@@ -17,12 +17,8 @@ def otherwise(model: ModelAnswers, verdict: Row) -> list[str]:
         model: whose verdict it is.
         verdict: `as_of`, `action` and `to_version` of it.
     """
-    key = tuple(verdict[name] for name in ("as_of", "action", "to_version"))
-    rows = [
-        row
-        for row in model.rows("differences")
-        if (row["as_of"], row["action"], row["to_version"]) == key
-    ]
+    key = {name: verdict[name] for name in ("as_of", "action", "to_version")}
+    rows = model.rows_where("differences", **key)
     return [_everywhere(row) if row["region"] is None else _in_region(row) for row in rows]
 
 

@@ -1,6 +1,5 @@
 """The page in Chromium; left out where there is none."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from lakehouse.dashboard.page import PAGES, contents, page
 from tests.dashboard.models import model, noisy
 from tests.dashboard.test_page import EVIL, hostile
-from tests.support.chromium import PROGRAM, Page, opened_page
+from tests.support.chromium import PROGRAM, Page, opened_page, shown_tables
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,20 +71,7 @@ def test_the_table_of_each_panel_holds_the_rows_of_its_query(
 ) -> None:
     expected = contents(noisy("glassware", 60, 1))["tables"]
     browser.open(small, f"#model=glassware&page={name}")
-    browser.value(
-        "document.querySelectorAll('details.rows').forEach((each) => { each.open = true; })"
-    )
-    browser.wait(
-        "[...document.querySelectorAll('details.rows')].every((e) => e.querySelector('table'))"
-    )
-    shown = json.loads(
-        browser.value(
-            "JSON.stringify([...document.querySelectorAll('details.rows')].map((each) => "
-            "[each.dataset.table, each.dataset.show.split(','), each.dataset.where ?? '',"
-            "[...each.querySelectorAll('tbody tr')].map((row) => "
-            "[...row.cells].map((cell) => cell.textContent))]))"
-        )
-    )
+    shown = shown_tables(browser)
     of_columns = {"column_name=temp", "column_name=pressure", "column_name=duration"}
     assert name != "drift" or {where for _, _, where, _ in shown} > of_columns
     for table, columns, where, rows in shown:

@@ -1,6 +1,5 @@
 """The page in Chromium; left out where there is none."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from lakehouse.explore.findings import Findings
 from lakehouse.explore.page import page
 from lakehouse.explore.subject import Span
 from tests.explore.works import EVIL, graded
-from tests.support.chromium import PROGRAM, Page, opened_page
+from tests.support.chromium import PROGRAM, Page, opened_page, shown_tables
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,18 +66,7 @@ def test_the_table_of_each_panel_holds_the_rows_of_its_query(
     browser: Page, path: Path, found: Findings, name: str
 ) -> None:
     browser.open(path, f"#page={name}")
-    browser.value("document.querySelectorAll('details.rows').forEach((e) => { e.open = true; })")
-    browser.wait(
-        "[...document.querySelectorAll('details.rows')].every((e) => e.querySelector('table'))"
-    )
-    shown = json.loads(
-        browser.value(
-            "JSON.stringify([...document.querySelectorAll('details.rows')].map((each) => "
-            "[each.dataset.table, each.dataset.show.split(','), each.dataset.where ?? '',"
-            "[...each.querySelectorAll('tbody tr')].map((row) => "
-            "[...row.cells].map((cell) => cell.textContent))]))"
-        )
-    )
+    shown = shown_tables(browser)
     assert len(shown) >= 2
     for table, columns, where, rows in shown:
         expected = found.rows(table)

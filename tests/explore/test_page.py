@@ -1,8 +1,6 @@
 """The page: whatever the rows are, each panel asks, draws, says and lists; the box stands in words."""
 
-import base64
 import datetime as dt
-import hashlib
 import re
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from lakehouse.explore.page import page, pages_of
 from lakehouse.explore.subject import Column, Span, Subject, subject_of
 from lakehouse.glassware.pieces import Stream
 from lakehouse.settings import load_model_settings
-from tests.dashboard.test_page import Tags, unpacked
+from tests.dashboard.test_page import Tags, assert_policy_is_strict, unpacked
 from tests.explore.lakehouses import labelled, subject, times, write
 from tests.explore.works import EVIL, graded, priced
 
@@ -136,16 +134,7 @@ def test_what_a_row_says_stays_text(works: Findings) -> None:
 
 def test_the_policy_allows_the_page_s_own_style_and_script_alone(works: Findings) -> None:
     tags = Tags(page(works))
-    [policy] = [words["content"] for name, words in tags.found if "Security-Policy" in str(words)]
-    digests = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(data.encode()).digest()).decode()}'"
-        for kind, data in tags.inside
-        if kind == "style" or not data.startswith("H4sI")
-    ]
-    assert policy == (
-        f"default-src 'none'; style-src {digests[0]}; script-src {digests[1]}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    assert_policy_is_strict(tags)
     links = {words[key] for _, words in tags.found for key in ("href", "src") if key in words}
     assert all(link.startswith("#") for link in links)
 

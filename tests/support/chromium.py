@@ -161,3 +161,20 @@ def opened_page() -> Iterator[Page]:
         finally:
             browser.kill()
             browser.wait()
+
+
+def shown_tables(page: Page) -> list[list[Any]]:
+    """Open the table of each panel; of each its query, columns, `column=value`, and rows as text."""
+    page.value("document.querySelectorAll('details.rows').forEach((e) => { e.open = true; })")
+    page.wait(
+        "[...document.querySelectorAll('details.rows')].every((e) => e.querySelector('table'))"
+    )
+    found: list[list[Any]] = json.loads(
+        page.value(
+            "JSON.stringify([...document.querySelectorAll('details.rows')].map((each) => "
+            "[each.dataset.table, each.dataset.show.split(','), each.dataset.where ?? '',"
+            "[...each.querySelectorAll('tbody tr')].map((row) => "
+            "[...row.cells].map((cell) => cell.textContent))]))"
+        )
+    )
+    return found

@@ -1,7 +1,6 @@
 """Open a lakehouse: check its settings, create what is missing, write SQL's statements."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from lakehouse.monitoring.transforms import primary_schema
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.sql.views import views_of
+from lakehouse.storage.folders import write_changed
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.store import Store
 from lakehouse.tables import View, catalog_of
@@ -93,10 +93,7 @@ def _write_sql(views: tuple[View, ...], store: Store) -> None:
     for name, statements in (("tables.sql", as_spark_sql), ("tables.duckdb.sql", as_duckdb_sql)):
         sql = statements(store.catalog, views, store.root, store.path)
         path = Path(store.root) / "_system" / name
-        if not path.exists() or path.read_text(encoding="utf-8") != sql:
-            new = path.with_suffix(f".{os.getpid()}")
-            new.write_text(sql, encoding="utf-8")
-            new.replace(path)  # at once: a prompt may be reading it
+        write_changed(path, sql.encode())
 
 
 def checked_root(given: str, encodes_names: bool) -> str:

@@ -1,7 +1,6 @@
 """Writes the page: asks the lakehouses, draws, and puts the file in place at once."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from lakehouse.dashboard.answers import answers_of, table_names
 from lakehouse.dashboard.page import page
 from lakehouse.dashboard.rows import ModelAnswers
+from lakehouse.storage.folders import write_changed
 from lakehouse.storage.snapshot import Snapshot
 
 _logger = logging.getLogger(__name__)
@@ -35,17 +35,6 @@ def write_page(roots: Sequence[Path], path: Path) -> bool:
         ConfigurationError: one of the roots holds no lakehouse.
     """
     return write_changed(path, draw_page(roots))
-
-
-def write_changed(path: Path, content: bytes) -> bool:
-    """Write a file, if this is not what it holds; return whether it changed."""
-    if path.exists() and path.read_bytes() == content:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}")
-    new.write_bytes(content)
-    new.replace(path)  # at once: somebody may be reading it
-    return True
 
 
 def renew_page(root: str) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.dashboard.build import write_changed
 from lakehouse.errors import ConfigurationError
 from lakehouse.explore.answers import findings_of
 from lakehouse.explore.page import page
 from lakehouse.explore.subject import Span, Subject
+from lakehouse.storage.folders import write_changed
 
 
 def page_path(root: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from lakehouse.loopback import Resource, loopback_server
 from lakehouse.prometheus.exposition import exposition
 from lakehouse.prometheus.reading import figures_of
+from lakehouse.storage.folders import write_changed
 
 __all__ = [
     "CONTENT_TYPE",
@@ -51,12 +51,8 @@ def renew_exposition(root: str) -> None:
     """
     if "://" in root or not (Path(root) / "_system" / "tables.duckdb.sql").exists():
         return
-    path = exposition_path(Path(root))
-    new = path.with_suffix(f".{os.getpid()}")
     try:
-        path.parent.mkdir(exist_ok=True)
-        new.write_bytes(exposition_now([Path(root)]))
-        new.replace(path)
+        write_changed(exposition_path(Path(root)), exposition_now([Path(root)]))
     except KeyboardInterrupt:
         raise
     except BaseException:  # what Rust's libraries raise is no Exception

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import BinaryIO
 
 from pyarrow import fs
@@ -91,3 +92,14 @@ class Folder:
                 f"{self.location}: cannot be opened: {error}; write a path, or another URI"
             ) from error
         return opened
+
+
+def write_changed(path: Path, content: bytes) -> bool:
+    """Write a file, if this is not what it holds; return whether it changed."""
+    if path.exists() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_bytes(content)
+    new.replace(path)  # at once: somebody may be reading it
+    return True

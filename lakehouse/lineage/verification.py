@@ -8,29 +8,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from lakehouse.errors import LakehouseError, RegistryError, StoreError
-from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import PlainVersions
-from lakehouse.labels.label_batch import latest_labels
 from lakehouse.lineage.reading import Records, Row, copy_metrics
-from lakehouse.models import Regression, problem_of
-from lakehouse.settings import EnvironmentSettings, ModelSettings
-from lakehouse.settings.reserved import PREDICTION
+from lakehouse.lineage.recomputed import CLOSE, differing_predictions, figures_of
+from lakehouse.settings import EnvironmentSettings
 from lakehouse.storage.commits import file_sha256
 from lakehouse.storage.delta_log import actions_of
 from lakehouse.storage.folders import Folder
-from lakehouse.storage.plain_tables import read_at
 from lakehouse.storage.snapshot import Snapshot
 from lakehouse.tables import Catalog, catalog_of
 
 SAME, DIFFERENT, GONE = "same", "DIFFERENT", "gone"
 LOG_KEPT = dt.timedelta(days=30)
 """How long Delta keeps commits at least; older ones may be gone rightly."""
-_MOMENT = pa.timestamp("us", tz="UTC")
-_CLOSE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -199,35 +191,9 @@ class Verification:
 
     def _predictions(self, commit: Row) -> str:
         """What the version predicts for the readings of a micro-batch, read as it read them."""
-        catalog, model = self._catalog, self.records.model
-        batch = (pc.field("query_id") == commit["query_id"]) & (
-            pc.field("batch_id") == commit["batch_id"]
-        )
-        names = [column.name for column in catalog.predictions.columns]
-        made = read_at(self.records.root, catalog.predictions, commit["version"], names, batch)
-        if not len(made):
-            return f"none of the {commit['rows']:,} rows is there"
         ledger = self._ledger_row(commit)
-        at = dict(ledger["table_versions"] or ()).get(catalog.readings.full_name)
-        key = model.key
-        near = _between(key, made[key])
-        columns = [column.name for column in catalog.readings.columns]
-        readings = read_at(self.records.root, catalog.readings, at, columns, near).to_pandas()
         version = self._versions.version(ledger["model_version"])
-        rows = made.select([key, PREDICTION]).to_pandas().merge(readings, on=key, how="left")
-        features = PlainRows(self.records.root, model).features(version, rows)
-        problem = version.meaning.problem
-        found = problem.columns(problem.outputs(version.pipeline, features))[PREDICTION]
-        differs = ~_alike(rows[PREDICTION].to_numpy(), np.asarray(found))
-        if len(rows) != commit["rows"]:
-            return f"it has {len(rows):,} rows, on record are {commit['rows']:,}"
-        if not differs.any():
-            return ""
-        first = rows[key][differs.argmax()]
-        return (
-            f"version {ledger['model_version']} predicts otherwise for {differs.sum():,} of "
-            f"{len(rows):,} readings; the first is {key} {first}"
-        )
+        return differing_predictions(self.records.root, self.records.model, commit, ledger, version)
 
     def _ledger_row(self, commit: Row) -> Row:
         sql = (
@@ -264,37 +230,8 @@ class Verification:
         return "; ".join(
             f"{name} {found[name]:.12g}, on record {value:.12g}"
             for name, value in recorded.items()
-            if value is not None and not np.isclose(found[name], value, rtol=_CLOSE, atol=0)
+            if value is not None and not np.isclose(found[name], value, rtol=CLOSE, atol=0)
         )
-
-
-def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]:
-    """Rows, labelled rows and accuracy of a window's row of gold.profile_metrics, computed anew."""
-    catalog, key, time = catalog_of(model), model.key, pc.field(model.event_time)
-    at = dict(window["as_of_version"])
-    start, end = (pa.scalar(window["window"][name], _MOMENT) for name in ("start", "end"))
-    within = (time >= start) & (time < end)
-    of = catalog.predictions
-    made = read_at(root, of, at[of.full_name], [key, model.event_time, PREDICTION], within)
-    columns = [key, model.labels.time, model.labels.label, "landed_file_id", "line"]
-    if not len(made):
-        return {"rows": 0, "labelled": 0, "accuracy": np.nan}
-    near = _between(key, made[key])
-    labels = read_at(root, catalog.labels, at[catalog.labels.full_name], columns, near)
-    rows = made.to_pandas().merge(latest_labels(labels, model).to_pandas(), on=key)
-    if not len(rows):
-        return {"rows": len(made), "labelled": 0, "accuracy": np.nan}
-    predicted, told = rows[PREDICTION].to_numpy(), rows[model.labels.label].to_numpy()
-    problem = problem_of(model)
-    is_number = isinstance(problem, Regression)
-    right = problem.is_right(predicted, told) if is_number else predicted == told
-    return {"rows": len(made), "labelled": len(rows), "accuracy": float(right.mean())}
-
-
-def _between(column: str, values: pa.ChunkedArray) -> pc.Expression:
-    """The rows whose value lies between the least and the greatest: files are skipped by them."""
-    least, greatest = pc.min_max(values).as_py().values()
-    return (pc.field(column) >= least) & (pc.field(column) <= greatest)
 
 
 def as_lines(checks: Iterable[Check], of: str) -> tuple[list[str], bool]:
@@ -340,10 +277,3 @@ def _digest(
         return Check(what, subject, SAME)
     words = f"{name} has sha256 {found[:12]}…, on record is {recorded[:12]}…"
     return Check(what, subject, DIFFERENT, words)
-
-
-def _alike(recorded: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Which predictions are the same: numbers but for rounding, classes exactly."""
-    if found.dtype.kind == "f":
-        return np.isclose(recorded.astype(float), found, rtol=_CLOSE, atol=0, equal_nan=True)
-    return np.asarray(recorded == found)

@@ -67,6 +67,7 @@ _READ_THEM = {
     "tests/sql/test_prompt.py",
     "tests/sql/test_published.py",
     "tests/tables/test_readers.py",
+    "tests/verification/test_verify.py",
 }
 """The files that read what a whole pipeline made: they go to one process, so that none is run
 twice."""

@@ -31,7 +31,9 @@ from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.storage.session import open_session
 
 STREAMS = ("aggregate_kpis", "counterfactual", "ingest", "retrain_and_promote", "score")
-"""The jobs whose work one process at a time does; `run_pipeline` does that of all."""
+"""The jobs whose work one process at a time does."""
+_OF_ALL_STREAMS = ("demo", "run_pipeline", "verify")
+"""Jobs that do the work of all of them, or that need a state in which nobody does."""
 _LONGEST = 300
 _opened_roots: list[str] = []  # of this process's job, for what is not foreseen
 _jobs: list[str] = []  # the one that this process runs, if it is to be on record
@@ -95,7 +97,7 @@ def _work_of(job: str) -> tuple[str, ...]:
     """The kinds of work that a job does alone on a lakehouse; none for one that only looks, or
     that writes what a person decides.
     """
-    return STREAMS if job in ("run_pipeline", "demo") else (job,) if job in STREAMS else ()
+    return STREAMS if job in _OF_ALL_STREAMS else (job,) if job in STREAMS else ()
 
 
 def announce(root: str) -> str:

@@ -104,7 +104,7 @@ def whereabouts(bronze: DataFrame, places: Sequence[tuple[str, DataFrame]]) -> D
         [_lines(rows).withColumn("place", F.lit(name)) for name, rows in places],
     )
     by_line = lines_in_places.groupBy(*_LINE).agg(
-        F.sort_array(F.collect_set("place")).alias("places")
+        F.sort_array(F.collect_list("place")).alias("places")
     )
     joined = _lines(bronze).distinct().join(by_line, _LINE, "left")
     return joined.groupBy("places").agg(F.count("*").alias("lines"))

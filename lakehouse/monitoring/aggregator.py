@@ -366,22 +366,31 @@ def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
 
 def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
     """Compute the windows of these days anew, both included, under the configuration of now."""
-    aggregator = Aggregator(lakehouse)
     with lakehouse.store.writing(*_written_by(lakehouse)):
-        recorded = aggregator.recorded_as_of(AffectedWindows())
-        for number in count():
-            if first > last:
-                return
-            until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
-            days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
-            why = f"backfill of {first} to {until}"
-            with queries.step(lakehouse.store, "backfill", number) as attempt:
-                n_rows = aggregator.compute(AffectedWindows(days=days), why, recorded)
-                attempt.counts.update(rows_out=n_rows)
-            first = until + DAY
+        recompute(lakehouse, first, last)
+
+
+def recompute(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
+    """`backfill`, where the caller holds the right to write, or nobody else writes the tables."""
+    aggregator = Aggregator(lakehouse)
+    recorded = aggregator.recorded_as_of(AffectedWindows())
+    for number in count():
+        if first > last:
+            return
+        until = min(first + _BACKFILLED_AT_ONCE - DAY, last)
+        days = frozenset(first + place * DAY for place in range((until - first) // DAY + 1))
+        why = f"backfill of {first} to {until}"
+        with queries.step(lakehouse.store, "backfill", number) as attempt:
+            n_rows = aggregator.compute(AffectedWindows(days=days), why, recorded)
+            attempt.counts.update(rows_out=n_rows)
+        first = until + DAY
+
+
+def computed_tables(lakehouse: Lakehouse) -> tuple[Table, ...]:
+    """The tables that hold what is computed from silver, and nothing else."""
+    catalog = lakehouse.catalog
+    return catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics
 
 
 def _written_by(lakehouse: Lakehouse) -> tuple[Table, ...]:
-    catalog = lakehouse.catalog
-    metrics = (catalog.profile_metrics, catalog.drift_metrics)
-    return catalog.window_facts, *metrics, catalog.monitor
+    return *computed_tables(lakehouse), lakehouse.catalog.monitor

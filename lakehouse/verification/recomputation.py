@@ -1,0 +1,139 @@
+"""The metric tables of gold, computed from scratch over silver and compared row by row."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lakehouse.lineage.verification import DIFFERENT, GONE, SAME, Check
+from lakehouse.monitoring.aggregator import computed_tables, recompute
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import NO_DAY, on_days
+from lakehouse.storage.store import Row, Store
+from lakehouse.tables import Table
+
+OF_THE_MOMENT = {"as_of", "as_of_version", "logging_table_commit_version"}
+"""Columns that tell when a row was computed: one that is computed later has others."""
+WHAT = "metrics from scratch"
+_DAYS_AT_ONCE = 7
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class ScratchStore(Store):
+    """A store that reads a lakehouse's tables and writes some of them elsewhere.
+
+    Attributes:
+        scratch: root of the tables that lie elsewhere.
+        moved: full names of these tables.
+    """
+
+    scratch: str = ""
+    moved: frozenset[str] = field(default_factory=frozenset)
+
+    def path(self, table: Table) -> str:
+        """Return the path of a table, in the lakehouse or elsewhere."""
+        root = self.scratch if table.full_name in self.moved else self.root
+        return f"{root}/{table.layer}/{table.name}"
+
+
+def metric_checks(lakehouse: Lakehouse) -> Iterator[Check]:
+    """Compare each row of the metric tables with what silver gives now; nothing is written.
+
+    A row of an earlier configuration of the metrics stays as it was computed, and is told as gone.
+    """
+    predictions, time = lakehouse.catalog.predictions, lakehouse.model.event_time
+    span = lakehouse.store.span(predictions, time)
+    if span is None:
+        return
+    with _scratch(lakehouse) as anew:
+        recompute(anew, span[0].date(), span[1].date())
+        version = _monitor_version(anew)
+        for table in computed_tables(lakehouse):
+            both = (lakehouse.store, anew.store)
+            days = sorted(set.union(*(set(store.days(table)) for store in both)))
+            starts = range(0, len(days), _DAYS_AT_ONCE)
+            weeks = [days[start : start + _DAYS_AT_ONCE] for start in starts]
+            for where in [NO_DAY, *map(on_days, weeks)]:
+                old, new = (_by_key(store, table, where) for store in both)
+                yield from _compared(table, old, new, version)
+
+
+@contextmanager
+def _scratch(lakehouse: Lakehouse) -> Iterator[Lakehouse]:
+    """The lakehouse with empty metric tables that lie elsewhere, until the block ends."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    moved = (*computed_tables(lakehouse), catalog.monitor, catalog.table_commit)
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        names = frozenset(table.full_name for table in moved)
+        scratch = ScratchStore(store.spark, store.root, catalog, scratch=folder, moved=names)
+        scratch.create_missing()
+        scratch.append_arrow(store.arrow(catalog.monitor), catalog.monitor)
+        yield replace(lakehouse, store=scratch)
+
+
+def _monitor_version(lakehouse: Lakehouse) -> int:
+    rows = lakehouse.store.rows(lakehouse.catalog.monitor, columns=["monitor_version"])
+    return max((row["monitor_version"] for row in rows), default=0)
+
+
+def _by_key(store: Store, table: Table, where: str) -> dict[str, Row]:
+    """The rows of some partitions, by their keys in words."""
+    rows = store.rows(table, partitions=where)
+    return {
+        ", ".join(str(_plain(row[name])) for name in table.keys if row[name] is not None): row
+        for row in rows
+    }
+
+
+def _compared(
+    table: Table, old: Mapping[str, Row], new: Mapping[str, Row], version: int
+) -> Iterator[Check]:
+    """A check of each row that one of both has."""
+    for key in sorted(old.keys() | new.keys()):
+        row, computed = old.get(key), new.get(key)
+        subject = f"{table.full_name}: {key}"
+        if row is None:
+            yield Check(WHAT, subject, DIFFERENT, "silver gives a row that gold lacks")
+        elif row["monitor_version"] != version:
+            yield Check(WHAT, subject, GONE)
+        elif computed is None:
+            yield Check(WHAT, subject, DIFFERENT, "silver gives no such row")
+        else:
+            names = differing_columns(row, computed)
+            words = f"silver gives another {', '.join(names)}" if names else ""
+            yield Check(WHAT, subject, DIFFERENT if names else SAME, words)
+
+
+def differing_columns(row: Row, other: Row) -> list[str]:
+    """The columns whose values differ, but for rounding, in two rows that were computed at
+    different times.
+    """
+    return [
+        name
+        for name in row
+        if name not in OF_THE_MOMENT and not _is_alike(_plain(row[name]), _plain(other.get(name)))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value whose maps have an order."""
+    if isinstance(value, Mapping):
+        return sorted((str(name), _plain(each)) for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _is_alike(value: Any, other: Any) -> bool:
+    if isinstance(value, float) and isinstance(other, float):
+        return (
+            value == other
+            or math.isclose(value, other, rel_tol=_ROUNDING)
+            or (math.isnan(value) and math.isnan(other))
+        )
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_is_alike, value, other))
+    return bool(value == other)

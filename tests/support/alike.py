@@ -1,0 +1,50 @@
+"""Two lakehouses that came to the same state in different ways: their tables, row by row."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.tables import Table
+
+OF_A_RUN = {
+    *("recorded_at", "decided_at", "ingested_at", "resolved_at", "seen_at"),
+    *("query_id", "ingest_query", "run_id", "training_seconds", "signature"),
+}
+"""Columns that name a run, its wall clock or the inodes of its files: another run has others."""
+
+
+def differences(one: Lakehouse, other: Lakehouse) -> list[str]:
+    """How the tables of two lakehouses differ; those of operations tell of runs, and are not
+    compared.
+    """
+    catalog = one.catalog
+    left_out = {catalog.batch_metrics, catalog.job_run, catalog.table_commit, catalog.scoring_cost}
+    tables = [table for table in catalog.tables if table not in left_out]
+    return [words for table in tables for words in _of_table(one, other, table)]
+
+
+def _of_table(one: Lakehouse, other: Lakehouse, table: Table) -> Iterable[str]:
+    mine, others = (_rows(lakehouse, table) for lakehouse in (one, other))
+    for name, extra in (("more", others - mine), ("fewer", mine - others)):
+        for row, n in list(extra.items())[:3]:
+            yield f"{table.full_name}: {n} {name}: {row}"
+
+
+def _rows(lakehouse: Lakehouse, table: Table) -> Counter[str]:
+    rows = lakehouse.store.arrow(table).to_pylist()
+    return Counter(str(_plain(row)) for row in rows)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in sorted(value.items()) if name not in OF_A_RUN}
+    if isinstance(value, list) and value and all(_is_pair(each) for each in value):
+        return _plain(dict(value))
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)

@@ -25,6 +25,7 @@ from lakehouse.settings import (
     load_environment_settings,
     load_model_settings,
 )
+from lakehouse.storage.delta.leases import hold_leases
 from lakehouse.storage.delta.locks import hold_work
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
@@ -85,7 +86,10 @@ def open_recorded(model: ModelSettings, environment: EnvironmentSettings) -> Lak
     root = announce(environment.root)
     recorder = recorder_of(root, "")
     # Before Spark starts, and before anything is made: the second of two processes stops here.
-    hold_work(root, _work_of(_jobs[-1]) if _jobs else ())
+    work = _work_of(_jobs[-1]) if _jobs else ()
+    hold_work(root, work)
+    if environment.takes_leases:
+        hold_leases(root, work)
     with recorder.phase("open"):
         spark = open_session()
         lakehouse = open_lakehouse(spark, model, environment)

@@ -350,9 +350,20 @@ class ModelSettings(Settings):
 
 
 class EnvironmentSettings(Settings):
-    """Where a lakehouse lives. `None` means: in the root's own folders."""
+    """Where a lakehouse lives. `None` means: in the root's own folders.
+
+    Attributes:
+        lease: whether a job holds a lease in the lakehouse besides the machine's lock; `None`
+            means: where the root is a URI.
+    """
 
     root: str
     landing: str | None = None
     tracking_uri: str | None = None
     artifact_location: str | None = None
+    lease: bool | None = None
+
+    @property
+    def takes_leases(self) -> bool:
+        """Whether jobs hold leases."""
+        return "://" in self.root if self.lease is None else self.lease

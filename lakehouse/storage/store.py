@@ -27,6 +27,7 @@ from lakehouse.storage.batch_reports import BatchReport
 from lakehouse.storage.delta import file_statistics, small_files
 from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
+from lakehouse.storage.delta.leases import check_leases
 from lakehouse.storage.delta.locks import exclusive
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
@@ -132,6 +133,7 @@ class Store:
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Append a Spark frame, once for each transaction however often it is tried."""
+        check_leases(self.root)
         check_columns(rows.schema, table)
         # Columns that the settings once named are still written, where rows have them.
         others = self.columns(table) if table.takes_columns else []
@@ -157,6 +159,7 @@ class Store:
         # delta-rs records a transaction, but leaves out no second write by itself.
         if not added or self.has(transaction, table):
             return
+        check_leases(self.root)
         once = _once(transaction)
         delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
@@ -254,6 +257,7 @@ class Store:
         if transactions:
             self.append_arrow(_as_arrow(rows, table), table, *transactions)
         else:
+            check_leases(self.root)
             write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
 
     def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
@@ -264,6 +268,7 @@ class Store:
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         once = _once(*transactions)
+        check_leases(self.root)
         write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
@@ -284,6 +289,7 @@ class Store:
             for row in rows
         }
         where = " OR ".join(f"({term})" for term in sorted(terms))
+        check_leases(self.root)
         history = CommitProperties(custom_metadata={"userMetadata": why})
         # Columns that are not declared any more become null.
         merged: Any = "merge" if table.takes_columns else None

@@ -9,6 +9,7 @@ import pytest
 
 from lakehouse.errors import LOCKED, LockedError
 from lakehouse.storage.delta import locks
+from lakehouse.storage.delta.leases import Lease
 from tests.support.batch_reports import rows_of
 from tests.support.processes import environment_of
 
@@ -82,3 +83,22 @@ def test_a_job_whose_work_another_one_does_ends_before_it_has_done_anything(
     assert "score is being done by run_pipeline.py" in ended.stderr
     assert not (root / "bronze").exists() and not (root / "silver").exists()
     assert [(row["job"], row["outcome"]) for row in rows_of(root, "job_run")] == [(job, "locked")]
+
+
+def test_a_job_whose_lease_another_machine_holds_ends_before_it_has_done_anything(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "lakehouse"
+    environment = tmp_path / "shared.yaml"
+    environment.write_text(f"root: {root}\nlease: true\n")
+    Lease(str(root), "score").take()
+    ended = subprocess.run(
+        [sys.executable, "jobs/run_pipeline.py", "--environment", str(environment)],
+        env=environment_of(JAVA_HOME="/nowhere"),  # Spark could not even start
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == LOCKED
+    assert "score is being done by" in ended.stderr and "its lease ends at" in ended.stderr
+    assert not (root / "bronze").exists() and not (root / "silver").exists()

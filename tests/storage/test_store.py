@@ -4,6 +4,7 @@ import datetime as dt
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.app.opening import open_lakehouse
 from lakehouse.errors import ConfigurationError, LockedError, StoreError
 from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_settings
+from lakehouse.storage.delta import leases
+from lakehouse.storage.delta.data_files import DataFile
+from lakehouse.storage.delta.leases import Lease
 from lakehouse.storage.partitions import NO_DAY, on_days, since_day
 from lakehouse.storage.queries import AVAILABLE_NOW as NOW
 from lakehouse.storage.queries import run, run_all
@@ -53,6 +57,28 @@ def test_an_append_is_done_once_for_each_transaction(store: Store, spark: SparkS
     assert store.version(QUARANTINE) == 3
     # as of a version: what was there then
     assert [row["source"] for row in store.read(QUARANTINE, 1).collect()] == ["first"]
+
+
+def test_a_process_that_lost_its_lease_writes_no_more(
+    store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Lease(store.root, "score")
+    monkeypatch.setattr(leases, "_held", [lost])
+    frame = rows(spark, QUARANTINE.schema, [{"source": "lost"}])
+    file = DataFile("nowhere.parquet", 1, "{}", 1)
+    day = {"window_date": dt.date(2019, 7, 9)}
+    writes: list[Callable[[], None]] = [
+        lambda: store.append(frame, QUARANTINE, Transaction("lost", 0)),
+        lambda: store.commit([file], QUARANTINE, Transaction("lost", 0)),
+        lambda: store.append_rows([ledger_row(99)], SCORING_LEDGER),
+        lambda: store.append_rows([ledger_row(99)], SCORING_LEDGER, Transaction("lost", 0)),
+        lambda: store.replace_partitions([day], WINDOW_FACTS),
+    ]
+    before = store.versions(QUARANTINE, SCORING_LEDGER, WINDOW_FACTS)
+    for write in writes:
+        with pytest.raises(LockedError, match="has lost its lease of score"):
+            write()
+    assert store.versions(QUARANTINE, SCORING_LEDGER, WINDOW_FACTS) == before
 
 
 def test_many_small_files_become_one_and_a_stream_sees_each_row_once(

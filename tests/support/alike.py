@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
 OF_A_RUN = {
@@ -14,7 +14,11 @@ OF_A_RUN = {
 """Columns that name a run, its wall clock or the inodes of its files: another run has others."""
 
 
-def differences(one: Lakehouse, other: Lakehouse) -> list[str]:
+_OF_OPERATIONS = {"job_failed", "job_missing", "backlog_grows"}
+"""Rules of alerts that tell of runs."""
+
+
+def differences(one: Store, other: Store) -> list[str]:
     """How the tables of two lakehouses differ; those of operations tell of runs, and are not
     compared.
     """
@@ -24,16 +28,16 @@ def differences(one: Lakehouse, other: Lakehouse) -> list[str]:
     return [words for table in tables for words in _of_table(one, other, table)]
 
 
-def _of_table(one: Lakehouse, other: Lakehouse, table: Table) -> Iterable[str]:
-    mine, others = (_rows(lakehouse, table) for lakehouse in (one, other))
+def _of_table(one: Store, other: Store, table: Table) -> Iterable[str]:
+    mine, others = (_rows(store, table) for store in (one, other))
     for name, extra in (("more", others - mine), ("fewer", mine - others)):
         for row, n in list(extra.items())[:3]:
             yield f"{table.full_name}: {n} {name}: {row}"
 
 
-def _rows(lakehouse: Lakehouse, table: Table) -> Counter[str]:
-    rows = lakehouse.store.arrow(table).to_pylist()
-    return Counter(str(_plain(row)) for row in rows)
+def _rows(store: Store, table: Table) -> Counter[str]:
+    rows = store.arrow(table).to_pylist()
+    return Counter(str(_plain(row)) for row in rows if row.get("rule") not in _OF_OPERATIONS)
 
 
 def _plain(value: Any) -> Any:

@@ -55,24 +55,28 @@ def _taken(root: str, name: str, what: str) -> TextIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.seek(0)
-        holder = _in_words(file.read())
+        holder = in_words(file.read())
         file.close()
         raise LockedError(f"{what} by {holder}; let it end, or stop it") from None
     file.truncate(0)
-    json.dump(
+    file.write(described_process())
+    file.flush()
+    return file
+
+
+def described_process() -> str:
+    """This process as JSON: its job, where it runs, and that it does so since now."""
+    return json.dumps(
         {
             "job": Path(sys.argv[0]).name,
             "pid": os.getpid(),
             "host": platform.node(),
             "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        },
-        file,
+        }
     )
-    file.flush()
-    return file
 
 
-def _in_words(holder: str) -> str:
+def in_words(holder: str) -> str:
     """Who holds a lock, and since when; one that is just being taken says nothing yet."""
     try:
         known = json.loads(holder)

@@ -197,8 +197,8 @@ def _table(root: str) -> DeltaTable:
     try:
         if DeltaTable.is_deltatable(path):
             return DeltaTable(path)
-        with suppress(CommitFailedError):  # another process has just created it
-            DeltaTable.create(path, _SCHEMA)
+        with suppress(DeltaError):  # another process has just created it
+            DeltaTable.create(path, _SCHEMA, mode="ignore")
         return DeltaTable(path)
     except (DeltaError, OSError) as error:
         raise StoreError(f"{path} cannot be opened: {error}; see to its store") from error

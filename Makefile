@@ -21,6 +21,7 @@ POLICIES ?=
 REPLAY ?=
 FAMILIES ?=
 SPAN ?=
+KILLS ?= 200
 BY ?=
 
 export QUERY
@@ -62,7 +63,7 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
 
 ##@ Develop
-.PHONY: setup test test-fast lint format lock clean
+.PHONY: setup test test-fast soak lint format lock clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
@@ -72,6 +73,9 @@ test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope
+
+soak: $(SET_UP) ## Kills the demo at every named step, then at random moments, and compares its tables (KILLS=200, SEED=).
+	$(BIN)/python -m tests.kills.soak --named --kills $(KILLS) $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 
 lint: $(SET_UP) ## Runs ruff, mypy and the import contracts.
 	$(BIN)/ruff check .

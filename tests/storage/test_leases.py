@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from lakehouse.errors import LockedError
 from lakehouse.storage.delta import leases
@@ -112,6 +114,22 @@ def test_of_many_that_claim_a_lease_at_once_one_gets_it(tmp_path: Path, clock: C
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(try_to_take, range(8))) == 1
+
+
+def test_a_commit_that_another_kind_s_overtook_is_tried_again(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    overtaken = iter([True, False])
+
+    def write(*given: Any, **named: Any) -> None:
+        if next(overtaken):
+            raise CommitFailedError("another commit was faster")
+        write_deltalake(*given, **named)
+
+    monkeypatch.setattr(leases, "write_deltalake", write)
+    own = lease(tmp_path, clock)
+    own.take()
+    own.check()
 
 
 def test_kinds_of_one_lakehouse_are_held_and_renewed_at_once(tmp_path: Path, clock: Clock):

@@ -159,9 +159,10 @@ def test_a_stream_goes_on_and_the_tables_are_as_if_nothing_had_happened(
     assert_undisturbed(works, lakehouse)
 
 
+@pytest.mark.soak
 def test_what_lost_newest_commits_held_comes_again(works: Works, tmp_path: Path) -> None:
     root, catalog = works.copy(tmp_path), works.undisturbed.catalog
-    for table in (catalog.bronze_readings, catalog.readings, catalog.predictions):
+    for table in (catalog.readings, catalog.predictions):
         forget_newest_commit(root, table)
     lakehouse = small_lakehouse(works.spark, root)
     land_day(lakehouse, 3)

@@ -32,6 +32,19 @@ def parse_span(text: Any) -> dt.timedelta:
     return number * _UNITS[unit]
 
 
+def in_write_order(now: dt.datetime, on_record: Iterable[dt.datetime | None]) -> dt.datetime:
+    """A time for a row that is written now, after all that are on record.
+
+    Rows that are read in the order of their writing keep it where the clock was set back.
+
+    >>> noon = dt.datetime(2024, 3, 1, 12)
+    >>> in_write_order(noon, [noon + DAY, None])
+    datetime.datetime(2024, 3, 2, 12, 0, 0, 1)
+    """
+    latest = max((each for each in on_record if each is not None), default=None)
+    return now if latest is None else max(now, latest + dt.timedelta(microseconds=1))
+
+
 @dataclass(frozen=True, order=True)
 class Window:
     """A span of event time, UTC: start in it, end not."""

@@ -29,6 +29,10 @@ class StoreError(LakehouseError):
     """A table is not what its declaration says, or a write did not take place."""
 
 
+class DiskFullError(StoreError):
+    """There is no space for what is to be written."""
+
+
 class LandingError(LakehouseError):
     """A landing folder cannot be looked at."""
 

@@ -27,6 +27,7 @@ from lakehouse.settings import (
 )
 from lakehouse.storage.delta.leases import hold_leases
 from lakehouse.storage.delta.locks import hold_work
+from lakehouse.storage.faults import as_told
 from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.storage.session import open_session
@@ -184,7 +185,8 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
     try:
         code = main(None) or 0
     except BaseException as raised:  # what Rust's libraries raise is no Exception
-        error, code = raised, exit_code(raised)
+        error = as_told(raised)
+        code = exit_code(error)
         if isinstance(error, LakehouseError):
             print(f"error: {error}{notes_of(error)}", file=sys.stderr)
         elif not isinstance(error, SystemExit | KeyboardInterrupt):

@@ -19,6 +19,7 @@ from lakehouse.sql.catalogue import as_duckdb_sql, as_spark_sql
 from lakehouse.sql.views import views_of
 from lakehouse.storage.folders import write_changed
 from lakehouse.storage.lakehouse import Lakehouse, absolute
+from lakehouse.storage.log_check import check_logs
 from lakehouse.storage.store import Store
 from lakehouse.tables import View, catalog_of
 from lakehouse.versions.actions import PROMOTE
@@ -34,6 +35,7 @@ def open_lakehouse(
 
     Raises:
         ConfigurationError: the root belongs to another model.
+        StoreError: a table's log is damaged, or the table is not as declared.
     """
     check_families(model.training.families, problem_of(model))
     root = checked_root(environment.root, _encodes_names(spark))
@@ -48,6 +50,7 @@ def open_lakehouse(
     check_slices(spark, model.metrics.slices, primary_schema(store.catalog, model))
     custom_metrics_of(spark, catalog, model)  # a wrong one is told now
     check_alerts(model, catalog)
+    check_logs(store)
     # What can be wrong with the settings is told by now: tables are created last.
     store.create_missing()
     lakehouse = Lakehouse(model.knowing(_known_classes(store, model)), environment, store)

@@ -12,7 +12,9 @@ from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.operations.recorder import Recorder, recorder_of
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
+from lakehouse.storage.faults import as_told
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.log_check import begin_anew_where_commits_are_lost
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import finish_alias_move
@@ -36,12 +38,13 @@ def run_pipeline(
         recorder.begin_pass(lakehouse.store.reports)
         try:
             _once(lakehouse, recorder)
-        except Exception as error:
+        except Exception as raised:
+            error = as_told(raised)
             # What the tables tell by now is told; the error is the one to be shown.
             with suppress(Exception):
                 recorder.fail_pass(error)
                 _notify(lakehouse)
-            raise
+            raise error from error.__cause__
         recorder.end_pass()
         _notify(lakehouse)
         if draws_page:
@@ -57,6 +60,7 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
         ledger = PromotionLedger(lakehouse)
         # A move of the alias that was cut off is finished before anything is scored.
         finish_alias_move(ledger)
+    begin_anew_where_commits_are_lost(lakehouse)
     with recorder.phase("ingest"):
         ingest(lakehouse, AVAILABLE_NOW)
     had_champion = ledger.champion is not None

@@ -7,7 +7,6 @@ reads what was recorded.
 
 import datetime as dt
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -19,16 +18,25 @@ from lakehouse.ingest.landing import runs as files
 from lakehouse.ingest.landing.landed_files import record_lost, take_stock
 from lakehouse.ingest.landing.landed_lines import Task, Written
 from lakehouse.ingest.landing.runs import FileRecord, Run
-from lakehouse.ingest.lines import GIVEN, Columns, columns_of, keys_together
+from lakehouse.ingest.lines import keys_together
 from lakehouse.ingest.parsing import BlockParser
-from lakehouse.ingest.placement import place
+from lakehouse.ingest.placement import Valid, place
+from lakehouse.ingest.taken_before import (
+    NOWHERE,
+    Origin,
+    lines_in_bronze,
+    not_yet_in,
+    origin_of,
+    origins,
+    split,
+)
 from lakehouse.ingest.validation import LineRules
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse, Source
+from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.queries import Batch
-from lakehouse.storage.store import Store
 
 QUERY = "ingest"
 _TASK_BYTES = 4 * 2**20
@@ -40,12 +48,14 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
 
     Raises:
         LandingError: a landing folder cannot be looked at.
+        StoreError: a table has lost its newest commits.
     """
     seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
     sources = [table for source in lakehouse.sources for table in (source.bronze, source.silver)]
     with lakehouse.store.writing(
         catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
     ):
+        check_newest(lakehouse)
         while True:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
@@ -61,10 +71,11 @@ def _read(lakehouse: Lakehouse) -> None:
     # A commit of the table is one file of it: one at a time is one batch as it was recorded.
     looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
     # Each round of `ingest` takes stock first, so the stream itself runs once a round.
-    query = queries.run(
-        lakehouse.store, QUERY, looks, partial(_handle, lakehouse), queries.AVAILABLE_NOW
-    )
-    queries.run_all([query], queries.AVAILABLE_NOW)
+    handle, trigger = partial(_handle, lakehouse), queries.AVAILABLE_NOW
+    # The first run of each source is number 0.
+    sinks = [queries.Sink(source.bronze, (source.name, "0")) for source in lakehouse.sources]
+    query = queries.run(lakehouse.store, QUERY, looks, handle, trigger, sinks)
+    queries.run_all([query], trigger)
 
 
 def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
@@ -96,8 +107,10 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
             return _take_in_whole(lakehouse, source, left, batch)
         except Exception as error:
             batch.attempt.counts = counts.copy()
-            # Any error may come of a file that changed; only another look at the files tells.
-            if not record_lost(lakehouse, left):
+            # Any error may come of a file that changed; only another look at the files tells. What
+            # bronze has is read from there.
+            _, unread = split(left, origins(lakehouse.store, source, left), NOWHERE)
+            if unread is None or not record_lost(lakehouse, unread):
                 error.add_note(f"while reading {left}")
                 raise
             left = _without_lost(lakehouse, left)
@@ -106,32 +119,52 @@ def _take_in(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> No
 
 def _take_in_whole(lakehouse: Lakehouse, source: Source, run: Run, batch: Batch) -> None:
     """Bring lines to bronze, bad ones to quarantine, the others to where they belong."""
-    store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
-    task, to_bronze = _task(lakehouse, source, batch), batch.transaction(source.bronze)
+    store, own = lakehouse.store, origin_of(batch)
+    held = origins(store, source, run)
+    older, rest = split(run, held, own)
+    for number, (origin, before) in enumerate(older):
+        _take_up(lakehouse, source, before, origin, batch.step("again", str(number)))
+    if rest is None:
+        return
+    task = _task(lakehouse, source, own)
     # In a replay, what bronze holds counts, whatever the files hold by now.
-    if store.has(to_bronze, source.bronze):
-        written = [task.take_up(_lines_in_bronze(store, source, run, batch))]
+    if own in held.values():
+        written = [task.take_up(lines_in_bronze(store, source, rest, own))]
     else:
-        written = _written(lakehouse, task, run)
+        written = _written(lakehouse, task, rest)
+        to_bronze = batch.transaction(source.bronze)
         store.commit([output.bronze for output in written], source.bronze, to_bronze)
-    store.commit(
-        [output.quarantine for output in written],
-        quarantine,
-        batch.transaction(quarantine),
-    )
-    batch.count(rows_rejected=sum(each.quarantine.rows for each in written if each.quarantine))
+    quarantine = lakehouse.catalog.quarantine
+    rejected = [output.quarantine for output in written]
+    store.commit(rejected, quarantine, batch.transaction(quarantine))
+    batch.count(rows_rejected=sum(file.rows for file in rejected if file))
     keys = keys_together(output.keys for output in written)
-    place(lakehouse, source, run, batch, [output.silver for output in written], keys)
+    place(lakehouse, source, rest, batch, Valid([each.silver for each in written], keys))
 
 
-def _task(lakehouse: Lakehouse, source: Source, batch: Batch) -> Task:
+def _take_up(lakehouse: Lakehouse, source: Source, run: Run, origin: Origin, batch: Batch) -> None:
+    """Bring lines that an older checkpoint brought to bronze to where they are missing."""
+    store, quarantine = lakehouse.store, lakehouse.catalog.quarantine
+    task = _task(lakehouse, source, origin)
+    written = task.take_up(lines_in_bronze(store, source, run, origin))
+    for number, rows in enumerate(store.contents([written.quarantine], quarantine)):
+        new = not_yet_in(store, quarantine, pa.Table.from_batches([rows]))
+        store.append_arrow(
+            new, quarantine, batch.step("rejected", str(number)).transaction(quarantine)
+        )
+        batch.count(rows_rejected=len(new))
+    store.discard([written.quarantine], quarantine)
+    place(lakehouse, source, run, batch, Valid([written.silver], written.keys, again=True))
+
+
+def _task(lakehouse: Lakehouse, source: Source, origin: Origin) -> Task:
     model, store = lakehouse.model, lakehouse.store
     bronze, silver, quarantine = map(
         store.target, (source.bronze, source.silver, lakehouse.catalog.quarantine)
     )
     in_common = {
-        "ingest_batch": pa.scalar(batch.number, pa.int64()),
-        "ingest_query": pa.scalar(batch.query_id),
+        "ingest_batch": pa.scalar(origin.number, pa.int64()),
+        "ingest_query": pa.scalar(origin.query_id, pa.string()),
         "ingested_at": pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC")),
         "source": pa.scalar(source.name),
     }
@@ -149,20 +182,6 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
         return [task.take_in(part) for part in parts]
     written: list[Written] = context.parallelize(parts, len(parts)).map(task.take_in).collect()
     return written
-
-
-def _lines_in_bronze(store: Store, source: Source, run: Run, batch: Batch) -> Iterator[Columns]:
-    """The lines of the run that bronze has, in their order."""
-    of_batch = (pc.field("ingest_query") == batch.query_id) & (
-        pc.field("ingest_batch") == batch.number
-    )
-    # Bronze keeps statistics of these columns, so Delta skips the files of other runs.
-    first, last = run.ids
-    of_run = (pc.field("landed_file_id") >= first) & (pc.field("landed_file_id") <= last)
-    if first == last:
-        first_line, end_line = run.lines
-        of_run &= (pc.field("line") >= first_line) & (pc.field("line") < end_line)
-    yield from map(columns_of, store.batches(source.bronze, of_batch & of_run, list(GIVEN)))
 
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:

@@ -1,6 +1,7 @@
 """Where valid rows belong: silver if their keys are new, else duplicates or quarantine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from lakehouse.ingest.dispositions import (
 )
 from lakehouse.ingest.landing.runs import Run
 from lakehouse.ingest.lines import Keys, in_chunks
+from lakehouse.ingest.taken_before import not_yet_in
 from lakehouse.ingest.validation import CONFLICT as REASON
 from lakehouse.storage.delta.data_files import DataFile
 from lakehouse.storage.lakehouse import Lakehouse, Source
@@ -27,13 +29,27 @@ _CHUNK_LINES = 250_000
 _IN_ORDER = [("landed_file_id", "ascending"), ("line", "ascending")]
 
 
+@dataclass(frozen=True)
+class Valid:
+    """Rows that break no rule.
+
+    Attributes:
+        files: that hold them, in the order of the lines; not a part of silver yet.
+        keys: theirs.
+        again: whether an older checkpoint may have brought them to their places.
+    """
+
+    files: Sequence[DataFile | None]
+    keys: Keys
+    again: bool = False
+
+
 def place(
     lakehouse: Lakehouse,
     source: Source,
     run: Run,
     batch: Batch,
-    silver: Sequence[DataFile | None],
-    keys: Keys,
+    valid: Valid,
 ) -> None:
     """Add a run's valid rows to silver; chunk by chunk where a key may have come before.
 
@@ -42,9 +58,9 @@ def place(
         source: readings or labels.
         run: whose lines they are.
         batch: the step of a micro-batch that they are taken in by.
-        silver: files that hold them, in the order of the lines; not a part of the table yet.
-        keys: theirs.
+        valid: the rows.
     """
+    silver, keys = valid.files, valid.keys
     store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
     # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
@@ -57,7 +73,7 @@ def place(
     else:
         # Chunks are counted by lines of the run, so that a replay cuts them alike.
         for number, rows in in_chunks(store.contents(silver, source.silver), run, _CHUNK_LINES):
-            _judge(lakehouse, source, rows, batch.step(str(number)))
+            _judge(lakehouse, source, rows, batch.step(str(number)), valid.again)
         store.discard(silver, source.silver)
 
 
@@ -65,7 +81,7 @@ def _count_placed(silver: Sequence[DataFile | None], batch: Batch) -> None:
     batch.count(rows_out=sum(file.rows for file in silver if file))
 
 
-def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -> None:
+def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch, again: bool) -> None:
     """Append each row to where it belongs; a table that gets none gets no commit."""
     store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
@@ -80,6 +96,9 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch) -
     repeated, conflicting = (
         rows.filter(pa.array(by_row == disposition)) for disposition in (DUPLICATE, CONFLICT)
     )
+    if again:
+        repeated = not_yet_in(store, catalog.duplicate, repeated)
+        conflicting = not_yet_in(store, catalog.quarantine, conflicting)
     store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
     if len(repeated):
         lines = _lines_of(store, source.bronze, repeated)

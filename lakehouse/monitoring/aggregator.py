@@ -36,6 +36,7 @@ from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.partitions import NO_DAY, on_days
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Row
@@ -357,6 +358,7 @@ def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
     """Bring the gold metric tables up to date: once, or for ever at an interval."""
     catalog, store = lakehouse.catalog, lakehouse.store
     with store.writing(*_written_by(lakehouse)):
+        check_newest(lakehouse)
         predictions = store.read_stream(catalog.predictions)
         labels = store.read_stream(catalog.labels)
         news = transforms.touching(predictions, labels, lakehouse.model)

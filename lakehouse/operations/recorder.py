@@ -153,7 +153,8 @@ class Recorder:
         last = self._last_recorded
         if self.process.job not in BY_THE_CLOCK or not last.exists():
             return False
-        return time.time() - last.stat().st_mtime < IDLE_FOR.total_seconds()
+        # A clock that was set back makes it a time that is still to come.
+        return 0 <= time.time() - last.stat().st_mtime < IDLE_FOR.total_seconds()
 
     @property
     def _last_recorded(self) -> Path:

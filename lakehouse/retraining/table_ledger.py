@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from lakehouse.calendar import in_write_order
 from lakehouse.instants import instant, moment_of
 from lakehouse.retraining.policy.decide import KEEP, TRAIN_FIRST, WAIT, Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
@@ -66,6 +67,7 @@ class TableLedger:
         """Read of both tables what is needed."""
         self._lakehouse = lakehouse
         self._history: History | None = None
+        self._decided_at: dt.datetime | None = None
         self._span = lakehouse.store.span(lakehouse.catalog.decision, "as_of")
         if self._span is None:
             self._read(None)
@@ -84,6 +86,8 @@ class TableLedger:
             where = since_moment("as_of", moment) & (pc.field("retrain") | is_newest)
         rows = lakehouse.store.rows(lakehouse.catalog.decision, where, _DECIDED)
         rows = sorted(rows, key=lambda row: (row["as_of"], row["decided_at"]))
+        times = (self._decided_at, *(row["decided_at"] for row in rows))
+        self._decided_at = max(filter(None, times), default=None)
         self._outages = {row["as_of"] for row in rows if row["action"] == LABEL_OUTAGE}
         decided = (row for row in rows if row["action"] != LABEL_OUTAGE)
         self.decisions = [DecisionEntry(instant(row["as_of"]), decision_of(row)) for row in decided]
@@ -183,6 +187,7 @@ class TableLedger:
     def _append(self, as_of: np.datetime64, row: Mapping[str, Any]) -> None:
         lakehouse, champion = self._lakehouse, self.versions.champion
         catalog, store = lakehouse.catalog, lakehouse.store
+        self._decided_at = in_write_order(dt.datetime.now(dt.UTC), [self._decided_at])
         common = {
             "as_of": moment_of(as_of),
             "model_version": champion,
@@ -190,7 +195,7 @@ class TableLedger:
                 catalog.window_facts, catalog.labels, catalog.predictions
             ),
             "read_from": facts_read_from(self.history, moment_of(as_of), lakehouse.model),
-            "decided_at": dt.datetime.now(dt.UTC),
+            "decided_at": self._decided_at,
         }
         store.append_rows([{**common, **row}], catalog.decision)
         store.gather(catalog.decision)

@@ -15,6 +15,7 @@ from lakehouse.settings.reserved import POSITION, PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Row
@@ -167,12 +168,12 @@ def score(lakehouse: Lakehouse, trigger: str) -> None:
     with store.writing(
         catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost
     ):
+        check_newest(lakehouse)
         # Rows wait in silver: the stream begins with the table's first row.
         while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return
             time.sleep(seconds)
-        query = queries.run(
-            store, QUERY, store.read_stream(catalog.readings), Scorer(lakehouse).handle, trigger
-        )
+        readings, sinks = store.read_stream(catalog.readings), [queries.Sink(catalog.predictions)]
+        query = queries.run(store, QUERY, readings, Scorer(lakehouse).handle, trigger, sinks)
         queries.run_all([query], trigger)

@@ -11,6 +11,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
 from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.delta.opened import open_table
 from lakehouse.tables import Table
 
 Row = dict[str, Any]
@@ -54,7 +55,7 @@ def read_at(
     """
     path = f"{root}/{table.layer}/{table.name}"
     try:
-        dataset = DeltaTable(path, version).to_pyarrow_dataset()
+        dataset = open_table(path, table.full_name, version).to_pyarrow_dataset()
         there = [name for name in columns if name in dataset.schema.names]
         return dataset.to_table(there, where, use_threads=False)
     except (DeltaError, OSError, pa.ArrowException) as error:
@@ -100,4 +101,4 @@ def _opened(root: str, table: Table) -> DeltaTable:
         raise StoreError(
             f"{path}: there is no table; run a job there once, such as jobs/run_pipeline.py"
         )
-    return DeltaTable(path)
+    return open_table(path, table.full_name)

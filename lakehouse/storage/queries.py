@@ -6,9 +6,10 @@ import re
 import resource
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +25,7 @@ from lakehouse.storage.batch_reports import (
     finished,
     unfinished,
 )
+from lakehouse.storage.checkpoints import ready
 from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import Table
 
@@ -121,8 +123,25 @@ class Query:
         return [json.loads(each.json) for each in self.streaming.recentProgress]
 
 
-def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str) -> Query:
+@dataclass(frozen=True)
+class Sink:
+    """A table, with the steps, that micro-batches leave a transaction in."""
+
+    table: Table
+    steps: tuple[str, ...] = ()
+
+
+def run(
+    store: Store,
+    name: str,
+    frame: DataFrame,
+    handle: Handler,
+    trigger: str,
+    sinks: Sequence[Sink] = (),
+) -> Query:
     """Start a query that hands each micro-batch of `frame` to `handle`.
+
+    A checkpoint that is behind its sinks, or damaged, is set aside first: see `checkpoints`.
 
     Args:
         store: whose checkpoints are used.
@@ -130,7 +149,9 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
         frame: a streaming frame.
         handle: called with the micro-batch and its identity; after a crash, with the same again.
         trigger: `available-now`, or an interval such as `10 seconds`.
+        sinks: where the first writes of micro-batches go, if Delta is to leave out repeated ones.
     """
+    ready(store.checkpoint(name), name, partial(_reached, store, sinks))
     errors: list[BaseException] = []
     attempts: dict[int, Attempt] = {}
 
@@ -156,6 +177,19 @@ def run(store: Store, name: str, frame: DataFrame, handle: Handler, trigger: str
     writer = writer.option("checkpointLocation", store.checkpoint(name))
     streaming = writer.trigger(**_trigger(trigger)).start()
     return Query(name, streaming, errors, attempts, store.reports)
+
+
+def _reached(store: Store, sinks: Sequence[Sink], query_id: str) -> int:
+    """The newest micro-batch of a stream that any of its sinks has; -1 where none has one."""
+    batch = Batch(query_id, 0)
+    numbers = [
+        number
+        for sink in sinks
+        for number in store.reached(
+            sink.table, [batch.step(*sink.steps).transaction(sink.table).app_id]
+        ).values()
+    ]
+    return max((number for number in numbers if number is not None), default=-1)
 
 
 @contextmanager

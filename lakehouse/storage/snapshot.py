@@ -13,6 +13,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
 from lakehouse.storage.delta.file_statistics import files_of, newest_day, span
+from lakehouse.storage.delta.opened import open_table
 from lakehouse.storage.table_state import TableState
 
 
@@ -64,7 +65,7 @@ class Snapshot:
             StoreError: that version is gone.
         """
         try:
-            dataset = DeltaTable(self.path(name), version).to_pyarrow_dataset()
+            dataset = open_table(self.path(name), name, version).to_pyarrow_dataset()
             return int(dataset.count_rows(use_threads=False))
         except (DeltaError, OSError, pa.ArrowException) as error:
             why = str(error).splitlines()[0]
@@ -118,5 +119,5 @@ class Snapshot:
 
     def _delta(self, name: str) -> DeltaTable:
         if name not in self._opened:
-            self._opened[name] = DeltaTable(self.path(name))
+            self._opened[name] = open_table(self.path(name), name)
         return self._opened[name]

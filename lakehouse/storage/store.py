@@ -29,6 +29,7 @@ from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
 from lakehouse.storage.delta.locks import exclusive
+from lakehouse.storage.delta.opened import open_table
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
@@ -92,6 +93,11 @@ class Store:
     def version(self, table: Table) -> int:
         """The newest Delta version of the table."""
         return self._delta(table).version()
+
+    def table_id(self, table: Table) -> str:
+        """What Delta calls the table, whatever its path."""
+        opened = self._opened.get(self.path(table)) or self._delta(table)
+        return str(opened.metadata().id)
 
     def versions(self, *tables: Table) -> dict[str, int]:
         """The newest Delta version of each table, by its full name."""
@@ -211,7 +217,11 @@ class Store:
                 few days costs the same however many the table has.
             version: of the Delta table; now without it.
         """
-        delta = self._delta(table) if version is None else DeltaTable(self.path(table), version)
+        delta = (
+            self._delta(table)
+            if version is None
+            else open_table(self.path(table), table.full_name, version)
+        )
         dataset = delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
@@ -326,7 +336,7 @@ class Store:
             with suppress(DeltaError):
                 self._opened[path].update_incremental()
                 return self._opened[path]
-        self._opened[path] = DeltaTable(path)
+        self._opened[path] = open_table(path, table.full_name)
         return self._opened[path]
 
     def gather(self, table: Table) -> None:
@@ -359,7 +369,11 @@ def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
         raise StoreError(
             f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file"
         )
-    return DeltaTable(path).to_pyarrow_dataset().to_table(list(columns), use_threads=False)
+    return (
+        open_table(path, table.full_name)
+        .to_pyarrow_dataset()
+        .to_table(list(columns), use_threads=False)
+    )
 
 
 def _once(*transactions: Transaction) -> CommitProperties:

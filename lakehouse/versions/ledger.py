@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.pipeline import Pipeline
 
+from lakehouse.calendar import in_write_order
 from lakehouse.errors import RegistryError
 from lakehouse.models import Meaning, load, problem_of
 from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
@@ -59,9 +60,12 @@ class PromotionLedger:
         return list(dropwhile(lambda row: row["as_of"] < since, ordered))
 
     def record(self, row: Mapping[str, Any]) -> None:
-        """Append a row, with the wall-clock time of now. The caller holds the table's lock."""
+        """Append a row, with the wall-clock time of now, or of just after the newest row if the
+        clock was set back. The caller holds the table's lock.
+        """
         store, table = self.lakehouse.store, self.lakehouse.catalog.promotion
-        full = {"recorded_at": dt.datetime.now(dt.UTC), **row}
+        written = (each["recorded_at"] for each in self.newest or self.rows)
+        full = {"recorded_at": in_write_order(dt.datetime.now(dt.UTC), written), **row}
         store.append_rows([full], table)
         store.gather(table)
         empty = dict.fromkeys(table.schema.names)

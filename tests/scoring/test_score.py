@@ -246,7 +246,7 @@ def test_a_replayed_batch_is_scored_by_the_ledgers_version_though_the_alias_has_
     the batch is replayed, and another one comes.
     """
     root, catalog = stages.copy("newest", tmp_path), stages.at("newest").catalog
-    for table in (catalog.predictions, catalog.scoring_cost):
+    for table in (catalog.predictions, catalog.scoring_cost, catalog.table_commit):
         forget_newest_commit(root, table)
     forget_newest_batch(root, "score")
     lakehouse = small_lakehouse(stages.spark, root)

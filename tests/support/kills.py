@@ -104,10 +104,10 @@ def _wrapped_run(run: Callable[..., Any], steps: Steps) -> Callable[..., Any]:
     """
 
     @wraps(run)
-    def with_steps(store: Any, name: str, frame: Any, handle: Any, trigger: str) -> Any:
+    def with_steps(store: Any, name: str, frame: Any, handle: Any, *others: Any) -> Any:
         def handle_between_steps(rows: Any, batch: Any) -> None:
             steps.around(f"batch of {name}", lambda: handle(rows, batch))
 
-        return run(store, name, frame, handle_between_steps, trigger)
+        return run(store, name, frame, handle_between_steps, *others)
 
     return with_steps

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
+from lakehouse.calendar import in_write_order
 from lakehouse.errors import LandingError
 from lakehouse.ingest.landing import runs as files
 from lakehouse.ingest.landing.content import UnreadableError
@@ -34,7 +35,8 @@ def take_stock(lakehouse: Lakehouse) -> None:
     latest = files.newest(records)
     # Ids rise with the landing: they order lines whose label times are equal.
     next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
-    seen_at = dt.datetime.now(dt.UTC)
+    # The newest record of a file counts: a clock that was set back must not make it an older one.
+    seen_at = in_write_order(dt.datetime.now(dt.UTC), (record.seen_at for record in records))
     news: list[FileRecord] = []
     for source in (lakehouse.model.readings, lakehouse.model.labels):
         folder = Folder(lakehouse.landing).within(source.table)
@@ -57,8 +59,8 @@ def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
 
 def record_lost(lakehouse: Lakehouse, run: Run) -> bool:
     """Record which files of a run are lost or have changed; return whether there are any."""
-    folder, seen_at = Folder(lakehouse.landing), dt.datetime.now(dt.UTC)
-    lost = []
+    folder, known = Folder(lakehouse.landing), (record.seen_at for record, _ in run.parts)
+    seen_at, lost = in_write_order(dt.datetime.now(dt.UTC), known), []
     for record in {each.landed_file_id: each for each, _ in run.parts}.values():
         content = _look(folder, record.source_file)
         if isinstance(content, Inspected) and content.sha256 == record.sha256:

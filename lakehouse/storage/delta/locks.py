@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -58,10 +58,20 @@ def _taken(root: str, name: str, what: str) -> TextIO:
         holder = in_words(file.read())
         file.close()
         raise LockedError(f"{what} by {holder}; let it end, or stop it") from None
+    try:
+        _sign(file)
+    except OSError:  # a full disk: whoever comes next must not find the lock taken
+        with suppress(OSError):
+            file.close()
+        raise
+    return file
+
+
+def _sign(file: TextIO) -> None:
+    """Say who holds the lock, and since when."""
     file.truncate(0)
     file.write(described_process())
     file.flush()
-    return file
 
 
 def described_process() -> str:

@@ -63,7 +63,6 @@ class PromotionLedger:
         store, table = self.lakehouse.store, self.lakehouse.catalog.promotion
         full = {"recorded_at": dt.datetime.now(dt.UTC), **row}
         store.append_rows([full], table)
-        store.gather(table)
         empty = dict.fromkeys(table.schema.names)
         self.newest.append({**empty, **full})
         for read in ("rows", "meanings"):

@@ -103,9 +103,17 @@ def of_checkpoint(
 
 
 def _sources(text: str) -> dict[str, int]:
-    """The next Delta version of each source, by the table's id; the third line on is a source."""
-    known = [json.loads(line) for line in text.splitlines()[2:] if line.strip() != "-"]
-    return {source["reservoirId"]: int(source["reservoirVersion"]) for source in known}
+    """The next Delta version of each source, by the table's id; the third line on is a source.
+
+    Raises:
+        ValueError: it was cut short.
+    """
+    lines = text.splitlines()[2:]
+    if not lines:
+        raise ValueError("there is no source")
+    known = [json.loads(line) for line in lines if line.strip() != "-"]
+    of_tables = [source for source in known if "reservoirId" in source]
+    return {source["reservoirId"]: int(source["reservoirVersion"]) for source in of_tables}
 
 
 def of_record(newest_recorded: Mapping[str, int]) -> list[Need]:
@@ -120,12 +128,16 @@ def of_running(
     """What running jobs may be reading: the newest version as of their pass, and later ones.
 
     Args:
-        jobs: name, and when its pass began.
+        jobs: name, and when its pass began; before the oldest version, all are needed.
         table: `layer.name`.
         made_at: of the table's versions.
     """
     return [
-        Need(table, max(before), f"the job {job}, which runs", and_later=True)
+        Need(
+            table,
+            max((version for version, at in made_at.items() if at <= began_at), default=0),
+            f"the job {job}, which runs",
+            and_later=True,
+        )
         for job, began_at in jobs
-        if (before := [version for version, at in made_at.items() if at <= began_at])
     ]

@@ -1,13 +1,13 @@
 """Keep a lakehouse small: gather small files, let old versions go. The one place that acts."""
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from deltalake import DeltaTable
 
-from lakehouse.errors import LockedError
+from lakehouse.errors import LockedError, StoreError
 from lakehouse.maintenance.account import Account, Extent
 from lakehouse.maintenance.needs import Need, of_running
 from lakehouse.maintenance.reading import Reading, data_files, paths_in, paths_named
@@ -72,8 +72,11 @@ class Maintenance:
             ConfigurationError: there is no lakehouse, or somebody needs a version that is older
                 than `keep_days`; nothing was touched then.
             RegistryError: MLflow does not tell what its versions need; nothing was touched.
+            StoreError: a table's log has lost a commit; nothing was touched.
         """
-        tables, needs, running = self.reading.tables, self.reading.needs(), self.reading.running()
+        tables = self.reading.tables
+        _check_logs({table.full_name: self.reading.log(table) for table in tables})
+        needs, running = self.reading.needs(), self.reading.running()
         if self.keep_days is not None:
             logs = {table.full_name: self.reading.log(table) for table in tables}
             refuse_older(self.keep_days, logs, needs, self.now())
@@ -93,8 +96,6 @@ class Maintenance:
         own = [need for need in needs if need.table == table.full_name]
         own += of_running(running, table.full_name, log.made_at)
         plan = self.plan(table, log, own)
-        if not log.is_whole:
-            notes.append(_lost(log))
         if not is_dry:
             _remove(path, plan)
         gone = {file.name for file in (*plan.files, *plan.log_files)}
@@ -102,14 +103,12 @@ class Maintenance:
         return Account(table.full_name, before, after, plan.kept, notes)
 
     def plan(self, table: Table, log: Log, needs: Sequence[Need]) -> Plan:
-        """What may go of a table's folder; nothing where its log has lost a commit."""
+        """What may go of a table's folder."""
         path, retention, now = self.reading.path(table), table.retention, self.now()
         if self.keep_days is not None:
             retention = replace(retention, days=self.keep_days)
         on_disk = data_files(path)
         kept = kept_of(log, retention, needs, now)
-        if not log.is_whole:
-            return Plan(kept, log, on_disk, (), ())
         ranges = readable_ranges(log, kept)
         log_files = unneeded_log(log, ranges)
         named = paths_named(path, {version_of(file) for file in log_files})
@@ -123,8 +122,6 @@ class Maintenance:
             Why it was not done.
         """
         path, log = self.reading.path(table), self.reading.log(table)
-        if not log.is_whole:
-            return []
         delta = DeltaTable(path)
         is_late = log.newest - (log.base(log.newest) or 0) > _CHECKPOINT_LATE
         drops_log = not KEPT_LOG.items() <= delta.metadata().configuration.items()
@@ -165,8 +162,19 @@ def _without(log: Log, names: Collection[str]) -> Log:
     return Log(tuple(file for file in log.files if file.name not in names))
 
 
-def _lost(log: Log) -> str:
-    return (
-        f"nothing was removed: its log lacks version {log.tail - 1}, and no checkpoint bridges the "
-        "hole; put that commit back, or take the table from a backup"
-    )
+def _check_logs(logs: Mapping[str, Log]) -> None:
+    """Check that no log has lost a commit.
+
+    Raises:
+        StoreError: one has; all such tables are named.
+    """
+    lost = [
+        f"{name}: its log lacks version {log.tail - 1}, and no checkpoint bridges the hole"
+        for name, log in logs.items()
+        if not log.is_whole
+    ]
+    if lost:
+        raise StoreError(
+            f"{'; '.join(lost)}; nothing was removed. Put that commit back, or take the table from "
+            "a backup"
+        )

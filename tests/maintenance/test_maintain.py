@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +31,7 @@ from lakehouse.tables import (
     catalog_of,
 )
 from lakehouse.tables.arrow_types import arrow_schema
+from tests.support.aged import aged
 
 MODEL = load_model_settings("conf/glassware.yaml")
 CATALOG = catalog_of(MODEL)
@@ -96,14 +96,6 @@ def batches(root: Path, n: int, first: int = 0) -> None:
         write_deltalake(delta, pa.Table.from_pylist([row], schema), mode="append")
         if number % 50 == 49:
             delta.optimize.compact()
-
-
-def aged(root: Path, days: int = 60) -> None:
-    """Everything that is there was written so many days ago."""
-    for path in root.rglob("*"):
-        if path.is_file() and "_system" not in path.parts:
-            then = path.stat().st_mtime - days * DAY.total_seconds()
-            os.utime(path, (then, then))
 
 
 def promoted(root: Path, number: int, version: int) -> None:

@@ -15,8 +15,8 @@ class Retention:
     """
 
     days: int = 30
-    versions: int = 1000
-    least: dt.timedelta = dt.timedelta(hours=1)
+    versions: int = 500
+    least: dt.timedelta = dt.timedelta(minutes=15)
 
     def keeps(self, age: dt.timedelta, behind: int) -> bool:
         """Whether a version is kept though nobody needs it.

@@ -25,7 +25,7 @@ from lakehouse.storage.delta.log_files import Log, version_of
 from lakehouse.storage.delta.small_files import gather, small_files
 from lakehouse.storage.folders import FileOnDisk, Folder
 from lakehouse.tables import Table
-from lakehouse.tables.declaration import KEPT_LOG
+from lakehouse.tables.declaration import LEFT_TO_MAINTENANCE
 
 _MOST_SMALL = 50
 # Commits: whoever writes a table makes a checkpoint every 50, and old versions go up to one.
@@ -124,14 +124,14 @@ class Maintenance:
         path, log = self.reading.path(table), self.reading.log(table)
         delta = DeltaTable(path)
         is_late = log.newest - (log.base(log.newest) or 0) > _CHECKPOINT_LATE
-        drops_log = not KEPT_LOG.items() <= delta.metadata().configuration.items()
-        if not (is_late or drops_log or small_files(files_of(delta)) >= _MOST_SMALL):
+        is_older = not LEFT_TO_MAINTENANCE.items() <= delta.metadata().configuration.items()
+        if not (is_late or is_older or small_files(files_of(delta)) >= _MOST_SMALL):
             return []
         try:
             with exclusive(self.reading.root, table.full_name):
                 delta.update_incremental()
-                if drops_log:
-                    delta.alter.set_table_properties(KEPT_LOG)
+                if is_older:
+                    delta.alter.set_table_properties(LEFT_TO_MAINTENANCE)
                 gather(delta, _MOST_SMALL)
                 if is_late:
                     delta.create_checkpoint()

@@ -18,8 +18,13 @@ SQL_TYPES = {
 VERSION_PROPERTY = "lakehouse.schemaVersion"
 _CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
 
-KEPT_LOG = {"delta.enableExpiredLogCleanup": "false"}
-"""Delta drops no commit by itself: it knows nothing of the models and readers that need one."""
+LEFT_TO_MAINTENANCE = {
+    # Delta knows nothing of the models and readers that need a commit: it drops none by itself.
+    "delta.enableExpiredLogCleanup": "false",
+    # Every checkpoint names the files that were removed since: a look at the table reads them all.
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+}
+"""What Delta would clean up by itself, or keep for its own clean-up."""
 
 # A file is a day's: its partition and the first columns, its window, tell it. More would only make
 # the log longer.
@@ -91,7 +96,7 @@ class Table:
             "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
             VERSION_PROPERTY: str(self.version),
-            **KEPT_LOG,
+            **LEFT_TO_MAINTENANCE,
             **(
                 {"delta.dataSkippingStatsColumns": ",".join(self.sought_by)}
                 if self.sought_by

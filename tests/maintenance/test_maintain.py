@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -242,6 +243,22 @@ def test_delta_itself_drops_no_commit(root: Path):
     aged(root)
     batches(root, 60, first=60)  # with a checkpoint, at which delta-rs would drop old commits
     assert Log.of(path_of(root, SCORING_LEDGER)).base(1) == 0
+
+
+def test_a_checkpoint_does_not_name_all_files_that_were_ever_removed(root: Path):
+    path = path_of(root, SCORING_LEDGER)
+    # as an hour later
+    DeltaTable(path).alter.set_table_properties(
+        {"delta.deletedFileRetentionDuration": "interval 0 hours"}
+    )
+    batches(root, 120)
+    DeltaTable(path).create_checkpoint()
+    newest = max(Path(path, "_delta_log").glob("*.checkpoint.parquet"))
+    named = pq.read_table(newest, columns=["remove"])["remove"]
+    assert named.null_count == len(named)
+    for table in CATALOG.tables:
+        kept_for = table.properties["delta.deletedFileRetentionDuration"]
+        assert kept_for == "interval 1 hours"
 
 
 def test_tables_of_an_older_release_learn_to_keep_their_log(root: Path):

@@ -1,10 +1,28 @@
 """Do files, disk and the time to open tables stay flat, if maintenance runs now and then?
 
     python -m tests.benchmarks.maintenance year      # 365 nights, maintenance each week
-    python -m tests.benchmarks.maintenance seconds   # a batch a second, maintenance each 600
+    python -m tests.benchmarks.maintenance seconds   # a batch a second, every ten minutes
 
 Nothing is streamed: commits are made as the store makes those of jobs, rows are random, and files
 have the times that they would have. `--without` does the same without maintenance.
+
+Figures of 2026-12-01, 2 cores with a load of 15 by other work: times are rough, counts are not.
+`live` are data files of the newest versions. A year: all 24 tables; each night a decision names
+versions of four of them, which stay; a table that is partitioned by day has a live file a day.
+
+    nights                    live  on disk     log       MB
+    90                         790    1,581     995     40.3
+    365                      1,417    4,409   2,801    175.7  maintenance at most 20.6 s
+    365, without             1,417    7,871   5,779    230.8
+
+A batch a second: one table, milliseconds are those of the processor to open it.
+
+    commits                   live  on disk     log       MB  ms/open
+    100                          3      102     107      0.5      4.3
+    1,000                       23    1,020   1,046      6.0     15.7
+    2,000                       47    1,441   1,466     11.2     14.8
+    4,000                       44    1,738   1,685     14.8     24.0  maintenance at most 21.6 s
+    3,000, without              11    3,061   3,124     24.7     17.0
 """
 
 import argparse

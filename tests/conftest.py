@@ -57,6 +57,7 @@ _READ_THEM = {
     "tests/dashboard/test_lakehouse.py",
     "tests/docs/test_sql_doc.py",
     "tests/lineage/test_lakehouse.py",
+    "tests/maintenance/test_lakehouse.py",
     "tests/monitoring/test_expected_accuracy.py",
     "tests/monitoring/test_metrics.py",
     "tests/monitoring/test_monitor.py",

@@ -1,6 +1,6 @@
 """Predictions of a micro-batch and figures of a window, computed anew from silver's rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from lakehouse.models import Regression, problem_of
 from lakehouse.settings import ModelSettings
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.plain_tables import Row, read_at
-from lakehouse.tables import catalog_of
+from lakehouse.tables import Table, catalog_of
 
 CLOSE = 1e-12
 """Numbers whose ratio is nearer to one differ by rounding alone."""
@@ -22,14 +22,18 @@ _MOMENT = pa.timestamp("us", tz="UTC")
 _ROWS_AT_ONCE = 250_000
 
 
+Read = Callable[[Table, int | None, list[str], pc.Expression], pa.Table]
+"""Columns of a table at a version (None: the newest), of the rows that an expression holds for."""
+
+
 def differing_predictions(
-    root: str, model: ModelSettings, commit: Row, ledger: Row, version: Version
+    read: Read, of_silver: PlainRows, commit: Row, ledger: Row, version: Version
 ) -> str:
     """How a micro-batch's predictions differ from what its version predicts; empty if they do not.
 
     Args:
-        root: of the lakehouse.
-        model: its settings.
+        read: reads a table of the lakehouse.
+        of_silver: tells a version's features of readings.
         commit: row of `gold.table_commit` that added the predictions.
         ledger: row of `silver.scoring_ledger` of the micro-batch.
         version: that scored it.
@@ -37,20 +41,22 @@ def differing_predictions(
     Raises:
         StoreError: the table is gone at a version that is on record.
     """
-    table, key = catalog_of(model).predictions, model.key
+    catalog, key = catalog_of(of_silver.model), of_silver.model.key
     is_of_batch = (pc.field("query_id") == commit["query_id"]) & (
         pc.field("batch_id") == commit["batch_id"]
     )
-    keys = read_at(root, table, commit["version"], [key], is_of_batch)[key]
+    keys = read(catalog.predictions, commit["version"], [key], is_of_batch)[key]
     if not len(keys):
         return f"none of the {commit['rows']:,} rows is there"
     if len(keys) != commit["rows"]:
         return f"it has {len(keys):,} rows, on record are {commit['rows']:,}"
-    names, different = [column.name for column in table.columns], []
+    at = dict(ledger["table_versions"] or ()).get(catalog.readings.full_name)
+    names, different = [column.name for column in catalog.readings.columns], []
     for part in _parts_of(key, keys):
-        made = read_at(root, table, commit["version"], names, is_of_batch & part)
-        readings = _readings(root, model, ledger, part)
-        different += _differing_keys(made.to_pandas(), readings, model, root, version)
+        where = is_of_batch & part
+        made = read(catalog.predictions, commit["version"], [key, PREDICTION], where).to_pandas()
+        readings = read(catalog.readings, at, names, part).to_pandas()
+        different += _differing_keys(made, readings, of_silver, version)
     if not different:
         return ""
     return (
@@ -59,24 +65,15 @@ def differing_predictions(
     )
 
 
-def _readings(root: str, model: ModelSettings, ledger: Row, where: pc.Expression) -> pd.DataFrame:
-    """The readings as the micro-batch could read them."""
-    table = catalog_of(model).readings
-    at = dict(ledger["table_versions"] or ()).get(table.full_name)
-    names = [column.name for column in table.columns]
-    return read_at(root, table, at, names, where).to_pandas()
-
-
 def _differing_keys(
-    made: pd.DataFrame, readings: pd.DataFrame, model: ModelSettings, root: str, version: Version
+    made: pd.DataFrame, readings: pd.DataFrame, of_silver: PlainRows, version: Version
 ) -> list[int | str]:
     """Keys of predictions that the version does not make of their readings."""
-    rows = made[[model.key, PREDICTION]].merge(readings, on=model.key, how="left")
-    features = PlainRows(root, model).features(version, rows)
-    problem = version.meaning.problem
-    found = problem.columns(problem.outputs(version.pipeline, features))[PREDICTION]
-    differs = ~_alike(rows[PREDICTION].to_numpy(), np.asarray(found))
-    return list(rows[model.key][differs])
+    key, problem = of_silver.model.key, version.meaning.problem
+    rows = made.merge(readings, on=key, how="left")
+    outputs = problem.outputs(version.pipeline, of_silver.features(version, rows))
+    found = problem.columns(outputs)[PREDICTION]
+    return list(rows[key][~_alike(rows[PREDICTION].to_numpy(), np.asarray(found))])
 
 
 def _parts_of(key: str, keys: pa.ChunkedArray) -> Iterator[pc.Expression]:

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.errors import LakehouseError, RegistryError, StoreError
+from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.lineage.reading import Records, Row, copy_metrics
 from lakehouse.lineage.recomputed import CLOSE, differing_predictions, figures_of
 from lakehouse.settings import EnvironmentSettings
+from lakehouse.sql.lineage_views import HELD_BY_LATER
 from lakehouse.storage.commits import file_sha256
+from lakehouse.storage.delta.log_files import Log
 from lakehouse.storage.delta_log import actions_of
 from lakehouse.storage.folders import Folder
+from lakehouse.storage.plain_tables import read_at
 from lakehouse.storage.snapshot import Snapshot
-from lakehouse.tables import Catalog, catalog_of
+from lakehouse.tables import Catalog, Table, catalog_of
 
 SAME, DIFFERENT, GONE = "same", "DIFFERENT", "gone"
 LOG_KEPT = dt.timedelta(days=30)
-"""How long Delta keeps commits at least; older ones may be gone rightly."""
+"""How long Delta kept commits before there was maintenance, whoever needed them."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,8 @@ class Verification:
         """Its entry in the log, and the data files that it added."""
         name, version = commit["table_name"], commit["version"]
         if actions_of(self._path(name), version) is None:
-            is_old = commit["at"] is not None and self._newest - commit["at"] > LOG_KEPT
-            words = "its commit is not in the log any more"
-            yield Check("commits", commit["id"], GONE if is_old else DIFFERENT, words)
+            state = GONE if self._was_let_go(name, version) else DIFFERENT
+            yield Check("commits", commit["id"], state, "its commit is not in the log any more")
         else:
             yield Check("commits", commit["id"], SAME)
         folder = Folder(self._path(name))
@@ -150,30 +155,66 @@ class Verification:
         added: dict[str, list[tuple[int, int]]] = {}
         for row in self.records.rows("SELECT table_name, version, rows FROM gold.table_commit"):
             added.setdefault(row["table_name"], []).append((row["version"], row["rows"]))
-        sql = "SELECT DISTINCT from_id FROM gold.lineage WHERE from_kind = 'table'"
-        for node in sorted(row["from_id"] for row in self.records.rows(sql)):
+        # Predictions need no version of their readings: each later one has these rows, too.
+        sql = (
+            f"SELECT from_id, BOOL_OR(relation <> '{HELD_BY_LATER}') AS is_needed "
+            "FROM gold.lineage WHERE from_kind = 'table' GROUP BY from_id ORDER BY from_id"
+        )
+        for row in self.records.rows(sql):
+            node = row["from_id"]
             name, version = node.split("@")[0], int(node.split("@")[1])
             own = [(at, rows) for at, rows in added.get(name, []) if at <= version]
             # Rows of partitions that are written anew do not add up; a lost commit tells nothing.
             is_whole = len(own) == version + 1 and not name.startswith("gold.")
             if self._is_asked(node) and is_whole:
-                yield self._counted(node, name, version, sum(rows for _, rows in own))
+                recorded = sum(rows for _, rows in own)
+                yield self._counted(node, recorded, row["is_needed"])
 
-    def _counted(self, node: str, name: str, version: int, recorded: int) -> Check:
+    def _counted(self, node: str, recorded: int, is_needed: bool) -> Check:
+        name, version = node.split("@", maxsplit=1)[0], int(node.split("@")[1])
         try:
             found = Snapshot(self.records.root).rows_at(name, version)
         except StoreError as error:
-            is_old = self._made_at(name, version) < self._newest - LOG_KEPT
-            return Check("row counts", node, GONE if is_old else DIFFERENT, str(error))
+            may_go = not is_needed or self._is_old(name, version)
+            state = GONE if may_go and self._was_let_go(name, version) else DIFFERENT
+            return Check("row counts", node, state, str(error))
         words = "" if found == recorded else f"it has {found:,} rows, on record are {recorded:,}"
         return Check("row counts", node, DIFFERENT if words else SAME, words)
 
-    def _made_at(self, name: str, version: int) -> dt.datetime:
+    def _was_let_go(self, name: str, version: int) -> bool:
+        """Whether maintenance, or Delta itself, has let a version go: the log goes on without it.
+
+        A log that lost a commit does not.
+        """
+        if name not in self._logs:
+            self._logs[name] = Log.of(self._path(name))
+        log = self._logs[name]
+        return bool(log.files) and log.is_whole and log.base(version) is None
+
+    @cached_property
+    def _logs(self) -> dict[str, Log]:
+        return {}
+
+    def _is_old(self, name: str, version: int) -> bool:
         sql = (
             f"SELECT at FROM gold.table_commit WHERE table_name = '{name}' AND version = {version}"
         )
         times = [row["at"] for row in self.records.rows(sql) if row["at"]]
-        return times[0] if times else self._newest
+        return bool(times) and self._newest - times[0] > LOG_KEPT
+
+    def _read(
+        self, table: Table, version: int | None, columns: list[str], where: pc.Expression
+    ) -> pa.Table:
+        """Rows of an append-only table at a version; at the newest one where that may be gone: it
+        has these rows, too.
+        """
+        root = self.records.root
+        try:
+            return read_at(root, table, version, columns, where)
+        except StoreError:
+            if version is None or not self._was_let_go(table.full_name, version):
+                raise
+            return read_at(root, table, None, columns, where)
 
     def _models(self) -> Iterator[Check]:
         """The model files of promoted versions, by the digest of their promotion."""
@@ -193,7 +234,8 @@ class Verification:
         """What the version predicts for the readings of a micro-batch, read as it read them."""
         ledger = self._ledger_row(commit)
         version = self._versions.version(ledger["model_version"])
-        return differing_predictions(self.records.root, self.records.model, commit, ledger, version)
+        rows = PlainRows(self.records.root, self.records.model)
+        return differing_predictions(self._read, rows, commit, ledger, version)
 
     def _ledger_row(self, commit: Row) -> Row:
         sql = (

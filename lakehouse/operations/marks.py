@@ -4,7 +4,7 @@ import datetime as dt
 import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -56,6 +56,19 @@ def taken_marks(root: str) -> Iterator[list[tuple[Process, Pass]]]:
     finally:
         for _, file in held:
             file.close()
+
+
+def running(root: str) -> list[tuple[Process, Pass]]:
+    """The processes that run on this machine, and the pass that each is at."""
+    found = []
+    for path in sorted(_folder(root).glob("*.json")):
+        killed = _taken(path)
+        if killed is not None:
+            killed.close()
+            continue
+        with suppress(OSError, ValueError):  # it has just ended, or is just being written
+            found.append(_from_json(path.read_text(encoding="utf-8")))
+    return found
 
 
 def _taken(path: Path) -> TextIO | None:

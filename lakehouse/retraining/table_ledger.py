@@ -198,7 +198,6 @@ class TableLedger:
             "decided_at": self._decided_at,
         }
         store.append_rows([{**common, **row}], catalog.decision)
-        store.gather(catalog.decision)
 
     def _promotions_grew(self) -> None:
         self.promotions.append(entry_of(self.versions.newest[-1]))

@@ -11,6 +11,8 @@ from lakehouse.tables.declaration import View, columns
 
 PART = "newest part of"
 """Relation of a commit to the table as it was after it; older commits are parts of it, too."""
+HELD_BY_LATER = "readings of"
+"""Relation of a version of the readings to predictions: any later version has these rows, too."""
 _NO_SPAN = "CAST(NULL AS TIMESTAMP) AS rows_from, CAST(NULL AS TIMESTAMP) AS rows_to"
 
 
@@ -139,7 +141,7 @@ _SCORED_BY = _edge(
 _SCORED_FROM = _edge(
     f"table|{table_id('$readings', 'l.table_versions')}",
     _PREDICTIONS,
-    "readings of",
+    HELD_BY_LATER,
     f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
   {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}
 WHERE l.table_versions['$readings'] IS NOT NULL""",

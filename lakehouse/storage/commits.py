@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from lakehouse.errors import LockedError
+from lakehouse.settings import ModelSettings
 from lakehouse.storage.delta_log import actions_of
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row, Transaction
-from lakehouse.tables import Table
+from lakehouse.tables import Catalog, Table
 
 _PARTS_OF_BATCH = 2  # query id and table; the step comes after
 
@@ -33,7 +34,7 @@ def record_commits(lakehouse: Lakehouse, *tables: Table) -> None:
     with suppress(LockedError), store.writing(table):
         rows: list[Row] = []
         marks: list[Transaction] = []
-        times = followed(lakehouse)
+        times = followed(lakehouse.catalog, lakehouse.model)
         reached = store.reached(table, [each.full_name for each in tables or times])
         for each in tables or times:
             newest, recorded = store.version(each), reached[each.full_name]
@@ -44,9 +45,8 @@ def record_commits(lakehouse: Lakehouse, *tables: Table) -> None:
             store.append_rows(rows, table, *marks)
 
 
-def followed(lakehouse: Lakehouse) -> dict[Table, str | None]:
+def followed(catalog: Catalog, model: ModelSettings) -> dict[Table, str | None]:
     """The tables whose versions are recorded, with the column that tells when a row is of."""
-    catalog, model = lakehouse.catalog, lakehouse.model
     return {
         catalog.bronze_readings: None,
         catalog.bronze_labels: None,

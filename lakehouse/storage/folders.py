@@ -1,7 +1,10 @@
 """A folder, on a disk or in an object store, whose files are read and written by Python."""
 
+import datetime as dt
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +13,21 @@ from typing import BinaryIO
 from pyarrow import fs
 
 from lakehouse.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class FileOnDisk:
+    """A file in a folder.
+
+    Attributes:
+        name: path within the folder.
+        size: bytes.
+        modified_at: when its content was last written.
+    """
+
+    name: str
+    size: int
+    modified_at: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,18 @@ class Folder:
             system, base = self.file_system
             system.delete_file(f"{base}/{name}")
 
+    def files(self) -> Iterator[FileOnDisk]:
+        """All files in it and in folders of it; none where it is not there."""
+        if self.is_local:
+            yield from _files_in(self.location, "")
+            return
+        system, base = self.file_system
+        selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+        for info in system.get_file_info(selector):
+            if info.type == fs.FileType.File:
+                name = info.path[len(base) :].lstrip("/")
+                yield FileOnDisk(name, info.size, info.mtime.astimezone(dt.UTC))
+
     def path(self, name: str = "") -> bytes:
         """The path of a file on the disk, as the operating system has it."""
         return os.fsencode(self.location) + (b"/" + name.encode() if name else b"")
@@ -92,6 +122,19 @@ class Folder:
                 f"{self.location}: cannot be opened: {error}; write a path, or another URI"
             ) from error
         return opened
+
+
+def _files_in(folder: str, prefix: str) -> Iterator[FileOnDisk]:
+    """Files of the disk that are not removed meanwhile."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_in(entry.path, f"{prefix}{entry.name}/")
+                continue
+            with suppress(FileNotFoundError):
+                found = entry.stat(follow_symlinks=False)
+                modified_at = dt.datetime.fromtimestamp(found.st_mtime, dt.UTC)
+                yield FileOnDisk(prefix + entry.name, found.st_size, modified_at)
 
 
 def write_changed(path: Path, content: bytes) -> bool:

@@ -76,7 +76,7 @@ def _lost(lakehouse: Lakehouse) -> Iterator[str]:
 def _lost_writes(lakehouse: Lakehouse, streams: set[str | None]) -> Iterator[str]:
     """Versions on record that a stream wrote that goes on; one that began anew writes it again."""
     store, record = lakehouse.store, lakehouse.catalog.table_commit
-    tables = {table.full_name: table for table in followed(lakehouse)}
+    tables = {table.full_name: table for table in followed(lakehouse.catalog, lakehouse.model)}
     for name, version in store.reached(record, tables).items():
         if version is not None and version > (newest := store.version(tables[name])):
             lost = (pc.field("table_name") == name) & (pc.field("version") > newest)

@@ -196,6 +196,29 @@ class Registry:
         ]
         return self._from_tags(fitting[0]) if fitting else None
 
+    def table_versions(self) -> dict[str, dict[str, int]]:
+        """The Delta versions that each registered version was trained at, by its number.
+
+        Raises:
+            RegistryError: MLflow does not tell.
+        """
+        found: dict[str, dict[str, int]] = {}
+        token: str | None = None
+        try:
+            while token != "":
+                page = self._client.search_model_versions(
+                    f"name = '{self._name}'", page_token=token or None
+                )
+                for registered in page:
+                    read = registered.tags.get("table_versions")
+                    found[str(registered.version)] = json.loads(read) if read else {}
+                token = page.token or ""
+        except MlflowException as error:
+            raise RegistryError(
+                f"MLflow does not tell the versions of {self._name}: {error}"
+            ) from error
+        return found
+
     def model_file(self, version: ModelVersion) -> bytes:
         """The version's model file, as it is in the store; whoever loads it verifies its digest."""
         return self.artifact(version, f"model/{_MODEL_FILE}")

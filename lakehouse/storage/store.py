@@ -269,6 +269,7 @@ class Store:
         else:
             check_leases(self.root)
             write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+            self._compact(table)
 
     def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
         """Append rows, once for the transactions that they are of; columns unknown to the table are
@@ -339,14 +340,12 @@ class Store:
         self._opened[path] = open_table(path, table.full_name)
         return self._opened[path]
 
-    def gather(self, table: Table) -> None:
-        """Make one file of many small ones. The caller holds the right to write the table."""
-        small_files.gather(self._delta(table))
-
     def _compact(self, table: Table) -> None:
-        """Do so for a table that grows by a small file a batch."""
-        if not (table.from_driver or table.partition_by):
-            self.gather(table)
+        """Gather the small files of a table that grows by one a commit; partitions are written
+        whole. The caller holds the right to write the table.
+        """
+        if not table.partition_by:
+            small_files.gather(self._delta(table))
 
     def _migrate(self, table: Table) -> None:
         path = self.path(table)

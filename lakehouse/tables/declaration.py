@@ -7,6 +7,8 @@ from textwrap import dedent
 
 from pyspark.sql.types import DataType, StructField, StructType
 
+from lakehouse.tables.retention import NAMED, Retention
+
 SQL_TYPES = {
     "long": "bigint",
     "integer": "int",
@@ -15,6 +17,14 @@ SQL_TYPES = {
 """Spark's SQL word for each type that a YAML file can name."""
 VERSION_PROPERTY = "lakehouse.schemaVersion"
 _CHECKPOINT_INTERVAL = "50"  # commits; writing a checkpoint costs as much as several of them
+
+LEFT_TO_MAINTENANCE = {
+    # Delta knows nothing of the models and readers that need a commit: it drops none by itself.
+    "delta.enableExpiredLogCleanup": "false",
+    # Every checkpoint names the files that were removed since: a look at the table reads them all.
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+}
+"""What Delta would clean up by itself, or keep for its own clean-up."""
 
 # A file is a day's: its partition and the first columns, its window, tell it. More would only make
 # the log longer.
@@ -47,6 +57,7 @@ class Table:
         version: of its schema; raised with every change of it, and kept in the table's properties.
         sought_by: columns that files are skipped by, where not all are worth keeping statistics of.
         from_driver: whether its rows are few, and written on the driver without a Spark job.
+        retention: how long its versions are kept that nobody needs.
     """
 
     layer: str
@@ -60,6 +71,7 @@ class Table:
     from_driver: bool = False
     takes_columns: bool = False
     version: int = 1
+    retention: Retention = NAMED
 
     @property
     def full_name(self) -> str:
@@ -84,6 +96,7 @@ class Table:
             "delta.checkpointInterval": _CHECKPOINT_INTERVAL,
             "delta.enableDeletionVectors": "false",  # not every Delta reader can read them
             VERSION_PROPERTY: str(self.version),
+            **LEFT_TO_MAINTENANCE,
             **(
                 {"delta.dataSkippingStatsColumns": ",".join(self.sought_by)}
                 if self.sought_by

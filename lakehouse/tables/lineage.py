@@ -1,6 +1,7 @@
 """Gold: which Delta version a step made, and of what; Delta's own log is kept for a month."""
 
 from lakehouse.tables.declaration import Table, columns
+from lakehouse.tables.retention import NAMED_BY_NOBODY
 
 TABLE_COMMIT = Table(
     "gold",
@@ -28,4 +29,5 @@ TABLE_COMMIT = Table(
         recorded_at timestamp          Wall-clock time
     """),
     from_driver=True,
+    retention=NAMED_BY_NOBODY,
 )

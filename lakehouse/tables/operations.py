@@ -3,6 +3,7 @@
 from functools import partial
 
 from lakehouse.tables.declaration import Table, columns
+from lakehouse.tables.retention import NAMED_BY_NOBODY
 
 # Columns that both tables have.
 _SHARED = columns("""
@@ -54,6 +55,7 @@ BATCH_METRICS = Table(
         host, release, recorded_at
     """),
     from_driver=True,
+    retention=NAMED_BY_NOBODY,
     sought_by=("recorded_at", "query"),
 )
 JOB_RUN = Table(
@@ -79,5 +81,6 @@ JOB_RUN = Table(
         host, release, recorded_at
     """),
     from_driver=True,
+    retention=NAMED_BY_NOBODY,
     sought_by=("recorded_at", "job"),
 )

@@ -67,7 +67,6 @@ class PromotionLedger:
         written = (each["recorded_at"] for each in self.newest or self.rows)
         full = {"recorded_at": in_write_order(dt.datetime.now(dt.UTC), written), **row}
         store.append_rows([full], table)
-        store.gather(table)
         empty = dict.fromkeys(table.schema.names)
         self.newest.append({**empty, **full})
         for read in ("rows", "meanings"):

@@ -74,7 +74,7 @@ def test_every_commit_of_the_way_is_on_record_once_with_its_rows_and_digests(
     three_nights: Lakehouse,
 ):
     recorded = three_nights.store.rows(three_nights.catalog.table_commit)
-    for table in followed(three_nights):
+    for table in followed(three_nights.catalog, three_nights.model):
         own = [row for row in recorded if row["table_name"] == table.full_name]
         delta = DeltaTable(three_nights.store.path(table))
         assert sorted(row["version"] for row in own) == list(range(delta.version() + 1))

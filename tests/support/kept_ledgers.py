@@ -48,7 +48,6 @@ class KeptLedgers:
 
     def _append(self, row: dict[str, Any], table: Any) -> None:
         self.lakehouse.store.append_rows([row], table)
-        self.lakehouse.store.gather(table)
 
     def _now(self, night: np.datetime64) -> dt.datetime:
         """A moment after the night; later ones for later entries."""

@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,11 +16,13 @@ from pyarrow import fs
 
 from lakehouse.errors import StoreError
 from lakehouse.storage.folders import Folder
+from lakehouse.tables.retention import Retention
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet")
 _HINT = "_last_checkpoint"
 _CLEANED = dt.timedelta(days=1).total_seconds()
+_LET_GO = Retention().least.total_seconds()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def fault_of(entries: Mapping[str, Entry], hint: int | None = None) -> str | Non
         empty = [version for version, entry in sorted(found.items()) if not entry.size]
         if empty:
             return f"the {what} of version {empty[0]} is empty"
-    missing = _missing(commits, max(checkpoints, default=-1))
+    missing = _missing(commits, checkpoints.keys())
     if missing is not None:
         return f"the commit of version {missing} is missing"
     if hint is not None and hint not in checkpoints:
@@ -63,12 +65,14 @@ def _by_version(entries: Mapping[str, Entry], name: re.Pattern[str]) -> dict[int
     return {int(match[1]): entry for match, entry in matches if match}
 
 
-def _missing(commits: Mapping[int, Entry], checkpoint: int) -> int | None:
+def _missing(commits: Mapping[int, Entry], checkpoints: Set[int]) -> int | None:
     """The first version without a commit, of those that ought to have one.
 
-    Delta cleans up old commits below a checkpoint, the oldest first or many at once: a clean-up
-    that was cut off leaves gaps there, whose neighbours are much older than the newest commit.
+    Two leave commits out rightly. Delta cleans up old commits below a checkpoint, the oldest first
+    or many at once: a clean-up that was cut off leaves gaps there, whose neighbours are much older
+    than the newest commit. Maintenance keeps stretches of commits, each after a checkpoint.
     """
+    checkpoint = max(checkpoints, default=-1)
     if not commits:
         return None if checkpoint < 0 else checkpoint  # no table yet, or nothing but a checkpoint
     newest = max(commits)
@@ -76,10 +80,11 @@ def _missing(commits: Mapping[int, Entry], checkpoint: int) -> int | None:
         return newest + 1
     if min(commits) > checkpoint + 1:
         return min(commits) - 1
-    latest = commits[newest].modified_at
     for before, after in pairwise(sorted(commits)):
-        is_cleaned = after <= checkpoint and latest - commits[before].modified_at > _CLEANED
-        if after > before + 1 and not is_cleaned:
+        age = commits[newest].modified_at - commits[before].modified_at
+        is_cleaned = after <= checkpoint and age > _CLEANED
+        is_let_go = bool({after - 1, after} & checkpoints) and age > _LET_GO
+        if after > before + 1 and not (is_cleaned or is_let_go):
             return before + 1
     return None
 

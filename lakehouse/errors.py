@@ -21,6 +21,10 @@ class RegistryError(LakehouseError):
     """The model registry does not hold what is asked of it, or what it holds may not be trusted."""
 
 
+class RegistryUnreachableError(LakehouseError):
+    """MLflow does not answer: what it holds is not gone, so this is no RegistryError."""
+
+
 class TrainingError(LakehouseError):
     """No trial of a training could be fitted; the message says why."""
 

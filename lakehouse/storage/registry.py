@@ -180,7 +180,7 @@ class Registry:
 
     def baseline(self, version: ModelVersion) -> Any:
         """The profile of the version's training data."""
-        return json.loads(self.artifact(version, _BASELINE_FILE))
+        return self._document(version, _BASELINE_FILE)
 
     def policy_record(self, version: ModelVersion) -> str:
         """Return what the retraining policy knows of the version since its training, as JSON."""
@@ -208,7 +208,7 @@ class Registry:
     def absolute_errors(self, version: ModelVersion) -> Any | None:
         """How far the version's numbers were off, by error bin; None where that is not kept."""
         try:
-            return json.loads(self.artifact(version, _ABSOLUTE_ERRORS_FILE))
+            return self._document(version, _ABSOLUTE_ERRORS_FILE)
         except RegistryError:
             return None
 
@@ -305,6 +305,15 @@ class Registry:
         )
         self._client.log_dict(run, sample.signature.to_dict(), "signature.json")
         return str(run)
+
+    def _document(self, version: ModelVersion, path: str) -> Any:
+        try:
+            return json.loads(self.artifact(version, path))
+        except (ValueError, RecursionError) as error:
+            raise RegistryError(
+                f"{self._name} version {version.version}: {path} was changed, it is no JSON; "
+                "restore it"
+            ) from error
 
     def artifact(self, version: ModelVersion, path: str) -> bytes:
         """A file of the version's run; read from this disk if MLflow has lost the run."""

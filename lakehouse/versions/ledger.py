@@ -184,7 +184,10 @@ class PromotionLedger:
         Raises:
             RegistryError: it was never promoted, or its file is not the one that was.
         """
-        return load(self.model_file(version), self.sha256(version))
+        pipeline = load(self.model_file(version), self.sha256(version))
+        return self.meaning(version).check(
+            pipeline, f"{self.lakehouse.model.name} version {version}"
+        )
 
     def baseline(self, version: str) -> Baseline:
         """The profile of each column of the version's training data."""

@@ -1,5 +1,6 @@
 """MLflow's client: it waits for seconds, not minutes, and each of its errors is one of ours."""
 
+import logging
 import os
 import re
 import warnings
@@ -30,6 +31,9 @@ from lakehouse.redaction import without_secrets
 
 __all__ = ["Client", "Sample", "entities", "save_model", "unreachable"]
 
+# MLflow's own handler would show rows, such as an example that a model refuses.
+logging.getLogger("mlflow").handlers.clear()
+logging.getLogger("mlflow").propagate = True
 # Whole numbers are class labels, of which none is missing.
 warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
 

@@ -63,7 +63,7 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
 
 ##@ Develop
-.PHONY: setup test test-fast soak lint format lock clean
+.PHONY: setup test test-fast soak lint format lock audit clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
@@ -91,6 +91,12 @@ lock: $(SET_UP) ## Writes requirements.lock anew from setup.py.
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile setup.py --extra dev --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links -q -o requirements.lock
+
+audit: $(SET_UP) ## Looks the locked dependencies up among known vulnerabilities, and lists their licences anew.
+	$(BIN)/python -m tools.licences
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install -q --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 clean: ## Removes the virtual environment and every local lakehouse.
 	rm -rf $(VENV) .lakehouse dist build *.egg-info

@@ -2,6 +2,8 @@
 
 import re
 
+from lakehouse.redaction import without_values
+
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Interrupt): ")
 
 
@@ -19,6 +21,10 @@ class LockedError(LakehouseError):
 
 class RegistryError(LakehouseError):
     """The model registry does not hold what is asked of it, or what it holds may not be trusted."""
+
+
+class RegistryUnreachableError(LakehouseError):
+    """MLflow does not answer: what it holds is not gone, so this is no RegistryError."""
 
 
 class TrainingError(LakehouseError):
@@ -57,12 +63,16 @@ def exit_code(error: BaseException) -> int:
 
 
 def words_of(error: BaseException) -> str:
-    """The line of an error that tells most: a worker's error, else the error's first line."""
+    """The line of an error that tells most: a worker's error, else the error's first line.
+
+    What a library says of rows is told without their values; an OSError's words are of files.
+    """
     text = str(getattr(error, "java_exception", None) or error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "Traceback (most recent call last)" in text:
         lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]
-    return next(iter(lines), "no words")
+    line = next(iter(lines), "no words")
+    return line if isinstance(error, LakehouseError | OSError) else without_values(line)
 
 
 def notes_of(error: BaseException) -> str:

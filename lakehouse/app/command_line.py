@@ -3,12 +3,10 @@
 import argparse
 import atexit
 import datetime as dt
-import logging
 import os
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from textwrap import shorten
 from typing import NoReturn
 
 from lakehouse.app.opening import open_lakehouse
+from lakehouse.app.telling import log_warnings, tell, trace_of
 from lakehouse.errors import ConfigurationError, LakehouseError, exit_code, notes_of, words_of
 from lakehouse.operations.recorder import begin_recording, end_recording, recorder_of
 from lakehouse.prometheus.publish import renew_exposition, serve_exposition
@@ -160,7 +159,7 @@ def run_job(main: Callable[[Sequence[str] | None], int | None]) -> NoReturn:
     for the end is called. A job that is told to end (SIGTERM) ends as one that is interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_warnings()
     _jobs.append(Path(main.__globals__.get("__file__", main.__module__)).stem)
     code = exit_code_of(main)
     with suppress(BaseException):  # the work is done, and its code is known
@@ -188,9 +187,9 @@ def exit_code_of(main: Callable[[Sequence[str] | None], int | None]) -> int:
         error = as_told(raised)
         code = exit_code(error)
         if isinstance(error, LakehouseError):
-            print(f"error: {error}{notes_of(error)}", file=sys.stderr)
+            tell(f"error: {error}{notes_of(error)}")
         elif not isinstance(error, SystemExit | KeyboardInterrupt):
-            print(f"error: {unforeseen(error, log_folder())}", file=sys.stderr)
+            tell(f"error: {unforeseen(error, log_folder())}")
     for root in end_recording(code, error):
         renew_exposition(root)
     return code
@@ -201,9 +200,7 @@ def unforeseen(error: BaseException, folder: Path) -> str:
     path = folder / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M%S}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            "".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace"
-        )
+        path.write_text(trace_of(error), encoding="utf-8", errors="backslashreplace")
     except OSError as why:
         path = Path(f"nowhere ({path}: {why.strerror})")
     what = f"{type(error).__name__}: {shorten(words_of(error), _LONGEST)}{notes_of(error)}"

@@ -6,7 +6,7 @@ from contextlib import suppress
 from lakehouse.alerts.notify import Notifier
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.dashboard.build import renew_page
-from lakehouse.errors import LockedError
+from lakehouse.errors import LockedError, RegistryUnreachableError
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.operations.recorder import Recorder, recorder_of
@@ -58,8 +58,10 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
     """One pass; a first model scores at once what has waited for it."""
     with lakehouse.store.writing(lakehouse.catalog.promotion):
         ledger = PromotionLedger(lakehouse)
-        # A move of the alias that was cut off is finished before anything is scored.
-        finish_alias_move(ledger)
+        # A move of the alias that was cut off is finished before anything is scored. The ledger
+        # counts: without MLflow what needs no training goes on, and retraining tells of it.
+        with suppress(RegistryUnreachableError):
+            finish_alias_move(ledger)
     begin_anew_where_commits_are_lost(lakehouse)
     with recorder.phase("ingest"):
         ingest(lakehouse, AVAILABLE_NOW)

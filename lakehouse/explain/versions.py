@@ -61,14 +61,15 @@ class PlainVersions:
         """A version with its model, the file verified by the digest of its promotion.
 
         Raises:
-            RegistryError: it was never promoted here, or its file is gone or was changed.
+            RegistryError: it was never promoted here, or its file is gone or is another.
         """
         row = self.promotion(number)
         pipeline = load(self.artifact(row), str(row["model_sha256"]))
-        if row.get("meaning"):
-            return Version(number, pipeline, Meaning.from_json(row["meaning"]), row)
-        older = Meaning.of_older_release(pipeline, problem_of(self.model))
-        return Version(number, pipeline, older, row)
+        kept = row.get("meaning")
+        older = problem_of(self.model)
+        meaning = Meaning.from_json(kept) if kept else Meaning.of_older_release(pipeline, older)
+        checked = meaning.check(pipeline, f"{self.model.name} version {number}")
+        return Version(number, checked, meaning, row)
 
     def promotion(self, number: str) -> Row:
         """The last row of the ledger that promoted a version.

@@ -1,6 +1,7 @@
 """Where one prediction comes from: the lines of its reading and its label, and its micro-batch."""
 
 import pyarrow.compute as pc
+from sqlglot import exp
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.explain.rows import PlainRows
@@ -87,7 +88,8 @@ def _nearest(records: Records, key: int | str) -> str:
 
 def _sql(records: Records, key: int | str) -> str:
     name, column = catalog_of(records.model).predictions.full_name, records.model.key
-    return f"SELECT * FROM {name} WHERE {column} = {key!r}"
+    literal = exp.Literal.string(key) if isinstance(key, str) else exp.Literal.number(key)
+    return f"SELECT * FROM {name} WHERE {column} = {literal.sql(dialect='spark')}"
 
 
 def graph_of_node(records: Records, node: str) -> Graph:

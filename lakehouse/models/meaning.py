@@ -7,8 +7,9 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from lakehouse.errors import RegistryError
 from lakehouse.models.problems import Classification, Problem, Regression, problem_of
-from lakehouse.models.trials import Features, features_of
+from lakehouse.models.trials import Features, difference_of, features_of
 from lakehouse.settings import ModelSettings
 
 
@@ -66,6 +67,20 @@ class Meaning:
         return cls(
             problem, features, {name: tuple(path) for name, path in document["paths"].items()}
         )
+
+    def check(self, pipeline: Pipeline, version: str) -> Pipeline:
+        """The model of a version, if it is one of what the version means.
+
+        Raises:
+            RegistryError: it reads other columns, or predicts something else.
+        """
+        difference = difference_of(pipeline, self.features, self.problem)
+        if difference:
+            raise RegistryError(
+                f"{version} cannot be used: {difference}; its file is another's: restore it, or "
+                "roll back"
+            )
+        return pipeline
 
     def difference(self, settings: "Meaning") -> str | None:
         """Return how the settings' meaning differs from this version's, in words; None if not."""

@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.models.problems import Problem
+from lakehouse.redaction import without_values
 from lakehouse.settings import ModelSettings
 
 # Families whose penalty depends on the features' units.
@@ -136,7 +137,7 @@ def grid(
 
 def failure(error: ValueError) -> Failed:
     """Return what scikit-learn refused to fit."""
-    return Failed(f"scikit-learn: {error}"[:_LONGEST_REASON])
+    return Failed(f"scikit-learn: {without_values(str(error))}"[:_LONGEST_REASON])
 
 
 def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | None:

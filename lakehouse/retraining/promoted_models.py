@@ -74,7 +74,7 @@ class PromotedModels:
 
     def _model(self, version: int) -> Pipeline:
         number = str(version)
-        return _MODELS.get(self.ledger.sha256(number), lambda: self.ledger.model_file(number))
+        return _MODELS.loaded(self.ledger.sha256(number), lambda: self.ledger.load(number))
 
 
 class LabelledFrame:

@@ -40,6 +40,7 @@ from lakehouse.profiling.baseline import to_document
 from lakehouse.profiling.bins import quantile_edges
 from lakehouse.profiling.columns import ColumnSpec, numbers_of, read_column
 from lakehouse.profiling.sketches import BASELINE_VALUES
+from lakehouse.redaction import without_values
 from lakehouse.retraining.absolute_errors import absolute_errors_of
 from lakehouse.retraining.policy.candidates.choice import (
     Candidate,
@@ -60,7 +61,8 @@ from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.recipe import Recipe, digest_of, libraries
 from lakehouse.retraining.training_rows import TrainingRows, training_rows
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.registry import ModelVersion, Sample, TrainingData, TrainingRecord
+from lakehouse.storage.mlflow_client import Sample
+from lakehouse.storage.registry import ModelVersion, TrainingData, TrainingRecord
 
 EXAMPLE_ROWS = 5
 TRAINING_SECONDS = "training_seconds"
@@ -161,7 +163,8 @@ class SparkTrainer:
         try:
             model = fit_weighted(trials[place], data, fitted.weights)
         except ValueError as error:  # it could be fitted to all but a fold
-            raise TrainingError(f"training.families: {trials[place].name}: {error}") from error
+            why = without_values(str(error))
+            raise TrainingError(f"training.families: {trials[place].name}: {why}") from error
         return Trained(
             replace(fitted, predictions=predictions, asked=asked),
             self._problem.can_predict(model, data.targets),

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.errors import RegistryError
+from lakehouse.errors import RegistryError, RegistryUnreachableError
 from lakehouse.models import Meaning, Regression, difference_of, load
 from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.settings.reserved import POSITION, PREDICTION
@@ -23,6 +23,7 @@ from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
 
 QUERY = "score"
+_scored_with: dict[str, bytes] = {}  # by its digest: the file of the version that scored here last
 
 
 class Scorer:
@@ -134,9 +135,11 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
         RegistryError: it was never promoted, or its file or its columns are not those on record.
     """
     lakehouse = ledger.lakehouse
-    content = ledger.model_file(version)
     sha256 = ledger.sha256(version)
+    content = _content(ledger, version, sha256)
     meaning, pipeline = ledger.meaning(version), load(content, sha256)
+    _scored_with.clear()
+    _scored_with[sha256] = content
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
     difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(
         lakehouse, meaning
@@ -150,6 +153,16 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     return ScoringModel(
         version, sha256, sent, meaning.features, meaning.problem, hasattr(pipeline[-1], "coef_")
     )
+
+
+def _content(ledger: PromotionLedger, version: str, sha256: str) -> bytes:
+    """The version's file; while MLflow does not answer, the one that scored here last."""
+    try:
+        return ledger.model_file(version)
+    except RegistryUnreachableError:
+        if sha256 not in _scored_with:
+            raise
+        return _scored_with[sha256]
 
 
 def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:

@@ -142,11 +142,16 @@ def _duckdb_comments(name: str, grain: str, columns: Iterable[tuple[str, str]]) 
 
 
 def _spark(text: str) -> str:
-    return exp.Literal.string(text).sql(dialect="spark")
+    return exp.Literal.string(_on_one_line(text)).sql(dialect="spark")
 
 
 def _duckdb(text: str) -> str:
-    return exp.Literal.string(text).sql(dialect="duckdb")
+    return exp.Literal.string(_on_one_line(text)).sql(dialect="duckdb")
+
+
+def _on_one_line(text: str) -> str:
+    """A text in which no statement can end, or seem to: clients are given one at a time."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _table_as_markdown(table: Table) -> str:

@@ -82,4 +82,6 @@ class Lakehouse:
 
 def absolute(place: str) -> str:
     """A path from the file system's root on, `~` being the home folder; a URI as it is."""
-    return place if "://" in place else str(Path(place).expanduser().resolve())
+    # No system has a name with a NUL in it; in place of an error in its own words it is refused.
+    named = place.replace("\0", "\ufffd")
+    return named if "://" in named else str(Path(named).expanduser().resolve())

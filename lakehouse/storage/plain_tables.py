@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 
-from lakehouse.errors import StoreError
+from lakehouse.errors import StoreError, words_of
 from lakehouse.storage.delta import file_statistics
 from lakehouse.storage.delta.opened import open_table
 from lakehouse.tables import Table
@@ -60,7 +60,9 @@ def read_at(
         return dataset.to_table(there, where, use_threads=False)
     except (DeltaError, OSError, pa.ArrowException) as error:
         at = "" if version is None else f"@{version}"
-        why = str(error).splitlines()[0][:_LONGEST_REASON]
+        # Arrow quotes values; Delta and the file system name versions and files.
+        words = str(error) if isinstance(error, DeltaError | OSError) else words_of(error)
+        why = words.splitlines()[0][:_LONGEST_REASON]
         raise StoreError(f"{table.full_name}{at} cannot be read any more: {why}") from error
 
 

@@ -1,37 +1,23 @@
-"""MLflow: the only module that uses it. Versions, records, files, and the alias `champion`."""
+"""MLflow: versions, records, files, and the alias `champion`. None but it and its client use it."""
 
 import datetime as dt
 import hashlib
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-# Set before MLflow is imported. By default it blocks for minutes when a server is down.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-import mlflow.sklearn
-import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
-
-from lakehouse.errors import RegistryError
-from lakehouse.models import TRUSTED_TYPES, CrossFit, Failed, Trial, reproducible
+from lakehouse.errors import RegistryError, RegistryUnreachableError
+from lakehouse.models import CrossFit, Failed, Trial, reproducible
+from lakehouse.storage.mlflow_client import Client, Sample, entities, save_model, unreachable
 from lakehouse.storage.mlflow_place import Place
-
-# Whole numbers are class labels, of which none is missing.
-warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column")
 
 _LOG = logging.getLogger(__name__)
 CHAMPION = "champion"
@@ -115,18 +101,11 @@ class TrainingData:
     rows: int
 
 
-class Sample(NamedTuple):
-    """Rows of a training that show what columns may hold, and what is predicted for them."""
-
-    rows: pd.DataFrame
-    predictions: pd.Series
-
-
 class Registry:
     """One model's experiment, versions and alias on one MLflow server or SQLite file."""
 
     def __init__(self, model_name: str, place: Place, taken: int = 0) -> None:
-        """Open it; make the experiment and the registered model where they are missing.
+        """Take the place; MLflow is not asked before something is wanted of it.
 
         Args:
             model_name: of the experiment, and of the registered model.
@@ -134,30 +113,33 @@ class Registry:
             taken: greatest number of a version that is in use. A registered model that was deleted
                 would begin at 1 again, with numbers that predictions already carry.
         """
-        tracking_uri = place.tracking_uri
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._name = model_name
         self._place, self._taken = place, taken
-        place.make()
+        self._experiment = ""
+
+    @cached_property
+    def _client(self) -> Client:
+        """MLflow, with an experiment and a registered model, made where they are missing.
+
+        Raises:
+            RegistryUnreachableError: it does not answer.
+        """
+        uri = self._place.tracking_uri
         try:
-            self._client = MlflowClient(tracking_uri, tracking_uri)
-            self._experiment = self._experiment_id()
-            if not self._client.search_registered_models(f"name = '{model_name}'"):
-                self._client.create_registered_model(model_name)
-        except (MlflowException, OSError) as error:
-            raise RegistryError(
-                f"tracking_uri: MLflow does not answer at {tracking_uri}: {error}"
-            ) from error
+            self._place.make()
+            client = Client(uri)
+            self._experiment = self._experiment_id(client)
+            if not client.search_registered_models(f"name = '{self._name}'"):
+                client.create_registered_model(self._name)
+        except (OSError, sqlite3.Error) as error:
+            raise unreachable(error, uri) from error
+        return client
 
     def champion(self) -> str | None:
         """The version behind the alias, or None."""
-        try:
-            aliases = self._client.get_registered_model(self._name).aliases
-        except MlflowException as error:
-            raise RegistryError(
-                f"MLflow does not tell the champion of {self._name}: {error}"
-            ) from error
+        aliases = self._client.get_registered_model(self._name).aliases
         return str(aliases[CHAMPION]) if CHAMPION in aliases else None
 
     def promote(self, version: str) -> None:
@@ -165,13 +147,9 @@ class Registry:
 
         Raises:
             RegistryError: there is no such version any more.
+            RegistryUnreachableError: MLflow does not answer; the alias may have moved.
         """
-        try:
-            self._client.set_registered_model_alias(self._name, CHAMPION, version)
-        except MlflowException as error:
-            raise RegistryError(
-                f"the alias of {self._name} cannot be moved to version {version}: {error}"
-            ) from error
+        self._client.set_registered_model_alias(self._name, CHAMPION, version)
 
     def version(self, version: str) -> ModelVersion:
         """Return what is on record of a version.
@@ -181,7 +159,7 @@ class Registry:
         """
         try:
             registered = self._client.get_model_version(self._name, version)
-        except MlflowException as error:
+        except RegistryError as error:
             raise RegistryError(f"{self._name} has no version {version} in the registry") from error
         return self._from_tags(registered)
 
@@ -225,7 +203,7 @@ class Registry:
 
     def baseline(self, version: ModelVersion) -> Any:
         """The profile of the version's training data."""
-        return json.loads(self.artifact(version, _BASELINE_FILE))
+        return self._document(version, _BASELINE_FILE)
 
     def policy_record(self, version: ModelVersion) -> str:
         """Return what the retraining policy knows of the version since its training, as JSON."""
@@ -253,7 +231,7 @@ class Registry:
     def absolute_errors(self, version: ModelVersion) -> Any | None:
         """How far the version's numbers were off, by error bin; None where that is not kept."""
         try:
-            return json.loads(self.artifact(version, _ABSOLUTE_ERRORS_FILE))
+            return self._document(version, _ABSOLUTE_ERRORS_FILE)
         except RegistryError:
             return None
 
@@ -275,10 +253,10 @@ class Registry:
             failure = {"failure": result.reason} if isinstance(result, Failed) else {}
             run = self._new_run(trial.name, data, tags | failure, sample)
             values = {} if isinstance(result, Failed) else result.metrics
-            metrics = [Metric(key, value, _now_ms(), 0) for key, value in values.items()]
+            metrics = [entities.Metric(key, value, _now_ms(), 0) for key, value in values.items()]
             parameters = {"window": trial.window, "family": trial.family, **trial.parameters}
             self._client.log_batch(
-                run, metrics, [Param(key, str(value)) for key, value in parameters.items()]
+                run, metrics, [entities.Param(key, str(value)) for key, value in parameters.items()]
             )
             self._client.set_terminated(run, "FAILED" if failure else "FINISHED")
         self._client.set_terminated(parent)
@@ -300,15 +278,7 @@ class Registry:
         # Not by `log_model`: the file is made reproducible before it is logged and digested.
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "model"
-            mlflow.sklearn.save_model(
-                model,
-                target,
-                signature=infer_signature(*sample),
-                input_example=sample.rows,
-                serialization_format="skops",
-                skops_trusted_types=list(TRUSTED_TYPES),
-                pip_requirements=["scikit-learn", "skops"],
-            )
+            save_model(model, sample, target)
             content = reproducible((target / _MODEL_FILE).read_bytes())
             (target / _MODEL_FILE).write_bytes(content)
             self._client.log_artifacts(run_id, str(target), "model")
@@ -328,14 +298,17 @@ class Registry:
     def _new_run(
         self, name: str, data: TrainingData, tags: Mapping[str, str], sample: Sample
     ) -> str:
-        run = self._client.create_run(self._experiment, run_name=name).info.run_id
+        client = self._client  # it knows the experiment
+        run = client.create_run(self._experiment, run_name=name).info.run_id
         commit = {"mlflow.source.git.commit": git_commit(), "delta_version": str(data.version)}
         all_tags = {**commit, **tags}
-        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in all_tags.items()])
+        self._client.log_batch(
+            run, tags=[entities.RunTag(key, value) for key, value in all_tags.items()]
+        )
         source = json.dumps({"path": data.path, "delta_table_version": data.version})
         # MLflow keeps no more characters of a data set's digest.
         digest = hashlib.sha256(source.encode()).hexdigest()[:36]
-        dataset = Dataset(
+        dataset = entities.Dataset(
             Path(data.path).name,
             digest,
             "delta_table",
@@ -343,13 +316,27 @@ class Registry:
             profile=json.dumps({"num_rows": data.rows}),
         )
         self._client.log_inputs(
-            run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+            run,
+            [
+                entities.DatasetInput(
+                    dataset, [entities.InputTag("mlflow.data.context", "training")]
+                )
+            ],
         )
         self._client.log_dict(
             run, sample.rows.to_dict(orient="split", index=False), "input_example.json"
         )
-        self._client.log_dict(run, infer_signature(*sample).to_dict(), "signature.json")
+        self._client.log_dict(run, sample.signature.to_dict(), "signature.json")
         return str(run)
+
+    def _document(self, version: ModelVersion, path: str) -> Any:
+        try:
+            return json.loads(self.artifact(version, path))
+        except (ValueError, RecursionError) as error:
+            raise RegistryError(
+                f"{self._name} version {version.version}: {path} was changed, it is no JSON; "
+                "restore it"
+            ) from error
 
     def artifact(self, version: ModelVersion, path: str) -> bytes:
         """A file of the version's run; read from this disk if MLflow has lost the run."""
@@ -358,11 +345,13 @@ class Registry:
                 return Path(
                     self._client.download_artifacts(version.run_id, path, folder)
                 ).read_bytes()
-        except (MlflowException, OSError) as error:
+        except (RegistryError, RegistryUnreachableError, OSError) as error:
             run_folder = Path(self._place.artifact_location) / (version.run_id or "unknown run")
             on_disk = run_folder / "artifacts" / path
             if on_disk.is_file():
                 return on_disk.read_bytes()
+            if isinstance(error, RegistryUnreachableError):
+                raise
             raise RegistryError(
                 f"{self._name} version {version.version}: {path} is not in the artifact store"
             ) from error
@@ -379,16 +368,16 @@ class Registry:
                 "only versions that retrain_and_promote registered can be champion"
             ) from error
 
-    def _experiment_id(self) -> str:
-        experiment = self._client.get_experiment_by_name(self._name)
+    def _experiment_id(self, client: Client) -> str:
+        experiment = client.get_experiment_by_name(self._name)
         if experiment is None:
-            return str(self._client.create_experiment(self._name, self._place.artifact_location))
+            return str(client.create_experiment(self._name, self._place.artifact_location))
         if experiment.lifecycle_stage == "deleted":
             _LOG.warning(
                 "the experiment %s was deleted in MLflow; it is restored, since trainings need it",
                 self._name,
             )
-            self._client.restore_experiment(experiment.experiment_id)
+            client.restore_experiment(experiment.experiment_id)
         if (
             self._place.moves_as_one
             and experiment.artifact_location != self._place.artifact_location

@@ -1,9 +1,11 @@
 """The Spark session of a job: spark-submit's, or one built from the same properties file."""
 
+import logging
 import os
 import sys
 from pathlib import Path
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigurationError
@@ -27,6 +29,9 @@ def open_session(properties_file: Path = LOCAL_PROPERTIES) -> SparkSession:
         for key, value in read_properties(properties_file).items():
             builder = builder.config(key, value)
     session = builder.getOrCreate()
+    for kind in ("SQL", "DataFrame"):
+        # They log the value that an expression failed on; whoever catches the error tells of it.
+        PySparkLogger.getLogger(f"{kind}QueryContextLogger").setLevel(logging.CRITICAL + 1)
     if "io.delta" not in (session.conf.get("spark.sql.extensions", "") or ""):
         raise ConfigurationError(
             "spark.sql.extensions: Spark runs without Delta Lake; start it with --properties-file "

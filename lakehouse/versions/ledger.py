@@ -137,6 +137,11 @@ class PromotionLedger:
             for version, text in reversed(last.values())
         ]
 
+    def _files_of(self, version: str) -> ModelVersion:
+        """Where the files of a version lie: as its promotion says, so MLflow need not be asked."""
+        row = self.promotion_of(version)
+        return version_of_row(row) if row and row["run_id"] else self.version(version)
+
     def version(self, version: str) -> ModelVersion:
         """Return what is on record of a version: in the registry, or if that has lost it, here.
 
@@ -170,7 +175,7 @@ class PromotionLedger:
             RegistryError: it is not where it was; the message says what can be done.
         """
         try:
-            return self.lakehouse.registry.model_file(self.version(version))
+            return self.lakehouse.registry.model_file(self._files_of(version))
         except RegistryError as error:
             raise RegistryError(
                 f"{error}; restore it, or go back to the version before by jobs/rollback.py"
@@ -182,18 +187,21 @@ class PromotionLedger:
         Raises:
             RegistryError: it was never promoted, or its file is not the one that was.
         """
-        return load(self.model_file(version), self.sha256(version))
+        pipeline = load(self.model_file(version), self.sha256(version))
+        return self.meaning(version).check(
+            pipeline, f"{self.lakehouse.model.name} version {version}"
+        )
 
     def baseline(self, version: str) -> Baseline:
         """The profile of each column of the version's training data."""
-        return from_document(self.lakehouse.registry.baseline(self.version(version)))
+        return from_document(self.lakehouse.registry.baseline(self._files_of(version)))
 
     def absolute_errors(self, version: str) -> AbsoluteErrors | None:
         """How far the version's numbers were off in cross-fitting, by error bin.
 
         None where it predicts classes, an older release trained it, or its file is gone.
         """
-        kept = self.lakehouse.registry.absolute_errors(self.version(version))
+        kept = self.lakehouse.registry.absolute_errors(self._files_of(version))
         return None if kept is None else AbsoluteErrors.from_json(kept)
 
     def meaning(self, version: str) -> Meaning:
@@ -212,7 +220,7 @@ class PromotionLedger:
     def _meaning(self, version: str, row: Row | None) -> Meaning:
         if row and row["meaning"]:
             return Meaning.from_json(row["meaning"])
-        registered, registry = self.version(version), self.lakehouse.registry
+        registered, registry = self._files_of(version), self.lakehouse.registry
         recorded = registry.meaning(registered)
         if recorded:
             return Meaning.from_json(recorded)

@@ -75,7 +75,7 @@ def panicked(_: Sequence[str] | None) -> None:
             in_python_worker,
             "error: RuntimeError: ValueError: 7 is no class; nothing that was done is lost: run",
         ),
-        (noted, "error: KeyError: 'x' (micro-batch 3 of the stream score); nothing"),
+        (noted, "error: KeyError: … (micro-batch 3 of the stream score); nothing"),
         (panicked, "error: Panic: no words; nothing"),
     ],
 )

@@ -8,8 +8,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.errors import RegistryError
 from lakehouse.models import CrossFit, Failed, Trial, load
+from lakehouse.storage.mlflow_client import Sample
 from lakehouse.storage.mlflow_place import Place
-from lakehouse.storage.registry import Registry, Sample, TrainingData, TrainingRecord
+from lakehouse.storage.registry import Registry, TrainingData, TrainingRecord
 from tests.support.rows import moment
 
 pytestmark = pytest.mark.slow  # MLflow sets up a database

@@ -26,13 +26,13 @@ def opened(
     database = Path(root) / "mlflow" / "mlflow.db"
     if not database.exists():
         database.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_empty_registry(), database)
+        shutil.copy(empty_registry(), database)
     environment = EnvironmentSettings(root=str(root), landing=landing and str(landing))
     return open_lakehouse(spark, model, environment)
 
 
 @cache
-def _empty_registry() -> Path:
+def empty_registry() -> Path:
     """MLflow's own tables without a row of ours, made by MLflow once in a process."""
     from mlflow import MlflowClient  # seconds, which tests without Spark need not wait for
 

@@ -53,6 +53,7 @@ FORBIDDEN = _by_name(
             unix_timestamp() rand random randn randstr uniform uuid shuffle
             monotonically_increasing_id spark_partition_id input_file_name""",
         "depends on who computes it; leave it out": "current_user session_user user",
+        "runs code outside of SQL; leave it out": "reflect try_reflect java_method",
         "would stop the pipeline; give NULL instead": "raise_error assert_true",
         "makes windows; those of metrics.granularities are made already": """
             window session_window window_time""",

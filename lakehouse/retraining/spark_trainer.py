@@ -62,7 +62,8 @@ from lakehouse.retraining.recipe import Recipe, digest_of, libraries
 from lakehouse.retraining.training_rows import TrainingRows, training_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.mlflow_client import Sample
-from lakehouse.storage.registry import ModelVersion, TrainingData, TrainingRecord
+from lakehouse.storage.registry import TrainingData
+from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 
 EXAMPLE_ROWS = 5
 TRAINING_SECONDS = "training_seconds"

@@ -18,6 +18,7 @@ from lakehouse.errors import RegistryError, RegistryUnreachableError
 from lakehouse.models import CrossFit, Failed, Trial, reproducible
 from lakehouse.storage.mlflow_client import Client, Sample, entities, save_model, unreachable
 from lakehouse.storage.mlflow_place import Place
+from lakehouse.storage.training_record import ModelVersion, TrainingRecord, as_tag
 
 _LOG = logging.getLogger(__name__)
 CHAMPION = "champion"
@@ -28,68 +29,6 @@ _RECIPE_FILE = "recipe.json"
 _MEANING_FILE = "meaning.json"
 _ABSOLUTE_ERRORS_FILE = "absolute_errors.json"
 _CANDIDATES_FILE = "candidates.json"
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What stays on record of how a version was trained.
-
-    Attributes:
-        as_of: newest label time that had landed.
-        trained_from: event time of the first row.
-        trained_to: event time of the last row.
-        trained_rows: how many.
-        changed_at: change point that it was trained from; None for a first model.
-        since_change: labelled rows since then; 0 for a first model.
-        judged: rows that it was cross-fitted on.
-        wrong: how many of them it got wrong.
-        verdict: the gate's, as JSON; kept so that a run that was cut off ends as it began.
-        table_versions: Delta versions read, as JSON.
-        action: the decision that asked for it; empty where an older release trained it.
-    """
-
-    as_of: dt.datetime
-    trained_from: dt.datetime
-    trained_to: dt.datetime
-    trained_rows: int
-    changed_at: dt.datetime | None
-    since_change: int
-    judged: int
-    wrong: int
-    verdict: str
-    table_versions: str
-    action: str = ""
-
-    def to_tags(self) -> dict[str, str]:
-        """As MLflow keeps it."""
-        return {key: _text(value) for key, value in vars(self).items() if value is not None}
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> "TrainingRecord":
-        """As MLflow gave it back."""
-        return cls(
-            as_of=_moment(tags["as_of"]),
-            trained_from=_moment(tags["trained_from"]),
-            trained_to=_moment(tags["trained_to"]),
-            trained_rows=int(tags["trained_rows"]),
-            changed_at=_moment(tags["changed_at"]) if "changed_at" in tags else None,
-            since_change=int(tags["since_change"]),
-            judged=int(tags["judged"]),
-            wrong=int(tags["wrong"]),
-            verdict=tags["verdict"],
-            table_versions=tags["table_versions"],
-            action=tags.get("action", ""),
-        )
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """A registered version."""
-
-    version: str
-    run_id: str
-    sha256: str
-    record: TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -166,7 +105,7 @@ class Registry:
     def trained_as_of(self, as_of: dt.datetime, action: str) -> ModelVersion | None:
         """The version that this decision asked for, if a run that was cut off trained it."""
         versions = self._client.search_model_versions(
-            f"name = '{self._name}' and tags.as_of = '{_text(as_of)}'"
+            f"name = '{self._name}' and tags.as_of = '{as_tag(as_of)}'"
         )
         # Older releases recorded no action: their versions count for any.
         fitting = [
@@ -178,23 +117,18 @@ class Registry:
         """The Delta versions that each registered version was trained at, by its number.
 
         Raises:
-            RegistryError: MLflow does not tell.
+            RegistryUnreachableError: MLflow does not answer.
         """
         found: dict[str, dict[str, int]] = {}
         token: str | None = None
-        try:
-            while token != "":
-                page = self._client.search_model_versions(
-                    f"name = '{self._name}'", page_token=token or None
-                )
-                for registered in page:
-                    read = registered.tags.get("table_versions")
-                    found[str(registered.version)] = json.loads(read) if read else {}
-                token = page.token or ""
-        except MlflowException as error:
-            raise RegistryError(
-                f"MLflow does not tell the versions of {self._name}: {error}"
-            ) from error
+        while token != "":
+            page = self._client.search_model_versions(
+                f"name = '{self._name}'", page_token=token or None
+            )
+            for registered in page:
+                read = registered.tags.get("table_versions")
+                found[str(registered.version)] = json.loads(read) if read else {}
+            token = page.token or ""
         return found
 
     def model_file(self, version: ModelVersion) -> bytes:
@@ -396,14 +330,6 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, dt.datetime) else str(value)
-
-
-def _moment(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
 
 
 def _now_ms() -> int:

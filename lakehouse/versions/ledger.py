@@ -17,8 +17,8 @@ from lakehouse.models import Meaning, load, problem_of
 from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
 from lakehouse.profiling.baseline import Baseline, from_document
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.registry import ModelVersion, TrainingRecord
 from lakehouse.storage.store import Row
+from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 from lakehouse.versions.actions import LOOP, MOVES, PENDING, PROMOTE, VERDICTS
 
 _MOMENT = pa.timestamp("us", tz="UTC")

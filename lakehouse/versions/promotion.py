@@ -8,7 +8,7 @@ from typing import Any
 
 from lakehouse.errors import RegistryError
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.registry import ModelVersion
+from lakehouse.storage.training_record import ModelVersion
 from lakehouse.versions.actions import LOOP, PENDING, PROMOTE, REFUSE, ROLLBACK
 from lakehouse.versions.ledger import PromotionLedger
 

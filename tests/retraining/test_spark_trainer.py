@@ -29,7 +29,7 @@ from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.spark_trainer import SparkTrainer, _result_of
-from lakehouse.storage.registry import ModelVersion, TrainingRecord
+from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import (
     DEARER,

@@ -10,7 +10,8 @@ from lakehouse.errors import RegistryError
 from lakehouse.models import CrossFit, Failed, Trial, load
 from lakehouse.storage.mlflow_client import Sample
 from lakehouse.storage.mlflow_place import Place
-from lakehouse.storage.registry import Registry, TrainingData, TrainingRecord
+from lakehouse.storage.registry import Registry, TrainingData
+from lakehouse.storage.training_record import TrainingRecord
 from tests.support.rows import moment
 
 pytestmark = pytest.mark.slow  # MLflow sets up a database

@@ -12,6 +12,7 @@ from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.operations.recorder import Recorder, recorder_of
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 from lakehouse.versions.ledger import PromotionLedger
@@ -65,6 +66,7 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
         promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
         _score_and_measure(lakehouse, recorder)
+    keep_rows(lakehouse)
 
 
 def _notify(lakehouse: Lakehouse) -> None:

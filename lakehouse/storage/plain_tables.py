@@ -11,6 +11,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
 from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.delta.locks import not_copied
 from lakehouse.tables import Table
 
 Row = dict[str, Any]
@@ -73,7 +74,8 @@ def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
         return
     delta = _opened(root, table)
     schema = pa.schema(delta.schema().to_arrow())
-    write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
+    with not_copied(root):
+        write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
 
 
 def table_version(root: str, table: Table) -> int:

@@ -27,7 +27,7 @@ from lakehouse.storage.batch_reports import BatchReport
 from lakehouse.storage.delta import file_statistics, small_files
 from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
-from lakehouse.storage.delta.locks import exclusive
+from lakehouse.storage.delta.locks import exclusive, not_copied
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
@@ -92,6 +92,10 @@ class Store:
         """The newest Delta version of the table."""
         return self._delta(table).version()
 
+    def table_id(self, table: Table) -> str:
+        """Delta's id of the table on disk: one that is made anew has another."""
+        return str(self._delta(table).metadata().id)
+
     def versions(self, *tables: Table) -> dict[str, int]:
         """The newest Delta version of each table, by its full name."""
         return {table.full_name: self.version(table) for table in tables}
@@ -138,7 +142,8 @@ class Store:
         names = dict.fromkeys([*table.schema.names, *others])
         writer = rows.select(*(name for name in names if name in rows.columns)).write
         once: dict[str, Any] = {"txnAppId": transaction.app_id, "txnVersion": transaction.version}
-        writer.format("delta").mode("append").options(**once).save(self.path(table))
+        with not_copied(self.root):
+            writer.format("delta").mode("append").options(**once).save(self.path(table))
 
     def target(self, table: Table) -> Target:
         """The table, for tasks that write files of it."""
@@ -158,7 +163,8 @@ class Store:
         if not added or self.has(transaction, table):
             return
         once = _once(transaction)
-        delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
+        with not_copied(self.root):
+            delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
@@ -254,7 +260,8 @@ class Store:
         if transactions:
             self.append_arrow(_as_arrow(rows, table), table, *transactions)
         else:
-            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+            with not_copied(self.root):
+                write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
 
     def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
         """Append rows, once for the transactions that they are of; columns unknown to the table are
@@ -264,7 +271,8 @@ class Store:
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         once = _once(*transactions)
-        write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
+        with not_copied(self.root):
+            write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
@@ -287,14 +295,15 @@ class Store:
         history = CommitProperties(custom_metadata={"userMetadata": why})
         # Columns that are not declared any more become null.
         merged: Any = "merge" if table.takes_columns else None
-        write_deltalake(
-            self._delta(table),
-            _as_arrow(rows, table),
-            mode="overwrite",
-            predicate=where,
-            schema_mode=merged,
-            commit_properties=history,
-        )
+        with not_copied(self.root):
+            write_deltalake(
+                self._delta(table),
+                _as_arrow(rows, table),
+                mode="overwrite",
+                predicate=where,
+                schema_mode=merged,
+                commit_properties=history,
+            )
 
     @contextmanager
     def writing(self, *tables: Table) -> Iterator[None]:
@@ -325,7 +334,8 @@ class Store:
 
     def gather(self, table: Table) -> None:
         """Make one file of many small ones. The caller holds the right to write the table."""
-        small_files.gather(self._delta(table))
+        with not_copied(self.root):
+            small_files.gather(self._delta(table))
 
     def _compact(self, table: Table) -> None:
         """Do so for a table that grows by a small file a batch."""

@@ -33,6 +33,10 @@ class LandingError(LakehouseError):
     """A landing folder cannot be looked at."""
 
 
+class RecoveryError(LakehouseError):
+    """A lakehouse cannot be copied, or made again from what is left of it."""
+
+
 REFUSED, UNFORESEEN, LOCKED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes of a job that could not do its work."""
 

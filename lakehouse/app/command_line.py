@@ -95,7 +95,9 @@ def _work_of(job: str) -> tuple[str, ...]:
     """The kinds of work that a job does alone on a lakehouse; none for one that only looks, or
     that writes what a person decides.
     """
-    return STREAMS if job in ("run_pipeline", "demo") else (job,) if job in STREAMS else ()
+    return (
+        STREAMS if job in ("run_pipeline", "demo", "rebuild") else (job,) if job in STREAMS else ()
+    )
 
 
 def announce(root: str) -> str:

@@ -58,7 +58,10 @@ def exit_code(error: BaseException) -> int:
 
 def words_of(error: BaseException) -> str:
     """The line of an error that tells most: a worker's error, else the error's first line."""
-    text = str(getattr(error, "java_exception", None) or error)
+    try:
+        text = str(getattr(error, "java_exception", None) or error)
+    except Exception:  # Spark's JVM, which has the words, is gone
+        return "no words: the process that they stood in has ended"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "Traceback (most recent call last)" in text:
         lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]

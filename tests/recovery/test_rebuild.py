@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
+from jobs.rebuild import main
 from lakehouse.errors import RecoveryError
 from lakehouse.recovery import parts
 from lakehouse.recovery.comparison import compare, differences
@@ -13,7 +15,8 @@ from lakehouse.recovery.rebuild import copy_what_is_left, rebuild
 from lakehouse.settings import load_model_settings
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.tables import catalog_of
-from tests.recovery.plants import night, opened_plant, plant
+from tests.recovery.plants import night, opened_plant, plant, with_corrections
+from tests.support.small_model import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -120,19 +123,26 @@ def test_the_next_night_is_the_same_as_in_the_undisturbed_lakehouse(
 
 
 def test_a_record_that_cannot_be_read_comes_from_bronze_and_is_told_of(
-    spark: SparkSession, before: Lakehouse, tmp_path: Path
+    spark: SparkSession,
+    before: Lakehouse,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lost = tmp_path / "lost"
     shutil.copytree(before.store.root, lost, ignore=shutil.ignore_patterns("landing"))
     (lost / "gold" / "promotion" / "_delta_log" / f"{1:020d}.json").write_text("{")
     (lost / "silver" / "guess" / "_delta_log" / f"{0:020d}.json").unlink()
-    told: list[str] = []
-    lakehouse = opened_plant(spark, Path(copy_what_is_left(str(lost), str(tmp_path / "new"))))
-    compared = {each.name: each for each in rebuild(lakehouse, str(lost), told.append)}
-    assert any(words.startswith("gold.promotion cannot be read") for words in told)
-    assert compared["silver.guess"].differences is None
-    assert compared["gold.promotion"].differences is None
-    assert [each for each in compared.values() if not each.is_same] == []
+    settings = tmp_path / "small.yaml"
+    settings.write_text(yaml.safe_dump(settings_of(with_corrections)))
+    into = tmp_path / "new"
+    assert main(["--model", str(settings), "--root", str(lost), "--into", str(into)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert any(words.startswith("gold.promotion cannot be read any more") for words in told)
+    for table in ("silver.guess", "gold.promotion"):
+        [words] = [words for words in told if words.startswith(f"{table}: ")]
+        assert words.endswith("what was there cannot be read")
+    assert sum(words.endswith("; the same") for words in told) == 16
+    lakehouse = opened_plant(spark, into)
     assert [str(each) for each in compare(lakehouse, before.store.root) if not each.is_same] == []
 
 

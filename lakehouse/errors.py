@@ -43,6 +43,10 @@ class LandingError(LakehouseError):
     """A landing folder cannot be looked at."""
 
 
+class RecoveryError(LakehouseError):
+    """A lakehouse cannot be copied, or made again from what is left of it."""
+
+
 REFUSED, UNFORESEEN, LOCKED, INTERRUPTED = 2, 3, 4, 130
 """Exit codes of a job that could not do its work."""
 
@@ -67,7 +71,10 @@ def words_of(error: BaseException) -> str:
 
     What a library says of rows is told without their values; an OSError's words are of files.
     """
-    text = str(getattr(error, "java_exception", None) or error)
+    try:
+        text = str(getattr(error, "java_exception", None) or error)
+    except Exception:  # Spark's JVM, which has the words, is gone
+        return "no words: the process that they stood in has ended"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "Traceback (most recent call last)" in text:
         lines = [*[line for line in lines if _RAISED.match(line)][-1:], *lines]

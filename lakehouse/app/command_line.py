@@ -33,7 +33,7 @@ from lakehouse.storage.session import open_session
 
 STREAMS = ("aggregate_kpis", "counterfactual", "ingest", "retrain_and_promote", "score")
 """The jobs whose work one process at a time does."""
-_OF_ALL_STREAMS = ("demo", "run_pipeline", "verify")
+_OF_ALL_STREAMS = ("demo", "rebuild", "run_pipeline", "verify")
 """Jobs that do the work of all of them, or that need a state in which nobody does."""
 _LONGEST = 300
 _opened_roots: list[str] = []  # of this process's job, for what is not foreseen

@@ -13,6 +13,7 @@ from lakehouse.operations.recorder import Recorder, recorder_of
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
 from lakehouse.storage.faults import as_told
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.log_check import begin_anew_where_commits_are_lost
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
@@ -71,6 +72,7 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
         promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
         _score_and_measure(lakehouse, recorder)
+    keep_rows(lakehouse)
 
 
 def _notify(lakehouse: Lakehouse) -> None:

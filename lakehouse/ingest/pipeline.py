@@ -82,12 +82,31 @@ def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     """Take in the files of one batch, source by source."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
     rows = to_read.orderBy("landed_file_id").collect()
-    records = [FileRecord.from_row(row.asDict(recursive=True)) for row in rows]
+    take_in(lakehouse, [FileRecord.from_row(row.asDict(recursive=True)) for row in rows], batch)
+
+
+def take_in(
+    lakehouse: Lakehouse, records: list[FileRecord], batch: Batch, from_bronze: bool = False
+) -> None:
+    """Take in the files of a batch, source by source, run by run.
+
+    Args:
+        lakehouse: whose files they are.
+        records: of the files to read, by their ids.
+        batch: that they are read in.
+        from_bronze: whether only runs are taken that bronze has: landed files are not asked.
+    """
     _count_in(records, batch)
     for source in lakehouse.sources:
         own = [record for record in records if record.source == source.name]
         for number, run in enumerate(files.in_runs(own)):
-            _take_in(lakehouse, source, run, batch.step(source.name, str(number)))
+            step = batch.step(source.name, str(number))
+            if not from_bronze:
+                _take_in(lakehouse, source, run, step)
+            elif lakehouse.store.has(step.transaction(source.bronze), source.bronze):
+                left = _without_lost(lakehouse, run)
+                if left:
+                    _take_in_whole(lakehouse, source, left, step)
 
 
 def _count_in(records: list[FileRecord], batch: Batch) -> None:

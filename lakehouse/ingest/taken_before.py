@@ -90,7 +90,8 @@ def lines_in_bronze(store: Store, source: Source, run: Run, origin: Origin) -> I
     if first == last:
         first_line, end_line = run.lines
         of_run &= _between("line", first_line, end_line - 1)
-    yield from map(columns_of, store.batches(source.bronze, of_batch & of_run, list(GIVEN)))
+    names = [*GIVEN, "ingested_at"]
+    yield from map(columns_of, store.batches(source.bronze, of_batch & of_run, names))
 
 
 def not_yet_in(store: Store, table: Table, rows: pa.Table) -> pa.Table:

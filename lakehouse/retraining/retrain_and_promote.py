@@ -11,6 +11,7 @@ from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.retraining.table_predictions import TablePredictions
 from lakehouse.storage import queries
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.versions.promotion import finish_alias_move
 
@@ -25,6 +26,7 @@ def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
     while True:
         with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
             promoted = _step(lakehouse)
+        keep_rows(lakehouse, lakehouse.catalog.decision, lakehouse.catalog.promotion)
         if seconds is None:
             return promoted
         time.sleep(seconds)

@@ -14,6 +14,7 @@ from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.settings.reserved import POSITION, PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.partitions import covering_keys_of
@@ -37,14 +38,21 @@ class Scorer:
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Resolve the batch's version, score its rows, append them, and record the cost."""
         began = time.monotonic()
-        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        catalog = self._lakehouse.catalog
         seen = self._seen_in_ledger(batch)
         mine = [row for row in seen if row["query_id"] == batch.query_id]
         version = mine[0]["model_version"] if mine else self._resolve(batch)
-        # Only rows that an older checkpoint has read can be predicted already.
+        # Only rows that an older checkpoint has read can be scored already.
         if len(seen) > len(mine):
-            rows = self._without_predicted(rows)
-        model = self._model(version)
+            rows = self._without_scored(rows)
+        self.predict(rows, batch, version)
+        self._record_cost(batch, version, time.monotonic() - began)
+        record_commits(self._lakehouse, catalog.predictions)
+        keep_rows(self._lakehouse, catalog.scoring_ledger, catalog.scoring_cost, catalog.unscorable)
+
+    def predict(self, rows: DataFrame, batch: Batch, version: str) -> None:
+        """Append the version's predictions of a batch's rows, once however often it is tried."""
+        catalog, store, model = self._lakehouse.catalog, self._lakehouse.store, self._model(version)
         scored = with_prediction(self._inputs(rows, model), model, prediction_type(self._lakehouse))
         stamped = scored.withColumns(
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
@@ -56,8 +64,6 @@ class Scorer:
         predicted = stamped.where(F.col(PREDICTION).isNotNull())
         store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
         stamped.unpersist()
-        self._record_cost(batch, version, time.monotonic() - began)
-        record_commits(self._lakehouse, catalog.predictions)
 
     def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
         """Once for each batch; the seconds of a batch that was cut off are its replay's."""
@@ -102,11 +108,19 @@ class Scorer:
         store.append_rows([row], catalog.scoring_ledger)
         return version
 
-    def _without_predicted(self, rows: DataFrame) -> DataFrame:
-        """Leave out what an older checkpoint has scored: a piece has one production prediction."""
-        key = self._lakehouse.model.key
-        predicted = self._lakehouse.store.read(self._lakehouse.catalog.predictions).select(key)
-        return rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
+    def _without_scored(self, rows: DataFrame) -> DataFrame:
+        """Leave out what an older checkpoint has scored: a piece has one production prediction, or
+        a word that it can have none.
+        """
+        key, catalog, store = (
+            self._lakehouse.model.key,
+            self._lakehouse.catalog,
+            self._lakehouse.store,
+        )
+        predicted = store.read(catalog.predictions).select(key)
+        unscorable = store.read(catalog.unscorable).select("landed_file_id", "line")
+        rows = rows.join(predicted.where(covering_keys_of(rows, key)), key, "left_anti")
+        return rows.join(unscorable, ["landed_file_id", "line"], "left_anti")
 
     def _inputs(self, rows: DataFrame, model: ScoringModel) -> DataFrame:
         """The columns that the version or the settings read, and each row's position."""

@@ -18,7 +18,7 @@ from lakehouse.retraining.policy.decide import RETRAIN
 from lakehouse.retraining.policy.records import Rows
 from lakehouse.settings import ModelSettings
 from lakehouse.settings.reserved import PREDICTION
-from lakehouse.storage.store import table_at
+from lakehouse.storage.plain_tables import read_columns
 from lakehouse.tables import Catalog, catalog_of
 from lakehouse.versions.actions import PROMOTE, REFUSE, ROLLBACK
 
@@ -111,15 +111,15 @@ def _labelled(root: str, model: ModelSettings, catalog: Catalog) -> pd.DataFrame
     """The readings whose label has come, with it, and with what production called them."""
     key, problem = model.key, problem_of(model)
     wanted = list(dict.fromkeys([key, model.event_time, *model.predictions.features]))
-    readings = table_at(root, catalog.readings, wanted).to_pandas()
-    labels = table_at(
+    readings = read_columns(root, catalog.readings, wanted).to_pandas()
+    labels = read_columns(
         root, catalog.labels, [key, model.labels.label, model.labels.time]
     ).to_pandas()
     labels = labels.rename(columns={model.labels.time: _LABEL_TIME})
     labels = labels.sort_values(_LABEL_TIME).drop_duplicates(
         key, keep="last"
     )  # a label that was corrected
-    predictions = table_at(root, catalog.predictions, [key, PREDICTION]).to_pandas()
+    predictions = read_columns(root, catalog.predictions, [key, PREDICTION]).to_pandas()
     served = pd.DataFrame(
         {key: predictions[key], "_called": problem.targets(predictions[PREDICTION])}
     )
@@ -142,8 +142,8 @@ def _ledgers(root: str, catalog: Catalog) -> tuple[np.datetime64 | None, Tally]:
     """Return when the first model was promoted, and what was decided; a refusal without a
     challenger is no training.
     """
-    decisions = table_at(root, catalog.decision, ["action"]).to_pylist()
-    rows = table_at(root, catalog.promotion, ["as_of", "action", "to_version"]).to_pylist()
+    decisions = read_columns(root, catalog.decision, ["action"]).to_pylist()
+    rows = read_columns(root, catalog.promotion, ["as_of", "action", "to_version"]).to_pylist()
     promoted = [row["as_of"] for row in rows if row["action"] == PROMOTE]
     since = instant(min(promoted)) if promoted else None
     verdicts = (row["action"] for row in rows if row["to_version"])

@@ -11,6 +11,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError, words_of
 from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.delta.locks import not_copied
 from lakehouse.storage.delta.opened import open_table
 from lakehouse.tables import Table
 
@@ -66,6 +67,16 @@ def read_at(
         raise StoreError(f"{table.full_name}{at} cannot be read any more: {why}") from error
 
 
+def read_columns(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
+    """Columns of a table as it is now.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    dataset = _opened(root, table).to_pyarrow_dataset()
+    return dataset.to_table(list(columns), use_threads=False)
+
+
 def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append rows in one commit; what a row lacks is null. No rows, no commit.
 
@@ -76,7 +87,8 @@ def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
         return
     delta = _opened(root, table)
     schema = pa.schema(delta.schema().to_arrow())
-    write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
+    with not_copied(root):
+        write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
 
 
 def table_version(root: str, table: Table) -> int:
@@ -101,6 +113,7 @@ def _opened(root: str, table: Table) -> DeltaTable:
     path = f"{root}/{table.layer}/{table.name}"
     if not DeltaTable.is_deltatable(path):
         raise StoreError(
-            f"{path}: there is no table; run a job there once, such as jobs/run_pipeline.py"
+            f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file, or "
+            "run a job there once, such as jobs/run_pipeline.py"
         )
     return open_table(path, table.full_name)

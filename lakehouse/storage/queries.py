@@ -7,7 +7,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -236,11 +236,16 @@ def run_all(queries: Iterable[Query], trigger: str) -> None:
             ]
             for query in running:
                 query.report()
-    finally:
+    except BaseException:
         for query in running:
-            query.report()
-            if query.streaming.isActive:
+            # A signal ends Spark's JVM, too: what ended the work is the error to be shown.
+            with suppress(Exception):
+                query.report()
+            with suppress(Exception):
                 query.streaming.stop()
+        raise
+    for query in running:
+        query.report()
 
 
 def interval_seconds(trigger: str) -> float | None:

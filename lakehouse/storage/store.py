@@ -28,7 +28,7 @@ from lakehouse.storage.delta import file_statistics, small_files
 from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
-from lakehouse.storage.delta.locks import exclusive
+from lakehouse.storage.delta.locks import exclusive, not_copied
 from lakehouse.storage.delta.opened import open_table
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
@@ -139,14 +139,14 @@ class Store:
 
     def append(self, rows: DataFrame, table: Table, transaction: Transaction) -> None:
         """Append a Spark frame, once for each transaction however often it is tried."""
-        check_leases(self.root)
         check_columns(rows.schema, table)
         # Columns that the settings once named are still written, where rows have them.
         others = self.columns(table) if table.takes_columns else []
         names = dict.fromkeys([*table.schema.names, *others])
         writer = rows.select(*(name for name in names if name in rows.columns)).write
         once: dict[str, Any] = {"txnAppId": transaction.app_id, "txnVersion": transaction.version}
-        writer.format("delta").mode("append").options(**once).save(self.path(table))
+        with self._committing():
+            writer.format("delta").mode("append").options(**once).save(self.path(table))
 
     def target(self, table: Table) -> Target:
         """The table, for tasks that write files of it."""
@@ -165,9 +165,9 @@ class Store:
         # delta-rs records a transaction, but leaves out no second write by itself.
         if not added or self.has(transaction, table):
             return
-        check_leases(self.root)
         once = _once(transaction)
-        delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
+        with self._committing():
+            delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
     def discard(self, files: Iterable[DataFile | None], table: Table) -> None:
@@ -267,8 +267,8 @@ class Store:
         if transactions:
             self.append_arrow(_as_arrow(rows, table), table, *transactions)
         else:
-            check_leases(self.root)
-            write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
+            with self._committing():
+                write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
             self._compact(table)
 
     def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
@@ -279,8 +279,8 @@ class Store:
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         once = _once(*transactions)
-        check_leases(self.root)
-        write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
+        with self._committing():
+            write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
@@ -300,18 +300,18 @@ class Store:
             for row in rows
         }
         where = " OR ".join(f"({term})" for term in sorted(terms))
-        check_leases(self.root)
         history = CommitProperties(custom_metadata={"userMetadata": why})
         # Columns that are not declared any more become null.
         merged: Any = "merge" if table.takes_columns else None
-        write_deltalake(
-            self._delta(table),
-            _as_arrow(rows, table),
-            mode="overwrite",
-            predicate=where,
-            schema_mode=merged,
-            commit_properties=history,
-        )
+        with self._committing():
+            write_deltalake(
+                self._delta(table),
+                _as_arrow(rows, table),
+                mode="overwrite",
+                predicate=where,
+                schema_mode=merged,
+                commit_properties=history,
+            )
 
     @contextmanager
     def writing(self, *tables: Table) -> Iterator[None]:
@@ -327,6 +327,13 @@ class Store:
             # In one order: of two processes that want the same tables, one gets them all.
             for table in sorted(tables, key=lambda table: table.full_name):
                 held.enter_context(exclusive(self.root, table.full_name))
+            yield
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Commit to a table, if this process still may, while nobody takes stock for a copy."""
+        check_leases(self.root)
+        with not_copied(self.root):
             yield
 
     def _delta(self, table: Table) -> DeltaTable:
@@ -345,7 +352,8 @@ class Store:
         whole. The caller holds the right to write the table.
         """
         if not table.partition_by:
-            small_files.gather(self._delta(table))
+            with self._committing():
+                small_files.gather(self._delta(table))
 
     def _migrate(self, table: Table) -> None:
         path = self.path(table)
@@ -355,24 +363,6 @@ class Store:
             added = added_columns(table, path)  # another process may have been faster
             if added is not None:
                 migrate(self.spark, table, path, added)
-
-
-def table_at(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
-    """Columns of a table of a lakehouse that is not opened: without Spark, creating nothing.
-
-    Raises:
-        StoreError: the lakehouse has no such table.
-    """
-    path = _path(root, table)
-    if not DeltaTable.is_deltatable(path):
-        raise StoreError(
-            f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file"
-        )
-    return (
-        open_table(path, table.full_name)
-        .to_pyarrow_dataset()
-        .to_table(list(columns), use_threads=False)
-    )
 
 
 def _once(*transactions: Transaction) -> CommitProperties:

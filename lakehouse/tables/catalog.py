@@ -17,6 +17,7 @@ class Catalog:
     landed_file: Table
     bronze_readings: Table
     bronze_labels: Table
+    kept_row: Table
     readings: Table
     labels: Table
     quarantine: Table
@@ -52,6 +53,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
         landed_file=silver.LANDED_FILE,
         bronze_readings=silver.bronze(model.readings),
         bronze_labels=silver.bronze(model.labels),
+        kept_row=silver.KEPT_ROW,
         readings=silver.silver_readings(model.readings, model.key, model.event_time),
         labels=silver.silver_labels(model.labels, model.key, model.labels.time),
         quarantine=silver.QUARANTINE,

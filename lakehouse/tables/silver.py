@@ -63,6 +63,22 @@ LANDED_FILE = Table(
     """),
     from_driver=True,
 )
+KEPT_ROW = Table(
+    "bronze",
+    "kept_row",
+    "A row of a record that nothing can be made from again, kept a second time for the case that "
+    "silver or gold is lost",
+    ("table_id", "version", "place"),
+    columns("""
+        table_name  string    Table that the row stands in, as SQL users write it
+        table_id    string    Delta's id of it: one that is made anew has another
+        version     bigint    Delta version of that table that it was read from
+        place       bigint    Its place among the rows that were read there, from 0
+        content     string    The row as JSON: its columns by name
+        recorded_at timestamp Wall-clock time
+    """),
+    from_driver=True,
+)
 QUARANTINE = Table(
     "silver",
     "quarantine",

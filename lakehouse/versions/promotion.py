@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lakehouse.errors import RegistryError
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.training_record import ModelVersion
 from lakehouse.versions.actions import LOOP, PENDING, PROMOTE, REFUSE, ROLLBACK
@@ -87,6 +88,7 @@ def answer(
         )
         if approved:
             finish_alias_move(ledger)
+        keep_rows(lakehouse, lakehouse.catalog.promotion)
         return candidate
 
 
@@ -113,6 +115,7 @@ def rollback(lakehouse: Lakehouse, who: str, reason: str) -> tuple[str, str]:
         decided = lakehouse.store.rows(lakehouse.catalog.decision, columns=["as_of"])
         as_of = max(entry["as_of"] for entry in [*decided, *ledger.rows])
         move_back(ledger, as_of, str(row["from_version"]), who, {"reason": reason})
+        keep_rows(lakehouse, lakehouse.catalog.promotion)
         return current, str(row["from_version"])
 
 

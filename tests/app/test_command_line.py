@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.app import command_line
-from lakehouse.errors import StoreError
+from lakehouse.errors import StoreError, words_of
 from tests.support.processes import environment_of
 
 JOBS = sorted(path for path in Path("jobs").glob("*.py") if path.stem != "__init__")
@@ -181,3 +181,13 @@ def test_the_whole_way_by_spark_submit_ends_well_and_the_account_balances(tmp_pa
         ended = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
         assert ended.returncode == 0, ended.stderr[-2000:]
     assert "sensor_reading: 575 lines = 575 silver + 0 quarantined + 0 duplicate" in ended.stdout
+
+
+def test_an_error_whose_words_are_gone_with_sparks_process_is_still_told_of() -> None:
+    class Gone:
+        def __str__(self) -> str:
+            raise ConnectionRefusedError
+
+    error = ValueError()
+    error.java_exception = Gone()  # type: ignore[attr-defined]
+    assert "has ended" in words_of(error)

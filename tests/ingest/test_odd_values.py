@@ -2,6 +2,7 @@
 each job.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,8 @@ def test_a_reading_without_a_finite_prediction_is_set_aside_and_the_others_are_s
         lakehouse.store.versions(lakehouse.catalog.predictions, lakehouse.catalog.unscorable)
         == before
     )
+    # From a new checkpoint the stream reads all of silver again.
+    shutil.rmtree(lakehouse.store.checkpoint("score"))
+    score(lakehouse, AVAILABLE_NOW)
+    assert lakehouse.store.count(lakehouse.catalog.unscorable) == 1
+    assert lakehouse.store.count(lakehouse.catalog.predictions) == 133

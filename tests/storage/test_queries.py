@@ -109,6 +109,20 @@ def test_the_first_error_ends_the_others_whichever_query_has_it() -> None:
     assert not endless.isActive
 
 
+def test_an_interruption_is_told_as_one_though_sparks_process_has_ended_with_it() -> None:
+    class Interrupted(Running):
+        def awaitTermination(self, timeout: float | None = None) -> bool:  # noqa: N802
+            raise KeyboardInterrupt
+
+        def stop(self) -> None:
+            raise ConnectionRefusedError
+
+    other = Running(float("inf"))
+    with pytest.raises(KeyboardInterrupt):
+        run_all([query("score", Interrupted(1)), query("ingest", other)], "1 second")
+    assert not other.isActive
+
+
 def test_an_error_of_sparks_own_is_raised_as_it_is() -> None:
     with pytest.raises(RuntimeError, match="no such file"):
         run_all([query("readings", Running(1, RuntimeError("no such file")))], AVAILABLE_NOW)

@@ -14,7 +14,7 @@ from lakehouse.storage.registry import Registry
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
-_ON_TABLES = ("append", "commit", "append_rows", "append_arrow", "replace_partitions", "gather")
+_ON_TABLES = ("append", "commit", "append_rows", "append_arrow", "replace_partitions", "_compact")
 _IN_TRAINING = ("cross_fit", "fit", "register")
 _IN_MLFLOW = ("log_training", "log_policy_record", "log_recipe", "register", "promote")
 
@@ -91,7 +91,7 @@ def _wrapped(effect: Callable[..., Any], name: str, steps: Steps) -> Callable[..
         table = signature.bind(*given, **named).arguments.get("table")
         full = name
         if isinstance(table, Table):
-            kind = "gather" if name.endswith("gather") else "write"
+            kind = "gather" if name.endswith("_compact") else "write"
             full = f"{kind} of {table.full_name}"
         return steps.around(full, lambda: effect(*given, **named))
 

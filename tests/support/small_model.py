@@ -58,9 +58,14 @@ def unchanged(settings: Settings) -> None:
 
 def model_of(change: Callable[[Settings], Any] = unchanged) -> ModelSettings:
     """The settings after a change of them, as YAML would have given them."""
+    return ModelSettings.model_validate(settings_of(change))
+
+
+def settings_of(change: Callable[[Settings], Any] = unchanged) -> Settings:
+    """The same as YAML has them."""
     settings = copy.deepcopy(_SETTINGS)
     change(settings)
-    return ModelSettings.model_validate(settings)
+    return settings
 
 
 def small_lakehouse(

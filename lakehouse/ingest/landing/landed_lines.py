@@ -79,7 +79,8 @@ class Task:
     def _typed(self, blocks: Iterable[Columns]) -> tuple[DataFile | None, DataFile | None, Keys]:
         silver, quarantine, keys = self.silver.writer(), self.quarantine.writer(), []
         for block in blocks:
-            rows = lines.typed(block, self.parser) | self._in_common(block)
+            # Of lines that bronze has, what it says of their batch counts.
+            rows = self._in_common(block) | lines.typed(block, self.parser)
             is_valid = lines.is_valid(rows)
             if is_valid.true_count < len(is_valid):
                 quarantine.write(lines.where(rows, pc.invert(is_valid)))

@@ -111,6 +111,46 @@ def exclusive_soon(root: str, table: str, patience: float) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def not_copied(root: str) -> Iterator[None]:
+    """Write to a lakehouse while nobody takes stock of it for a copy: wait for the one who does.
+
+    Any number of writes share it. A copy takes it for a moment, in which it notes the versions of
+    the tables.
+    """
+    with _copy_lock(root) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def held_still(root: str, patience: float) -> Iterator[None]:
+    """Nothing is written to the lakehouse meanwhile; waits up to `patience` seconds for writes.
+
+    Raises:
+        LockedError: a write takes longer.
+    """
+    until = time.monotonic() + patience
+    with _copy_lock(root) as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    raise LockedError(
+                        f"{root} is written to all the time; take the copy when less is done"
+                    ) from None
+                time.sleep(_PAUSE / 10)
+        yield
+
+
+def _copy_lock(root: str) -> TextIO:
+    path = machine_folder(root, "locks") / "copy.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a+", encoding="utf-8")
+
+
 def machine_folder(root: str, name: str) -> Path:
     """A folder for what concerns this machine alone: in the lakehouse, if that is a folder here."""
     if "://" not in root:

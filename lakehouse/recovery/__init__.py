@@ -1,0 +1,1 @@
+"""A lakehouse copied while it is written to, and silver and gold made again from bronze."""

@@ -1,0 +1,73 @@
+"""What becomes of each table when a lakehouse is made again, and which columns then differ."""
+
+from lakehouse.tables import Catalog, Table
+
+WHEN_COMPUTED = frozenset(
+    {
+        "as_of",
+        "as_of_version",
+        "logging_table_commit_version",
+        "monitor_version",
+        "recorded_at",
+        "training_seconds",
+    }
+)
+"""Columns of computed tables that tell when a row was computed, and from which Delta versions: the
+rows that are made again are computed at once. All other columns are to be the same.
+"""
+
+
+def copied(catalog: Catalog) -> tuple[Table, ...]:
+    """Bronze: it is copied as it is."""
+    return (
+        catalog.landed_file,
+        catalog.bronze_readings,
+        catalog.bronze_labels,
+        catalog.kept_row,
+    )
+
+
+def from_lines(catalog: Catalog) -> tuple[Table, ...]:
+    """What is made from bronze's lines."""
+    return catalog.readings, catalog.labels, catalog.quarantine, catalog.duplicate
+
+
+def from_versions(catalog: Catalog) -> tuple[Table, ...]:
+    """What registered versions make from readings."""
+    return catalog.predictions, catalog.unscorable
+
+
+def computed(catalog: Catalog) -> tuple[Table, ...]:
+    """What is computed from silver."""
+    return (
+        catalog.window_facts,
+        catalog.profile_metrics,
+        catalog.drift_metrics,
+        catalog.counterfactual,
+    )
+
+
+def records(catalog: Catalog) -> tuple[Table, ...]:
+    """Records that nothing can be made from: put back from bronze.kept_row, and from the table
+    itself as far as it can be read.
+    """
+    return (
+        catalog.scoring_ledger,
+        catalog.scoring_cost,
+        catalog.monitor,
+        catalog.decision,
+        catalog.promotion,
+        catalog.alert_event,
+        catalog.alert_delivery,
+        catalog.alert_silence,
+    )
+
+
+def operations(catalog: Catalog) -> tuple[Table, ...]:
+    """Records of what jobs did: put back as far as they can be read, and kept nowhere else."""
+    return catalog.batch_metrics, catalog.job_run
+
+
+def anew(catalog: Catalog) -> tuple[Table, ...]:
+    """What tells of the tables on disk themselves."""
+    return (catalog.table_commit,)

@@ -356,7 +356,7 @@ def test_a_class_that_a_model_never_saw_has_probability_zero():
         (
             numbers(),
             Trial("everything", "hist_gradient_boosting", {"loss": "gamma"}),
-            "loss='gamma' requires strictly",
+            "requires strictly positive y",
         ),
     ],
 )

@@ -74,7 +74,8 @@ test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope
 
-soak: $(SET_UP) ## Kills the demo at every named step, then at random moments, and compares its tables (KILLS=200, SEED=).
+soak: $(SET_UP) ## Runs the tests that take minutes, then kills the demo at every named step and at random, and compares its tables (KILLS=200, SEED=).
+	$(BIN)/python -m pytest -q -m soak
 	$(BIN)/python -m tests.kills.soak --named --kills $(KILLS) $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 
 lint: $(SET_UP) ## Runs ruff, mypy and the import contracts.

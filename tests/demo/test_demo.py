@@ -16,6 +16,7 @@ from lakehouse.glassware.pieces import START, Stream
 from lakehouse.glassware.posterior import regimes
 from lakehouse.ingest.account import account
 from lakehouse.settings import EnvironmentSettings, load_model_settings
+from tests.support.truth import untrue
 
 DRIFT = pd.Timestamp(regimes("demo")[1].starts)
 
@@ -131,5 +132,6 @@ def test_a_run_that_was_cut_off_after_landing_goes_on_to_the_same_end(
     assert (readings.lines, labels.lines) == (9, 9)
     assert readings.balances
     assert labels.balances
+    assert untrue(lakehouse.store, tmp_path / "landing") == []
     assert "no champion yet" in capsys.readouterr().out
     assert alerts_of(lakehouse) == ["none"]

@@ -15,6 +15,7 @@ from lakehouse.settings import EnvironmentSettings, load_model_settings
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import on_days
 from lakehouse.tables import Table
+from tests.support.truth import untrue
 
 
 @pytest.fixture
@@ -94,3 +95,11 @@ def test_whatever_was_changed_is_told(copy: Lakehouse, capsys: pytest.CaptureFix
     ):
         assert any(words in each for each in told), (words, told)
     assert lines[-1].endswith("it is NOT as on record")
+
+
+def test_silver_is_what_the_generator_made_but_for_the_label_that_never_landed(
+    three_nights: Lakehouse,
+):
+    found = untrue(three_nights.store, Path(three_nights.landing))
+    n_labels = three_nights.store.count(three_nights.catalog.labels)
+    assert found == [f"silver.quality_check: {n_labels} rows, {n_labels + 1} were made"]

@@ -113,7 +113,7 @@ def _opened(root: str, table: Table) -> DeltaTable:
     path = f"{root}/{table.layer}/{table.name}"
     if not DeltaTable.is_deltatable(path):
         raise StoreError(
-            f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file, or "
-            "run a job there once, such as jobs/run_pipeline.py"
+            f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file, "
+            "or run a job there once, such as jobs/run_pipeline.py"
         )
     return open_table(path, table.full_name)

@@ -1,10 +1,8 @@
 """What was made again against what was there, row by row."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
@@ -12,14 +10,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import StoreError
-from lakehouse.recovery.parts import WHEN_COMPUTED, computed, from_lines, from_versions, records
+from lakehouse.recovery.parts import WHEN_MADE, computed, from_lines, from_versions, records
 from lakehouse.recovery.records import rows_at
-from lakehouse.storage.kept_rows import as_text
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row
 from lakehouse.tables import Table
-
-_CLOSE = 1e-9
+from lakehouse.tables.row_comparison import by_key, differing_columns
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def _differences(lost: int, added: int) -> tuple[str, ...]:
 
 
 def _compared_here(lakehouse: Lakehouse, before: str, table: Table) -> Compared:
-    left_out = WHEN_COMPUTED if table in computed(lakehouse.catalog) else frozenset()
+    left_out = WHEN_MADE if table in computed(lakehouse.catalog) else frozenset()
     found = lakehouse.store.rows(table)
     try:
         there = rows_at(before, table)
@@ -107,32 +103,15 @@ def differences(
     >>> differences([{"id": 1, "x": 0.3}], [{"id": 1, "x": 0.4}], ["id"])
     ['x differs in 1 rows, first of {"id": 1}']
     """
-    before, now = _by_key(there, keys), _by_key(found, keys)
+    before, now = by_key(there, keys), by_key(found, keys)
     differs: Counter[str] = Counter()
     first: dict[str, str] = {}
-    for key in before.keys() & now.keys():
-        for name in before[key].keys() & now[key].keys() - {*left_out}:
-            if not _alike(before[key][name], now[key][name]):
-                differs[name] += 1
-                first[name] = min(key, first.get(name, key))
+    for key in sorted(before.keys() & now.keys()):
+        for name in differing_columns(before[key], now[key], left_out):
+            differs[name] += 1
+            first.setdefault(name, key)
     words = [
         f"{name} differs in {count:,} rows, first of {first[name]}"
         for name, count in sorted(differs.items())
     ]
     return [*_differences(len(before.keys() - now.keys()), len(now.keys() - before.keys())), *words]
-
-
-def _by_key(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Row]:
-    return {as_text({key: row[key] for key in keys}): row for row in rows}
-
-
-def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE) or (
-            math.isnan(one) and math.isnan(other)
-        )
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    return bool(one == other)

@@ -1,17 +1,9 @@
 """What becomes of each table when a lakehouse is made again, and which columns then differ."""
 
 from lakehouse.tables import Catalog, Table
+from lakehouse.tables.row_comparison import WHEN_COMPUTED
 
-WHEN_COMPUTED = frozenset(
-    {
-        "as_of",
-        "as_of_version",
-        "logging_table_commit_version",
-        "monitor_version",
-        "recorded_at",
-        "training_seconds",
-    }
-)
+WHEN_MADE = WHEN_COMPUTED | {"monitor_version", "recorded_at", "training_seconds"}
 """Columns of computed tables that tell when a row was computed, and from which Delta versions: the
 rows that are made again are computed at once. All other columns are to be the same.
 """

@@ -1,11 +1,9 @@
 """The metric tables of gold, computed from scratch over silver and compared row by row."""
 
-import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from lakehouse.lineage.verification import DIFFERENT, GONE, SAME, Check
 from lakehouse.monitoring.aggregator import computed_tables, recompute
@@ -13,12 +11,10 @@ from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import NO_DAY, on_days
 from lakehouse.storage.store import Row, Store
 from lakehouse.tables import Table
+from lakehouse.tables.row_comparison import WHEN_COMPUTED, by_key, differing_columns
 
-OF_THE_MOMENT = {"as_of", "as_of_version", "logging_table_commit_version"}
-"""Columns that tell when a row was computed: one that is computed later has others."""
 WHAT = "metrics from scratch"
 _DAYS_AT_ONCE = 7
-_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,9 @@ def metric_checks(lakehouse: Lakehouse) -> Iterator[Check]:
             starts = range(0, len(days), _DAYS_AT_ONCE)
             weeks = [days[start : start + _DAYS_AT_ONCE] for start in starts]
             for where in [NO_DAY, *map(on_days, weeks)]:
-                old, new = (_by_key(store, table, where) for store in both)
+                old, new = (
+                    by_key(store.rows(table, partitions=where), table.keys) for store in both
+                )
                 yield from _compared(table, old, new, version)
 
 
@@ -79,15 +77,6 @@ def _monitor_version(lakehouse: Lakehouse) -> int:
     return max((row["monitor_version"] for row in rows), default=0)
 
 
-def _by_key(store: Store, table: Table, where: str) -> dict[str, Row]:
-    """The rows of some partitions, by their keys in words."""
-    rows = store.rows(table, partitions=where)
-    return {
-        ", ".join(str(_plain(row[name])) for name in table.keys if row[name] is not None): row
-        for row in rows
-    }
-
-
 def _compared(
     table: Table, old: Mapping[str, Row], new: Mapping[str, Row], version: int
 ) -> Iterator[Check]:
@@ -102,38 +91,6 @@ def _compared(
         elif computed is None:
             yield Check(WHAT, subject, DIFFERENT, "silver gives no such row")
         else:
-            names = differing_columns(row, computed)
+            names = differing_columns(row, computed, WHEN_COMPUTED)
             words = f"silver gives another {', '.join(names)}" if names else ""
             yield Check(WHAT, subject, DIFFERENT if names else SAME, words)
-
-
-def differing_columns(row: Row, other: Row) -> list[str]:
-    """The columns whose values differ, but for rounding, in two rows that were computed at
-    different times.
-    """
-    return [
-        name
-        for name in row
-        if name not in OF_THE_MOMENT and not _is_alike(_plain(row[name]), _plain(other.get(name)))
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """A value whose maps have an order."""
-    if isinstance(value, Mapping):
-        return sorted((str(name), _plain(each)) for name, each in value.items())
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _is_alike(value: Any, other: Any) -> bool:
-    if isinstance(value, float) and isinstance(other, float):
-        return (
-            value == other
-            or math.isclose(value, other, rel_tol=_ROUNDING)
-            or (math.isnan(value) and math.isnan(other))
-        )
-    if isinstance(value, list) and isinstance(other, list):
-        return len(value) == len(other) and all(map(_is_alike, value, other))
-    return bool(value == other)

@@ -118,7 +118,7 @@ def test_the_next_night_is_the_same_as_in_the_undisturbed_lakehouse(
     ):
         one, other = (lakehouse.store.rows(table) for lakehouse in pair)
         keys = [key for key in table.keys if key not in identity]
-        assert differences(one, other, keys, identity | parts.WHEN_COMPUTED) == [], table.full_name
+        assert differences(one, other, keys, identity | parts.WHEN_MADE) == [], table.full_name
         assert len(one) == len(other)
 
 

@@ -48,6 +48,7 @@ def run_pipeline(
             raise error from error.__cause__
         recorder.end_pass()
         _notify(lakehouse)
+        keep_rows(lakehouse)
         if draws_page:
             renew_page(root)
         if seconds is None:
@@ -72,7 +73,6 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
         promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
         _score_and_measure(lakehouse, recorder)
-    keep_rows(lakehouse)
 
 
 def _notify(lakehouse: Lakehouse) -> None:

@@ -81,8 +81,9 @@ def _read(lakehouse: Lakehouse) -> None:
 def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
     """Take in the files of one batch, source by source."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
-    rows = to_read.orderBy("landed_file_id").collect()
-    take_in(lakehouse, [FileRecord.from_row(row.asDict(recursive=True)) for row in rows], batch)
+    # By Arrow: a collected row would have times of this machine's zone, without saying so.
+    rows = to_read.orderBy("landed_file_id").toArrow().to_pylist()
+    take_in(lakehouse, [FileRecord.from_row(row) for row in rows], batch)
 
 
 def take_in(

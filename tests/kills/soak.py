@@ -96,6 +96,8 @@ class Soak:
             process.wait(seconds)
             return True
         except subprocess.TimeoutExpired:
+            # Before Java has started there is but Python.
+            what = what if _javas(process.pid) else GROUP
             _kill(process, what)
         self.killed[what] += 1
         _say(f"{self.killed.total()}: {what}, {seconds:.1f} s")

@@ -4,6 +4,7 @@ from dataclasses import replace
 import mlflow
 import pandas as pd
 import pytest
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.errors import RegistryError
@@ -47,7 +48,7 @@ def registry(tmp_path_factory) -> Registry:
 def first(registry):
     trials = [(Trial("everything", "decision_tree", {"max_depth": 1}), Failed("scikit-learn: no"))]
     run = registry.log_training("first", TrainingData("/lake/silver/x", 0, 2), trials, SAMPLE)
-    model = DecisionTreeClassifier().fit(EXAMPLE, CODES)
+    model = make_pipeline(DecisionTreeClassifier()).fit(EXAMPLE, CODES)
     return registry.register(run, model, RECORD, {"columns": [1, "é"]}, MEANING, SAMPLE)
 
 

@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,7 +34,7 @@ class Entry:
     modified_at: float
 
 
-def fault_of(entries: Mapping[str, Entry], hint: int | None = None) -> str | None:
+def fault_of(entries: Mapping[str, Entry], hint: int | None = None, now: float = 0.0) -> str | None:
     """What is wrong with a log, in words; None where nothing is.
 
     >>> whole = {f"{version:020d}.json": Entry(9, 0.0) for version in range(4)}
@@ -46,13 +47,14 @@ def fault_of(entries: Mapping[str, Entry], hint: int | None = None) -> str | Non
     Args:
         entries: its files, by name.
         hint: the version of the checkpoint that `_last_checkpoint` names; None for none.
+        now: in seconds, if that is later than the newest commit.
     """
     commits, checkpoints = _by_version(entries, _COMMIT), _by_version(entries, _CHECKPOINT)
     for what, found in (("commit", commits), ("checkpoint", checkpoints)):
         empty = [version for version, entry in sorted(found.items()) if not entry.size]
         if empty:
             return f"the {what} of version {empty[0]} is empty"
-    missing = _missing(commits, checkpoints.keys())
+    missing = _missing(commits, checkpoints.keys(), now)
     if missing is not None:
         return f"the commit of version {missing} is missing"
     if hint is not None and hint not in checkpoints:
@@ -65,12 +67,13 @@ def _by_version(entries: Mapping[str, Entry], name: re.Pattern[str]) -> dict[int
     return {int(match[1]): entry for match, entry in matches if match}
 
 
-def _missing(commits: Mapping[int, Entry], checkpoints: Set[int]) -> int | None:
+def _missing(commits: Mapping[int, Entry], checkpoints: Set[int], now: float) -> int | None:
     """The first version without a commit, of those that ought to have one.
 
     Two leave commits out rightly. Delta cleans up old commits below a checkpoint, the oldest first
     or many at once: a clean-up that was cut off leaves gaps there, whose neighbours are much older
-    than the newest commit. Maintenance keeps stretches of commits, each after a checkpoint.
+    than the newest commit. Maintenance keeps stretches of commits, each after a checkpoint; what is
+    younger than a quarter of an hour it keeps whole.
     """
     checkpoint = max(checkpoints, default=-1)
     if not commits:
@@ -81,9 +84,10 @@ def _missing(commits: Mapping[int, Entry], checkpoints: Set[int]) -> int | None:
     if min(commits) > checkpoint + 1:
         return min(commits) - 1
     for before, after in pairwise(sorted(commits)):
-        age = commits[newest].modified_at - commits[before].modified_at
-        is_cleaned = after <= checkpoint and age > _CLEANED
-        is_let_go = bool({after - 1, after} & checkpoints) and age > _LET_GO
+        written, latest = commits[before].modified_at, commits[newest].modified_at
+        is_cleaned = after <= checkpoint and latest - written > _CLEANED
+        is_bridged = bool({after - 1, after} & checkpoints)
+        is_let_go = is_bridged and max(now, latest) - written > _LET_GO
         if after > before + 1 and not (is_cleaned or is_let_go):
             return before + 1
     return None
@@ -115,7 +119,7 @@ def _fault(folder: Folder) -> str | None:
         table = Folder(folder.location.removesuffix("/_delta_log"))
         is_left = any(name.endswith(".parquet") for name in entries_of(table))
         return "all commits are missing, though data files are there," if is_left else None
-    return fault_of(entries, hint) or _cut_off(folder, _by_version(entries, _COMMIT))
+    return fault_of(entries, hint, time.time()) or _cut_off(folder, _by_version(entries, _COMMIT))
 
 
 def _cut_off(folder: Folder, commits: Iterable[int]) -> str | None:

@@ -29,7 +29,7 @@ from lakehouse.errors import LakehouseError, RegistryError, RegistryUnreachableE
 from lakehouse.models import TRUSTED_TYPES
 from lakehouse.redaction import without_secrets
 
-__all__ = ["Client", "Sample", "entities", "save_model", "unreachable"]
+__all__ = ["Client", "Sample", "entities", "make_tables", "save_model", "unreachable"]
 
 # MLflow's own handler would show rows, such as an example that a model refuses.
 logging.getLogger("mlflow").handlers.clear()
@@ -81,6 +81,13 @@ def save_model(model: Any, sample: Sample, target: Path) -> None:
         skops_trusted_types=list(TRUSTED_TYPES),
         pip_requirements=["scikit-learn", "skops"],
     )
+
+
+def make_tables(uri: str) -> None:
+    """Make MLflow's tables in an SQLite file."""
+    client = MlflowClient(uri, uri)
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
 
 
 class Client:

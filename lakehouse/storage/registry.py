@@ -16,7 +16,14 @@ from typing import Any
 
 from lakehouse.errors import RegistryError, RegistryUnreachableError
 from lakehouse.models import CrossFit, Failed, Trial, reproducible
-from lakehouse.storage.mlflow_client import Client, Sample, entities, save_model, unreachable
+from lakehouse.storage.mlflow_client import (
+    Client,
+    Sample,
+    entities,
+    make_tables,
+    save_model,
+    unreachable,
+)
 from lakehouse.storage.mlflow_place import Place
 from lakehouse.storage.training_record import ModelVersion, TrainingRecord, as_tag
 
@@ -67,7 +74,7 @@ class Registry:
         """
         uri = self._place.tracking_uri
         try:
-            self._place.make()
+            self._place.make(make_tables)
             client = Client(uri)
             self._experiment = self._experiment_id(client)
             if not client.search_registered_models(f"name = '{self._name}'"):

@@ -15,7 +15,7 @@ OF_A_RUN = {
 """Columns that name a run, its wall clock or the inodes of its files: another run has others."""
 
 
-_OF_OPERATIONS = {"job_failed", "job_missing", "backlog_grows"}
+_OF_OPERATIONS = {"job_failed", "job_missing", "backlog_grows", "training_failed"}
 """Rules of alerts that tell of runs."""
 
 

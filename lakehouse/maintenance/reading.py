@@ -63,7 +63,7 @@ class Reading:
 
     def path(self, table: Table) -> str:
         """The path of a table."""
-        return f"{self.root}/{table.layer}/{table.name}"
+        return table.path_in(self.root)
 
     def log(self, table: Table) -> Log:
         """What the log of a table has now."""

@@ -229,7 +229,7 @@ class Recorder:
         if table.name in self._tables:
             self._tables[table.name].update_incremental()
             return self._tables[table.name]
-        path = f"{self.root}/{table.layer}/{table.name}"
+        path = table.path_in(self.root)
         if not DeltaTable.is_deltatable(path):
             create(table, path)
         self._tables[table.name] = DeltaTable(path)

@@ -57,7 +57,7 @@ def compare(lakehouse: Lakehouse, before: str) -> list[Compared]:
 
 def _compared_by_spark(lakehouse: Lakehouse, before: str, table: Table) -> Compared:
     """Tables of any size: rows as texts, counted."""
-    store, path = lakehouse.store, f"{before}/{table.layer}/{table.name}"
+    store, path = lakehouse.store, table.path_in(before)
     found, rows = _as_texts(store.read(table), table), store.count(table)
     try:
         there = _as_texts(lakehouse.spark.read.format("delta").load(path), table)

@@ -1,5 +1,6 @@
 """What becomes of each table when a lakehouse is made again, and which columns then differ."""
 
+from lakehouse.storage.kept_rows import kept_tables
 from lakehouse.tables import Catalog, Table
 from lakehouse.tables.row_comparison import WHEN_COMPUTED
 
@@ -43,16 +44,8 @@ def records(catalog: Catalog) -> tuple[Table, ...]:
     """Records that nothing can be made from: put back from bronze.kept_row, and from the table
     itself as far as it can be read.
     """
-    return (
-        catalog.scoring_ledger,
-        catalog.scoring_cost,
-        catalog.monitor,
-        catalog.decision,
-        catalog.promotion,
-        catalog.alert_event,
-        catalog.alert_delivery,
-        catalog.alert_silence,
-    )
+    # Unscorable readings are made again with the predictions.
+    return tuple(table for table in kept_tables(catalog) if table != catalog.unscorable)
 
 
 def operations(catalog: Catalog) -> tuple[Table, ...]:

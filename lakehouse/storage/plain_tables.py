@@ -54,7 +54,7 @@ def read_at(
     Raises:
         StoreError: that version is gone: its commits, or files that it had.
     """
-    path = f"{root}/{table.layer}/{table.name}"
+    path = table.path_in(root)
     try:
         dataset = open_table(path, table.full_name, version).to_pyarrow_dataset()
         there = [name for name in columns if name in dataset.schema.names]
@@ -110,7 +110,7 @@ def newest_day(root: str, table: Table) -> dt.date | None:
 
 
 def _opened(root: str, table: Table) -> DeltaTable:
-    path = f"{root}/{table.layer}/{table.name}"
+    path = table.path_in(root)
     if not DeltaTable.is_deltatable(path):
         raise StoreError(
             f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file, "

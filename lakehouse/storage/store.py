@@ -65,7 +65,7 @@ class Store:
 
     def path(self, table: Table) -> str:
         """Return the path of a table."""
-        return _path(self.root, table)
+        return table.path_in(self.root)
 
     def checkpoint(self, query: str) -> str:
         """Return the path of a streaming query's checkpoint."""
@@ -370,10 +370,6 @@ def _once(*transactions: Transaction) -> CommitProperties:
     return CommitProperties(
         app_transactions=[DeltaTransaction(each.app_id, each.version) for each in transactions]
     )
-
-
-def _path(root: str, table: Table) -> str:
-    return f"{root}/{table.layer}/{table.name}"
 
 
 def _is_value(name: str, value: object) -> str:

@@ -78,6 +78,10 @@ class Table:
         """`layer.name`, as SQL users write it."""
         return f"{self.layer}.{self.name}"
 
+    def path_in(self, root: str) -> str:
+        """Where the table lies in a lakehouse."""
+        return f"{root}/{self.layer}/{self.name}"
+
     @property
     def schema(self) -> StructType:
         """The Spark schema with comments; all fields are nullable, as Delta readers see them."""

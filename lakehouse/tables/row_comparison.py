@@ -28,7 +28,8 @@ def differing_columns(row: Row, other: Row, left_out: Iterable[str] = ()) -> lis
     >>> differing_columns({"id": 1, "x": 0.3, "at": 1}, {"id": 1, "x": 0.1 + 0.2, "at": 2}, ["at"])
     []
     """
-    names = [name for name in row if name in other and name not in set(left_out)]
+    apart = set(left_out)
+    names = [name for name in row if name in other and name not in apart]
     return [name for name in names if not is_alike(row[name], other[name])]
 
 

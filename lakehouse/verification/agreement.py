@@ -52,14 +52,10 @@ def chain_of_promotions(rows: Sequence[Row]) -> Iterator[Difference]:
         was = before["to_version"] if before else None
         assert move is not None
         words = (
-            ""
-            if move["from_version"] == was
-            else (
-                f"it takes over from version {move['from_version'] or 'none'}, and version "
-                f"{was or 'none'} was in production"
-            )
+            f"it takes over from version {move['from_version'] or 'none'}, and version "
+            f"{was or 'none'} was in production"
         )
-        yield _id_of(move), words
+        yield _id_of(move), "" if move["from_version"] == was else words
 
 
 def decisions_of_promotions(
@@ -86,12 +82,8 @@ def alias_against_promotions(alias: str | None, rows: Sequence[Row]) -> Differen
     """
     moves = [row for row in _in_order(rows) if row["action"] in MOVES]
     wanted = moves[-1]["to_version"] if moves else None
-    words = (
-        ""
-        if alias == wanted
-        else (f"it names version {alias or 'none'}, gold.promotion says {wanted or 'none'}")
-    )
-    return "champion", words
+    words = f"it names version {alias or 'none'}, gold.promotion says {wanted or 'none'}"
+    return "champion", "" if alias == wanted else words
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:

@@ -31,8 +31,7 @@ class ScratchStore(Store):
 
     def path(self, table: Table) -> str:
         """Return the path of a table, in the lakehouse or elsewhere."""
-        root = self.scratch if table.full_name in self.moved else self.root
-        return f"{root}/{table.layer}/{table.name}"
+        return table.path_in(self.scratch if table.full_name in self.moved else self.root)
 
 
 def metric_checks(lakehouse: Lakehouse) -> Iterator[Check]:

@@ -144,7 +144,7 @@ class Plant:
         return time.process_time() - began
 
     def _path(self, table: Table) -> str:
-        return f"{self.root}/{table.layer}/{table.name}"
+        return table.path_in(self.root)
 
 
 def _rows(table: Table, given: list[dict[str, Any]]) -> pa.Table:

@@ -38,7 +38,7 @@ def added_columns(table: Table, path: str) -> tuple[AddedColumn, ...] | None:
     on_disk = StructType.fromJson(json.loads(delta.schema().to_json()))
     migration = migration_of(table, on_disk, version)
     if migration.obstacles:
-        root = path.removesuffix(f"/{table.layer}/{table.name}")
+        root = path.removesuffix(table.path_in(""))
         raise StoreError(f"{table.full_name} in {root}: {'; '.join(migration.obstacles)}")
     return migration.added if migration.added or version != table.version else None
 

@@ -15,7 +15,7 @@ LAKEHOUSE = SimpleNamespace(
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What was done, in order: `_once` and `notify` are noted, and may be told to raise."""
+    """What was done, in order; each may be told to raise."""
     found = SimpleNamespace(done=[], raises={})
 
     def note(name):
@@ -29,12 +29,13 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(whole_way, "_once", lambda lakehouse, recorder: note("pass"))
     monkeypatch.setattr(whole_way, "Notifier", notifier)
+    monkeypatch.setattr(whole_way, "keep_rows", lambda lakehouse: note("rows kept"))
     return found
 
 
 def test_a_pass_ends_with_the_alerts(calls):
     whole_way.run_pipeline(LAKEHOUSE)
-    assert calls.done == ["pass", "notify"]
+    assert calls.done == ["pass", "notify", "rows kept"]
 
 
 def test_a_pass_that_fails_tells_of_alerts_and_shows_its_own_error(calls):
@@ -47,6 +48,7 @@ def test_a_pass_that_fails_tells_of_alerts_and_shows_its_own_error(calls):
 def test_another_notifier_at_work_does_not_fail_the_pass(calls):
     calls.raises = {"notify": LockedError("busy")}
     whole_way.run_pipeline(LAKEHOUSE)
+    assert calls.done == ["pass", "notify", "rows kept"]
 
 
 def test_alerts_that_cannot_be_evaluated_are_not_passed_over(calls):

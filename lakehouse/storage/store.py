@@ -8,7 +8,7 @@ import datetime as dt
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Transaction as DeltaTransaction
-from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 from pyarrow.compute import Expression
 from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +28,7 @@ from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
 from lakehouse.storage.delta.locks import exclusive, not_copied
-from lakehouse.storage.delta.opened import open_table
+from lakehouse.storage.delta.opened import OpenTables, open_table
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
@@ -59,9 +58,7 @@ class Store:
     reports: deque[BatchReport] = field(
         default_factory=lambda: deque(maxlen=_MOST_REPORTS), init=False, repr=False, compare=False
     )
-    _opened: dict[str, DeltaTable] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _opened: OpenTables = field(default_factory=OpenTables, init=False, repr=False, compare=False)
 
     def path(self, table: Table) -> str:
         """Return the path of a table."""
@@ -83,7 +80,7 @@ class Store:
                 self._migrate(table)
             else:
                 # A table that was deleted meanwhile must not be read from an old log.
-                self._opened.pop(self.path(table), None)
+                self._opened.forget(self.path(table))
                 create(table, self.path(table))
 
     def columns(self, table: Table) -> list[str]:
@@ -96,8 +93,7 @@ class Store:
 
     def table_id(self, table: Table) -> str:
         """What Delta calls the table, whatever its path."""
-        opened = self._opened.get(self.path(table)) or self._delta(table)
-        return str(opened.metadata().id)
+        return str(self._opened.known(self.path(table), table.full_name).metadata().id)
 
     def versions(self, *tables: Table) -> dict[str, int]:
         """The newest Delta version of each table, by its full name."""
@@ -337,15 +333,7 @@ class Store:
             yield
 
     def _delta(self, table: Table) -> DeltaTable:
-        """The table as it is now. Its log is read once; then only what has been added to it."""
-        path = self.path(table)
-        if path in self._opened:
-            # Where an older copy was put back, the log ends before what is known.
-            with suppress(DeltaError):
-                self._opened[path].update_incremental()
-                return self._opened[path]
-        self._opened[path] = open_table(path, table.full_name)
-        return self._opened[path]
+        return self._opened.now(self.path(table), table.full_name)
 
     def _compact(self, table: Table) -> None:
         """Gather the small files of a table that grows by one a commit; partitions are written

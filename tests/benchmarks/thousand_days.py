@@ -219,7 +219,8 @@ def of_tables(ledger: MemoryLedger, days: int, meter: Meter) -> None:
 
 def _read(kept: KeptLedgers, meter: Meter) -> TableLedger:
     # A process of its own has not opened the tables.
-    kept.lakehouse.store._opened.clear()
+    store = kept.lakehouse.store
+    store._opened.forget(*map(store.path, store.catalog.tables))
     read = TableLedger(kept.lakehouse)
     meter.read = len(read.decisions) + len(read.versions.newest)
     assert read.history.champion is not None

@@ -80,6 +80,20 @@ def test_a_damaged_log_is_one_sentence_that_names_table_version_and_remedy(
     fault(table)
     words = rf"^silver\.t: {re.escape(says)} in .*_delta_log; nothing was read .* back from a copy"
     with pytest.raises(StoreError, match=words):
+        check_log(str(table), "silver.t")
+    with pytest.raises(StoreError, match=words):
+        open_table(str(table), "silver.t", 4)
+
+
+@pytest.mark.parametrize(("fault", "says"), FAULTS, ids=[says for _, says in FAULTS])
+def test_the_newest_version_opens_only_where_nothing_that_it_is_read_from_is_damaged(
+    table: Path, fault: Callable[[Path], object], says: str
+) -> None:
+    fault(table)
+    if says == "the commit of version 1 is missing":  # the checkpoint of version 2 stands for it
+        assert open_table(str(table), "silver.t").to_pyarrow_table().num_rows == 5
+        return
+    with pytest.raises(StoreError, match=re.escape(says)):
         open_table(str(table), "silver.t")
 
 

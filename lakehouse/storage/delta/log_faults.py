@@ -100,15 +100,28 @@ def check_log(path: str, name: str) -> None:
         StoreError: it is damaged; the message says how, and what to do.
     """
     folder = Folder(path).within("_delta_log")
-    if _fault(folder) is None:
-        return
     # Another process may have written while this one looked.
-    fault = _fault(folder)
+    fault = _fault(folder) and _fault(folder)
     if fault is not None:
         raise StoreError(
             f"{name}: {fault} in {folder.location}; nothing was read or written: put that file "
             "back from a copy, or see docs/faults.md for what else can be done"
         )
+
+
+def check_newest_commits(path: str, name: str) -> None:
+    """Look at what the newest version is read from: the last checkpoint, and what follows it.
+
+    Where something is wrong with it, the whole log is looked at.
+
+    Raises:
+        StoreError: it is damaged, see `check_log`.
+    """
+    folder = Folder(path).within("_delta_log")
+    hint = _hint(folder)
+    entries = {} if hint is None else entries_of(folder, since=f"{hint:020d}")
+    if not entries or fault_of(entries, hint) or _cut_off(folder, _by_version(entries, _COMMIT)):
+        check_log(path, name)
 
 
 def _fault(folder: Folder) -> str | None:
@@ -143,21 +156,23 @@ def _hint(folder: Folder) -> int | None:
     return version if isinstance(version, int) else None
 
 
-def entries_of(folder: Folder) -> dict[str, Entry]:
-    """The files of a folder, by name; none where it is not there."""
+def entries_of(folder: Folder, since: str = "") -> dict[str, Entry]:
+    """The files of a folder whose name is `since` or comes after it; none where it is not there."""
     if folder.is_local:
         try:
             found = list(os.scandir(folder.path()))
         except FileNotFoundError:
             return {}
-        states = [(os.fsdecode(each.name), _state(each)) for each in found]
+        first = os.fsencode(since)
+        wanted = [each for each in found if each.name >= first]
+        states = [(os.fsdecode(each.name), _state(each)) for each in wanted]
         return {name: Entry(state.st_size, state.st_mtime) for name, state in states if state}
     system, base = folder.file_system
     infos = system.get_file_info(fs.FileSelector(base, allow_not_found=True))
     return {
         info.base_name: Entry(info.size or 0, (info.mtime_ns or 0) / 1e9)
         for info in infos
-        if info.type == fs.FileType.File
+        if info.type == fs.FileType.File and info.base_name >= since
     }
 
 

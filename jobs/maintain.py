@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from lakehouse.app.command_line import job_parser, located, run_job
+from lakehouse.app.command_line import hold_alone, job_parser, located, run_job
 from lakehouse.errors import ConfigurationError
 from lakehouse.maintenance.account import as_lines
 from lakehouse.maintenance.maintain import Maintenance
 from lakehouse.maintenance.reading import JOB, Reading
 from lakehouse.settings import load_environment_settings
-from lakehouse.storage.delta.locks import hold_work
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -25,9 +24,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.keep_days is not None and options.keep_days < 0:
         raise ConfigurationError("--keep-days: write a number of days, 0 or more")
     model, root = located(options, is_recorded=not options.dry_run)
+    environment = load_environment_settings(options.environment).model_copy(update={"root": root})
     if not options.dry_run:
-        hold_work(root, [JOB])
-    reading = Reading(root, model, load_environment_settings(options.environment))
+        hold_alone(environment, [JOB])
+    reading = Reading(root, model, environment)
     accounts = Maintenance(reading, options.keep_days).accounts(options.dry_run)
     print(*as_lines(accounts, options.dry_run), sep="\n")
     return 0

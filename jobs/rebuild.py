@@ -4,10 +4,16 @@ what was there; exit code 1 where they differ.
 
 from collections.abc import Sequence
 
-from lakehouse.app.command_line import STREAMS, job_parser, located, open_recorded, run_job
+from lakehouse.app.command_line import (
+    STREAMS,
+    hold_alone,
+    job_parser,
+    located,
+    open_recorded,
+    run_job,
+)
 from lakehouse.recovery.rebuild import copy_what_is_left, rebuild
 from lakehouse.settings import load_environment_settings
-from lakehouse.storage.delta.locks import hold_work
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -16,8 +22,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", required=True, help="the new lakehouse's folder; a new one")
     options = parser.parse_args(words)
     model, lost = located(options, is_recorded=False)
-    hold_work(lost, STREAMS)
     environment = load_environment_settings(options.environment)
+    hold_alone(environment.model_copy(update={"root": lost}), STREAMS)
     root = copy_what_is_left(lost, options.into)
     lakehouse = open_recorded(model, environment.model_copy(update={"root": root}))
     compared = rebuild(lakehouse, lost, lambda sentence: print(sentence, flush=True))

@@ -87,14 +87,28 @@ def open_recorded(model: ModelSettings, environment: EnvironmentSettings) -> Lak
     recorder = recorder_of(root, "")
     # Before Spark starts, and before anything is made: the second of two processes stops here.
     work = _work_of(_jobs[-1]) if _jobs else ()
-    hold_work(root, work)
-    if environment.takes_leases:
-        hold_leases(root, work)
+    hold_alone(environment, work)
     with recorder.phase("open"):
         spark = open_session()
         lakehouse = open_lakehouse(spark, model, environment)
     recorder.opened(lakehouse.store.reports, spark.sparkContext.applicationId)
     return lakehouse
+
+
+def hold_alone(environment: EnvironmentSettings, work: Sequence[str]) -> None:
+    """Hold the right to do these kinds of work on a lakehouse, until the process ends.
+
+    Args:
+        environment: whose root is that of the lakehouse.
+        work: kinds of it.
+
+    Raises:
+        LockedError: another process does one of them.
+    """
+    root = absolute(environment.root)
+    hold_work(root, work)
+    if environment.takes_leases:
+        hold_leases(root, work)
 
 
 def _work_of(job: str) -> tuple[str, ...]:

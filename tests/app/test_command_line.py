@@ -13,6 +13,7 @@ import pytest
 
 from lakehouse.app import command_line
 from lakehouse.errors import StoreError, words_of
+from lakehouse.settings import EnvironmentSettings
 from tests.support.processes import environment_of
 
 JOBS = sorted(path for path in Path("jobs").glob("*.py") if path.stem != "__init__")
@@ -191,3 +192,14 @@ def test_an_error_whose_words_are_gone_with_sparks_process_is_still_told_of() ->
     error = ValueError()
     error.java_exception = Gone()  # type: ignore[attr-defined]
     assert "has ended" in words_of(error)
+
+
+@pytest.mark.parametrize(("lease", "held"), [(True, ["maintain"]), (None, [])])
+def test_work_is_held_by_a_lease_too_where_the_environment_asks_for_one(
+    lease: bool | None, held: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases: list[str] = []
+    monkeypatch.setattr(command_line, "hold_leases", lambda root, work: leases.extend(work))
+    monkeypatch.setattr(command_line, "hold_work", lambda root, work: None)
+    command_line.hold_alone(EnvironmentSettings(root=str(tmp_path), lease=lease), ["maintain"])
+    assert leases == held

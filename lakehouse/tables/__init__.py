@@ -5,6 +5,7 @@ from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import DECISION, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.operations import BATCH_METRICS, JOB_RUN
+from lakehouse.tables.rollouts import ROLLOUT
 from lakehouse.tables.silver import (
     DUPLICATE,
     IS_CORRECTION,
@@ -25,6 +26,7 @@ __all__ = [
     "JOB_RUN",
     "LANDED_FILE",
     "PROMOTION",
+    "ROLLOUT",
     "QUARANTINE",
     "SCORING_COST",
     "SCORING_LEDGER",

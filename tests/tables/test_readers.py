@@ -107,6 +107,7 @@ COLUMNS = {
         "trained_rows",
         "recorded_at",
     ],
+    "rollout": ["rollout_id", "as_of", "action", "share", "reason", "evidence", "recorded_at"],
     "batch_metrics": [
         "query",
         "query_id",

@@ -23,6 +23,7 @@ class Rollout:
         seen: newest label time that was decided on.
         ended: `abort` or `finish`; None while it runs.
         reason: of its newest row.
+        ended_by: who ended it; None while it runs.
     """
 
     rollout_id: str
@@ -35,6 +36,7 @@ class Rollout:
     seen: dt.datetime
     ended: str | None = None
     reason: str = ""
+    ended_by: str | None = None
 
     @property
     def is_running(self) -> bool:
@@ -82,7 +84,8 @@ def _started(row: Mapping[str, Any]) -> Rollout:
 def _after(rollout: Rollout, row: Mapping[str, Any]) -> Rollout:
     seen = max(rollout.seen, row["as_of"])
     if row["action"] in ENDS:
-        return replace(rollout, seen=seen, ended=row["action"], reason=row["reason"])
+        own = {"ended": row["action"], "reason": row["reason"], "ended_by": row.get("who")}
+        return replace(rollout, seen=seen, **own)
     stepped = row["as_of"] if row["action"] == STEP else rollout.stepped
     return replace(rollout, seen=seen, stepped=stepped, share=row["share"], reason=row["reason"])
 

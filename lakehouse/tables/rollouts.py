@@ -51,6 +51,6 @@ def shadow_predictions(model: ModelSettings) -> Table:
             error         string Why the challenger gave no finite answer; NULL where it did
             query_id, batch_id
         """),
-        sought_by=(model.key, model.event_time),
+        sought_by=(model.key, model.event_time, "rollout_id"),
         takes_columns=True,
     )

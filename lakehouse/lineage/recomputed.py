@@ -73,6 +73,8 @@ def _differing_keys(
     made: pd.DataFrame, readings: pd.DataFrame, of_silver: PlainRows, version: Version
 ) -> list[int | str]:
     """Keys of predictions that the version does not make of their readings."""
+    if not len(made):
+        return []
     key, problem = of_silver.model.key, version.meaning.problem
     rows = made.merge(readings, on=key, how="left")
     outputs = problem.outputs(version.pipeline, of_silver.features(version, rows))

@@ -66,6 +66,7 @@ def labelled_of(ledger: TableLedger, rollout: Rollout, as_of: dt.datetime) -> La
         slices = LabelledFrame(models, rows, history).slices(np.ones(len(rows), dtype=bool))
     return Labelled(
         sides.pairs(np.ones(len(rows), dtype=bool)),
+        sides.right,
         {name: sides.pairs(inside) for name, inside in slices.items()},
         sides.blocks(instants(rows[LABEL_TIME])),
     )
@@ -118,6 +119,16 @@ class _Sides:
         sides = self.labels[inside], self.champion[inside], self.challenger[inside]
         found = compare(self.models.problem, *sides)
         return Pairs(found.rows, found.won, found.lost)
+
+    @property
+    def right(self) -> tuple[int, int]:
+        """On how many rows each version is right: the champion, and the challenger."""
+        problem = self.models.problem
+        champion, challenger = (
+            int(problem.is_right(side, self.labels).sum())
+            for side in (self.champion, self.challenger)
+        )
+        return champion, challenger
 
     def blocks(self, label_times: np.ndarray) -> Sequence[Block]:
         """The rows by the hour in which their label came, and by arm."""

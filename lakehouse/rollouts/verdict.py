@@ -11,6 +11,7 @@ from lakehouse.rollouts.actions import ABORT, FINISH, HOLD, STEP
 from lakehouse.rollouts.sequential import (
     Block,
     Pairs,
+    always_valid_interval,
     log_evidence_above,
     log_evidence_better,
     log_evidence_of_arms,
@@ -19,6 +20,8 @@ from lakehouse.rollouts.sequential import (
 from lakehouse.rollouts.state import Rollout
 from lakehouse.settings import RolloutSettings
 
+_LEVEL = 0.95
+"""Of the always-valid intervals that are told beside a verdict."""
 _ENOUGH_TO_TIME = 1_000
 """Rows before the time that they take is held against its bound."""
 
@@ -73,11 +76,13 @@ class Labelled:
 
     Attributes:
         pairs: rows that both have scored.
+        right: of these, how many the champion is right on, and the challenger.
         slices: the same of each watched slice.
         blocks: rows by the arm that answered them, in the order in which their labels came.
     """
 
     pairs: Pairs = field(default_factory=Pairs)
+    right: tuple[int, int] = (0, 0)
     slices: Mapping[str, Pairs] = field(default_factory=dict)
     blocks: Sequence[Block] = ()
 
@@ -127,14 +132,28 @@ class _Case:
         found = {"log_better": self.log_better, "log_worse": self.log_worse}
         found |= {"needed_better": -math.log(self.settings.better)}
         found |= {"needed_worse": self.log_needed_for_worse}
-        if self.compares_arms:
-            for arm in ("champion", "challenger"):
-                for what in ("rows", "right"):
-                    name = f"{arm}_{what}"
-                    found[name] = float(sum(getattr(each, name) for each in self.labelled.blocks))
-        else:
+        if not self.compares_arms:
             found |= {"rows": pairs.rows, "won": pairs.won, "lost": pairs.lost}
+        for name, (rows, right) in self.sides.items():
+            low, high = always_valid_interval(right, rows, _LEVEL)
+            found |= {f"{name}_rows": rows, f"{name}_right": right}
+            found |= {f"{name}_low": low, f"{name}_high": high}
         return self.scored.figures | {name: float(value) for name, value in found.items()}
+
+    @property
+    def sides(self) -> dict[str, tuple[int, int]]:
+        """Of both versions, labelled rows and how many it is right on: those of its arm, or all."""
+        labelled = self.labelled
+        if not self.compares_arms:
+            rows = labelled.pairs.rows
+            return {"champion": (rows, labelled.right[0]), "challenger": (rows, labelled.right[1])}
+        champion = [(each.champion_rows, each.champion_right) for each in labelled.blocks]
+        challenger = [(each.challenger_rows, each.challenger_right) for each in labelled.blocks]
+        return {"champion": _sums(champion), "challenger": _sums(challenger)}
+
+
+def _sums(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(rows for rows, _ in pairs), sum(right for _, right in pairs)
 
 
 def judge_scored(rollout: Rollout, scored: Scored, settings: RolloutSettings) -> Verdict | None:

@@ -1,6 +1,6 @@
 """What records of a lakehouse must agree on: ledger and rows, promotions, the alias. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -53,7 +53,7 @@ def _versions_of(row: Row) -> list[str]:
     return [row["model_version"], *filter(None, [row.get("challenger_version")])]
 
 
-def arms_of_rows(rows: Sequence[Row], ledger: Sequence[Row], key: str) -> Iterator[Difference]:
+def arms_of_rows(rows: Iterable[Row], ledger: Sequence[Row], key: str) -> Iterator[Difference]:
     """Check that rows of rollouts are of the version that their key's arm says.
 
     A row that the challenger gave no answer for is the champion's, whatever its arm.

@@ -83,7 +83,8 @@ def _rollouts(lakehouse: Lakehouse, ledger: list[Row]) -> Iterator[Check]:
     shadow = store.read(catalog.shadow_predictions).select(key, "error")
     columns = [key, "model_version", "query_id", "batch_id"]
     both = store.read(catalog.predictions).select(columns).join(shadow, key)
-    yield from _checks("arms of rows", arms_of_rows(both.toArrow().to_pylist(), ledger, key))
+    rows = (row.asDict() for row in both.toLocalIterator())
+    yield from _checks("arms of rows", arms_of_rows(rows, ledger, key))
     records = store.rows(catalog.rollout), store.rows(catalog.promotion)
     yield from _checks("rollouts on both records", ends_of_rollouts(*records))
 

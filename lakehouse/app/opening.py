@@ -22,7 +22,7 @@ from lakehouse.storage.lakehouse import Lakehouse, absolute
 from lakehouse.storage.log_check import check_logs
 from lakehouse.storage.store import Store
 from lakehouse.tables import View, catalog_of
-from lakehouse.versions.actions import PROMOTE
+from lakehouse.versions.actions import ADMITTED
 
 # delta-rs and Spark's readers take these for patterns or escapes; Java writes ? for é.
 _REFUSED = "[]%\\?*{}\ufffd"
@@ -60,9 +60,9 @@ def open_lakehouse(
 
 
 def _known_classes(store: Store, model: ModelSettings) -> list[Any]:
-    """The classes that promoted versions know, by their codes; new ones come behind them."""
+    """The classes that versions in production know, by their codes; new ones come behind them."""
     promoted = store.rows(
-        store.catalog.promotion, pc.field("action") == PROMOTE, ["recorded_at", "meaning"]
+        store.catalog.promotion, pc.field("action").isin(ADMITTED), ["recorded_at", "meaning"]
     )
     if not promoted or model.is_regression:
         return []

@@ -11,7 +11,7 @@ from lakehouse.models import Meaning, load, problem_of
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.plain_tables import Row, read_rows
 from lakehouse.tables import catalog_of
-from lakehouse.versions.actions import MOVES, PROMOTE
+from lakehouse.versions.actions import ADMITTED, MOVES
 
 _MODEL_FILE = "model/model.skops"
 
@@ -72,12 +72,13 @@ class PlainVersions:
         return Version(number, checked, meaning, row)
 
     def promotion(self, number: str) -> Row:
-        """The last row of the ledger that promoted a version.
+        """The last row of the ledger that promoted a version or rolled it out.
 
         Raises:
             RegistryError: it was never promoted here.
         """
-        own = [row for row in self._rows if (row["to_version"], row["action"]) == (number, PROMOTE)]
+        rows = (row for row in self._rows if row["to_version"] == number)
+        own = [row for row in rows if row["action"] in ADMITTED]
         if not own:
             name = self.model.name
             raise RegistryError(f"{name} version {number} was never promoted here; it is not used")

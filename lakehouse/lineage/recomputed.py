@@ -1,6 +1,6 @@
 """Predictions of a micro-batch and figures of a window, computed anew from silver's rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,16 +27,16 @@ Read = Callable[[Table, int | None, list[str], pc.Expression], pa.Table]
 
 
 def differing_predictions(
-    read: Read, of_silver: PlainRows, commit: Row, ledger: Row, version: Version
+    read: Read, of_silver: PlainRows, commit: Row, ledger: Row, versions: Sequence[Version]
 ) -> str:
-    """How a micro-batch's predictions differ from what its version predicts; empty if they do not.
+    """How a micro-batch's predictions differ from what its versions predict; empty if they do not.
 
     Args:
         read: reads a table of the lakehouse.
         of_silver: tells a version's features of readings.
         commit: row of `gold.table_commit` that added the predictions.
         ledger: row of `silver.scoring_ledger` of the micro-batch.
-        version: that scored it.
+        versions: that scored it: the champion, and the challenger where a rollout ran.
 
     Raises:
         StoreError: the table is gone at a version that is on record.
@@ -51,17 +51,21 @@ def differing_predictions(
     if len(keys) != commit["rows"]:
         return f"it has {len(keys):,} rows, on record are {commit['rows']:,}"
     at = dict(ledger["table_versions"] or ()).get(catalog.readings.full_name)
-    names, different = [column.name for column in catalog.readings.columns], []
+    names = [column.name for column in catalog.readings.columns]
+    columns = [key, PREDICTION, "model_version"]
+    different: dict[str, list[int | str]] = {version.number: [] for version in versions}
     for part in _parts_of(key, keys):
         where = is_of_batch & part
-        made = read(catalog.predictions, commit["version"], [key, PREDICTION], where).to_pandas()
+        made = read(catalog.predictions, commit["version"], columns, where).to_pandas()
         readings = read(catalog.readings, at, names, part).to_pandas()
-        different += _differing_keys(made, readings, of_silver, version)
-    if not different:
-        return ""
-    return (
-        f"version {version.number} predicts otherwise for {len(different):,} of {len(keys):,} "
-        f"readings; the first is {key} {different[0]}"
+        for version in versions:
+            own = made[made["model_version"] == version.number].drop(columns="model_version")
+            different[version.number] += _differing_keys(own, readings, of_silver, version)
+    return "; ".join(
+        f"version {number} predicts otherwise for {len(own):,} of {len(keys):,} "
+        f"readings; the first is {key} {own[0]}"
+        for number, own in different.items()
+        if own
     )
 
 
@@ -69,6 +73,8 @@ def _differing_keys(
     made: pd.DataFrame, readings: pd.DataFrame, of_silver: PlainRows, version: Version
 ) -> list[int | str]:
     """Keys of predictions that the version does not make of their readings."""
+    if not len(made):
+        return []
     key, problem = of_silver.model.key, version.meaning.problem
     rows = made.merge(readings, on=key, how="left")
     outputs = problem.outputs(version.pipeline, of_silver.features(version, rows))

@@ -25,6 +25,7 @@ from lakehouse.storage.folders import Folder
 from lakehouse.storage.plain_tables import read_at
 from lakehouse.storage.snapshot import Snapshot
 from lakehouse.tables import Catalog, Table, catalog_of
+from lakehouse.versions.actions import ADMITTED
 
 SAME, DIFFERENT, GONE = "same", "DIFFERENT", "gone"
 LOG_KEPT = dt.timedelta(days=30)
@@ -218,7 +219,8 @@ class Verification:
 
     def _models(self) -> Iterator[Check]:
         """The model files of promoted versions, by the digest of their promotion."""
-        sql = "SELECT DISTINCT to_version FROM gold.promotion WHERE action = 'promote'"
+        admitted = ", ".join(f"'{action}'" for action in ADMITTED)
+        sql = f"SELECT DISTINCT to_version FROM gold.promotion WHERE action IN ({admitted})"
         for version in sorted((row["to_version"] for row in self.records.rows(sql)), key=int):
             if not self._is_asked(f"model/{version}"):
                 continue
@@ -231,11 +233,12 @@ class Verification:
             yield _digest("model files", name, "its file", digest, found, DIFFERENT)
 
     def _predictions(self, commit: Row) -> str:
-        """What the version predicts for the readings of a micro-batch, read as it read them."""
+        """What its versions predict for the readings of a micro-batch, read as they read them."""
         ledger = self._ledger_row(commit)
-        version = self._versions.version(ledger["model_version"])
+        numbers = filter(None, [ledger["model_version"], ledger["challenger_version"]])
+        versions = [self._versions.version(number) for number in numbers]
         rows = PlainRows(self.records.root, self.records.model)
-        return differing_predictions(self._read, rows, commit, ledger, version)
+        return differing_predictions(self._read, rows, commit, ledger, versions)
 
     def _ledger_row(self, commit: Row) -> Row:
         sql = (

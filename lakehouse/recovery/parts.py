@@ -27,7 +27,7 @@ def from_lines(catalog: Catalog) -> tuple[Table, ...]:
 
 def from_versions(catalog: Catalog) -> tuple[Table, ...]:
     """What registered versions make from readings."""
-    return catalog.predictions, catalog.unscorable
+    return catalog.predictions, catalog.shadow_predictions, catalog.unscorable
 
 
 def computed(catalog: Catalog) -> tuple[Table, ...]:

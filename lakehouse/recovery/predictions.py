@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import RecoveryError
+from lakehouse.scoring.binding import Binding
 from lakehouse.scoring.scorer import Scorer
 from lakehouse.storage.kept_rows import kept_rows
 from lakehouse.storage.lakehouse import Lakehouse
@@ -26,14 +27,14 @@ class Stretch:
     Attributes:
         query_id: of the stream.
         number: of the micro-batch.
-        version: that scored them.
+        binding: to the versions that scored them.
         first: place of the first one among all readings.
         end: behind the last one.
     """
 
     query_id: str
     number: int
-    version: str
+    binding: Binding
     first: int
     end: int
 
@@ -67,7 +68,7 @@ def score_again(lakehouse: Lakehouse) -> None:
             ends = ordered.take([each.first, each.end - 1]).to_pylist()
             first, last = ((row["landed_file_id"], row["line"]) for row in ends)
             batch = Batch(each.query_id, each.number)
-            scorer.predict(_between(readings, first, last), batch, each.version)
+            scorer.predict(_between(readings, first, last), batch, each.binding)
 
 
 def stretches_of(
@@ -81,7 +82,7 @@ def stretches_of(
     >>> ledger = [row(number, str(number + 1), resolved_at=at) for number in (1, 0)]
     >>> costs = [row(0, "1", rows=5), row(1, "2", rows=3)]
     >>> found = stretches_of(ledger, costs, Counter({("q", 0): 1}))
-    >>> [(each.version, each.first, each.end) for each in found]
+    >>> [(each.binding.version, each.first, each.end) for each in found]
     [('1', 0, 6), ('2', 6, 9)]
 
     Args:
@@ -111,7 +112,7 @@ def stretches_of(
                 )
             continue  # it was cut off: its readings wait
         size = rows[key] + unscorable[key]
-        stretches.append(Stretch(query_id, number, row["model_version"], place, place + size))
+        stretches.append(Stretch(query_id, number, Binding.of_row(row), place, place + size))
         place += size
     return stretches
 

@@ -238,7 +238,8 @@ class Night:
         results = [
             each for each in self._ledger.promotions if each.as_of == self._as_of and each.by_loop
         ]
-        results = [each for each in results if each.action in VERDICTS]
+        # What a rollout came to later is no second answer.
+        results = [each for each in results if each.action in VERDICTS and not each.ends_rollout]
         if len(results) < len(asked):
             return asked[len(results)]
         if asked and asked[-1].action == RETRAIN and results[-1].action == REFUSE:

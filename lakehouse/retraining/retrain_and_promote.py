@@ -7,6 +7,7 @@ from lakehouse.labels.label_batch import newest_label
 from lakehouse.models import problem_of
 from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.promoted_models import PromotedModels
+from lakehouse.retraining.rollout_night import advance
 from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.retraining.table_predictions import TablePredictions
@@ -14,6 +15,7 @@ from lakehouse.storage import queries
 from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.versions.promotion import finish_alias_move
+from lakehouse.versions.rollouts import settle
 
 
 def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
@@ -24,9 +26,11 @@ def retrain_and_promote(lakehouse: Lakehouse, trigger: str) -> bool:
     """
     seconds = queries.interval_seconds(trigger)
     while True:
-        with lakehouse.store.writing(lakehouse.catalog.decision, lakehouse.catalog.promotion):
+        catalog = lakehouse.catalog
+        tables = catalog.decision, catalog.promotion, catalog.rollout
+        with lakehouse.store.writing(*tables):
             promoted = _step(lakehouse)
-        keep_rows(lakehouse, lakehouse.catalog.decision, lakehouse.catalog.promotion)
+        keep_rows(lakehouse, *tables)
         if seconds is None:
             return promoted
         time.sleep(seconds)
@@ -36,10 +40,14 @@ def _step(lakehouse: Lakehouse) -> bool:
     """One night; nothing where no label has come yet."""
     ledger, model = TableLedger(lakehouse), lakehouse.model
     finish_alias_move(ledger.versions)
+    if settle(ledger.versions, ledger.rollouts):
+        ledger = TableLedger(lakehouse)
     last = max((moment_of(entry.as_of) for entry in ledger.decisions), default=None)
     as_of = newest_label(ledger.versions, last)
     if as_of is None:
         return False
+    if advance(ledger, as_of):  # what is in production, and on record, may be another now
+        ledger = TableLedger(lakehouse)
     models = PromotedModels(ledger.versions)
     context = LoopContext(
         problem_of(model),

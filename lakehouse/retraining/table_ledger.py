@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from lakehouse.calendar import in_write_order
 from lakehouse.instants import instant, moment_of
-from lakehouse.retraining.policy.decide import KEEP, TRAIN_FIRST, WAIT, Decision
+from lakehouse.retraining.policy.decide import (
+    KEEP,
+    REFRESH,
+    RETRAIN,
+    TRAIN_FIRST,
+    WAIT,
+    Decision,
+)
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, gain_of
@@ -28,14 +35,16 @@ from lakehouse.retraining.ports import Judged
 from lakehouse.retraining.signals import facts_read_from
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row
-from lakehouse.versions.actions import LOOP, REFUSE
+from lakehouse.versions.actions import LOOP, REFUSE, ROLLOUT
 from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import move_back, record_result
+from lakehouse.versions.rollouts import RolloutLedger, aborted, carry_out, start_rollout
 
 LABEL_OUTAGE = "blind"
 """Action of a row of gold.decision that tells of overdue labels; no decision."""
 
 HELD_FOR_APPROVAL = "approval"
+HELD_FOR_ROLLOUT = "rollout"
 
 _DECIDED = (
     "as_of",
@@ -59,6 +68,7 @@ class TableLedger:
 
     Attributes:
         versions: the ledger of promotions.
+        rollouts: the ledger of rollouts.
         decisions: see `Ledger`.
         promotions: see `Ledger`.
     """
@@ -69,6 +79,7 @@ class TableLedger:
         self._history: History | None = None
         self._decided_at: dt.datetime | None = None
         self._span = lakehouse.store.span(lakehouse.catalog.decision, "as_of")
+        self.rollouts = RolloutLedger(lakehouse)
         if self._span is None:
             self._read(None)
         else:
@@ -102,17 +113,19 @@ class TableLedger:
 
     def held(self, decision: Decision) -> Decision:
         """See `Ledger`: what was asked for stays among the reasons."""
-        waiting = self.versions.waiting
-        if self._lakehouse.model.approval != "manual" or not decision.retrain or waiting is None:
+        if not decision.retrain:
             return decision
-        words = (
-            f"version {waiting['to_version']} waits for approval since "
-            f"{waiting['as_of']:%Y-%m-%d %H:%M}"
-        )
-        action = WAIT if decision.action == TRAIN_FIRST else KEEP
-        return replace(
-            decision, action=action, rule=HELD_FOR_APPROVAL, reasons=(words, *decision.reasons)
-        )
+        waiting = self.versions.waiting
+        if self._lakehouse.model.approval == "manual" and waiting is not None:
+            since = f"{waiting['as_of']:%Y-%m-%d %H:%M}"
+            words = f"version {waiting['to_version']} waits for approval since {since}"
+            return _held(decision, HELD_FOR_APPROVAL, words)
+        rollout = self.rollouts.running
+        if rollout is not None and decision.action == REFRESH:
+            since = f"{rollout.began:%Y-%m-%d %H:%M}"
+            words = f"version {rollout.challenger} is rolled out since {since}"
+            return _held(decision, HELD_FOR_ROLLOUT, words)
+        return decision
 
     def record_decision(
         self,
@@ -172,11 +185,31 @@ class TableLedger:
             "evidence": dict(result.evidence),
             "differences": [asdict(each) for each in result.differences],
         }
-        promoted = record_result(
-            self.versions, version, result.passed, row, judged.record.to_json()
-        )
+        record = judged.record.to_json()
+        if result.passed:
+            self._overtake(as_of, judged.version)
+        if result.passed and self._is_rolled_out(decision):
+            begun = {**row, "who": LOOP, "policy_record": record}
+            start_rollout(self.versions, self.rollouts, version, begun)
+            promoted = False
+        else:
+            promoted = record_result(self.versions, version, result.passed, row, record)
         self._promotions_grew()
         return promoted
+
+    def _is_rolled_out(self, decision: Decision) -> bool:
+        """Whether the winner of a decision has to show itself first; the first model has not."""
+        settings = self._lakehouse.model.rollout
+        if not settings.is_gradual or self.versions.champion is None:
+            return False
+        return decision.action != RETRAIN or settings.at_alarm == "rollout"
+
+    def _overtake(self, as_of: np.datetime64, version: int) -> None:
+        """End the rollout that runs: another version has passed the gate."""
+        if self.rollouts.running is not None:
+            verdict = aborted("overtaken", f"version {version} has passed the gate at an alarm")
+            carry_out(self.versions, self.rollouts, moment_of(as_of), verdict, LOOP)
+            self._promotions_grew()
 
     def roll_back(self, as_of: np.datetime64, version: int, result: GateResult) -> None:
         """See `Ledger`."""
@@ -202,6 +235,12 @@ class TableLedger:
     def _promotions_grew(self) -> None:
         self.promotions.append(entry_of(self.versions.newest[-1]))
         self._history = None
+
+
+def _held(decision: Decision, rule: str, words: str) -> Decision:
+    """One that trains nothing, for a reason besides what was asked for."""
+    action = WAIT if decision.action == TRAIN_FIRST else KEEP
+    return replace(decision, action=action, rule=rule, reasons=(words, *decision.reasons))
 
 
 def row_of(decision: Decision) -> dict[str, Any]:
@@ -248,4 +287,5 @@ def entry_of(row: Row) -> PromotionEntry:
         PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
         None if row["changed_at"] is None else instant(row["changed_at"]),
         gain_of(dict(row["evidence"] or {})),
+        row["rollout_id"] is not None and row["action"] != ROLLOUT,
     )

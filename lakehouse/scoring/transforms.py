@@ -65,9 +65,9 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     return pa.array(predictions, mask=~is_known).cast(kind)
 
 
-def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
+def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "Answer"]:
     """The rows with the worker's answer in `_found`, and how to read it."""
-    answer = _answer_of(model.problem)
+    answer = answer_of(model.problem)
     predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
     return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
 
@@ -97,14 +97,17 @@ class _ClassAnswer:
     def schema(self) -> str:
         return ", ".join(["code int", *(f"{name} double" for name in self._names)])
 
+    def nothing(self, rows: int) -> pd.DataFrame:
+        return self.frame(np.full((rows, len(self.problem.classes)), np.nan))
+
     def frame(self, outputs: np.ndarray) -> pd.DataFrame:
         codes = pd.Series(self.problem.predicted(outputs), dtype="Int32")
         codes[~np.isfinite(outputs).all(axis=1)] = pd.NA
         return pd.DataFrame({"code": codes} | dict(zip(self._names, outputs.T, strict=True)))
 
-    def columns(self, prediction_type: str) -> list[Column]:
+    def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
         labels = self.problem.classes
-        parts = [F.col(f"_found.{name}") for name in self._names]
+        parts = [F.col(f"_found.{prefix}{name}") for name in self._names]
         entries = [
             entry
             for label, part in zip(labels, parts, strict=True)
@@ -115,9 +118,9 @@ class _ClassAnswer:
         if self.problem.is_binary:
             score = parts[labels.index(self.problem.positive)]
         # SQL counts elements from 1.
-        prediction = F.element_at(F.array(*map(F.lit, labels)), F.col("_found.code") + 1).cast(
-            prediction_type
-        )
+        prediction = F.element_at(
+            F.array(*map(F.lit, labels)), F.col(f"_found.{prefix}code") + 1
+        ).cast(prediction_type)
         return [
             prediction.alias("prediction"),
             score.alias("score"),
@@ -131,23 +134,27 @@ class _NumberAnswer:
 
     schema: ClassVar[str] = "value double"
 
+    def nothing(self, rows: int) -> pd.DataFrame:
+        return self.frame(np.full(rows, np.nan))
+
     def frame(self, outputs: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
 
-    def columns(self, prediction_type: str) -> list[Column]:
+    def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
         # A pandas UDF returns NaN where a double is missing.
-        value = F.nanvl(F.col("_found.value"), F.lit(None).cast("double"))
+        value = F.nanvl(F.col(f"_found.{prefix}value"), F.lit(None).cast("double"))
         return [value.cast(prediction_type).alias("prediction")]
 
 
-_Answer: TypeAlias = _ClassAnswer | _NumberAnswer
+Answer: TypeAlias = _ClassAnswer | _NumberAnswer
 
 
-def _answer_of(problem: Problem) -> _Answer:
+def answer_of(problem: Problem) -> Answer:
+    """How a worker's answer to a problem is read."""
     return _ClassAnswer(problem) if isinstance(problem, Classification) else _NumberAnswer()
 
 
-def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., Any]:
+def _predictor(model: ScoringModel, answer: Answer) -> Callable[..., Any]:
     sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
 
     def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:

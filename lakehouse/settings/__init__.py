@@ -32,6 +32,7 @@ from lakehouse.settings.policy import (
     ShiryaevRobertsRule,
     ThresholdRule,
 )
+from lakehouse.settings.rollout import RolloutSettings
 from lakehouse.settings.yaml_files import (
     load_environment_settings,
     load_model_settings,
@@ -58,6 +59,7 @@ __all__ = [
     "OutageSettings",
     "PolicySettings",
     "ProbationSettings",
+    "RolloutSettings",
     "Rule",
     "Scalar",
     "ScheduledRule",

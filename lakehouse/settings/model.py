@@ -22,6 +22,7 @@ from lakehouse.settings.base import (
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 from lakehouse.settings.reserved import PREDICTION, SCORE
+from lakehouse.settings.rollout import RolloutSettings
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "long": (int,),
@@ -183,6 +184,7 @@ class ModelSettings(Settings):
     metrics: MetricSettings
     training: TrainingSettings
     policy: PolicySettings = PolicySettings()
+    rollout: RolloutSettings = RolloutSettings()
     counterfactual: CounterfactualSettings = CounterfactualSettings()
     alerts: AlertSettings = AlertSettings()
     approval: Literal["automatic", "manual"] = "automatic"
@@ -293,6 +295,15 @@ class ModelSettings(Settings):
                 "predictions.tolerance: write how far a prediction may be from the label and "
                 "still count as right, in the label's unit"
             )
+
+    @model_validator(mode="after")
+    def _rollout_waits_for_labels(self) -> "ModelSettings":
+        if self.rollout.is_gradual and self.rollout.dwell < self.labels.horizon:
+            raise ValueError(
+                "rollout.dwell: is shorter than labels.horizon, so a step would end before its "
+                "labels come; write at least as much"
+            )
+        return self
 
     @model_validator(mode="after")
     def _families_fit(self) -> "ModelSettings":

@@ -262,7 +262,8 @@ _APPROVED = _edge(
     f"""n.recorded_at AS at, CAST(NULL AS BIGINT) AS rows, {_NO_SPAN}, {_map(who="n.who")}
 FROM verdicts AS v JOIN named AS n ON n.recorded_at = v.recorded_at AND n.as_of = v.as_of
   AND n.action = v.action
-JOIN named AS w ON w.action = 'pending' AND w.as_of = v.as_of AND w.to_version = v.to_version
+JOIN named AS w ON w.action IN ('pending', 'rollout') AND w.as_of = v.as_of
+  AND w.to_version = v.to_version AND w.recorded_at < v.recorded_at
 WHERE v.is_answer""",
 )
 

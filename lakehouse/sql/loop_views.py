@@ -9,12 +9,12 @@ from lakehouse.tables.declaration import View, columns
 _columns = partial(columns, declared=(*SCORING_COST.columns, *PROMOTION.columns, *DECISION.columns))
 
 JUDGED = """
-  SELECT *, action <> 'pending'
-    AND COUNT(CASE WHEN action = 'pending' THEN 1 END)
-      OVER (PARTITION BY as_of, to_version) > 0 AS is_answer
-  FROM {promotion} WHERE action IN ('promote', 'pending', 'refuse')
+  SELECT *, COUNT(CASE WHEN action IN ('pending', 'rollout') THEN 1 END) OVER (
+      PARTITION BY as_of, to_version ORDER BY recorded_at
+      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) > 0 AS is_answer
+  FROM {promotion} WHERE action IN ('promote', 'pending', 'rollout', 'refuse')
 """
-"""The verdicts, and what persons answered where one had to wait for them."""
+"""The verdicts, and what became of those that had to wait: for a person, or for a rollout."""
 
 HISTORY = View(
     "production_history",
@@ -93,7 +93,11 @@ verdicts AS (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of ORDER BY recorded_at) AS place FROM judged WHERE
   NOT is_answer
 ),
-answers AS (SELECT * FROM judged WHERE is_answer),
+answers AS (
+  SELECT * FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY as_of, to_version ORDER BY recorded_at DESC) AS newest
+    FROM judged WHERE is_answer) AS j WHERE newest = 1
+),
 reigns AS (
   SELECT recorded_at, CAST(as_of AS DATE) AS first_day,
     LEAD(CAST(as_of AS DATE)) OVER (ORDER BY recorded_at) AS next_day
@@ -117,7 +121,8 @@ SELECT d.as_of, d.model_version, d.action, d.rule, ARRAY_JOIN(d.reasons, '; ') A
   d.decided_at, p.trained_rows, p.evidence['training_seconds'] AS training_seconds, g.of_never AS
   errors_avoided, g.of_daily AS errors_avoided_against_daily
 FROM decisions AS d LEFT JOIN verdicts AS p ON d.retrain AND p.as_of = d.as_of AND p.place = d.place
-LEFT JOIN answers AS a ON p.action = 'pending' AND a.as_of = p.as_of AND a.to_version = p.to_version
+LEFT JOIN answers AS a ON p.action IN ('pending', 'rollout') AND a.as_of = p.as_of
+  AND a.to_version = p.to_version
 LEFT JOIN gained AS g ON COALESCE(a.action, p.action) = 'promote'
   AND g.recorded_at = COALESCE(a.recorded_at, p.recorded_at)
 """,

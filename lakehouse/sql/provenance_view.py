@@ -56,7 +56,7 @@ answered AS (
     {table_id("$window_facts", "d.table_versions")} END AS facts_id
   FROM named AS n JOIN verdicts AS v ON v.recorded_at = n.recorded_at AND v.as_of = n.as_of
     AND v.action = n.action
-  LEFT JOIN verdicts AS w ON v.is_answer AND w.action = 'pending' AND w.as_of = v.as_of
+  LEFT JOIN verdicts AS w ON v.is_answer AND NOT w.is_answer AND w.as_of = v.as_of
     AND w.to_version = v.to_version
   JOIN asked AS d ON d.as_of = v.as_of AND d.place = COALESCE(w.place, v.place)
 )

@@ -107,7 +107,7 @@ clock AS (
 promoted AS (SELECT MAX(as_of) AS as_of FROM $promotion WHERE action = 'promote'),
 verdicts AS (
   SELECT *, ROW_NUMBER() OVER (ORDER BY recorded_at DESC) AS place
-  FROM $promotion WHERE action IN ('promote', 'pending', 'refuse')
+  FROM $promotion WHERE action IN ('promote', 'pending', 'rollout', 'refuse')
 ),
 looks AS (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY source_file ORDER BY seen_at DESC, landed_file_id DESC)

@@ -35,6 +35,7 @@ def kept_tables(catalog: Catalog) -> tuple[Table, ...]:
         catalog.monitor,
         catalog.decision,
         catalog.promotion,
+        catalog.rollout,
         catalog.alert_event,
         catalog.alert_delivery,
         catalog.alert_silence,

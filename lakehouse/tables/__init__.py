@@ -5,6 +5,7 @@ from lakehouse.tables.catalog import Catalog, catalog_of
 from lakehouse.tables.declaration import Column, Table, View
 from lakehouse.tables.gold import DECISION, PROMOTION, WINDOW_FACTS
 from lakehouse.tables.operations import BATCH_METRICS, JOB_RUN
+from lakehouse.tables.rollouts import ROLLOUT
 from lakehouse.tables.silver import (
     DUPLICATE,
     IS_CORRECTION,
@@ -26,6 +27,7 @@ __all__ = [
     "LANDED_FILE",
     "PROMOTION",
     "QUARANTINE",
+    "ROLLOUT",
     "SCORING_COST",
     "SCORING_LEDGER",
     "WINDOW_FACTS",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.settings import ModelSettings
-from lakehouse.tables import alerts, gold, lineage, operations, silver
+from lakehouse.tables import alerts, gold, lineage, operations, rollouts, silver
 from lakehouse.tables.declaration import Table
 
 
@@ -24,6 +24,7 @@ class Catalog:
     duplicate: Table
     scoring_ledger: Table
     predictions: Table
+    shadow_predictions: Table
     unscorable: Table
     scoring_cost: Table
     window_facts: Table
@@ -33,6 +34,7 @@ class Catalog:
     counterfactual: Table
     decision: Table
     promotion: Table
+    rollout: Table
     alert_event: Table
     alert_delivery: Table
     alert_silence: Table
@@ -60,6 +62,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
         duplicate=silver.DUPLICATE,
         scoring_ledger=silver.SCORING_LEDGER,
         predictions=silver.predictions(model),
+        shadow_predictions=rollouts.shadow_predictions(model),
         unscorable=silver.UNSCORABLE,
         scoring_cost=silver.SCORING_COST,
         window_facts=gold.WINDOW_FACTS,
@@ -69,6 +72,7 @@ def catalog_of(model: ModelSettings) -> Catalog:
         counterfactual=gold.COUNTERFACTUAL,
         decision=gold.DECISION,
         promotion=gold.PROMOTION,
+        rollout=rollouts.ROLLOUT,
         alert_event=alerts.ALERT_EVENT,
         alert_delivery=alerts.ALERT_DELIVERY,
         alert_silence=alerts.ALERT_SILENCE,

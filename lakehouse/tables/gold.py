@@ -300,7 +300,7 @@ PROMOTION = Table(
     columns(f"""
         as_of          timestamp          Newest label time that had landed
         action         string             promote, refuse, pending (it passed, and waits for a
-            person) or rollback
+            person), rollout (it passed, and is rolled out) or rollback
         who            string             The loop, or the person who did it
         recorded_at    timestamp          Wall-clock time
         from_version   string             Champion before; NULL for the first
@@ -324,9 +324,10 @@ PROMOTION = Table(
         differences    {_DIFFERENCES}
             What the challenger calls otherwise than the champion on the rows that the gate
             compared on: all rows first, with a region of NULL, then up to four regions
+        rollout_id     string             Rollout that it began, or that ended so; NULL for none
     """),
     from_driver=True,
-    version=4,
+    version=5,
 )
 
 

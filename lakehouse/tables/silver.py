@@ -113,9 +113,13 @@ SCORING_LEDGER = Table(
         resolved_at   timestamp Wall-clock time of that look-up
         table_versions map<string,bigint> Delta versions that hold all rows of the batch; NULL in
             rows before 0.3
+        challenger_version string Version that is rolled out, and scores the rows, too; NULL where
+            no rollout runs
+        challenger_share double Share of the keys that it answers
+        rollout_id string Rollout that runs
     """),
     from_driver=True,
-    version=2,
+    version=3,
 )
 SCORING_COST = Table(
     "silver",
@@ -128,8 +132,14 @@ SCORING_COST = Table(
         rows          bigint    Rows scored
         seconds       double    Wall-clock time from the batch's first step to its rows' commit
         recorded_at   timestamp Wall-clock time
+        rollout_id    string    Rollout that ran; NULL where none did, as are the columns after it
+        challenger_rows bigint  Rows that the challenger was asked for
+        challenger_errors bigint Rows that it gave no finite answer for
+        challenger_disagreements bigint Rows that both versions answer, and not the same
+        challenger_seconds double Time that the challenger took, summed over workers
     """),
     from_driver=True,
+    version=2,
 )
 
 UNSCORABLE = Table(
@@ -217,7 +227,7 @@ def predictions(model: ModelSettings) -> Table:
         f"A production prediction; one for a {model.key}, for ever",
         (model.key,),
         typed_columns(model.readings, tuple(dict.fromkeys(inputs)))
-        + _outcomes(model)
+        + outcomes(model)
         + _columns("""
             model_version string Registered version that predicted
             query_id, batch_id
@@ -226,7 +236,7 @@ def predictions(model: ModelSettings) -> Table:
     )
 
 
-def _outcomes(model: ModelSettings) -> tuple[Column, ...]:
+def outcomes(model: ModelSettings) -> tuple[Column, ...]:
     """The columns of a prediction: a number, or a class with its probabilities."""
     label = typed_columns(model.labels, (model.labels.label,))[0]
     if model.is_regression:

@@ -13,9 +13,11 @@ from lakehouse.tables import Table
 from lakehouse.verification.agreement import (
     Difference,
     alias_against_promotions,
+    arms_of_rows,
     batches_against_ledger,
     chain_of_promotions,
     decisions_of_promotions,
+    ends_of_rollouts,
 )
 from lakehouse.verification.recomputation import metric_checks
 
@@ -71,6 +73,20 @@ def _scoring(lakehouse: Lakehouse) -> Iterator[Check]:
     batches: list[Row] = by_batch.agg(F.count("*").alias("rows")).toArrow().to_pylist()
     ledger = store.rows(catalog.scoring_ledger)
     yield from _checks("versions of batches", batches_against_ledger(batches, ledger))
+    if any(row["rollout_id"] for row in ledger):
+        yield from _rollouts(lakehouse, ledger)
+
+
+def _rollouts(lakehouse: Lakehouse, ledger: list[Row]) -> Iterator[Check]:
+    store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
+    yield _once_a_key(lakehouse, catalog.shadow_predictions)
+    shadow = store.read(catalog.shadow_predictions).select(key, "error")
+    columns = [key, "model_version", "query_id", "batch_id"]
+    both = store.read(catalog.predictions).select(columns).join(shadow, key)
+    rows = (row.asDict() for row in both.toLocalIterator())
+    yield from _checks("arms of rows", arms_of_rows(rows, ledger, key))
+    records = store.rows(catalog.rollout), store.rows(catalog.promotion)
+    yield from _checks("rollouts on both records", ends_of_rollouts(*records))
 
 
 def _promotions(lakehouse: Lakehouse) -> Iterator[Check]:

@@ -19,7 +19,7 @@ from lakehouse.profiling.baseline import Baseline, from_document
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.store import Row
 from lakehouse.storage.training_record import ModelVersion, TrainingRecord
-from lakehouse.versions.actions import LOOP, MOVES, PENDING, PROMOTE, VERDICTS
+from lakehouse.versions.actions import ADMITTED, LOOP, MOVES, PENDING, VERDICTS
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 _UNIT = dt.timedelta(seconds=1)
@@ -90,15 +90,17 @@ class PromotionLedger:
 
     @property
     def promoted_versions(self) -> list[str]:
-        """The versions that were ever promoted, in the order of their first promotion."""
+        """The versions that were ever promoted or rolled out, in the order in which they were."""
         return list(
-            dict.fromkeys(row["to_version"] for row in self.rows if row["action"] == PROMOTE)
+            dict.fromkeys(row["to_version"] for row in self.rows if row["action"] in ADMITTED)
         )
 
     @property
     def trained_spans(self) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """For each promoted version, event times of its first and last training row."""
-        promoted = (row for row in self.rows if row["action"] == PROMOTE)
+        """For each promoted or rolled out version, event times of its first and last training
+        row.
+        """
+        promoted = (row for row in self.rows if row["action"] in ADMITTED)
         return {row["to_version"]: (row["trained_from"], row["trained_to"]) for row in promoted}
 
     @property
@@ -109,10 +111,10 @@ class PromotionLedger:
         }
 
     def promotion_of(self, version: str) -> Row | None:
-        """The last promotion of the version, which may have been promoted again."""
+        """The last row that promoted the version or rolled it out; it may have come again."""
         for rows in (lambda: self.newest, lambda: self.rows):
             own = [
-                row for row in rows() if (row["to_version"], row["action"]) == (version, PROMOTE)
+                row for row in rows() if row["to_version"] == version and row["action"] in ADMITTED
             ]
             if own:
                 return own[-1]
@@ -126,10 +128,11 @@ class PromotionLedger:
         rows: Sequence[Row] = self.newest
         if self._since is not None:
             table, columns = self.lakehouse.catalog.promotion, ["recorded_at", "to_version"]
-            promoted = pc.field("action") == PROMOTE
+            promoted = pc.field("action").isin(ADMITTED)
             rows = self.lakehouse.store.rows(table, promoted, [*columns, "action", "meaning"])
             rows = sorted(rows, key=lambda row: row["recorded_at"])
-        by_version = {row["to_version"]: row["meaning"] for row in rows if row["action"] == PROMOTE}
+        admitted = (row for row in rows if row["action"] in ADMITTED)
+        by_version = {row["to_version"]: row["meaning"] for row in admitted}
         # An older release kept none: such a version stands for itself.
         last = {text or version: (version, text) for version, text in reversed(by_version.items())}
         return [

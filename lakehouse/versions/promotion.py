@@ -10,7 +10,7 @@ from lakehouse.errors import RegistryError
 from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.training_record import ModelVersion
-from lakehouse.versions.actions import LOOP, PENDING, PROMOTE, REFUSE, ROLLBACK
+from lakehouse.versions.actions import LOOP, PENDING, PROMOTE, REFUSE, ROLLBACK, ROLLOUT
 from lakehouse.versions.ledger import PromotionLedger
 
 _LOG = logging.getLogger(__name__)
@@ -45,6 +45,53 @@ def record_result(
     }
     ledger.record({**row, **own, **_version_columns(ledger, version)})
     # The row is written: a run that is cut off here has its alias moved by the next one.
+    if action == PROMOTE:
+        finish_alias_move(ledger)
+    return action == PROMOTE
+
+
+def record_rollout(
+    ledger: PromotionLedger, version: ModelVersion, row: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Record that a challenger is rolled out; nothing else is in production by that.
+
+    Args:
+        ledger: of the lakehouse whose champion it may become.
+        version: the challenger.
+        row: as-of, who, reason, evidence, policy record and the rollout's id.
+
+    Returns:
+        The row as it stands in `gold.promotion`.
+    """
+    own = {"action": ROLLOUT, "from_version": ledger.champion}
+    ledger.record({**row, **own, **_version_columns(ledger, version)})
+    return ledger.newest[-1]
+
+
+def record_end_of_rollout(
+    ledger: PromotionLedger, row: Mapping[str, Any], finished: bool, who: str, reason: str
+) -> bool:
+    """Record what a rollout came to: its version is promoted, or refused.
+
+    The row has the as-of of the decision that it answers, and the evidence of the gate.
+
+    Args:
+        ledger: of promotions.
+        row: the one that began the rollout.
+        finished: whether the challenger has shown itself; a loop that finds so asks a person where
+            `approval` is manual.
+        who: decided.
+        reason: why.
+
+    Returns:
+        Whether it was promoted.
+    """
+    asks = ledger.lakehouse.model.approval == "manual" and who == LOOP
+    action = REFUSE if not finished else PENDING if asks else PROMOTE
+    decided = {"action": action, "who": who, "reason": reason, "from_version": ledger.champion}
+    # A version that is refused leaves no policy record.
+    left_out = {"recorded_at", *([] if finished else ["policy_record"])}
+    ledger.record({name: value for name, value in row.items() if name not in left_out} | decided)
     if action == PROMOTE:
         finish_alias_move(ledger)
     return action == PROMOTE

@@ -26,13 +26,14 @@ class PromotionEntry:
 
     Attributes:
         as_of: label batch.
-        action: promote, pending, refuse or rollback.
+        action: promote, pending, rollout, refuse or rollback.
         by_loop: whether the loop did it, not a person.
         version: judged, or gone back to; None where a training gave no challenger.
         record: what the policy knows of a promoted version from then on; an older release kept
             none.
         changed_at: change point that the version was trained from; None if none.
         gain: errors of the champion that it avoided where both were judged.
+        ends_rollout: whether it is what a rollout came to, and no verdict of the gate.
     """
 
     as_of: np.datetime64
@@ -42,6 +43,7 @@ class PromotionEntry:
     record: PolicyRecord | None = None
     changed_at: np.datetime64 | None = None
     gain: float = 0.0
+    ends_rollout: bool = False
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,8 @@ def _after(state: History, entry: PromotionEntry) -> History:
     return replace(
         state,
         champion=version,
-        before=state.champion,
+        # A rollout has compared both already: there is no probation after it.
+        before=None if entry.ends_rollout else state.champion,
         records={**state.records, version: entry.record},
         archive=archive,
         began=as_of if answers or state.began is None else state.began,

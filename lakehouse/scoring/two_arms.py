@@ -1,0 +1,179 @@
+"""Two versions score the same rows in one UDF: one answers in production, the other is kept beside.
+
+Whatever the challenger does, the champion's answer is there: where the challenger raises or gives
+no finite output, production takes the champion's.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
+
+from lakehouse import models as estimators
+from lakehouse.rollouts.arms import spark_sql
+from lakehouse.rollouts.verdict import Scored
+from lakehouse.scoring.binding import Binding
+from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of
+from lakehouse.settings.reserved import PREDICTION
+
+_OTHER = "c_"
+"""Prefix of the challenger's fields in the worker's answer."""
+_NOT_FINITE = "not finite"
+NOT_LOADED = "not loaded"
+
+
+@dataclass(frozen=True)
+class TwoArms:
+    """What two versions say of rows.
+
+    Attributes:
+        rows: the rows, with the worker's answer and the arm of each; to be persisted.
+        champion: it scores whatever happens.
+        challenger: None where its file cannot be had any more.
+        binding: of the micro-batch.
+        prediction_type: Spark's type of a prediction.
+        tolerance: of a regression, how far two predictions may be apart and still be the same.
+    """
+
+    rows: DataFrame
+    champion: ScoringModel
+    challenger: ScoringModel | None
+    binding: Binding
+    prediction_type: str
+    tolerance: float | None = None
+
+    @property
+    def _of_champion(self) -> list[Column]:
+        return answer_of(self.champion.problem).columns(self.prediction_type)
+
+    @property
+    def _of_challenger(self) -> list[Column]:
+        if self.challenger is None:
+            return [F.lit(None) for _ in self._names]
+        return answer_of(self.challenger.problem).columns(self.prediction_type, _OTHER)
+
+    @property
+    def _names(self) -> list[str]:
+        is_class = len(self._of_champion) > 1
+        return [PREDICTION, "score", "probability"] if is_class else [PREDICTION]
+
+    @property
+    def _is_challengers(self) -> Column:
+        """Whether production takes the challenger's answer."""
+        return F.col("_arm") & F.col("_found.c_error").isNull()
+
+    def production(self, columns: list[str]) -> DataFrame:
+        """The rows with the answer of their arm; a row that neither answers has none: null."""
+        return self._answers(self._is_challengers, columns)
+
+    def shadow(self, columns: list[str]) -> DataFrame:
+        """The rows with the answer that production did not take, and why the challenger has
+        none.
+        """
+        error = F.when(~self._is_challengers, F.col("_found.c_error")).alias("error")
+        return self._answers(~self._is_challengers, columns, error)
+
+    def _answers(self, is_challengers: Column, columns: list[str], *more: Column) -> DataFrame:
+        sides = zip(self._names, self._of_challenger, self._of_champion, strict=True)
+        version = F.when(is_challengers, F.lit(self.binding.challenger))
+        return self.rows.select(
+            *columns,
+            *(
+                F.when(is_challengers, one).otherwise(other).alias(name)
+                for name, one, other in sides
+            ),
+            version.otherwise(F.lit(self.binding.version)).alias("model_version"),
+            *more,
+        )
+
+    def scored(self) -> Scored:
+        """How the challenger did on the rows."""
+        sides = self._of_champion[0].alias("one"), self._of_challenger[0].alias("other")
+        error, seconds = F.col("_found.c_error"), F.col("_found.c_seconds")
+        differ = F.expr("one <> other")
+        if self.tolerance is not None:
+            differ = F.abs(F.col("one") - F.col("other")) > self.tolerance
+        told = self.rows.select(*sides, error.alias("error"), seconds.alias("seconds")).agg(
+            F.count("*"), F.count("error"), F.count_if(differ), F.sum("seconds")
+        )
+        rows, errors, disagreements, taken = told.collect()[0]
+        return Scored(rows, errors, disagreements, float(taken or 0.0))
+
+
+def with_two_answers(
+    rows: DataFrame,
+    models: tuple[ScoringModel, ScoringModel | None],
+    binding: Binding,
+    key: str,
+    prediction_type: str,
+    tolerance: float | None,
+) -> TwoArms:
+    """Ask both versions for each row, and tell the arm of each.
+
+    Args:
+        rows: with the features of both.
+        models: champion and challenger.
+        binding: of the micro-batch.
+        key: name of the key's column.
+        prediction_type: Spark's type of a prediction.
+        tolerance: see `TwoArms`.
+    """
+    champion, challenger = models
+    names = dict.fromkeys(champion.features.names)
+    if challenger is not None:
+        names |= dict.fromkeys(challenger.features.names)
+    predict = pandas_udf(_predictor(champion, challenger), _schema(champion, challenger))  # type: ignore[call-overload]
+    found = rows.withColumn("_found", predict(F.struct(*names))).withColumn(
+        "_arm", F.expr(spark_sql(binding.rollout_id, key, binding.share))
+    )
+    return TwoArms(found, champion, challenger, binding, prediction_type, tolerance)
+
+
+def _schema(champion: ScoringModel, challenger: ScoringModel | None) -> str:
+    fields = [answer_of(champion.problem).schema]
+    if challenger is not None:
+        own = answer_of(challenger.problem).schema.split(", ")
+        fields += [f"{_OTHER}{field}" for field in own]
+    return ", ".join([*fields, "c_error string", "c_seconds double"])
+
+
+def _predictor(champion: ScoringModel, challenger: ScoringModel | None) -> Callable[..., Any]:
+    answer = answer_of(champion.problem)
+    sha256, content = champion.sha256, champion.content
+    problem, features = champion.problem, champion.features
+
+    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        # See `transforms`: a cache that is named here itself would be pickled.
+        loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
+        for batch in batches:
+            own = answer.frame(problem.outputs(loaded, features.frame(batch)))
+            yield pd.concat([own, _tried(challenger, batch)], axis=1)
+
+    return predict
+
+
+def _tried(challenger: ScoringModel | None, batch: pd.DataFrame) -> pd.DataFrame:
+    """What the challenger says of rows, whatever it does."""
+    rows = len(batch)
+    if challenger is None:
+        return pd.DataFrame({"c_error": [NOT_LOADED] * rows, "c_seconds": np.zeros(rows)})
+    answer: Answer = answer_of(challenger.problem)
+    began = time.perf_counter()
+    try:
+        model = estimators.WORKER_CACHE.get(challenger.sha256, lambda: challenger.content.value)
+        outputs = np.asarray(
+            challenger.problem.outputs(model, challenger.features.frame(batch)), dtype=float
+        )
+        found = answer.frame(outputs)
+        is_known = np.isfinite(outputs.reshape(rows, -1)).all(axis=1)
+        errors = [None if known else _NOT_FINITE for known in is_known]
+    except Exception as error:
+        found, errors = answer.nothing(rows), [type(error).__name__] * rows
+    seconds = (time.perf_counter() - began) / max(rows, 1)
+    return found.add_prefix(_OTHER).assign(c_error=errors, c_seconds=seconds)

@@ -30,8 +30,10 @@ _TENSOR_TYPES = {
 class RowModel(Protocol):
     """A model that takes one row."""
 
-    def output(self, row: Sequence[float]) -> Any:
-        """The output of a row of numbers, equal to the pipeline's to the bit."""
+    def output(self, row: Sequence[float]) -> Sequence[float]:
+        """The output of a row of numbers, equal to the pipeline's to the bit: the probability of
+        each class that it was fitted to, or one number.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class RowByRow:
 
     def predict(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
         """A number for each row."""
-        return np.array([self.model.output(row) for row in rows])
+        return np.array([self.model.output(row)[0] for row in rows])
 
 
 @dataclass(frozen=True)

@@ -30,31 +30,10 @@ _TENSOR_TYPES = {
 class RowModel(Protocol):
     """A model that takes one row."""
 
-    def output(self, row: Sequence[float]) -> Sequence[float]:
-        """The output of a row of numbers, equal to the pipeline's to the bit: the probability of
-        each class that it was fitted to, or one number.
+    def output(self, row: Sequence[float | None]) -> Sequence[float]:
+        """The output of a row as the problem has it, equal to the pipeline's to the bit: the
+        probability of each class, or one number. None is missing.
         """
-
-
-@dataclass(frozen=True)
-class RowByRow:
-    """A pipeline that takes rows of numbers one by one, as problems ask a model.
-
-    Attributes:
-        model: of one row.
-        classes_: the codes of the classes that it was fitted to; empty of numbers.
-    """
-
-    model: RowModel
-    classes_: Sequence[int]
-
-    def predict_proba(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
-        """Rows × classes that it was fitted to."""
-        return np.array([self.model.output(row) for row in rows])
-
-    def predict(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
-        """A number for each row."""
-        return np.array([self.model.output(row)[0] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,7 @@ class ServedVersion:
     sha256: str
     meaning: Meaning
     pipeline: Pipeline
-    by_row: RowByRow | None
+    by_row: RowModel | None
     model: ModelSettings
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
@@ -122,12 +101,11 @@ class ServedVersion:
     def _outputs(self, rows: Sequence[Row]) -> np.ndarray:
         if self.by_row is None or self.needs_a_frame(len(rows)):
             return self.meaning.problem.outputs(self.pipeline, self._frame(rows))
-        return self.meaning.problem.outputs(self.by_row, list(map(self._numbers, rows)))
-
-    def _numbers(self, row: Row) -> list[float]:
-        """The features of a row as models take them; NaN where one is missing."""
-        values = (self._value(row, name) for name in self.features.names)
-        return [np.nan if value is None else float(value) for value in values]
+        names = self.features.names
+        outputs = np.array(
+            [self.by_row.output([self._value(row, name) for name in names]) for row in rows]
+        )
+        return outputs if self._class_names else outputs[:, 0]
 
     def _frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         # Objects keep each value's own type until the features make doubles of it.

@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import LakehouseError, RegistryError, words_of
 from lakehouse.explain.versions import PlainVersions
-from lakehouse.models import Features
-from lakehouse.serving.answers import RowByRow, ServedVersion
+from lakehouse.models import Meaning
+from lakehouse.serving.answers import RowModel, ServedVersion
 from lakehouse.serving.bodies import Row
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.plain_tables import table_version
@@ -102,8 +102,7 @@ class Champions:
         other = version.meaning.other_kind(self._model)
         if other:
             raise RegistryError(f"{self._model.name} version {number} cannot answer: {other}")
-        features = version.meaning.features
-        by_row = flattened(version.pipeline, features)
+        by_row = flattened(version.pipeline, version.meaning)
         served = ServedVersion(
             number, sha256, version.meaning, version.pipeline, by_row, self._model
         )
@@ -149,11 +148,11 @@ class Watcher:
                     _LOG.warning("%s: %s", type(error).__name__, words_of(error))
 
 
-def flattened(pipeline: Pipeline, features: Features) -> RowByRow | None:
+def flattened(pipeline: Pipeline, meaning: Meaning) -> RowModel | None:
     """The pipeline for single rows; None where it cannot be taken apart."""
     try:
         flat = importlib.import_module("lakehouse.models.flat")
     except ModuleNotFoundError:
         return None
-    model = flat.flattened(pipeline, features)
-    return model and RowByRow(model, getattr(pipeline, "classes_", ()))
+    model: RowModel | None = flat.flattened(pipeline, meaning.features, meaning.problem)
+    return model

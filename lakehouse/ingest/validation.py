@@ -27,7 +27,8 @@ LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 EXACT_WHOLE = 2**53
 """Up to here every whole number is a double; beyond, a double may be its neighbour."""
 _LIMITS = {"integer": 2**31, "long": 2**63}
-_ABSENT = object()
+ABSENT = object()
+"""What stands in place of a value that a line does not have."""
 _NON_FINITE_WORDS = {"nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
 
 
@@ -72,32 +73,41 @@ class LineRules:
         twice: list[str] = []
         try:
             text = raw.removeprefix(BOM_UTF8).decode("utf-8")
-            content = json.loads(
-                text,
-                object_pairs_hook=lambda pairs: _object(pairs, twice),
-                parse_float=_exact_number,
-            )
+            content = exact_json(text, twice)
         except (ValueError, RecursionError):
             return self._rejected(MALFORMED)
         if not isinstance(content, dict):
             return self._rejected(f"{MALFORMED}: not an object")
-        reasons = [f"{_storable(name)}: {DUPLICATE_FIELD}" for name in dict.fromkeys(twice)]
+        reasons = repeated(twice)
         values = {}
         for name, column in self.source.columns.items():
             given = value_at(content, self.source.path_of(name))
-            values[name], broken = self._checked(given, name, column, landed_at)
-            reasons += [f"{name}: {reason}" for reason in broken]
+            values[name], broken = self.checked(given, name, column, landed_at)
+            reasons += broken
         return Row(values, reasons)
 
     def _rejected(self, reason: str) -> Row:
         return Row(dict.fromkeys(self.source.columns), [reason])
 
-    def _checked(
+    def checked(
+        self, given: Any, name: str, column: ColumnSettings, landed_at: dt.datetime
+    ) -> tuple[Any, list[str]]:
+        """The typed value of a column, and in words the rules that it breaks.
+
+        Args:
+            given: the value as `exact_json` reads it; `ABSENT` where there is none.
+            name: of the column.
+            column: its settings.
+            landed_at: when its line landed (UTC).
+        """
+        value, broken = self._read_value(given, name, column, landed_at)
+        return value, [f"{name}: {reason}" for reason in broken]
+
+    def _read_value(
         self, given: Any, name: str, column: ColumnSettings, landed_at: dt.datetime
     ) -> tuple[Any, Sequence[str]]:
-        """The typed value, and the rules that it breaks."""
-        if given is _ABSENT or given is None:
-            missing = "missing" if given is _ABSENT else "null"
+        if given is ABSENT or given is None:
+            missing = "missing" if given is ABSENT else "null"
             return None, () if column.nullable else (missing,)
         try:
             value = self._readers[column.type](given)
@@ -131,6 +141,29 @@ class LineRules:
         return ["in the future"] if value > landed_at + self.stream.max_ahead else []
 
 
+def exact_json(text: str | bytes, twice: list[str]) -> Any:
+    """The content of a JSON text; no number loses a digit that a column's type could hold.
+
+    Args:
+        text: the document.
+        twice: gets the names of fields that an object in it gives more than once.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(
+        text,
+        object_pairs_hook=lambda pairs: _object(pairs, twice),
+        parse_float=_exact_number,
+    )
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """The reasons that fields given more than once are told by."""
+    return [f"{_storable(name)}: {DUPLICATE_FIELD}" for name in dict.fromkeys(names)]
+
+
 def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
@@ -145,10 +178,10 @@ def _storable(name: str) -> str:
 
 
 def value_at(content: Any, path: Sequence[str]) -> Any:
-    """Return the value at the path, from the outermost object inwards; `_ABSENT` for none."""
+    """Return the value at the path, from the outermost object inwards; `ABSENT` for none."""
     for name in path:
         if not isinstance(content, dict) or name not in content:
-            return _ABSENT
+            return ABSENT
         content = content[name]
     return content
 

@@ -82,6 +82,15 @@ class Meaning:
             )
         return pipeline
 
+    def other_kind(self, model: ModelSettings) -> str | None:
+        """Return that the settings predict numbers and this version classes, or so; None if not."""
+        if isinstance(self.problem, Regression) == model.is_regression:
+            return None
+        return (
+            "the settings are of another problem type, which needs a lakehouse of its own (another "
+            "root)"
+        )
+
     def difference(self, settings: "Meaning") -> str | None:
         """Return how the settings' meaning differs from this version's, in words; None if not."""
         parts = []

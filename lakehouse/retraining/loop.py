@@ -3,7 +3,7 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +36,10 @@ from lakehouse.retraining.policy.gate import (
     on_probation,
     probation,
 )
-from lakehouse.retraining.policy.history import History
+from lakehouse.retraining.policy.history import History, reasons_of
 from lakehouse.retraining.policy.records import Region, VersionRecord
 from lakehouse.retraining.policy.refresh import due_at
-from lakehouse.retraining.policy.triggers import TriggerInput
+from lakehouse.retraining.policy.triggers import TrainingRequest, TriggerInput, unanswered
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
 from lakehouse.retraining.ports import (
     Judged,
@@ -67,6 +67,7 @@ class LoopContext:
         ledger: what was decided and promoted so far.
         predictions: the labelled predictions under a state of the ledgers.
         trainer: what trains for a decision under a state of the ledgers.
+        requests: for a training, that are known; answered ones may be among them.
     """
 
     problem: Problem
@@ -75,6 +76,7 @@ class LoopContext:
     ledger: Ledger
     predictions: Callable[[History], LabelledPredictions]
     trainer: Callable[[Decision, History], Trainer]
+    requests: Sequence[TrainingRequest] = ()
 
 
 class Night:
@@ -201,6 +203,7 @@ class Night:
             metrics,
             history.trainings,
             history.refused,
+            unanswered(self._context.requests, reasons_of(self._ledger.decisions)),
         )
 
     def _detect(self, since: np.datetime64 | None = None) -> Detection:

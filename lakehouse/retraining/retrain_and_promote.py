@@ -6,8 +6,11 @@ from lakehouse.instants import instant, moment_of
 from lakehouse.labels.label_batch import newest_label
 from lakehouse.models import problem_of
 from lakehouse.retraining.loop import LoopContext, Night
+from lakehouse.retraining.policy.history import reasons_of
+from lakehouse.retraining.policy.triggers import unanswered
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.rollout_night import advance
+from lakehouse.retraining.requests import requests_at, set_aside
 from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.retraining.table_predictions import TablePredictions
@@ -42,6 +45,7 @@ def _step(lakehouse: Lakehouse) -> bool:
     finish_alias_move(ledger.versions)
     if settle(ledger.versions, ledger.rollouts):
         ledger = TableLedger(lakehouse)
+    asked = requests_at(lakehouse.landing)
     last = max((moment_of(entry.as_of) for entry in ledger.decisions), default=None)
     as_of = newest_label(ledger.versions, last)
     if as_of is None:
@@ -56,5 +60,9 @@ def _step(lakehouse: Lakehouse) -> bool:
         ledger,
         lambda history: TablePredictions(models, as_of, history),
         lambda decision, history: SparkTrainer(models, decision, as_of, history),
+        asked,
     )
-    return Night(instant(as_of), context).run()
+    promoted = Night(instant(as_of), context).run()
+    left = unanswered(asked, reasons_of(ledger.decisions))
+    set_aside(lakehouse.landing, [request for request in asked if request not in left])
+    return promoted

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import RegistryError, RegistryUnreachableError
-from lakehouse.models import Meaning, Regression, difference_of, load
+from lakehouse.models import difference_of, load
 from lakehouse.rollouts.state import Rollout
 from lakehouse.rollouts.verdict import Scored
 from lakehouse.scoring.binding import Binding
@@ -261,8 +261,8 @@ def scoring_model(ledger: PromotionLedger, version: str) -> ScoringModel:
     for older in list(_scored_with)[:-_MOST_KEPT]:
         del _scored_with[older]
     # Refused here, it is one sentence; refused by a worker, it would be a stack trace.
-    difference = difference_of(pipeline, meaning.features, meaning.problem) or _of_another_kind(
-        lakehouse, meaning
+    difference = difference_of(pipeline, meaning.features, meaning.problem) or meaning.other_kind(
+        lakehouse.model
     )
     if difference:
         raise RegistryError(
@@ -283,15 +283,6 @@ def _content(ledger: PromotionLedger, version: str, sha256: str) -> bytes:
         if sha256 not in _scored_with:
             raise
         return _scored_with[sha256]
-
-
-def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
-    if isinstance(meaning.problem, Regression) == lakehouse.model.is_regression:
-        return None
-    return (
-        "the settings are of another problem type, which needs a lakehouse of its own (another "
-        "root)"
-    )
 
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:

@@ -1,6 +1,6 @@
 """What is to be done as of a label batch: a pure function of recorded evidence."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from lakehouse.retraining.policy.triggers import (
 from lakehouse.settings import PolicySettings
 
 WAIT, TRAIN_FIRST, KEEP, RETRAIN, REFRESH = "wait", "train_first", "keep", "retrain", "refresh"
+
+REQUESTED = "requested"
+"""The rule of a training that somebody asked for."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Decision:
 
 
 def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) -> Decision:
-    """An alarm first, then a refresh that is expected to earn its price, then nothing.
+    """An alarm first, then what was asked for, then a refresh that is expected to earn its price.
+
+    An alarm's training answers the requests, too. A request does not wait for a cool-down's end.
 
     Args:
         inputs: what is known.
@@ -80,10 +85,14 @@ def decide(inputs: DecisionInput, first_after: int, settings: PolicySettings) ->
         return _first(inputs.labelled, first_after)
     found = findings(settings, record)
     alarm = None if inputs.refused else first_firing(found)
-    decision = (
-        _retrain(alarm, inputs, record, settings) if alarm else _refresh(inputs, champion, settings)
-    )
-    held = held_back(settings.cool_down, record)
+    decision: Decision | None
+    if alarm:
+        decision = _asked_besides(_retrain(alarm, inputs, record, settings), record)
+    else:
+        decision = _requested(inputs, champion, record, settings) or _refresh(
+            inputs, champion, settings
+        )
+    held = None if record.requests else held_back(settings.cool_down, record)
     if decision and not held:
         return decision
     words = tuple(each.words for each in found)
@@ -132,6 +141,28 @@ def _retrain(
         between,
         settings.gate.confidence,
     )
+
+
+def _requested(
+    inputs: DecisionInput, champion: VersionRecord, record: TriggerInput, settings: PolicySettings
+) -> Decision | None:
+    """Train again because somebody asked for it; the rows are those of a refresh."""
+    if not record.requests:
+        return None
+    return Decision(
+        REFRESH,
+        REQUESTED,
+        tuple(request.words for request in record.requests),
+        {"labelled": float(inputs.labelled), "requests": float(len(record.requests))},
+        champion.changed_at,
+        confidence=settings.gate.least_confidence,
+    )
+
+
+def _asked_besides(decision: Decision, record: TriggerInput) -> Decision:
+    """The decision, with the requests that its training answers."""
+    words = tuple(request.words for request in record.requests)
+    return replace(decision, reasons=(*decision.reasons, *words))
 
 
 def _refresh(

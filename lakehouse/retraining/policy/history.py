@@ -2,7 +2,7 @@
 tried.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,6 +52,12 @@ class DecisionEntry:
 
     as_of: np.datetime64
     decision: Decision
+
+
+def reasons_of(decisions: Iterable[DecisionEntry]) -> list[str]:
+    """The reasons of the decisions that asked for a training."""
+    asked = (entry.decision for entry in decisions if entry.decision.retrain)
+    return [reason for decision in asked for reason in decision.reasons]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ held back.
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,31 @@ class RefusedAlarm:
 
 
 @dataclass(frozen=True)
+class TrainingRequest:
+    """What somebody asked for, and no decision has answered yet.
+
+    Attributes:
+        id: unique; a decision that answers it names it.
+        who: asked.
+        reason: in the words of who asked.
+    """
+
+    id: str
+    who: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """The request in a decision's reasons."""
+        return f"{self.who} asked for a training: {self.reason} ({self.mark})"
+
+    @property
+    def mark(self) -> str:
+        """What a decision's reasons name it by."""
+        return f"request {self.id}"
+
+
+@dataclass(frozen=True)
 class TriggerInput:
     """What rules look at, as of a label batch.
 
@@ -77,6 +102,7 @@ class TriggerInput:
         trainings: as-of of earlier trainings, ascending.
         refused: the drift period's strongest alarm whose challenger the gate refused; None for
             none.
+        requests: those that no decision has answered, in the order in which they came.
     """
 
     as_of: np.datetime64
@@ -87,6 +113,7 @@ class TriggerInput:
     metrics: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     trainings: Sequence[np.datetime64] = ()
     refused: RefusedAlarm | None = None
+    requests: Sequence[TrainingRequest] = ()
 
     def rows_since(self, moment: np.datetime64 | None) -> float:
         """Labelled rows of the hours from a moment on."""
@@ -216,6 +243,19 @@ def scheduled_rule(rule: ScheduledRule, inputs: TriggerInput) -> Finding:
         f"{days:.1f} days since the last training",
         {"days": days},
     )
+
+
+def unanswered(
+    requests: Sequence[TrainingRequest], answers: Iterable[str]
+) -> list[TrainingRequest]:
+    """The requests that no decision has answered.
+
+    Args:
+        requests: all that are known.
+        answers: reasons of the decisions that asked for a training.
+    """
+    told = "\n".join(answers)
+    return [request for request in requests if request.mark not in told]
 
 
 _RULES: dict[type, Callable[[Any, TriggerInput], Finding]] = {

@@ -1,0 +1,1 @@
+"""The champion that answers: HTTP requests to predictions, without Spark."""

@@ -1,0 +1,106 @@
+"""A request's rows to answers on record: rules, version, answers, and the lines that land."""
+
+import asyncio
+import datetime as dt
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from lakehouse.serving.answers import Answer, ServedVersion
+from lakehouse.serving.bodies import Row
+from lakehouse.serving.champions import Champions
+from lakehouse.serving.measures import Measures
+from lakehouse.serving.refusals import RefusedRequestError
+from lakehouse.serving.rows import RowRules, ServedRow
+from lakehouse.serving.served_lines import ServedLines
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The answers to a request, all of one version.
+
+    Attributes:
+        version: that answered.
+        answers: in the order of the rows.
+        request_id: that the landed lines name.
+    """
+
+    version: ServedVersion
+    answers: Sequence[Answer]
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What answers requests."""
+
+    rules: RowRules
+    champions: Champions
+    lines: ServedLines
+    measures: Measures
+
+    async def predict(self, rows: Sequence[Row]) -> Predicted:
+        """Answer the rows, once what lands of them is written.
+
+        Raises:
+            RefusedRequestError: a row breaks a rule, no version answers yet, or an answer cannot be
+                put on record.
+        """
+        began, asked_at = time.perf_counter(), dt.datetime.now(dt.UTC)
+        try:
+            read = self.rules.read(rows, asked_at)
+        except RefusedRequestError as error:
+            self.measures.refused(len(error.rows))
+            raise
+        version, values = self._version_of(read), [row.values for row in read]
+        if version.needs_a_frame(len(read)):
+            # Milliseconds: other requests go on meanwhile.
+            answers = await asyncio.to_thread(version.answers, values)
+        else:
+            answers = version.answers(values)
+        predicted = Predicted(version, answers, secrets.token_hex(8))
+        landed = self._land(read, predicted, asked_at)
+        self.measures.answered(landed, len(read) - landed, time.perf_counter() - began)
+        return predicted
+
+    def _version_of(self, rows: Sequence[ServedRow]) -> ServedVersion:
+        """The version of a request: that of its first row's key."""
+        version = self.champions.version_for(rows[0].values.get(self.rules.model.key))
+        if version is None:
+            refusal = self.champions.refusal
+            _LOG.debug("no version answers: %s", refusal)
+            raise RefusedRequestError(
+                "no version answers yet; see /v2/health/ready", HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        return version
+
+    def _land(self, rows: Sequence[ServedRow], predicted: Predicted, at: dt.datetime) -> int:
+        """Write the readings among the rows with their answers; return how many they are."""
+        lines = []
+        for place, (row, answer) in enumerate(zip(rows, predicted.answers, strict=True)):
+            if not row.is_reading:
+                continue
+            told = {
+                "request": f"{predicted.request_id}-{place}",
+                "at": at.isoformat(),
+                "version": predicted.version.number,
+                "prediction": answer.prediction,
+                "score": answer.score,
+            }
+            lines.append(self.rules.line(row, told))
+        if not lines:
+            return 0
+        try:
+            self.lines.append(b"".join(lines), len(lines))
+        except OSError as error:
+            _LOG.warning("served lines cannot be written: %s", error.strerror)
+            raise RefusedRequestError(
+                "the answer cannot be put on record now; ask again later",
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            ) from error
+        return len(lines)

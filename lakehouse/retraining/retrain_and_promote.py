@@ -9,8 +9,8 @@ from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.history import reasons_of
 from lakehouse.retraining.policy.triggers import unanswered
 from lakehouse.retraining.promoted_models import PromotedModels
-from lakehouse.retraining.rollout_night import advance
 from lakehouse.retraining.requests import requests_at, set_aside
+from lakehouse.retraining.rollout_night import advance
 from lakehouse.retraining.spark_trainer import SparkTrainer
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.retraining.table_predictions import TablePredictions

@@ -263,5 +263,5 @@ def entry_of(row: Row) -> PromotionEntry:
         PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
         None if row["changed_at"] is None else instant(row["changed_at"]),
         gain_of(dict(row["evidence"] or {})),
-        row["rollout_id"] is not None and row["action"] != ROLLOUT,
+        row.get("rollout_id") is not None and row["action"] != ROLLOUT,
     )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from lakehouse.calendar import in_write_order
 from lakehouse.instants import instant, moment_of
-from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, gain_of
@@ -32,7 +32,13 @@ from lakehouse.storage.store import Row
 from lakehouse.versions.actions import LOOP, REFUSE, ROLLOUT
 from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import move_back, record_result
-from lakehouse.versions.rollouts import RolloutLedger, aborted, carry_out, start_rollout
+from lakehouse.versions.rollouts import (
+    AT_ALARM,
+    RolloutLedger,
+    aborted,
+    carry_out,
+    start_rollout,
+)
 
 LABEL_OUTAGE = "blind"
 """Action of a row of gold.decision that tells of overdue labels; no decision."""
@@ -178,7 +184,8 @@ class TableLedger:
             self._overtake(as_of, judged.version)
         has_champion = self.versions.champion is not None
         if result.passed and is_rolled_out(decision, has_champion, self._lakehouse.model.rollout):
-            begun = {**row, "who": LOOP, "policy_record": record}
+            evidence = {**result.evidence, AT_ALARM: float(decision.action == RETRAIN)}
+            begun = {**row, "evidence": evidence, "who": LOOP, "policy_record": record}
             start_rollout(self.versions, self.rollouts, version, begun)
             promoted = False
         else:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from lakehouse.instants import moment_of
-from lakehouse.retraining.policy.decide import Decision
+from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.gate import compare
 from lakehouse.retraining.policy.history import Entries, PromotionEntry
 from lakehouse.retraining.policy.rollout_rules import held_for_rollout, is_rolled_out
@@ -65,6 +65,7 @@ class RollingLedger(MemoryLedger):
         self.rollout = Rollout(
             *(name, strategy, champion, str(version), share),
             *(moment, moment, moment),
+            answers_alarm=decision.action == RETRAIN,
         )
         self._began_at = self._stream.scored
 

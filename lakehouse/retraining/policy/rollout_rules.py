@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lakehouse.instants import instant
 from lakehouse.retraining.policy.decide import (
     KEEP,
     REFRESH,
@@ -27,8 +28,17 @@ def is_rolled_out(decision: Decision, has_champion: bool, settings: RolloutSetti
 
 
 def held_for_rollout(decision: Decision, rollout: Rollout | None) -> Decision:
-    """The decision; a refresh waits while a rollout runs, an alarm does not."""
-    if rollout is None or decision.action != REFRESH:
+    """The decision; one that waits while a rollout runs trains nothing.
+
+    A refresh waits. An alarm does not, unless the version that is rolled out was trained for an
+    alarm, and nothing has changed since: the champion is still wrong, and would raise it each
+    night.
+    """
+    if rollout is None or not decision.retrain:
+        return decision
+    began = instant(rollout.began)
+    is_new = decision.change_at is not None and decision.change_at > began
+    if decision.action != REFRESH and (is_new or not rollout.answers_alarm):
         return decision
     since = f"{rollout.began:%Y-%m-%d %H:%M}"
     words = f"version {rollout.challenger} is rolled out since {since}"

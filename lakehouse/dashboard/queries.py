@@ -95,8 +95,8 @@ ORDER BY as_of, recorded_at, to_version, region NULLS FIRST
 """,
     "rollouts": """
 SELECT rollout_id, as_of, action, strategy, share, side, model_version, n_labelled, n_right,
-  accuracy, accuracy_low, accuracy_high, log_better, log_worse, needed_better, needed_worse, rule,
-  reason, who
+  accuracy, accuracy_low, accuracy_high, cost_per_thousand, log_better, log_worse, needed_better,
+  needed_worse, rule, reason, who
 FROM gold.rollout_side ORDER BY recorded_at, side
 """,
     "drift": """

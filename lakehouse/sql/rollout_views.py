@@ -15,7 +15,8 @@ def _of_side(side: str) -> str:
 SELECT rollout_id, as_of, action, strategy, share, '{side}' AS side, {side} AS model_version,
   CAST({rows} AS BIGINT) AS n_labelled, CAST({right} AS BIGINT) AS n_right,
   {right} / NULLIF({rows}, 0) AS accuracy, evidence['{side}_low'] AS accuracy_low,
-  evidence['{side}_high'] AS accuracy_high, evidence['log_better'] AS log_better,
+  evidence['{side}_high'] AS accuracy_high, evidence['{side}_cost'] AS cost_per_thousand,
+  evidence['log_better'] AS log_better,
   evidence['log_worse'] AS log_worse, evidence['needed_better'] AS needed_better,
   evidence['needed_worse'] AS needed_worse, rule, reason, who, recorded_at
 FROM $rollout"""
@@ -34,6 +35,8 @@ ROLLOUT_SIDES = View(
         accuracy      double Their share
         accuracy_low  double Lower bound of it that holds at all looks at once, 95 %
         accuracy_high double Upper bound
+        cost_per_thousand double Money for a thousand of these rows, by `costs` of the settings;
+            NULL without
         log_better    double Evidence that the challenger is better, a natural logarithm
         log_worse     double Evidence that it is worse
         needed_better double What log_better has to exceed

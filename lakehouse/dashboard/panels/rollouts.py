@@ -50,7 +50,9 @@ def _side(row: Row) -> str:
     rows = counted(row["n_labelled"], "labelled row")
     interval = f"{share(row['accuracy_low'])} to {share(row['accuracy_high'])}"
     right = f"right on {share(row['accuracy'])} of {rows}, {interval}"
-    return f"The {row['side']}, v{row['model_version']}: {right}."
+    cost = row["cost_per_thousand"]
+    money = "" if cost is None else f"; {number(cost)} in money for a thousand rows"
+    return f"The {row['side']}, v{row['model_version']}: {right}{money}."
 
 
 def _evidence(row: Row) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lakehouse.app.command_line import run_job
 from lakehouse.simulation.families import FAMILIES, MOVING
-from lakehouse.simulation.policies import OF_MODEL, POLICIES, policies_of, policy_name
+from lakehouse.simulation.policies import KNOWN, policies_of, policy_name, rollouts_of
 from lakehouse.simulation.replay import report_of
 from lakehouse.simulation.report.families import families_report
 from lakehouse.simulation.report.gate import gate_report
@@ -26,8 +26,8 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--first-seed", type=int, default=1000, help="their first seed")
     add("--scenarios", nargs="+", default=["demo"], choices=sorted(VARIANTS), metavar="NAME")
     add("--replay", metavar="ROOT", help="a lakehouse: take its own labels, none are simulated")
-    known = f"{', '.join(POLICIES)}; {OF_MODEL}: the model's own; a YAML file of a `policy:`"
-    add("--policies", nargs="+", type=policy_name, metavar="NAME", help=f"some of {known}")
+    add("--policies", nargs="+", type=policy_name, metavar="NAME", help=KNOWN)
+    add("--rollouts", nargs="+", default=[], metavar="NAME", help="ways into production, too")
     add("--model", default="conf/glassware.yaml", help="the model's YAML file")
     add("--cores", type=int, default=os.cpu_count(), help="processes")
     add("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="where it is drawn")
@@ -46,12 +46,12 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.families is not None:
         print(f"\n{families_report(options.families, seeds, options.cores)}")
         return
-    names = options.policies or [*([OF_MODEL] if options.replay else []), *POLICIES]
-    policies = policies_of(names, options.model)
+    policies = policies_of(options.policies, options.model, bool(options.replay))
     if options.replay:
         print(f"\n{report_of(options.replay, options.model, policies, options.cores)}")
         return
-    results = run_all(tasks_of(policies, options.scenarios, seeds), options.cores)
+    tasks = tasks_of(policies, options.scenarios, seeds, rollouts_of(options.rollouts))
+    results = run_all(tasks, options.cores)
     draw(results, options.figure)
     print(f"\n{as_markdown(summary(results))}\n\nseeds {seeds[0]}-{seeds[-1]}: {options.figure}")
 

@@ -34,6 +34,7 @@ _ASKED = (
     "gold.counterfactual",
     "gold.decision",
     "gold.promotion",
+    "gold.rollout",
     "gold.alert_event",
     "gold.table_commit",
     "gold.batch_metrics",

@@ -93,6 +93,12 @@ SELECT as_of, action, from_version, to_version, region, change, n_rows, n_differ
 FROM gold.version_difference
 ORDER BY as_of, recorded_at, to_version, region NULLS FIRST
 """,
+    "rollouts": """
+SELECT rollout_id, as_of, action, strategy, share, side, model_version, n_labelled, n_right,
+  accuracy, accuracy_low, accuracy_high, cost_per_thousand, log_better, log_worse, needed_better,
+  needed_worse, rule, reason, who
+FROM gold.rollout_side ORDER BY recorded_at, side
+""",
     "drift": """
 SELECT d.window_date AS day, d.column_name,
   COALESCE(d.population_stability_index, d.tv_distance) AS drift_index, d.adjusted_pvalue

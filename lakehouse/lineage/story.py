@@ -23,6 +23,7 @@ _PHRASES: Mapping[str, str] = {
     "part of": "consists of",
     "newest part of": "ends with",
     "scored": "was predicted by",
+    "rolled out on": "was predicted in part by",
     "readings of": "was predicted from",
     "trained on": "was trained on rows of",
     "labelled by": "took labels of",

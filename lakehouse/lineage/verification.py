@@ -235,7 +235,7 @@ class Verification:
     def _predictions(self, commit: Row) -> str:
         """What its versions predict for the readings of a micro-batch, read as they read them."""
         ledger = self._ledger_row(commit)
-        numbers = filter(None, [ledger["model_version"], ledger["challenger_version"]])
+        numbers = filter(None, [ledger["model_version"], ledger.get("challenger_version")])
         versions = [self._versions.version(number) for number in numbers]
         rows = PlainRows(self.records.root, self.records.model)
         return differing_predictions(self._read, rows, commit, ledger, versions)

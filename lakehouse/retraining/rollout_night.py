@@ -17,6 +17,7 @@ from lakehouse.rollouts.sequential import Block, Pairs
 from lakehouse.rollouts.state import Rollout
 from lakehouse.rollouts.verdict import Labelled, judge_rollout
 from lakehouse.scoring.rollout_checks import scored_in
+from lakehouse.settings import CostSettings
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.versions.actions import LOOP
 from lakehouse.versions.rollouts import aborted, carry_out
@@ -69,6 +70,7 @@ def labelled_of(ledger: TableLedger, rollout: Rollout, as_of: dt.datetime) -> La
         sides.right,
         {name: sides.pairs(inside) for name, inside in slices.items()},
         sides.blocks(instants(rows[LABEL_TIME])),
+        sides.costs(model.costs, only_own=model.rollout.label_follows_prediction),
     )
 
 
@@ -129,6 +131,24 @@ class _Sides:
             for side in (self.champion, self.challenger)
         )
         return champion, challenger
+
+    def costs(self, costs: CostSettings | None, only_own: bool) -> tuple[float, float] | None:
+        """Money for a thousand rows of champion and challenger: of all rows, or of its own arm."""
+        if costs is None:
+            return None
+        names = pd.Series(costs.values)
+        codes = np.asarray(self.models.problem.targets(names)).reshape(-1, 2)
+        matrix = dict(zip(map(tuple, codes.tolist()), costs.by_pair.values(), strict=True))
+        found = []
+        for side, arm in (
+            (self.champion, ~self.by_challenger),
+            (self.challenger, self.by_challenger),
+        ):
+            taken = arm if only_own else np.ones(len(arm), dtype=bool)
+            pairs = zip(side[taken].tolist(), self.labels[taken].tolist(), strict=True)
+            total = sum(matrix.get(pair, 0.0) for pair in pairs)
+            found.append(1000 * total / max(int(taken.sum()), 1))
+        return found[0], found[1]
 
     def blocks(self, label_times: np.ndarray) -> Sequence[Block]:
         """The rows by the hour in which their label came, and by arm."""

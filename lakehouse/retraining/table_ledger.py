@@ -4,7 +4,7 @@ anything is done.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,7 @@ import pyarrow.compute as pc
 
 from lakehouse.calendar import in_write_order
 from lakehouse.instants import instant, moment_of
-from lakehouse.retraining.policy.decide import (
-    KEEP,
-    REFRESH,
-    RETRAIN,
-    TRAIN_FIRST,
-    WAIT,
-    Decision,
-)
+from lakehouse.retraining.policy.decide import RETRAIN, Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.retraining.policy.gate import GateResult, gain_of
@@ -31,6 +24,7 @@ from lakehouse.retraining.policy.history import (
     history_of,
     newest_entries,
 )
+from lakehouse.retraining.policy.rollout_rules import held, held_for_rollout, is_rolled_out
 from lakehouse.retraining.ports import Judged
 from lakehouse.retraining.signals import facts_read_from
 from lakehouse.storage.lakehouse import Lakehouse
@@ -38,13 +32,18 @@ from lakehouse.storage.store import Row
 from lakehouse.versions.actions import LOOP, REFUSE, ROLLOUT
 from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import move_back, record_result
-from lakehouse.versions.rollouts import RolloutLedger, aborted, carry_out, start_rollout
+from lakehouse.versions.rollouts import (
+    AT_ALARM,
+    RolloutLedger,
+    aborted,
+    carry_out,
+    start_rollout,
+)
 
 LABEL_OUTAGE = "blind"
 """Action of a row of gold.decision that tells of overdue labels; no decision."""
 
 HELD_FOR_APPROVAL = "approval"
-HELD_FOR_ROLLOUT = "rollout"
 
 _DECIDED = (
     "as_of",
@@ -119,13 +118,8 @@ class TableLedger:
         if self._lakehouse.model.approval == "manual" and waiting is not None:
             since = f"{waiting['as_of']:%Y-%m-%d %H:%M}"
             words = f"version {waiting['to_version']} waits for approval since {since}"
-            return _held(decision, HELD_FOR_APPROVAL, words)
-        rollout = self.rollouts.running
-        if rollout is not None and decision.action == REFRESH:
-            since = f"{rollout.began:%Y-%m-%d %H:%M}"
-            words = f"version {rollout.challenger} is rolled out since {since}"
-            return _held(decision, HELD_FOR_ROLLOUT, words)
-        return decision
+            return held(decision, HELD_FOR_APPROVAL, words)
+        return held_for_rollout(decision, self.rollouts.running)
 
     def record_decision(
         self,
@@ -188,21 +182,16 @@ class TableLedger:
         record = judged.record.to_json()
         if result.passed:
             self._overtake(as_of, judged.version)
-        if result.passed and self._is_rolled_out(decision):
-            begun = {**row, "who": LOOP, "policy_record": record}
+        has_champion = self.versions.champion is not None
+        if result.passed and is_rolled_out(decision, has_champion, self._lakehouse.model.rollout):
+            evidence = {**result.evidence, AT_ALARM: float(decision.action == RETRAIN)}
+            begun = {**row, "evidence": evidence, "who": LOOP, "policy_record": record}
             start_rollout(self.versions, self.rollouts, version, begun)
             promoted = False
         else:
             promoted = record_result(self.versions, version, result.passed, row, record)
         self._promotions_grew()
         return promoted
-
-    def _is_rolled_out(self, decision: Decision) -> bool:
-        """Whether the winner of a decision has to show itself first; the first model has not."""
-        settings = self._lakehouse.model.rollout
-        if not settings.is_gradual or self.versions.champion is None:
-            return False
-        return decision.action != RETRAIN or settings.at_alarm == "rollout"
 
     def _overtake(self, as_of: np.datetime64, version: int) -> None:
         """End the rollout that runs: another version has passed the gate."""
@@ -235,12 +224,6 @@ class TableLedger:
     def _promotions_grew(self) -> None:
         self.promotions.append(entry_of(self.versions.newest[-1]))
         self._history = None
-
-
-def _held(decision: Decision, rule: str, words: str) -> Decision:
-    """One that trains nothing, for a reason besides what was asked for."""
-    action = WAIT if decision.action == TRAIN_FIRST else KEEP
-    return replace(decision, action=action, rule=rule, reasons=(words, *decision.reasons))
 
 
 def row_of(decision: Decision) -> dict[str, Any]:
@@ -287,5 +270,5 @@ def entry_of(row: Row) -> PromotionEntry:
         PolicyRecord.from_json(row["policy_record"]) if row["policy_record"] else None,
         None if row["changed_at"] is None else instant(row["changed_at"]),
         gain_of(dict(row["evidence"] or {})),
-        row["rollout_id"] is not None and row["action"] != ROLLOUT,
+        row.get("rollout_id") is not None and row["action"] != ROLLOUT,
     )

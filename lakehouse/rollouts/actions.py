@@ -9,3 +9,6 @@ ABORT = "abort"
 FINISH = "finish"
 
 ENDS = (ABORT, FINISH)
+
+ALARM, GATE = "alarm", "gate"
+"""Rules of a start: the version was trained for an alarm, or otherwise passed the gate."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lakehouse.rollouts.actions import ENDS, START, STEP
+from lakehouse.rollouts.actions import ALARM, ENDS, START, STEP
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Rollout:
         ended: `abort` or `finish`; None while it runs.
         reason: of its newest row.
         ended_by: who ended it; None while it runs.
+        answers_alarm: whether its version was trained for an alarm.
     """
 
     rollout_id: str
@@ -37,6 +38,7 @@ class Rollout:
     ended: str | None = None
     reason: str = ""
     ended_by: str | None = None
+    answers_alarm: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -78,7 +80,8 @@ def rollouts_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Rollout]:
 def _started(row: Mapping[str, Any]) -> Rollout:
     as_of = row["as_of"]
     names = ("rollout_id", "strategy", "champion", "challenger", "share", "reason")
-    return Rollout(**{name: row[name] for name in names}, began=as_of, stepped=as_of, seen=as_of)
+    own = {name: row[name] for name in names} | {"answers_alarm": row.get("rule") == ALARM}
+    return Rollout(**own, began=as_of, stepped=as_of, seen=as_of)
 
 
 def _after(rollout: Rollout, row: Mapping[str, Any]) -> Rollout:

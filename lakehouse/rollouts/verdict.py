@@ -79,12 +79,15 @@ class Labelled:
         right: of these, how many the champion is right on, and the challenger.
         slices: the same of each watched slice.
         blocks: rows by the arm that answered them, in the order in which their labels came.
+        costs: of champion and challenger, money for a thousand of the rows that they are compared
+            on; None without a cost matrix.
     """
 
     pairs: Pairs = field(default_factory=Pairs)
     right: tuple[int, int] = (0, 0)
     slices: Mapping[str, Pairs] = field(default_factory=dict)
     blocks: Sequence[Block] = ()
+    costs: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ class _Case:
             low, high = always_valid_interval(right, rows, _LEVEL)
             found |= {f"{name}_rows": rows, f"{name}_right": right}
             found |= {f"{name}_low": low, f"{name}_high": high}
+        if self.labelled.costs is not None:
+            found |= dict(
+                zip(("champion_cost", "challenger_cost"), self.labelled.costs, strict=True)
+            )
         return self.scored.figures | {name: float(value) for name, value in found.items()}
 
     @property

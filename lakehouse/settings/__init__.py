@@ -12,6 +12,7 @@ from lakehouse.settings.alerts import (
     WindowCount,
 )
 from lakehouse.settings.base import ColumnType, Scalar, Settings
+from lakehouse.settings.costs import COST_METRIC, CostSettings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
     ColumnSettings,
@@ -40,6 +41,7 @@ from lakehouse.settings.yaml_files import (
 )
 
 __all__ = [
+    "COST_METRIC",
     "SEVERITIES",
     "AlertRuleSettings",
     "AlertSettings",
@@ -48,6 +50,7 @@ __all__ = [
     "ColumnSettings",
     "ColumnType",
     "ConditionSettings",
+    "CostSettings",
     "CustomMetricSettings",
     "EnvironmentSettings",
     "EscalationSettings",

@@ -19,6 +19,7 @@ from lakehouse.settings.base import (
     ZoneName,
     checked_once,
 )
+from lakehouse.settings.costs import CostSettings, with_cost_metric
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 from lakehouse.settings.reserved import PREDICTION, SCORE
@@ -171,6 +172,7 @@ class ModelSettings(Settings):
 
     Attributes:
         approval: whether a challenger that passes takes over by itself, or waits for a person.
+        costs: what predictions of classes cost, in money; also a custom metric then.
     """
 
     name: Name
@@ -185,6 +187,7 @@ class ModelSettings(Settings):
     training: TrainingSettings
     policy: PolicySettings = PolicySettings()
     rollout: RolloutSettings = RolloutSettings()
+    costs: CostSettings | None = None
     counterfactual: CounterfactualSettings = CounterfactualSettings()
     alerts: AlertSettings = AlertSettings()
     approval: Literal["automatic", "manual"] = "automatic"
@@ -195,6 +198,8 @@ class ModelSettings(Settings):
         model = self.model_copy()
         model._known_classes = tuple(classes)
         return model
+
+    _measures_costs = model_validator(mode="before")(with_cost_metric)
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":
@@ -277,6 +282,10 @@ class ModelSettings(Settings):
             raise ValueError(f"predictions.positive: write one of {list(label.values)}")
         if self.predictions.tolerance is not None:
             raise ValueError("predictions.tolerance: leave it out; a class is right or wrong")
+        strange = [] if self.costs is None else self.costs.values
+        strange = [value for value in strange if value not in label.values]
+        if strange:
+            raise ValueError(f"costs.cells: {strange[0]!r} is none of {list(label.values)}")
 
     def _check_regression(self) -> None:
         key, label = f"labels.columns.{self.labels.label}", self.labels.columns[self.labels.label]
@@ -290,6 +299,8 @@ class ModelSettings(Settings):
             )
         if self.predictions.positive is not None:
             raise ValueError("predictions.positive: leave it out; a regression has no classes")
+        if self.costs is not None:
+            raise ValueError("costs: leave it out; a regression has no classes")
         if self.predictions.tolerance is None:
             raise ValueError(
                 "predictions.tolerance: write how far a prediction may be from the label and "

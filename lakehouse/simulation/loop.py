@@ -9,7 +9,7 @@ import numpy as np
 
 from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.candidates.choice import Learner
-from lakehouse.settings import PolicySettings
+from lakehouse.settings import PolicySettings, RolloutSettings
 from lakehouse.simulation.arrays import (
     MOST_ROWS,
     Event,
@@ -19,6 +19,7 @@ from lakehouse.simulation.arrays import (
     StreamTrainer,
 )
 from lakehouse.simulation.learner import learner_for
+from lakehouse.simulation.rollouts import RollingLedger
 from lakehouse.simulation.world import Plant
 
 FIRST_AFTER = 1150
@@ -42,11 +43,15 @@ class Simulation:
         learner: Learner | None = None,
         first_after: int = FIRST_AFTER,
         most_rows: int = MOST_ROWS,
+        rollout: RolloutSettings | None = None,
     ) -> None:
-        """Before the first night."""
+        """Before the first night; without `rollout`, a winner is promoted at once."""
         self._plant = plant
         self.stream = Stream(plant.rows, most_rows)
+        self._rolling: RollingLedger | None = None
         self.ledger = MemoryLedger(self._gain)
+        if rollout is not None and rollout.is_gradual:
+            self.ledger = self._rolling = RollingLedger(self._gain, self.stream, rollout)
         fits = learner or learner_for(plant.rows.problem)
         self._context = LoopContext(
             plant.rows.problem,
@@ -60,14 +65,19 @@ class Simulation:
     def run(self, nights: Sequence[np.datetime64] | None = None) -> "Simulation":
         """Go through the given nights, or through all, to the one of the last label."""
         rows, ledger = self.stream.rows, self.ledger
-        first, last = (
+        earliest, last = (
             moment.astype("datetime64[D]") for moment in (rows.event_time[0], rows.label_time.max())
         )
         for night in (
-            np.arange(first + 1, last + 1).astype("datetime64[us]") if nights is None else nights
+            np.arange(earliest + 1, last + 1).astype("datetime64[us]") if nights is None else nights
         ):
+            first = self.stream.scored
             self.stream.score(night, ledger.history)
+            if self._rolling:
+                self._rolling.answer(first)
             if self.stream.take_in(night, ledger.history):
+                if self._rolling:
+                    self._rolling.advance(night)
                 Night(night, self._context).run()
         return self
 

@@ -1,11 +1,17 @@
 """The policies that are compared: the default, what people do, and those of YAML files."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lakehouse.settings import PolicySettings, load_model_settings, load_policy_settings
+from lakehouse.errors import ConfigurationError
+from lakehouse.settings import (
+    PolicySettings,
+    RolloutSettings,
+    load_model_settings,
+    load_policy_settings,
+)
 from lakehouse.simulation.habits import HABITS, Habit
 
 OF_MODEL = "yaml"
@@ -48,6 +54,34 @@ POLICIES: Mapping[str, PolicySettings] = {
 }
 
 
+KNOWN = f"some of {', '.join(POLICIES)}; {OF_MODEL}: the model's own; a YAML file of a `policy:`"
+"""The names of policies, for a command line's help."""
+
+ROLLOUTS: Mapping[str, RolloutSettings] = {
+    "immediate": RolloutSettings(),
+    "shadow": RolloutSettings(strategy="shadow"),
+    "canary": RolloutSettings(strategy="canary"),
+    "ab": RolloutSettings(strategy="ab"),
+    "canary at alarms, too": RolloutSettings(strategy="canary", at_alarm="rollout"),
+    "shadow at alarms, too": RolloutSettings(strategy="shadow", at_alarm="rollout"),
+}
+"""How winners may come into production, with the defaults of docs/rollout.md."""
+
+
+def rollouts_of(names: Sequence[str]) -> dict[str, RolloutSettings]:
+    """The named ways into production, in that order.
+
+    Raises:
+        ConfigurationError: one is not known.
+    """
+    unknown = [name for name in names if name not in ROLLOUTS]
+    if unknown:
+        raise ConfigurationError(
+            f"--rollouts: {unknown[0]!r} is none; write some of {', '.join(ROLLOUTS)}"
+        )
+    return {name: ROLLOUTS[name] for name in names}
+
+
 def policy_name(word: str) -> str:
     """A word of a command line that names a policy.
 
@@ -61,14 +95,17 @@ def policy_name(word: str) -> str:
     )
 
 
-def policies_of(names: Iterable[str], model: Path | str) -> dict[str, PolicySettings]:
+def policies_of(
+    names: Iterable[str] | None, model: Path | str, is_replay: bool = False
+) -> dict[str, PolicySettings]:
     """The named policies, in that order: built in, `yaml` for the model's own, or a file of what
-    stands there.
+    stands there. Without names, all that are built in; of a replay, the model's own first.
 
     Raises:
         ConfigurationError: a file cannot be read, or says what is no setting.
     """
-    return {name: POLICIES[name] if name in POLICIES else _of_file(name, model) for name in names}
+    asked = names or [*([OF_MODEL] if is_replay else []), *POLICIES]
+    return {name: POLICIES[name] if name in POLICIES else _of_file(name, model) for name in asked}
 
 
 def _of_file(name: str, model: Path | str) -> PolicySettings:

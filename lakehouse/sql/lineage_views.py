@@ -138,6 +138,14 @@ _SCORED_BY = _edge(
     f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
   {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}""",
 )
+_ROLLED_OUT_ON = _edge(
+    "model|CONCAT('model/', l.challenger_version)",
+    _PREDICTIONS,
+    "rolled out on",
+    f"""c.at, c.rows, c.first_time AS rows_from, c.last_time AS rows_to,
+  {_map(query_id="l.query_id", batch_id="CAST(l.batch_id AS STRING)")}{_FROM_SCORING}
+WHERE l.challenger_version IS NOT NULL""",
+)
 _SCORED_FROM = _edge(
     f"table|{table_id('$readings', 'l.table_versions')}",
     _PREDICTIONS,
@@ -306,7 +314,7 @@ FROM $alert_event AS a JOIN moves AS m ON m.as_of <= a.as_of
 )
 
 _ALL = (
-    *(_FILES, _PLACED, _IN_COMMIT, _SCORED_BY, _SCORED_FROM),
+    *(_FILES, _PLACED, _IN_COMMIT, _SCORED_BY, _ROLLED_OUT_ON, _SCORED_FROM),
     *(_TRAINED_ON, _TRAINED_BY, _REGISTERED, _PREDICTED_IN, _MEASURED_FROM, _MEASURED_BY),
     *map(_read_by_decision, ("$window_facts", "$predictions", "$labels")),
     *(_REIGNED, _DECIDED_ON, _DECIDED_FIRST, _ASKED, _APPROVED),

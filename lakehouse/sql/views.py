@@ -21,12 +21,13 @@ from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY
 from lakehouse.sql.operations_views import OPERATIONS
 from lakehouse.sql.provenance_view import PROVENANCE
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
+from lakehouse.sql.rollout_views import ROLLOUT_SIDES
 from lakehouse.tables.catalog import Catalog
 from lakehouse.tables.declaration import View
 
 _VIEWS = (
     *(DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST),
-    *(LINEAGE, PROVENANCE, OPERATIONS),
+    *(LINEAGE, PROVENANCE, OPERATIONS, ROLLOUT_SIDES),
 )
 CHASED_FOR = dt.timedelta(days=7)
 """How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
@@ -81,6 +82,7 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "batch_metrics": catalog.batch_metrics.full_name,
         "decision": catalog.decision.full_name,
         "promotion": catalog.promotion.full_name,
+        "rollout": catalog.rollout.full_name,
         "scoring_ledger": catalog.scoring_ledger.full_name,
         "alert_event": catalog.alert_event.full_name,
         "table_commit": catalog.table_commit.full_name,

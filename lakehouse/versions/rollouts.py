@@ -14,7 +14,7 @@ from typing import Any
 
 from lakehouse.calendar import in_write_order
 from lakehouse.errors import RegistryError
-from lakehouse.rollouts.actions import ABORT, FINISH, START
+from lakehouse.rollouts.actions import ABORT, ALARM, FINISH, GATE, START
 from lakehouse.rollouts.state import Rollout, rollouts_of
 from lakehouse.rollouts.verdict import Verdict
 from lakehouse.storage.lakehouse import Lakehouse
@@ -24,6 +24,8 @@ from lakehouse.versions.actions import LOOP, SCORING
 from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import record_end_of_rollout, record_rollout
 
+AT_ALARM = "at_alarm"
+"""Evidence of a verdict that begins a rollout: 1 where its version was trained for an alarm."""
 _STRETCH = dt.timedelta(days=64)
 """Of the newest rows that are read: twice the longest rollout."""
 
@@ -128,7 +130,9 @@ def _begin(rollouts: RolloutLedger, row: Row) -> Rollout:
         *(row["rollout_id"], strategy, str(row["from_version"]), str(row["to_version"])),
         *(share, as_of, as_of, as_of),
     )
-    verdict = Verdict(START, "gate", row["reason"], share, dict(row["evidence"] or {}))
+    evidence = dict(row["evidence"] or {})
+    rule = ALARM if evidence.get(AT_ALARM) else GATE
+    verdict = Verdict(START, rule, row["reason"], share, evidence)
     rollouts.record(rollout, as_of, verdict, row["who"], str(row["model_sha256"]))
     return rollout
 

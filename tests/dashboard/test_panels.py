@@ -12,6 +12,7 @@ from lakehouse.dashboard.panels.operations import operations
 from lakehouse.dashboard.panels.otherwise import otherwise, refusals
 from lakehouse.dashboard.panels.overview import fall_levels
 from lakehouse.dashboard.panels.performance import label_delay, performance
+from lakehouse.dashboard.panels.rollouts import rollouts
 from lakehouse.dashboard.panels.value import mean_accuracy
 from lakehouse.dashboard.panels.versions import difference_of, versions
 from tests.dashboard.models import DAY, FIRST, days, model, moment, noisy, promoted, retrained
@@ -223,7 +224,7 @@ def test_a_version_that_predicts_numbers_is_told_by_its_mean_absolute_error():
     }
     time = {"model_version": "2", "column_name": "seen_at", "data_type": "timestamp"}
     rows = model(history=[row], baselines=[time | {"avg": 1714569300.0}])
-    _, _, compared, baselines = versions(rows)
+    *_, compared, baselines = versions(rows)
     assert difference_of(rows, rows.rows("history")[0])[0] == (
         "At the gate: a mean absolute error of 80.11 on 93 rows, where v1 has 587.7."
     )
@@ -265,6 +266,35 @@ def test_a_verdict_says_how_many_rows_it_calls_otherwise_where_and_what_labels_s
         "against it for 3."
     )
     assert everywhere in refusals(rows).body
+
+
+def test_a_rollout_shows_both_versions_with_their_intervals_and_what_came_of_it():
+    own = {"rollout_id": "small-2-1", "strategy": "canary", "share": 0.25, "reason": "so it is"}
+    figures = {"n_labelled": 200, "n_right": 180, "accuracy": 0.9, "accuracy_low": 0.8}
+    figures |= {
+        "accuracy_high": 0.95,
+        "log_better": 2.0,
+        "log_worse": -3.0,
+        "needed_better": 2.9957,
+    }
+    begun, later = moment("2024-03-14"), moment("2024-03-16")
+    sides = (("challenger", "2"), ("champion", "1"))
+    rows = [
+        own | {"side": side, "model_version": version, "as_of": at, "action": action} | more
+        for at, action, more in ((begun, "start", {}), (later, "hold", figures))
+        for side, version in sides
+    ]
+    text = _text(rollouts(model(rollouts=rows)).body).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Canary since 2024-03-14: it answers 25.0 % of the keys." in text
+    assert "The champion, v1: right on 90.0 % of 200 labelled rows, 80.0 % to 95.0 %." in text
+    assert (
+        "Evidence e^2.0 that it is better, 20 for better needed; e^-3.0 that it is worse." in text
+    )
+    ended = [
+        own | {"side": side, "model_version": version, "as_of": later, "action": "finish"}
+        for side, version in sides
+    ]
+    assert "it took over" in _text(rollouts(model(rollouts=[*rows, *ended])).body)
 
 
 def test_a_day_is_the_darker_the_further_it_lies_below_the_median():

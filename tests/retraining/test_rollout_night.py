@@ -16,6 +16,7 @@ from lakehouse.instants import instant
 from lakehouse.labels.labelled_rows import labelled_between
 from lakehouse.retraining import rollout_by_hand
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision
+from lakehouse.retraining.policy.rollout_rules import held_for_rollout
 from lakehouse.retraining.rollout_night import advance, labelled_of
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.rollouts.arms import answers
@@ -238,14 +239,25 @@ def test_a_rollout_against_a_champion_that_is_gone_is_aborted(
     assert PromotionLedger(lakehouse).champion == "1"
 
 
-def test_a_refresh_waits_while_a_rollout_runs_and_an_alarm_does_not(day_after: Lakehouse) -> None:
+def test_a_refresh_waits_while_a_rollout_runs(day_after: Lakehouse) -> None:
     ledger = TableLedger(day_after)
     refresh = Decision(REFRESH, "price", ("enough rows have come",))
     held = ledger.held(refresh)
     assert (held.action, held.rule, held.retrain) == ("keep", "rollout", False)
     assert held.reasons == ("version 2 is rolled out since 2024-03-05 23:50", *refresh.reasons)
-    alarm = Decision(RETRAIN, "shiryaev_roberts", ("accuracy fell",))
-    assert ledger.held(alarm) is alarm
+
+
+def test_an_alarm_waits_only_while_its_own_answer_is_rolled_out(day_after: Lakehouse) -> None:
+    ledger = TableLedger(day_after)
+    running = ledger.rollouts.running
+    assert running is not None
+    assert running.answers_alarm
+    alarm = Decision(RETRAIN, "shiryaev_roberts", ("accuracy fell",), change_at=instant(BEGAN))
+    assert ledger.held(alarm).rule == "rollout"
+    later = replace(alarm, change_at=instant(NIGHT))
+    assert ledger.held(later) is later
+    of_refresh = replace(running, answers_alarm=False)
+    assert held_for_rollout(alarm, of_refresh) is alarm
 
 
 @pytest.mark.parametrize(("at_alarm", "comes"), [("immediate", "promote"), ("rollout", "rollout")])

@@ -10,6 +10,7 @@ from lakehouse.dashboard.charts import bars
 from lakehouse.dashboard.markup import element, joined
 from lakehouse.dashboard.panels import Panel, nothing, stories
 from lakehouse.dashboard.panels.otherwise import otherwise, refusals
+from lakehouse.dashboard.panels.rollouts import rollouts
 from lakehouse.dashboard.rows import ModelAnswers, Row
 from lakehouse.dashboard.words import cell, counted, moment, number, share
 
@@ -19,7 +20,10 @@ _MOVED = 0.25
 
 def versions(model: ModelAnswers) -> list[Panel]:
     """The panels of the page."""
-    return [_differences(model), refusals(model), _compared(model), _baselines(model)]
+    return [
+        *(_differences(model), rollouts(model), refusals(model)),
+        *(_compared(model), _baselines(model)),
+    ]
 
 
 def difference_of(model: ModelAnswers, row: Row) -> list[str]:

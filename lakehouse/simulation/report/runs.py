@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lakehouse.retraining.policy.decide import RETRAIN, TRAIN_FIRST
-from lakehouse.settings import PolicySettings
+from lakehouse.settings import PolicySettings, RolloutSettings
 from lakehouse.simulation.arrays import Event
 from lakehouse.simulation.habits import NEVER
 from lakehouse.simulation.loop import Simulation
@@ -29,12 +29,13 @@ HALF_A_POINT, A_POINT = -0.005, -0.01
 
 @dataclass(frozen=True)
 class Task:
-    """A run: policy, scenario, seed."""
+    """A run: policy, scenario, seed, and how winners come into production."""
 
     policy: str
     settings: PolicySettings
     scenario: str
     seed: int
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def run(task: Task) -> Result:
     """Simulate one run, on one thread."""
     with threadpool_limits(1):
         world = world_of(task.scenario, task.seed)
-        loop = Simulation(world, task.settings).run()
+        loop = Simulation(world, task.settings, rollout=task.rollout).run()
         oracle = oracle_regret(world)
     events = loop.events
     first = events[0].as_of if events else world.event_time[-1]
@@ -102,11 +103,20 @@ def run(task: Task) -> Result:
 
 
 def tasks_of(
-    policies: Mapping[str, PolicySettings], scenarios: Sequence[str], seeds: Sequence[int]
+    policies: Mapping[str, PolicySettings],
+    scenarios: Sequence[str],
+    seeds: Sequence[int],
+    rollouts: Mapping[str, RolloutSettings] | None = None,
 ) -> list[Task]:
-    """Every policy on every stream: a run per scenario, policy and seed."""
-    runs = itertools.product(scenarios, policies.items(), seeds)
-    return [Task(name, settings, scenario, seed) for scenario, (name, settings), seed in runs]
+    """Every policy on every stream: a run per scenario, policy and seed; with each of the rollouts,
+    whose names stand behind the policy's.
+    """
+    kinds = rollouts or {"": RolloutSettings()}
+    runs = itertools.product(scenarios, policies.items(), kinds.items(), seeds)
+    return [
+        Task(f"{name}, {kind}" if kind else name, settings, scenario, seed, rollout)
+        for scenario, (name, settings), (kind, rollout), seed in runs
+    ]
 
 
 def run_all(tasks: Sequence[Task], cores: int) -> list[Result]:

@@ -1,0 +1,84 @@
+"""What a challenger's answer is, whatever it does; without Spark."""
+
+import hashlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from lakehouse.models import Classification, Features, Regression
+from lakehouse.scoring.transforms import ScoringModel
+from lakehouse.scoring.two_arms import _predictor, _schema, _tried
+
+ROWS = pd.DataFrame({"x": [-2.0, -1.0, 1.0, 2.0], "z": [0.0, 1.0, 0.0, 1.0]})
+TWO = Classification(("broken", "ok"), "ok")
+
+
+def unchanged(_: Any) -> None:
+    """The model as it was fitted."""
+
+
+def model(change: Callable[[Any], None] = unchanged, is_number: bool = False) -> ScoringModel:
+    """A line through the rows, after a change of it."""
+    line = Ridge() if is_number else LogisticRegression()
+    pipeline = Pipeline([("scale", StandardScaler()), ("line", line)])
+    pipeline.fit(ROWS, [0, 0, 1, 1])
+    change(pipeline[-1])
+    content = skops.io.dumps(pipeline)
+    digest = hashlib.sha256(content).hexdigest()
+    problem = Regression(0.1) if is_number else TWO
+    return ScoringModel("2", digest, SimpleNamespace(value=content), Features(("x", "z")), problem)
+
+
+def raises(line: Any) -> None:
+    line.coef_ = line.coef_[..., :1]
+
+
+def test_a_challenger_that_answers_has_no_error_and_a_time() -> None:
+    found = _tried(model(), ROWS)
+    assert found["c_error"].tolist() == [None] * 4
+    assert found["c_code"].tolist() == [0, 0, 1, 1]
+    assert (found["c_seconds"] > 0).all()
+
+
+@pytest.mark.parametrize("is_number", [False, True])
+def test_a_challenger_that_raises_answers_nothing_and_names_its_error(is_number: bool) -> None:
+    found = _tried(model(raises, is_number), ROWS)
+    assert found["c_error"].tolist() == ["ValueError"] * 4
+    name = "c_value" if is_number else "c_code"
+    assert found[name].isna().all()
+
+
+@pytest.mark.parametrize("is_number", [False, True])
+def test_an_answer_that_is_not_finite_is_an_error(is_number: bool) -> None:
+    def nan(line: Any) -> None:
+        line.coef_ = np.full_like(line.coef_, np.nan)
+
+    found = _tried(model(nan, is_number), ROWS)
+    assert found["c_error"].tolist() == ["not finite"] * 4
+
+
+def test_a_challenger_that_is_gone_or_is_another_file_answers_nothing() -> None:
+    assert _tried(None, ROWS)["c_error"].tolist() == ["not loaded"] * 4
+    whole = model()
+    other = ScoringModel("2", "0" * 64, whole.content, whole.features, whole.problem)
+    assert _tried(other, ROWS)["c_error"].notna().all()
+
+
+@pytest.mark.parametrize("challenger", [model(), model(raises), None])
+def test_the_champions_answer_is_the_same_whatever_the_challenger_does(
+    challenger: ScoringModel | None,
+) -> None:
+    champion = model()
+    [found] = _predictor(champion, challenger)(iter([ROWS]))
+    [alone] = _predictor(champion, None)(iter([ROWS]))
+    pd.testing.assert_frame_equal(found[["code", "p0", "p1"]], alone[["code", "p0", "p1"]])
+    names = [field.split()[0] for field in _schema(champion, challenger).split(", ")]
+    assert names == list(found.columns)

@@ -61,6 +61,11 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
     return views
 
 
+def view_of(model: ModelSettings, catalog: Catalog, name: str) -> View:
+    """One of them, by its name in gold."""
+    return next(view for view in views_of(model, catalog) if view.name == name)
+
+
 def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     low, high = wilson_interval("p.accuracy_score", "p.n_labelled")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from lakehouse.scoring.scorer import score
 from lakehouse.serving.serve import ServeOptions, opened_endpoint
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
+from lakehouse.verification.served import differing_answers
+from tests.support import plain_delta
 from tests.support.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.support.small_model import at, land_lines, readings, small_lakehouse, truths
 from tests.support.written import A_DAY, told_at, train, write_labels, write_readings
@@ -97,3 +100,24 @@ def test_a_second_pass_takes_nothing_in_again(lakehouse: Lakehouse) -> None:
     catalog = lakehouse.catalog
     assert lakehouse.store.versions(catalog.readings, catalog.predictions) == before
     assert list(Path(lakehouse.landing, "_served").glob("*.part")) == []
+
+
+def test_verify_tells_of_an_answer_that_the_same_version_contradicts(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    assert differing_answers(lakehouse) == ""
+    predictions, root = lakehouse.catalog.predictions, tmp_path / "copy"
+    rows = lakehouse.store.rows(predictions)
+    changed = [
+        {**row, "prediction": "ok" if row["prediction"] == "broken" else "broken"}
+        if row["id"] == ASKED[7]
+        else row
+        for row in rows
+    ]
+    shutil.copytree(lakehouse.store.root, root)
+    shutil.rmtree(predictions.path_in(str(root)))
+    plain_delta.create(root, predictions)
+    plain_delta.replace_rows(root, predictions, changed)
+    assert differing_answers(small_lakehouse(lakehouse.spark, root)) == (
+        "1 answers differ from the prediction that the same version made"
+    )

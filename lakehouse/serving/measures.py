@@ -1,6 +1,13 @@
 """What an endpoint tells Prometheus: requests, rows, refusals, the version that answers."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from lakehouse.serving.champions import Champions
 from lakehouse.serving.served_lines import ServedLines
@@ -13,6 +20,7 @@ class Measures:
 
     def __init__(self, model: str, champions: Champions, lines: ServedLines) -> None:
         """Begin at zero."""
+        disable_created_metrics()  # a series more for each, which nobody asks for
         self._model, self._champions, self._lines = model, champions, lines
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(

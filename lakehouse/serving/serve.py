@@ -21,6 +21,8 @@ from lakehouse.serving.served_lines import Rotation, ServedLines
 from lakehouse.serving.tokens import check_host, tokens_of
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.lakehouse import absolute
+from lakehouse.storage.plain_tables import table_version
+from lakehouse.tables import catalog_of
 
 _MOST_AT_ONCE = 256
 """Connections; more are told 503 at once."""
@@ -56,6 +58,7 @@ def serve(
 
     Raises:
         ConfigurationError: a setting is impossible, or the port is taken.
+        StoreError: there is no lakehouse at the root.
     """
     with opened_endpoint(root, model, environment, options, variables) as endpoint:
         listener = _listener(options)
@@ -85,7 +88,9 @@ def opened_endpoint(
 
     Raises:
         ConfigurationError: a setting is impossible.
+        StoreError: there is no lakehouse at the root.
     """
+    table_version(root, catalog_of(model).promotion)  # before a folder is made there
     tokens = tokens_of(root, variables)
     check_host(options.host, tokens)
     landing = absolute(environment.landing) if environment.landing else f"{root}/landing"
@@ -122,6 +127,7 @@ def _listener(options: ServeOptions) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((options.host, options.port))
+        listener.listen()  # from now on connections wait for the application
     except OSError as error:
         listener.close()
         raise ConfigurationError(

@@ -16,18 +16,20 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.labels.overdue import OverdueRule
 from lakehouse.quality.intervals import wilson_interval
 from lakehouse.settings import ModelSettings
+from lakehouse.settings.reserved import PREDICTION
 from lakehouse.sql.lineage_views import LINEAGE
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
 from lakehouse.sql.operations_views import OPERATIONS
 from lakehouse.sql.provenance_view import PROVENANCE
 from lakehouse.sql.quality_views import ALARMS, DAILY, SLICES
 from lakehouse.sql.rollout_views import ROLLOUT_SIDES
+from lakehouse.sql.served_view import SERVED
 from lakehouse.tables.catalog import Catalog
-from lakehouse.tables.declaration import View
+from lakehouse.tables.declaration import Table, View
 
 _VIEWS = (
     *(DAILY, HISTORY, DECISIONS, DIFFERENCES, ALARMS, SLICES, GAIN, COST),
-    *(LINEAGE, PROVENANCE, OPERATIONS, ROLLOUT_SIDES),
+    *(LINEAGE, PROVENANCE, OPERATIONS, ROLLOUT_SIDES, SERVED),
 )
 CHASED_FOR = dt.timedelta(days=7)
 """How long a day with overdue labels is an open alarm; later, nobody chases its labels."""
@@ -58,6 +60,11 @@ def views_of(model: ModelSettings, catalog: Catalog) -> tuple[View, ...]:
             f"{', '.join(clash)}: is a view of the engine; give the model's table another name"
         )
     return views
+
+
+def view_of(model: ModelSettings, catalog: Catalog, name: str) -> View:
+    """One of them, by its name in gold."""
+    return next(view for view in views_of(model, catalog) if view.name == name)
 
 
 def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
@@ -93,6 +100,9 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "labels": catalog.labels.full_name,
         "predictions": catalog.predictions.full_name,
         "source": catalog.readings.name,
+        "duplicate": catalog.duplicate.full_name,
+        "key": model.key,
+        "prediction_type": _type_of(catalog.predictions, PREDICTION),
         "judged": JUDGED.format(promotion=catalog.promotion.full_name),
         # `score` and `threshold` are of a regression before 0.3.
         "score": "COALESCE(d.evidence['log_statistic'], d.evidence['score'])",
@@ -112,8 +122,18 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
     }
 
 
+def _type_of(table: Table, name: str) -> str:
+    """The type of a column, in Spark's DDL."""
+    return next(column.ddl for column in table.columns if column.name == name)
+
+
 def _filled(view: View, names: Mapping[str, str]) -> View:
     columns = tuple(
-        replace(column, name=Template(column.name).substitute(names)) for column in view.columns
+        replace(
+            column,
+            name=Template(column.name).substitute(names),
+            ddl=Template(column.ddl).substitute(names),
+        )
+        for column in view.columns
     )
     return replace(view, columns=columns, sql=Template(view.sql).substitute(names).strip())

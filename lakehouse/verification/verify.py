@@ -20,6 +20,7 @@ from lakehouse.verification.agreement import (
     ends_of_rollouts,
 )
 from lakehouse.verification.recomputation import metric_checks
+from lakehouse.verification.served import differing_answers
 
 
 def checks_of(lakehouse: Lakehouse, accounts: Iterable[Account]) -> Iterator[Check]:
@@ -73,6 +74,7 @@ def _scoring(lakehouse: Lakehouse) -> Iterator[Check]:
     batches: list[Row] = by_batch.agg(F.count("*").alias("rows")).toArrow().to_pylist()
     ledger = store.rows(catalog.scoring_ledger)
     yield from _checks("versions of batches", batches_against_ledger(batches, ledger))
+    yield _check("answers as predicted", "gold.served_answer", differing_answers(lakehouse))
     if any(row["rollout_id"] for row in ledger):
         yield from _rollouts(lakehouse, ledger)
 

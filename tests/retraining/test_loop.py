@@ -11,9 +11,17 @@ import pytest
 
 from lakehouse.errors import TrainingError
 from lakehouse.retraining.loop import LoopContext, Night
-from lakehouse.retraining.policy.decide import KEEP, REFRESH, RETRAIN, TRAIN_FIRST, Decision
+from lakehouse.retraining.policy.decide import (
+    KEEP,
+    REFRESH,
+    REQUESTED,
+    RETRAIN,
+    TRAIN_FIRST,
+    Decision,
+)
 from lakehouse.retraining.policy.gate import GateResult
-from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry
+from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry, reasons_of
+from lakehouse.retraining.policy.triggers import TrainingRequest, unanswered
 from lakehouse.retraining.ports import Judged, Trained
 from lakehouse.settings import PolicySettings
 from lakehouse.simulation.arrays import MemoryLedger, Stream, StreamPredictions, StreamTrainer
@@ -281,3 +289,30 @@ def test_entries_are_plain_values():
     )
     assert Trained(None, np.ones(1)).flaw is None
     assert GateResult(True, "").evidence == {}
+
+
+ASKED = TrainingRequest("0a", "shift lead", "the furnace was relined")
+
+
+def test_a_request_is_answered_by_the_next_night_and_by_no_later_one():
+    works, first = Works().until(6), 6
+    assert works.actions[-1] == TRAIN_FIRST
+    works.context = replace(works.context, requests=(ASKED,))
+    works.night(first + 1)
+    (asked,) = [entry for entry in works.ledger.decisions if entry.decision.rule == REQUESTED]
+    assert asked.as_of == START + (first + 1) * DAY
+    assert ASKED.words in asked.decision.reasons
+    fits = len(works.fits)
+    assert fits == 2
+    works.night(first + 1)
+    works.night(first + 2)
+    rules = [entry.decision.rule for entry in works.ledger.decisions]
+    assert rules.count(REQUESTED) == 1
+
+
+def test_a_request_that_is_held_for_a_person_stays_unanswered():
+    held = replace(Decision(REFRESH, REQUESTED, (ASKED.words,)), action=KEEP)
+    entries = [DecisionEntry(START, held)]
+    assert unanswered([ASKED], reasons_of(entries)) == [ASKED]
+    answered = [DecisionEntry(START, Decision(REFRESH, REQUESTED, (ASKED.words,)))]
+    assert unanswered([ASKED], reasons_of(answered)) == []

@@ -9,7 +9,7 @@ import pytest
 from lakehouse.models import Meaning, dump
 from lakehouse.serving.champions import Champions
 from lakehouse.settings import EnvironmentSettings
-from tests.support.served import FEATURES, MODEL, START, Works, fitted
+from tests.support.served import FEATURES, MODEL, START, Works, fitted, settings_of
 
 
 @pytest.fixture
@@ -170,3 +170,13 @@ def test_a_look_at_an_unchanged_ledger_loads_nothing(works, champions, monkeypat
     works.promote(2, fitted(), action="refuse")
     champions.look()
     assert champions.current is version
+
+
+def test_a_version_of_classes_does_not_answer_for_settings_of_numbers(works):
+    works.promote(1, fitted())
+    champions = Champions(
+        str(works.root), settings_of("numbers"), EnvironmentSettings(root=str(works.root))
+    )
+    champions.look()
+    assert champions.current is None
+    assert "another problem type" in champions.refusal.reason

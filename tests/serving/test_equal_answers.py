@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,8 @@ from lakehouse.scoring.transforms import ScoringModel, predicted_here, with_pred
 from lakehouse.serving.answers import ServedVersion
 from lakehouse.serving.champions import flattened
 from lakehouse.settings import ModelSettings
-from tests.support.served import sensors
+from tests.support.served import GLASSWARE, sensors, settings_of
 
-GLASSWARE = yaml.safe_load(Path("conf/glassware.yaml").read_text(encoding="utf-8"))
 FAMILIES = {
     "decision_tree": {"max_depth": 6},
     "random_forest": {"n_estimators": 8, "min_samples_leaf": 2},
@@ -35,27 +33,6 @@ class Content:
 
     def __init__(self, value):
         self.value = value
-
-
-def settings_of(kind):
-    settings = yaml.safe_load(yaml.safe_dump(GLASSWARE))
-    columns = settings["readings"]["columns"]
-    label = settings["labels"]["columns"]["quality"]
-    if kind == "three classes":
-        label |= {"type": "string", "values": ["bad", "good", "so so"]}
-        settings["predictions"]["positive"] = "good"
-    if kind == "double classes":
-        label["type"] = "double"
-    if kind == "numbers":
-        label |= {"type": "double"}
-        del label["values"], settings["predictions"]["positive"]
-        settings["predictions"] |= {"problem_type": "regression", "tolerance": 1.0}
-        settings["training"]["families"] = {"decision_tree": {}}
-    if kind == "text":
-        columns["line"] = {"type": "string", "nullable": True}
-        columns["temp"]["nullable"] = True
-        settings["predictions"]["features"].append("line")
-    return ModelSettings.model_validate(settings)
 
 
 def rows_of(kind, count, seed):

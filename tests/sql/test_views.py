@@ -28,6 +28,7 @@ STRICT = GLASSWARE.policy.model_copy(
 MODEL = GLASSWARE.model_copy(update={"policy": STRICT})
 VIEWS = {view.name: view for view in views_of(MODEL, catalog_of(MODEL))}
 _DUCKDB_TYPES = {
+    "int": "INTEGER",
     "string": "VARCHAR",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "map<string,double>": "MAP(VARCHAR, DOUBLE)",

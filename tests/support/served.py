@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import uvicorn
+import yaml
 
 from lakehouse.models import Meaning, TrainingSet, Trial, dump, features_of, problem_of
 from lakehouse.models.trials import build
@@ -24,6 +25,7 @@ from lakehouse.settings import EnvironmentSettings, ModelSettings, load_model_se
 from lakehouse.tables import catalog_of
 from tests.support import plain_delta
 
+GLASSWARE = yaml.safe_load(Path("conf/glassware.yaml").read_text(encoding="utf-8"))
 MODEL = load_model_settings("conf/glassware.yaml")
 START = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 FOREST = ("random_forest", {"n_estimators": 10, "min_samples_leaf": 3})
@@ -35,6 +37,28 @@ READING = {
     "duration": 30.0,
 }
 FEATURES = {name: READING[name] for name in ("temp", "pressure", "duration")}
+
+
+def settings_of(kind: str) -> ModelSettings:
+    """The glass works' settings, changed to another kind of problem."""
+    settings = yaml.safe_load(yaml.safe_dump(GLASSWARE))
+    columns = settings["readings"]["columns"]
+    label = settings["labels"]["columns"]["quality"]
+    if kind == "three classes":
+        label |= {"type": "string", "values": ["bad", "good", "so so"]}
+        settings["predictions"]["positive"] = "good"
+    if kind == "double classes":
+        label["type"] = "double"
+    if kind == "numbers":
+        label |= {"type": "double"}
+        del label["values"], settings["predictions"]["positive"]
+        settings["predictions"] |= {"problem_type": "regression", "tolerance": 1.0}
+        settings["training"]["families"] = {"decision_tree": {}}
+    if kind == "text":
+        columns["line"] = {"type": "string", "nullable": True}
+        columns["temp"]["nullable"] = True
+        settings["predictions"]["features"].append("line")
+    return ModelSettings.model_validate(settings)
 
 
 def sensors(rows: int = 300, seed: int = 0) -> pd.DataFrame:

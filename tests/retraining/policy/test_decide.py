@@ -6,12 +6,14 @@ import pytest
 from lakehouse.retraining.policy.decide import (
     KEEP,
     REFRESH,
+    REQUESTED,
     RETRAIN,
     TRAIN_FIRST,
     WAIT,
     DecisionInput,
     decide,
 )
+from lakehouse.retraining.policy.triggers import TrainingRequest
 from lakehouse.settings import PolicySettings
 from tests.support.policy_rows import DAY, HOUR, START, history, quiet, record
 
@@ -110,3 +112,37 @@ def test_a_cool_down_is_recorded_with_what_it_held_back(labelled: int):
         START,
         START + 2 * HOUR,
     )  # lest what is said of the drift says it again
+
+
+ASKED = TrainingRequest("0a", "shift lead", "the furnace was relined")
+
+
+def test_a_request_trains_again_though_nothing_else_asks_for_it():
+    champion = record(2, changed_at=START, reference=1)
+    quiet_night = history(CALM, requests=(ASKED,))
+    decision = decided(champion=champion, labelled=1_000, record=quiet_night)
+    assert (decision.action, decision.rule) == (REFRESH, REQUESTED)
+    assert decision.reasons == (
+        "shift lead asked for a training: the furnace was relined (request 0a)",
+    )
+    assert decision.change_at == START
+    assert decision.confidence == POLICY.gate.least_confidence
+    assert decision.evidence == {"labelled": 1_000.0, "requests": 1.0}
+
+
+def test_an_alarms_training_answers_the_requests_too():
+    decision = decided(record=history(CALM, detection=LOUD, requests=(ASKED,)))
+    assert (decision.action, decision.rule) == (RETRAIN, "shiryaev_roberts")
+    assert ASKED.words in decision.reasons
+
+
+def test_a_request_does_not_wait_for_the_end_of_a_cool_down():
+    policy = POLICY.model_copy(update={"cool_down": dt.timedelta(days=30)})
+    asked = history(CALM, requests=(ASKED,), trainings=(START,))
+    assert decided(policy, record=asked).rule == REQUESTED
+    assert decided(policy, record=history(CALM, trainings=(START,))).action == KEEP
+
+
+def test_a_request_before_the_first_model_waits():
+    decision = decided(labelled=10, champion=None, record=None)
+    assert (decision.action, decision.retrain) == (WAIT, False)

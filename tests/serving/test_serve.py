@@ -1,0 +1,61 @@
+"""The job: what it refuses before it listens, and how it ends."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from lakehouse.errors import ConfigurationError, StoreError
+from lakehouse.serving.serve import ServeOptions, opened_endpoint, serve
+from lakehouse.settings import EnvironmentSettings
+from tests.support.processes import environment_of
+from tests.support.served import MODEL, READING, Works, fitted
+
+
+def test_a_root_without_a_lakehouse_is_told_and_nothing_is_made_there(tmp_path):
+    environment = EnvironmentSettings(root=str(tmp_path))
+    with (
+        pytest.raises(StoreError, match="there is no table"),
+        opened_endpoint(str(tmp_path), MODEL, environment, ServeOptions(), {}),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_landing_folder_that_is_no_folder_of_this_machine_is_a_setting_to_change(tmp_path):
+    Works(tmp_path)
+    environment = EnvironmentSettings(root=str(tmp_path), landing="s3://bucket/landing")
+    with (
+        pytest.raises(ConfigurationError, match="landing"),
+        opened_endpoint(str(tmp_path), MODEL, environment, ServeOptions(), {}),
+    ):
+        pass
+
+
+def test_an_address_that_others_reach_is_refused_without_a_token(tmp_path):
+    Works(tmp_path)
+    environment = EnvironmentSettings(root=str(tmp_path))
+    with pytest.raises(ConfigurationError, match="need a token"):
+        serve(str(tmp_path), MODEL, environment, ServeOptions(host="0.0.0.0"), {})
+
+
+@pytest.mark.slow
+def test_a_job_that_is_told_to_end_lands_what_it_has_answered(tmp_path):
+    works = Works(tmp_path / "works")
+    works.promote(1, fitted())
+    command = [sys.executable, "-m", "jobs.serve", "--root", str(works.root), "--port", "0"]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of())
+    address = job.stdout.readline().split()[-1]
+    body = json.dumps({"dataframe_records": [READING]}).encode()
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{address}/invocations", body, headers)
+    ) as answer:
+        assert json.load(answer)["predictions"] == [1]
+    job.send_signal(signal.SIGTERM)
+    assert job.wait() == 130
+    (line,) = works.landed()
+    assert line["pid"] == READING["pid"]

@@ -1,8 +1,8 @@
-"""Features to predictions by a pandas UDF; a worker loads each version once."""
+"""Features to predictions by an Arrow UDF; a worker loads each version once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,10 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas.functions import arrow_udf
 
 from lakehouse import models as estimators
-from lakehouse.models import Classification, Features, Problem
+from lakehouse.models import Classification, Features, Problem, flat
 from lakehouse.profiling.columns import ColumnSpec, text_of
 from lakehouse.settings import ModelSettings
 
@@ -58,8 +58,7 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
-    pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
-    outputs = model.problem.outputs(pipeline, model.features.frame(rows))
+    outputs = _outputs(model.sha256, model.content, model.features, model.problem, rows)
     is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
     predictions = model.problem.columns(outputs)["prediction"]
     return pa.array(predictions, mask=~is_known).cast(kind)
@@ -68,8 +67,8 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:
     """The rows with the worker's answer in `_found`, and how to read it."""
     answer = _answer_of(model.problem)
-    predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
-    return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
+    predict = arrow_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
+    return rows.withColumn("_found", predict(*model.features.names)), answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -97,10 +96,11 @@ class _ClassAnswer:
     def schema(self) -> str:
         return ", ".join(["code int", *(f"{name} double" for name in self._names)])
 
-    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        codes = pd.Series(self.problem.predicted(outputs), dtype="Int32")
-        codes[~np.isfinite(outputs).all(axis=1)] = pd.NA
-        return pd.DataFrame({"code": codes} | dict(zip(self._names, outputs.T, strict=True)))
+    def array(self, outputs: np.ndarray) -> pa.Array:
+        codes = self.problem.predicted(outputs).astype(np.int32)
+        is_unknown = ~np.isfinite(outputs).all(axis=1)
+        columns = [pa.array(values, mask=is_unknown) for values in (codes, *outputs.T)]
+        return pa.StructArray.from_arrays(columns, ["code", *self._names])
 
     def columns(self, prediction_type: str) -> list[Column]:
         labels = self.problem.classes
@@ -131,13 +131,12 @@ class _NumberAnswer:
 
     schema: ClassVar[str] = "value double"
 
-    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
+    def array(self, outputs: np.ndarray) -> pa.Array:
+        values = pa.array(outputs, mask=~np.isfinite(outputs))
+        return pa.StructArray.from_arrays([values], ["value"])
 
     def columns(self, prediction_type: str) -> list[Column]:
-        # A pandas UDF returns NaN where a double is missing.
-        value = F.nanvl(F.col("_found.value"), F.lit(None).cast("double"))
-        return [value.cast(prediction_type).alias("prediction")]
+        return [F.col("_found.value").cast(prediction_type).alias("prediction")]
 
 
 _Answer: TypeAlias = _ClassAnswer | _NumberAnswer
@@ -147,14 +146,25 @@ def _answer_of(problem: Problem) -> _Answer:
     return _ClassAnswer(problem) if isinstance(problem, Classification) else _NumberAnswer()
 
 
-def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., Any]:
+def _predictor(model: ScoringModel, answer: _Answer) -> Callable[..., pa.Array]:
     sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
 
-    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # By way of its module: a cache that is named here itself would be pickled, and each task
-        # would get a new one.
-        loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
-        for batch in batches:
-            yield answer.frame(problem.outputs(loaded, features.frame(batch)))
+    def predict(*columns: pa.Array) -> pa.Array:
+        rows = pa.Table.from_arrays(list(columns), features.names).to_pandas()
+        return answer.array(_outputs(sha256, content, features, problem, rows))
 
     return predict
+
+
+def _outputs(
+    sha256: str,
+    content: Broadcast[bytes],
+    features: Features,
+    problem: Problem,
+    rows: pd.DataFrame,
+) -> np.ndarray:
+    """The outputs of rows by the model of this digest, which a process loads once."""
+    # By way of its module: a cache that is named here itself would be pickled, and each task
+    # would get a new one.
+    pipeline = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
+    return flat.answering(sha256, pipeline, features, problem).outputs(rows)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from lakehouse.models import Classification, Features, Problem, Regression, dump, load
-from lakehouse.models.flat import FlatModel, flattened
+from lakehouse.models.flat import Answering, FlatModel, answering, answers, flattened, kernel
 from lakehouse.models.trials import LARGEST_FLOAT32, TrainingSet, Trial, build
 
 FEATURES = Features(("temp", "pressure", "duration"))
@@ -304,3 +304,66 @@ def test_a_model_of_other_columns_or_another_problem_is_not_flattened() -> None:
     pipeline = fitted("forest", "two")
     assert flattened(pipeline, Features(("pressure", "temp", "duration")), TWO) is None
     assert flattened(pipeline, FEATURES, NUMBER) is None
+
+
+def _refused(*_: object) -> None:
+    raise AssertionError("the kernel was asked")
+
+
+@pytest.fixture
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has not loaded the kernel, and is not to load it."""
+    monkeypatch.setattr(kernel, "is_loaded", lambda: False)
+    monkeypatch.setattr(kernel, "compiled", _refused)
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_a_row_by_itself_needs_no_kernel() -> None:
+    flat = flat_of(fitted("forest", "two"), TWO)
+    assert sum(flat.output([355.0, 12.0, 30.0])) == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_a_small_batch_does_not_load_the_kernel() -> None:
+    pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
+    outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
+    np.testing.assert_array_equal(outputs, TWO.outputs(pipeline, FEATURES.frame(rows)))
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_without_numba_scikit_learn_answers_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "is_installed", lambda: False)
+    monkeypatch.setattr(answers, "ENOUGH_ROWS", 10)
+    pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
+    outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
+    np.testing.assert_array_equal(outputs, TWO.outputs(pipeline, FEATURES.frame(rows)))
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_large_batch_and_one_in_a_process_that_has_the_kernel_are_answered_by_it(
+    monkeypatch: pytest.MonkeyPatch, is_loaded: bool
+) -> None:
+    pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
+    expected = TWO.outputs(pipeline, FEATURES.frame(rows))
+    monkeypatch.setattr(kernel, "is_loaded", lambda: is_loaded)
+    monkeypatch.setattr(answers, "ENOUGH_ROWS", 1000 if is_loaded else 50)
+    monkeypatch.setattr(Classification, "outputs", _refused)
+    outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
+    np.testing.assert_array_equal(outputs, expected)
+
+
+def test_what_cannot_be_flattened_is_answered_by_scikit_learn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "ENOUGH_ROWS", 10)
+    pipeline, rows = _extra_trees(), rows_of(50, 2)
+    outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
+    np.testing.assert_array_equal(outputs, TWO.outputs(pipeline, FEATURES.frame(rows)))
+
+
+def test_a_process_flattens_a_version_once() -> None:
+    pipeline = fitted("forest", "two")
+    first = answering("a digest", pipeline, FEATURES, TWO)
+    assert answering("a digest", pipeline, FEATURES, TWO) is first
+    again = answering("a digest", pipeline, FEATURES, Classification((0, 1, 2), 1))
+    assert again.outputs(rows_of(5, 2)).shape == (5, 3)

@@ -1,7 +1,5 @@
 """A flat model: many rows by the kernel, a row alone by plain Python."""
 
-import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +8,7 @@ import numpy as np
 
 from lakehouse.models.flat import kernel
 from lakehouse.models.flat.finish import Finish
+from lakehouse.models.flat.linked import LinkedTrees
 from lakehouse.models.flat.trees import Trees
 from lakehouse.models.trials import LARGEST_FLOAT32
 
@@ -70,59 +69,14 @@ class FlatModel:
             ValueError: there is not a value for each feature.
         """
         self._check(len(row))
-        nodes, numbers = self._nodes, self._numbers(row)
-        left, feature, threshold = nodes.left, nodes.feature, nodes.threshold
-        sums = self.start.tolist()
-        for node, column in nodes.roots:
-            child = left[node]
-            while child != node:
-                node = child + (numbers[feature[node]] > threshold[node])  # noqa: PLW2901
-                child = left[node]
-            for output, value in enumerate(nodes.value[node], column):
-                sums[output] += value
+        sums: list[float] = self.start.tolist()
+        self._linked.add_leaves(row, sums)
         return self.finish(np.array([sums])).ravel().tolist()
 
     def _check(self, n_values: int) -> None:
         if n_values != len(self.fill):
             raise ValueError(f"a row has {n_values} values; the model reads {len(self.fill)}")
 
-    def _numbers(self, row: Sequence[float | None]) -> Sequence[float]:
-        """The row as trees take it: nothing missing, in the type that they read."""
-        known = [
-            standing if value is None or math.isnan(value) else float(value)
-            for value, standing in zip(row, self._nodes.fill, strict=True)
-        ]
-        clipped = [min(max(value, -LARGEST_FLOAT32), LARGEST_FLOAT32) for value in known]
-        single = self._nodes.single
-        return clipped if single is None else single.unpack(single.pack(*clipped))
-
     @cached_property
-    def _nodes(self) -> "_Nodes":
-        trees = self.trees
-        reads_single = trees.threshold.dtype == np.float32
-        return _Nodes(
-            trees.left.tolist(),
-            trees.feature.tolist(),
-            trees.threshold.tolist(),
-            trees.value.tolist(),
-            list(zip(trees.root.tolist(), trees.column.tolist(), strict=True)),
-            self.fill.tolist(),
-            struct.Struct(f"{len(self.fill)}f") if reads_single else None,
-        )
-
-
-@dataclass(frozen=True)
-class _Nodes:
-    """The arrays of trees as lists, which plain Python reads faster.
-
-    `roots` are each tree's root and first output; `single` rounds numbers to float32, where trees
-    read those.
-    """
-
-    left: list[int]
-    feature: list[int]
-    threshold: list[float]
-    value: list[list[float]]
-    roots: list[tuple[int, int]]
-    fill: list[float]
-    single: struct.Struct | None
+    def _linked(self) -> LinkedTrees:
+        return LinkedTrees.of(self.trees, self.fill)

@@ -1,8 +1,8 @@
-"""Features to predictions by a pandas UDF; a worker loads each version once."""
+"""Features to predictions by an Arrow UDF; a worker loads each version once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -10,10 +10,10 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas.functions import arrow_udf
 
 from lakehouse import models as estimators
-from lakehouse.models import Classification, Features, Problem
+from lakehouse.models import Classification, Features, Problem, flat
 from lakehouse.profiling.columns import ColumnSpec, text_of
 from lakehouse.settings import ModelSettings
 
@@ -58,18 +58,22 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
-    pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
-    outputs = model.problem.outputs(pipeline, model.features.frame(rows))
+    outputs = outputs_here(rows, model)
     is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
     predictions = model.problem.columns(outputs)["prediction"]
     return pa.array(predictions, mask=~is_known).cast(kind)
 
 
+def outputs_here(rows: pd.DataFrame, model: ScoringModel) -> np.ndarray:
+    """The model's output of each row, on this machine; there is one row at least."""
+    return outputs_by(model)(rows)
+
+
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "Answer"]:
     """The rows with the worker's answer in `_found`, and how to read it."""
     answer = answer_of(model.problem)
-    predict = pandas_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
-    return rows.withColumn("_found", predict(F.struct(*model.features.names))), answer
+    predict = arrow_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
+    return rows.withColumn("_found", predict(*model.features.names)), answer
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
@@ -97,13 +101,14 @@ class _ClassAnswer:
     def schema(self) -> str:
         return ", ".join(["code int", *(f"{name} double" for name in self._names)])
 
-    def nothing(self, rows: int) -> pd.DataFrame:
-        return self.frame(np.full((rows, len(self.problem.classes)), np.nan))
+    def nothing(self, rows: int) -> pa.StructArray:
+        return self.array(np.full((rows, len(self.problem.classes)), np.nan))
 
-    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        codes = pd.Series(self.problem.predicted(outputs), dtype="Int32")
-        codes[~np.isfinite(outputs).all(axis=1)] = pd.NA
-        return pd.DataFrame({"code": codes} | dict(zip(self._names, outputs.T, strict=True)))
+    def array(self, outputs: np.ndarray) -> pa.StructArray:
+        codes = self.problem.predicted(outputs).astype(np.int32)
+        is_unknown = ~np.isfinite(outputs).all(axis=1)
+        columns = [pa.array(values, mask=is_unknown) for values in (codes, *outputs.T)]
+        return pa.StructArray.from_arrays(columns, ["code", *self._names])
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
         labels = self.problem.classes
@@ -134,16 +139,15 @@ class _NumberAnswer:
 
     schema: ClassVar[str] = "value double"
 
-    def nothing(self, rows: int) -> pd.DataFrame:
-        return self.frame(np.full(rows, np.nan))
+    def nothing(self, rows: int) -> pa.StructArray:
+        return self.array(np.full(rows, np.nan))
 
-    def frame(self, outputs: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"value": np.where(np.isfinite(outputs), outputs, np.nan)})
+    def array(self, outputs: np.ndarray) -> pa.StructArray:
+        values = pa.array(outputs, mask=~np.isfinite(outputs))
+        return pa.StructArray.from_arrays([values], ["value"])
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
-        # A pandas UDF returns NaN where a double is missing.
-        value = F.nanvl(F.col(f"_found.{prefix}value"), F.lit(None).cast("double"))
-        return [value.cast(prediction_type).alias("prediction")]
+        return [F.col(f"_found.{prefix}value").cast(prediction_type).alias("prediction")]
 
 
 Answer: TypeAlias = _ClassAnswer | _NumberAnswer
@@ -154,14 +158,23 @@ def answer_of(problem: Problem) -> Answer:
     return _ClassAnswer(problem) if isinstance(problem, Classification) else _NumberAnswer()
 
 
-def _predictor(model: ScoringModel, answer: Answer) -> Callable[..., Any]:
-    sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
+def _predictor(model: ScoringModel, answer: Answer) -> Callable[..., pa.Array]:
+    asked, names = outputs_by(model), model.features.names
 
-    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # By way of its module: a cache that is named here itself would be pickled, and each task
-        # would get a new one.
-        loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
-        for batch in batches:
-            yield answer.frame(problem.outputs(loaded, features.frame(batch)))
+    def predict(*columns: pa.Array) -> pa.Array:
+        return answer.array(asked(pa.Table.from_arrays(list(columns), names).to_pandas()))
 
     return predict
+
+
+def outputs_by(model: ScoringModel) -> Callable[[pd.DataFrame], np.ndarray]:
+    """What gives the outputs of rows in a worker, which loads the model once."""
+    sha256, content, features, problem = model.sha256, model.content, model.features, model.problem
+
+    def outputs(rows: pd.DataFrame) -> np.ndarray:
+        # By way of its module: a cache that is named here itself would be pickled, and each task
+        # would get a new one.
+        pipeline = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
+        return flat.answering(sha256, pipeline, features, problem).outputs(rows)
+
+    return outputs

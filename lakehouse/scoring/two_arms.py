@@ -5,21 +5,20 @@ no finite output, production takes the champion's.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas.functions import arrow_udf
 
-from lakehouse import models as estimators
 from lakehouse.rollouts.arms import spark_sql
 from lakehouse.rollouts.verdict import Scored
 from lakehouse.scoring.binding import Binding
-from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of
+from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of, outputs_by
 from lakehouse.settings.reserved import PREDICTION
 
 _OTHER = "c_"
@@ -128,8 +127,9 @@ def with_two_answers(
     names = dict.fromkeys(champion.features.names)
     if challenger is not None:
         names |= dict.fromkeys(challenger.features.names)
-    predict = pandas_udf(_predictor(champion, challenger), _schema(champion, challenger))  # type: ignore[call-overload]
-    found = rows.withColumn("_found", predict(F.struct(*names))).withColumn(
+    schema = _schema(champion, challenger)
+    predict = arrow_udf(_predictor(champion, challenger, list(names)), schema)  # type: ignore[call-overload]
+    found = rows.withColumn("_found", predict(*names)).withColumn(
         "_arm", F.expr(spark_sql(binding.rollout_id, key, binding.share))
     )
     return TwoArms(found, champion, challenger, binding, prediction_type, tolerance)
@@ -143,37 +143,41 @@ def _schema(champion: ScoringModel, challenger: ScoringModel | None) -> str:
     return ", ".join([*fields, "c_error string", "c_seconds double"])
 
 
-def _predictor(champion: ScoringModel, challenger: ScoringModel | None) -> Callable[..., Any]:
-    answer = answer_of(champion.problem)
-    sha256, content = champion.sha256, champion.content
-    problem, features = champion.problem, champion.features
+def _predictor(
+    champion: ScoringModel, challenger: ScoringModel | None, names: list[str]
+) -> Callable[..., pa.Array]:
+    answer, asked = answer_of(champion.problem), outputs_by(champion)
+    tried = None if challenger is None else (answer_of(challenger.problem), outputs_by(challenger))
 
-    def predict(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        # See `transforms`: a cache that is named here itself would be pickled.
-        loaded = estimators.WORKER_CACHE.get(sha256, lambda: content.value)
-        for batch in batches:
-            own = answer.frame(problem.outputs(loaded, features.frame(batch)))
-            yield pd.concat([own, _tried(challenger, batch)], axis=1)
+    def predict(*columns: pa.Array) -> pa.Array:
+        rows = pa.Table.from_arrays(list(columns), names).to_pandas()
+        own = _fields(answer.array(asked(rows)))
+        found = own | _tried(tried, rows)
+        return pa.StructArray.from_arrays(list(found.values()), list(found))
 
     return predict
 
 
-def _tried(challenger: ScoringModel | None, batch: pd.DataFrame) -> pd.DataFrame:
+def _tried(
+    challenger: tuple[Answer, Callable[[pd.DataFrame], np.ndarray]] | None, rows: pd.DataFrame
+) -> dict[str, pa.Array]:
     """What the challenger says of rows, whatever it does."""
-    rows = len(batch)
+    n = len(rows)
     if challenger is None:
-        return pd.DataFrame({"c_error": [NOT_LOADED] * rows, "c_seconds": np.zeros(rows)})
-    answer: Answer = answer_of(challenger.problem)
+        return {"c_error": pa.repeat(NOT_LOADED, n), "c_seconds": pa.repeat(0.0, n)}
+    answer, asked = challenger
     began = time.perf_counter()
     try:
-        model = estimators.WORKER_CACHE.get(challenger.sha256, lambda: challenger.content.value)
-        outputs = np.asarray(
-            challenger.problem.outputs(model, challenger.features.frame(batch)), dtype=float
-        )
-        found = answer.frame(outputs)
-        is_known = np.isfinite(outputs.reshape(rows, -1)).all(axis=1)
+        outputs = np.asarray(asked(rows), dtype=float)
+        found = answer.array(outputs)
+        is_known = np.isfinite(outputs.reshape(n, -1)).all(axis=1)
         errors = [None if known else _NOT_FINITE for known in is_known]
     except Exception as error:
-        found, errors = answer.nothing(rows), [type(error).__name__] * rows
-    seconds = (time.perf_counter() - began) / max(rows, 1)
-    return found.add_prefix(_OTHER).assign(c_error=errors, c_seconds=seconds)
+        found, errors = answer.nothing(n), [type(error).__name__] * n
+    seconds = (time.perf_counter() - began) / max(n, 1)
+    own = {f"{_OTHER}{name}": values for name, values in _fields(found).items()}
+    return own | {"c_error": pa.array(errors, pa.string()), "c_seconds": pa.repeat(seconds, n)}
+
+
+def _fields(answers: pa.StructArray) -> dict[str, pa.Array]:
+    return {field.name: answers.field(field.name) for field in answers.type}

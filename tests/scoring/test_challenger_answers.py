@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from lakehouse.models import Classification, Features, Regression
 from lakehouse.scoring.transforms import ScoringModel
-from lakehouse.scoring.two_arms import _predictor, _schema, _tried
+from lakehouse.scoring.two_arms import _predictor, _schema
 
 ROWS = pd.DataFrame({"x": [-2.0, -1.0, 1.0, 2.0], "z": [0.0, 1.0, 0.0, 1.0]})
 TWO = Classification(("broken", "ok"), "ok")
@@ -41,8 +42,15 @@ def raises(line: Any) -> None:
     line.coef_ = line.coef_[..., :1]
 
 
+def answers(challenger: ScoringModel | None) -> pd.DataFrame:
+    """What a worker gives for the rows, a column for each field."""
+    predict = _predictor(model(), challenger, ["x", "z"])
+    found = predict(*(pa.array(ROWS[name]) for name in ROWS))
+    return pd.DataFrame({field.name: found.field(field.name).to_pandas() for field in found.type})
+
+
 def test_a_challenger_that_answers_has_no_error_and_a_time() -> None:
-    found = _tried(model(), ROWS)
+    found = answers(model())
     assert found["c_error"].tolist() == [None] * 4
     assert found["c_code"].tolist() == [0, 0, 1, 1]
     assert (found["c_seconds"] > 0).all()
@@ -50,7 +58,7 @@ def test_a_challenger_that_answers_has_no_error_and_a_time() -> None:
 
 @pytest.mark.parametrize("is_number", [False, True])
 def test_a_challenger_that_raises_answers_nothing_and_names_its_error(is_number: bool) -> None:
-    found = _tried(model(raises, is_number), ROWS)
+    found = answers(model(raises, is_number))
     assert found["c_error"].tolist() == ["ValueError"] * 4
     name = "c_value" if is_number else "c_code"
     assert found[name].isna().all()
@@ -61,24 +69,22 @@ def test_an_answer_that_is_not_finite_is_an_error(is_number: bool) -> None:
     def nan(line: Any) -> None:
         line.coef_ = np.full_like(line.coef_, np.nan)
 
-    found = _tried(model(nan, is_number), ROWS)
+    found = answers(model(nan, is_number))
     assert found["c_error"].tolist() == ["not finite"] * 4
 
 
 def test_a_challenger_that_is_gone_or_is_another_file_answers_nothing() -> None:
-    assert _tried(None, ROWS)["c_error"].tolist() == ["not loaded"] * 4
+    assert answers(None)["c_error"].tolist() == ["not loaded"] * 4
     whole = model()
     other = ScoringModel("2", "0" * 64, whole.content, whole.features, whole.problem)
-    assert _tried(other, ROWS)["c_error"].notna().all()
+    assert answers(other)["c_error"].notna().all()
 
 
 @pytest.mark.parametrize("challenger", [model(), model(raises), None])
 def test_the_champions_answer_is_the_same_whatever_the_challenger_does(
     challenger: ScoringModel | None,
 ) -> None:
-    champion = model()
-    [found] = _predictor(champion, challenger)(iter([ROWS]))
-    [alone] = _predictor(champion, None)(iter([ROWS]))
+    found, alone = answers(challenger), answers(None)
     pd.testing.assert_frame_equal(found[["code", "p0", "p1"]], alone[["code", "p0", "p1"]])
-    names = [field.split()[0] for field in _schema(champion, challenger).split(", ")]
+    names = [field.split()[0] for field in _schema(model(), challenger).split(", ")]
     assert names == list(found.columns)

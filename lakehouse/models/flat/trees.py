@@ -1,0 +1,105 @@
+"""Decision trees as arrays: a node is a place, and a row steps from place to place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree of scikit-learn, its nodes in scikit-learn's order; node 0 is the root.
+
+    Attributes:
+        left: place of the child of rows at or below the threshold; a leaf's is its own.
+        right: place of the child of the others; a leaf's is its own.
+        feature: place of the feature that a node looks at.
+        threshold: of a node (float64), in the feature's unit.
+        value: nodes × outputs; what a leaf adds to each output.
+        depth: steps from the root to the farthest leaf.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    value: np.ndarray
+    depth: int
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Trees one after the other, siblings side by side.
+
+    A row at `node` goes to `left[node] + (row[feature[node]] > threshold[node])`. A leaf has an
+    infinite threshold and is its own left child, so a row that has arrived stays.
+
+    Attributes:
+        left, feature: of each node (uint32).
+        threshold: of each node; float32 where the model reads float32, else float64.
+        value: nodes × outputs; what a leaf adds.
+        root: the first node of each tree (uint32).
+        depth: the most steps that a row takes in each tree (int64).
+        column: the output that the first value of each tree's leaves belongs to (int64).
+    """
+
+    left: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    value: np.ndarray
+    root: np.ndarray
+    depth: np.ndarray
+    column: np.ndarray
+
+    @classmethod
+    def of(cls, trees: Sequence[Tree], columns: Sequence[int], reads: type[np.floating]) -> "Trees":
+        """Return the trees in flat arrays.
+
+        Args:
+            trees: in the order in which their leaves are summed.
+            columns: the output that each tree's values begin at.
+            reads: the type of number that thresholds are compared with.
+        """
+        ordered = [_siblings_side_by_side(tree) for tree in trees]
+        sizes = [len(tree.left) for tree in ordered]
+        roots = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        threshold = np.concatenate([tree.threshold for tree in ordered])
+        return cls(
+            left=np.concatenate(
+                [tree.left + root for tree, root in zip(ordered, roots, strict=True)]
+            ).astype(np.uint32),
+            feature=np.concatenate([tree.feature for tree in ordered]).astype(np.uint32),
+            threshold=_at_or_below(threshold) if reads is np.float32 else threshold,
+            value=np.concatenate([tree.value for tree in ordered]),
+            root=roots.astype(np.uint32),
+            depth=np.array([tree.depth for tree in ordered], dtype=np.int64),
+            column=np.array(columns, dtype=np.int64),
+        )
+
+
+def _siblings_side_by_side(tree: Tree) -> Tree:
+    """The tree with its nodes by level, so that a right child follows its left one."""
+    order = [0]
+    for node in order:  # grows as it is read
+        if tree.left[node] != node:
+            order += [int(tree.left[node]), int(tree.right[node])]
+    nodes = np.array(order)
+    place = np.zeros(len(tree.left), dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    is_leaf = tree.left[nodes] == nodes
+    return Tree(
+        left=place[tree.left[nodes]],
+        right=place[tree.right[nodes]],
+        feature=np.where(is_leaf, 0, tree.feature[nodes]),
+        threshold=np.where(is_leaf, np.inf, tree.threshold[nodes]),
+        value=tree.value[nodes],
+        depth=tree.depth,
+    )
+
+
+def _at_or_below(thresholds: np.ndarray) -> np.ndarray:
+    """The greatest float32 at or below each float64: float32 numbers are split by both alike."""
+    single = thresholds.astype(np.float32)
+    is_above = single.astype(np.float64) > thresholds
+    single[is_above] = np.nextafter(single[is_above], np.float32(-np.inf))
+    return single

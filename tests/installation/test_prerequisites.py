@@ -1,8 +1,8 @@
 """Which Python and Java are taken, tried with programs that only say which version they are."""
 
-import sys
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest

@@ -3,7 +3,7 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-PYTHON ?= $(shell command -v python3.11 || echo python3)
+PYTHON ?= $(shell .ci/find_python)
 VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
@@ -34,7 +34,7 @@ help: ## Shows this.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(SET_UP) ## Sets up, then runs six weeks of a glass works through the whole pipeline (SEED=, SCENARIO=, DAYS=).
-	@.ci/check_prerequisites $(PYTHON)
+	@.ci/check_prerequisites $(BIN)/python
 	@mkdir -p .lakehouse
 	@$(SUBMIT) jobs/demo.py --scenario $(SCENARIO) --seed $(SEED) $(if $(DAYS),--days $(DAYS)) 2> .lakehouse/demo.log \
 		|| { tail -n 20 .lakehouse/demo.log >&2; exit 1; }
@@ -68,7 +68,7 @@ setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
 test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
-	@.ci/check_prerequisites $(PYTHON)
+	@.ci/check_prerequisites $(BIN)/python
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
@@ -88,10 +88,12 @@ format: $(SET_UP) ## Formats the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(SET_UP) ## Writes requirements.lock anew from setup.py.
-	$(BIN)/pip install -q uv
-	$(BIN)/uv pip compile setup.py --extra dev --generate-hashes --python-version 3.11 --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links -q -o requirements.lock
+LOCKED := --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q
+
+lock: $(SET_UP) ## Writes requirements.lock anew from setup.py, one for every Python and system, and uv's own.
+	$(BIN)/pip install -q --require-hashes -r .ci/uv.lock
+	$(BIN)/uv pip compile setup.py --extra dev $(LOCKED) -o requirements.lock
+	echo uv | $(BIN)/uv pip compile - $(LOCKED) -o .ci/uv.lock
 
 audit: $(SET_UP) ## Looks the locked dependencies up among known vulnerabilities, and lists their licences anew.
 	$(BIN)/python -m tools.licences
@@ -103,11 +105,10 @@ clean: ## Removes the virtual environment and every local lakehouse.
 	rm -rf $(VENV) .lakehouse dist build *.egg-info
 
 # Every file that setting up depends on is named here, so a second call does nothing.
-$(SET_UP): requirements.lock setup.py conf/jars.properties .ci/fetch_jars.py
+$(SET_UP): requirements.lock setup.py conf/jars.properties .ci/fetch_jars.py .ci/install .ci/uv.lock
 	@.ci/check_prerequisites $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.ci/install $(VENV)
 	$(BIN)/spark-submit --properties-file conf/jars.properties .ci/fetch_jars.py $(VENV)/jars \
 		2> $(VENV)/jars.log || { tail -n 20 $(VENV)/jars.log >&2; exit 1; }
 	@touch $@

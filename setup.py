@@ -27,9 +27,14 @@ RUNTIME = [
     "tqdm>=4.66,<5",
     "tzdata>=2025.2",
 ]
+# Alerts to the receivers that no channel of `alerts:` names: `kind: apprise` (docs/alerts.md).
 OTHER_RECEIVERS = ["apprise>=2.3,<3"]
+# Streams of other rules than boxes, to compare policies on: `make policy FAMILIES=all`.
+OTHER_STREAMS = ["river>=0.26,<0.27"]
+# Tests, lint, types, import contracts and the readers that tests compare with: `make test`.
 DEVELOPMENT = [
     *OTHER_RECEIVERS,
+    *OTHER_STREAMS,
     "chispa>=0.12,<1",
     "duckdb-ext[delta]>=0.1.2,<0.2",
     "hypothesis>=6.140,<7",
@@ -39,7 +44,6 @@ DEVELOPMENT = [
     "polars>=2.1,<3",
     "pytest>=9,<10",
     "pytest-xdist>=3.8,<4",
-    "river>=0.26,<0.27",
     "ruff>=0.14,<1",
     "setuptools>=77,<90",
     "types-PyYAML",
@@ -55,7 +59,11 @@ setup(
         "lakehouse.dashboard": ["static/*"],
         "lakehouse.explore": ["static/*"],
     },
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     install_requires=RUNTIME,
-    extras_require={"apprise": OTHER_RECEIVERS, "dev": DEVELOPMENT},
+    extras_require={
+        "apprise": OTHER_RECEIVERS,
+        "streams": OTHER_STREAMS,
+        "dev": DEVELOPMENT,
+    },
 )

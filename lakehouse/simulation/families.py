@@ -1,6 +1,6 @@
 """Streams whose rules are no boxes: other shapes of rules, and the ways in which they change.
 
-The generators of river come from its development dependency: Montiel et al., JMLR 22 (2021).
+The generators of river come from the extra `streams`: Montiel et al., JMLR 22 (2021).
 """
 
 from collections.abc import Callable, Mapping
@@ -180,8 +180,13 @@ def _river(name: str, settings: Callable[[int, int], Mapping[str, Any]]) -> Draw
 def _of_river(
     name: str, settings: Callable[[int, int], Mapping[str, Any]], seed: int, concept: int, rows: int
 ) -> Drawn:
-    from river.datasets import synth
-
+    try:
+        from river.datasets import synth
+    except ImportError:
+        raise ConfigurationError(
+            "this family needs river, which is not installed: "
+            "pip install 'glassware-lakehouse[streams]'"
+        ) from None
     stream = getattr(synth, name)(**settings(seed, concept))
     pairs = list(islice(stream, rows))
     features = np.array([list(each.values()) for each, _ in pairs], dtype=float)

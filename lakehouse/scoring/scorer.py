@@ -20,6 +20,7 @@ from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Row
+from lakehouse.tables import Table
 from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
 
@@ -30,9 +31,15 @@ _scored_with: dict[str, bytes] = {}  # by its digest: the file of the version th
 class Scorer:
     """The handler of scoring's micro-batches."""
 
-    def __init__(self, lakehouse: Lakehouse) -> None:
-        """Load nothing yet: a version is fetched and verified when a batch first needs it."""
-        self._lakehouse = lakehouse
+    def __init__(self, lakehouse: Lakehouse, keeps_records: bool = True) -> None:
+        """Load nothing yet: a version is fetched and verified when a batch first needs it.
+
+        Args:
+            lakehouse: whose rows are scored.
+            keeps_records: whether each micro-batch puts its commit on record, and keeps its rows of
+                ledgers; False where the caller does so now and then.
+        """
+        self._lakehouse, self._keeps_records = lakehouse, keeps_records
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
@@ -47,8 +54,10 @@ class Scorer:
             rows = self._without_scored(rows)
         self.predict(rows, batch, version)
         self._record_cost(batch, version, time.monotonic() - began)
-        record_commits(self._lakehouse, catalog.predictions)
-        keep_rows(self._lakehouse, catalog.scoring_ledger, catalog.scoring_cost, catalog.unscorable)
+        if self._keeps_records:
+            record_commits(self._lakehouse, catalog.predictions)
+            ledgers = (catalog.scoring_ledger, catalog.scoring_cost, catalog.unscorable)
+            keep_rows(self._lakehouse, *ledgers)
 
     def predict(self, rows: DataFrame, batch: Batch, version: str) -> None:
         """Append the version's predictions of a batch's rows, once however often it is tried."""
@@ -190,17 +199,30 @@ def _of_another_kind(lakehouse: Lakehouse, meaning: Meaning) -> str | None:
 
 def score(lakehouse: Lakehouse, trigger: str) -> None:
     """Score what silver has and predictions lack, once or for ever; wait for a first model."""
-    catalog, store = lakehouse.catalog, lakehouse.store
     seconds = queries.interval_seconds(trigger)
-    with store.writing(
-        catalog.scoring_ledger, catalog.predictions, catalog.unscorable, catalog.scoring_cost
-    ):
+    with lakehouse.store.writing(*written_by_scoring(lakehouse)):
         check_newest(lakehouse)
         # Rows wait in silver: the stream begins with the table's first row.
         while PromotionLedger(lakehouse).champion is None:
             if seconds is None:
                 return
             time.sleep(seconds)
-        readings, sinks = store.read_stream(catalog.readings), [queries.Sink(catalog.predictions)]
-        query = queries.run(store, QUERY, readings, Scorer(lakehouse).handle, trigger, sinks)
-        queries.run_all([query], trigger)
+        queries.run_all([start_scoring(lakehouse, trigger, Scorer(lakehouse))], trigger)
+
+
+def written_by_scoring(lakehouse: Lakehouse) -> tuple[Table, ...]:
+    """The tables that scoring writes."""
+    catalog = lakehouse.catalog
+    return (
+        catalog.scoring_ledger,
+        catalog.predictions,
+        catalog.unscorable,
+        catalog.scoring_cost,
+    )
+
+
+def start_scoring(lakehouse: Lakehouse, trigger: str | float, scorer: Scorer) -> queries.Query:
+    """Start the stream of scoring. There is a champion, and the caller holds the right to write."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    readings, sinks = store.read_stream(catalog.readings), [queries.Sink(catalog.predictions)]
+    return queries.run(store, QUERY, readings, scorer.handle, trigger, sinks)

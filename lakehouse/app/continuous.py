@@ -19,7 +19,7 @@ from lakehouse.versions.ledger import PromotionLedger
 
 PASS_SECONDS = 60.0
 """How long streams run between two passes beside them, at least: decisions, alerts, the page."""
-METRICS_SECONDS = 20.0
+METRICS_SECONDS = 60.0
 """From one micro-batch of aggregation to the next, at least: each overwrites whole days."""
 _LOOKS = 5
 """How often a stream looks for news in an interval; a reading waits for three such looks."""

@@ -96,7 +96,11 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
 
 def _beside(lakehouse: Lakehouse, recorder: Recorder, streams: Streams, pause: float) -> None:
     """One pass beside the streams: wait, then do what they leave to it."""
-    streams.watch(pause)
+    try:
+        streams.watch(pause)
+    except Exception:
+        streams.end()  # what the others still do is a part of the pass
+        raise
     record_commits(lakehouse)
     with recorder.phase("compare"):
         compare_with_alternatives(lakehouse)

@@ -4,12 +4,15 @@ import datetime as dt
 import time
 from functools import cache
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_type
 
 from lakehouse.errors import RegistryError, RegistryUnreachableError
 from lakehouse.models import Meaning, Regression, difference_of, load
+from lakehouse.scoring.small_batches import is_small, predicted_rows
 from lakehouse.scoring.transforms import ScoringModel, with_prediction
 from lakehouse.settings.reserved import POSITION, PREDICTION
 from lakehouse.storage import queries
@@ -52,17 +55,62 @@ class Scorer:
         # Only rows that an older checkpoint has read can be scored already.
         if len(seen) > len(mine):
             rows = self._without_scored(rows)
-        self.predict(rows, batch, version)
-        self._record_cost(batch, version, time.monotonic() - began)
+        n_rows = self.predict(rows, batch, version)
+        if n_rows is None:
+            # The newest commit is the batch's, or its replay's.
+            n_rows = self._lakehouse.store.rows_appended(catalog.predictions)
+        self._record_cost(batch, version, n_rows, time.monotonic() - began)
         if self._keeps_records:
             record_commits(self._lakehouse, catalog.predictions)
             ledgers = (catalog.scoring_ledger, catalog.scoring_cost, catalog.unscorable)
             keep_rows(self._lakehouse, *ledgers)
 
-    def predict(self, rows: DataFrame, batch: Batch, version: str) -> None:
-        """Append the version's predictions of a batch's rows, once however often it is tried."""
-        catalog, store, model = self._lakehouse.catalog, self._lakehouse.store, self._model(version)
-        scored = with_prediction(self._inputs(rows, model), model, prediction_type(self._lakehouse))
+    def predict(self, rows: DataFrame, batch: Batch, version: str) -> int | None:
+        """Append the version's predictions of a batch's rows, once however often it is tried.
+
+        Returns:
+            How many they are; None where only the table tells.
+        """
+        model = self._model(version)
+        inputs = self._inputs(rows, model)
+        if set(inputs.columns) <= {*self._declared, *POSITION} and is_small(inputs):
+            return self._predict_here(inputs.toArrow(), model, batch)
+        return self._predict_by_workers(inputs, model, batch)
+
+    @property
+    def _declared(self) -> list[str]:
+        """The columns that the settings name; the driver writes no others."""
+        return list(self._lakehouse.catalog.predictions.schema.names)
+
+    def _predict_here(self, rows: pa.Table, model: ScoringModel, batch: Batch) -> int:
+        catalog, store, key = (
+            self._lakehouse.catalog,
+            self._lakehouse.store,
+            self._lakehouse.model.key,
+        )
+        if not len(rows):
+            return 0
+        kind = to_arrow_type(catalog.predictions.schema[PREDICTION].dataType)
+        predicted, unscorable = (
+            each.append_column("query_id", pa.repeat(batch.query_id, len(each))).append_column(
+                "batch_id", pa.array([batch.number] * len(each), pa.int64())
+            )
+            for each in predicted_rows(rows, model, kind)
+        )
+        keys = unscorable[key].cast(pa.string())
+        for found, table in (
+            (unscorable.append_column("key", keys), catalog.unscorable),
+            (predicted, catalog.predictions),
+        ):
+            store.append_arrow(found, table, batch.transaction(table))
+        batch.count(rows_rejected=len(unscorable))
+        return len(predicted)
+
+    def _predict_by_workers(
+        self, inputs: DataFrame, model: ScoringModel, batch: Batch
+    ) -> int | None:
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        scored = with_prediction(inputs, model, prediction_type(self._lakehouse))
         stamped = scored.withColumns(
             {"query_id": F.lit(batch.query_id), "batch_id": F.lit(batch.number).cast("bigint")}
         )
@@ -73,12 +121,11 @@ class Scorer:
         predicted = stamped.where(F.col(PREDICTION).isNotNull())
         store.append(predicted, catalog.predictions, batch.transaction(catalog.predictions))
         stamped.unpersist()
+        return None
 
-    def _record_cost(self, batch: Batch, version: str, seconds: float) -> None:
+    def _record_cost(self, batch: Batch, version: str, n_rows: int, seconds: float) -> None:
         """Once for each batch; the seconds of a batch that was cut off are its replay's."""
         catalog, store = self._lakehouse.catalog, self._lakehouse.store
-        # The newest commit is the batch's, or its replay's.
-        n_rows = store.rows_appended(catalog.predictions)
         batch.count(rows_out=n_rows)
         row = {
             "query_id": batch.query_id,

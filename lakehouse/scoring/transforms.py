@@ -58,11 +58,16 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
-    pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
-    outputs = model.problem.outputs(pipeline, model.features.frame(rows))
+    outputs = outputs_here(rows, model)
     is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
     predictions = model.problem.columns(outputs)["prediction"]
     return pa.array(predictions, mask=~is_known).cast(kind)
+
+
+def outputs_here(rows: pd.DataFrame, model: ScoringModel) -> np.ndarray:
+    """The model's output of each row, on this machine; there is one row at least."""
+    pipeline = estimators.WORKER_CACHE.get(model.sha256, lambda: model.content.value)
+    return model.problem.outputs(pipeline, model.features.frame(rows))
 
 
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "_Answer"]:

@@ -62,11 +62,17 @@ def test_alerts_that_cannot_be_evaluated_are_not_passed_over(calls):
 def going_on(calls, monkeypatch):
     """Passes beside streams: the third one is the last."""
 
+    def note(name):
+        calls.done.append(name)
+        if name in calls.raises:
+            raise calls.raises[name]
+
     @contextmanager
     def streaming(lakehouse, seconds):
         calls.done.append(f"streams at {seconds:g} s")
         yield SimpleNamespace(
-            watch=lambda seconds: calls.done.append(f"{seconds:g} s"),
+            watch=lambda seconds: note(f"{seconds:g} s"),
+            end=lambda: calls.done.append("streams end"),
             start_scoring=lambda: calls.done.append("scoring"),
         )
         raise AssertionError
@@ -90,3 +96,10 @@ def test_with_an_interval_streams_are_started_once_and_passes_go_on_beside_them(
     told = ["60 s", "retrain", "notify"]
     first = ["pass", "notify", "rows kept"]
     assert going_on.done == [*first, "streams at 1 s", *a_pass, *a_pass, *told]
+
+
+def test_a_stream_that_fails_ends_the_others_before_the_pass_is_told_of(going_on):
+    going_on.raises = {"60 s": LandingError("a stream")}
+    with pytest.raises(LandingError, match="a stream"):
+        whole_way.run_pipeline(LAKEHOUSE, "1 second")
+    assert going_on.done[-3:] == ["60 s", "streams end", "notify"]

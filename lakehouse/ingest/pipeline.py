@@ -58,9 +58,7 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
         while True:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
-            # Each round takes stock first, so the stream itself runs once a round.
-            query = _reading(lakehouse, partial(_handle, lakehouse), queries.AVAILABLE_NOW)
-            queries.run_all([query], queries.AVAILABLE_NOW)
+            _read(lakehouse)
             record_commits(lakehouse, *(each for each in tables if each != catalog.landed_file))
             if seconds is None:
                 return
@@ -105,8 +103,15 @@ class Intake:
         self._taken_in = max(self._taken_in, taken_in)
 
 
+def _read(lakehouse: Lakehouse) -> None:
+    """Read the files that are on record and have not been read."""
+    # Each round of `ingest` takes stock first, so the stream itself runs once a round.
+    handle, trigger = partial(_handle, lakehouse), queries.AVAILABLE_NOW
+    queries.run_all([_reading(lakehouse, handle, trigger)], trigger)
+
+
 def _reading(lakehouse: Lakehouse, handle: queries.Handler, trigger: str | float) -> queries.Query:
-    """Start the stream that reads the files that are on record and have not been read."""
+    """Start the stream of what is on record of landed files."""
     # A commit of the table is one file of it: one at a time is one batch as it was recorded.
     looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
     # The first run of each source is number 0.

@@ -48,6 +48,7 @@ TABLES = (
     "gold/profile_metrics",
 )
 PATIENCE = 300.0
+_PAUSE = 0.5
 
 
 @dataclass
@@ -126,7 +127,7 @@ def wait_for(root: Path, rows: int) -> bool:
     """Wait until so many predictions can be read."""
     until = time.monotonic() + PATIENCE
     while predicted(root) < rows and time.monotonic() < until:
-        time.sleep(0.2)
+        time.sleep(_PAUSE)
     return predicted(root) >= rows
 
 
@@ -177,6 +178,7 @@ def run_for(root: Path, application: Application, minutes: int, rate: int) -> di
     already, began = predicted(root), time.monotonic()
     taken = application.processor_seconds()
     for second in range(minutes * 60):
+        assert application.process.poll() is None, "it has ended"
         time.sleep(max(0.0, began + second - time.monotonic()))
         name = f"live-{second:06}"
         rows = live_readings(second * rate + 1, (second + 1) * rate)
@@ -198,13 +200,10 @@ def main(minutes: int, rate: int, root: Path) -> None:
     """Prints latencies, and what they cost."""
     if not (root / "silver" / "predicted_quality" / "_delta_log").exists():
         prepare(root)
-    passes, before = n_passes(root), predicted(root)
+    passes = n_passes(root)
     application = Application(root)
-    while n_passes(root) == passes:
-        time.sleep(0.5)
-    land(root / "landing" / READINGS, f"first-{time.time_ns()}", live_first())
-    print("the streams run:", wait_for(root, before + 1), f"{dt.datetime.now():%H:%M:%S}")
     try:
+        wait_for_streams(root, application, passes)
         landed = run_for(root, application, minutes, rate)
     finally:
         code, took = application.end()
@@ -214,6 +213,16 @@ def main(minutes: int, rate: int, root: Path) -> None:
         part = found[minute * 60 : (minute + 1) * 60]
         print(f"minute {minute + 1}: {_in_words(part)}")
     print(f"all: {_in_words(found)}")
+
+
+def wait_for_streams(root: Path, application: Application, passes: int) -> None:
+    """Wait until one pass more is on record, and a reading that lands then is predicted."""
+    while n_passes(root) == passes:
+        assert application.process.poll() is None, "it has ended"
+        time.sleep(_PAUSE)
+    before = predicted(root)
+    land(root / "landing" / READINGS, f"first-{time.time_ns()}", live_first())
+    print("the streams run:", wait_for(root, before + 1), f"{dt.datetime.now():%H:%M:%S}")
 
 
 def live_first() -> pa.Table:

@@ -25,7 +25,7 @@ from tests.support.kills import KilledError, Steps, stepping
 from tests.support.small_model import land_days, small_lakehouse
 
 FIRST, SECOND, THIRD = range(150), range(150, 200), range(200, 230)
-PATIENCE = 120.0
+PATIENCE = 600.0
 DIES_AT = {
     "before batch of ingest",
     "after write of bronze.reading",

@@ -248,8 +248,11 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
     """The run without the files that were lost before they were read; None if none is left."""
-    is_lost = pc.field("status") == files.UNREADABLE
-    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
+    store, table = lakehouse.store, lakehouse.catalog.landed_file
+    # Statistics tell at once where nothing was ever lost.
+    if not store.may_hold(table, "status", files.UNREADABLE, files.UNREADABLE):
+        return run
+    rows = store.rows(table, pc.field("status") == files.UNREADABLE, ["landed_file_id"])
     lost = {row["landed_file_id"] for row in rows}
     parts = tuple((record, part) for record, part in run.parts if record.landed_file_id not in lost)
     return Run(parts) if parts else None

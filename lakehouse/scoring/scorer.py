@@ -22,7 +22,6 @@ from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.partitions import covering_keys_of
 from lakehouse.storage.queries import Batch
-from lakehouse.storage.store import Row
 from lakehouse.tables import Table
 from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
@@ -43,17 +42,17 @@ class Scorer:
                 ledgers; False where the caller does so now and then.
         """
         self._lakehouse, self._keeps_records = lakehouse, keeps_records
+        self._handled: tuple[str, int] | None = None
+        self._has_older_query = False
         self._model = cache(lambda version: scoring_model(PromotionLedger(lakehouse), version))
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
         """Resolve the batch's version, score its rows, append them, and record the cost."""
         began = time.monotonic()
         catalog = self._lakehouse.catalog
-        seen = self._seen_in_ledger(batch)
-        mine = [row for row in seen if row["query_id"] == batch.query_id]
-        version = mine[0]["model_version"] if mine else self._resolve(batch)
+        version = self._recorded_version(batch) or self._resolve(batch)
         # Only rows that an older checkpoint has read can be scored already.
-        if len(seen) > len(mine):
+        if self._has_older_query:
             rows = self._without_scored(rows)
         n_rows = self.predict(rows, batch, version)
         if n_rows is None:
@@ -64,6 +63,7 @@ class Scorer:
             record_commits(self._lakehouse, catalog.predictions)
             ledgers = (catalog.scoring_ledger, catalog.scoring_cost, catalog.unscorable)
             keep_rows(self._lakehouse, *ledgers)
+        self._handled = (batch.query_id, batch.number)
 
     def predict(self, rows: DataFrame, batch: Batch, version: str) -> int | None:
         """Append the version's predictions of a batch's rows, once however often it is tried.
@@ -137,13 +137,21 @@ class Scorer:
         }
         store.append_rows([row], catalog.scoring_cost, batch.transaction(catalog.scoring_cost))
 
-    def _seen_in_ledger(self, batch: Batch) -> list[Row]:
-        """This batch's row, if it was tried before, and the first row of any older query."""
+    def _recorded_version(self, batch: Batch) -> str | None:
+        """The version that the batch was bound to when it was tried before; None for a new one.
+
+        A batch that follows one of this handler is new: the ledger need not be read.
+        """
+        if self._handled == (batch.query_id, batch.number - 1):
+            return None
         query_id, number = pc.field("query_id"), pc.field("batch_id")
         mine = (query_id == batch.query_id) & (number == batch.number)
         # Each query begins with batch 0, whose row stands for the query.
         other = (query_id != batch.query_id) & (number == 0)
-        return self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
+        seen = self._lakehouse.store.rows(self._lakehouse.catalog.scoring_ledger, mine | other)
+        versions = [row["model_version"] for row in seen if row["query_id"] == batch.query_id]
+        self._has_older_query = len(seen) > len(versions)
+        return versions[0] if versions else None
 
     def _resolve(self, batch: Batch) -> str:
         version = PromotionLedger(self._lakehouse).champion

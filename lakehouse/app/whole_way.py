@@ -1,9 +1,10 @@
-"""The whole way in one session, once or again and again."""
+"""The whole way in one session, once or without an end."""
 
-import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from lakehouse.alerts.notify import Notifier
+from lakehouse.app.continuous import PASS_SECONDS, Streams, streaming
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.dashboard.build import renew_page
 from lakehouse.errors import LockedError, RegistryUnreachableError
@@ -12,6 +13,7 @@ from lakehouse.monitoring.aggregator import aggregate_kpis
 from lakehouse.operations.recorder import Recorder, recorder_of
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
 from lakehouse.scoring.scorer import score
+from lakehouse.storage.commits import record_commits
 from lakehouse.storage.faults import as_told
 from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
@@ -24,36 +26,53 @@ from lakehouse.versions.promotion import finish_alias_move
 def run_pipeline(
     lakehouse: Lakehouse, trigger: str = AVAILABLE_NOW, draws_page: bool = True
 ) -> None:
-    """Take in, score, aggregate, decide, notify, renew the page; once, or after each interval.
+    """Take in, score, aggregate, decide, notify, renew the page: once, or without an end.
 
-    A pass is on record before alerts are told and the page is renewed: they show it.
+    With an interval, a first pass does all in turn. Then ingest, scoring and aggregation are
+    streams that go on, and each further pass does the rest beside them.
 
     Args:
         lakehouse: whose files have landed.
-        trigger: `available-now`, or an interval.
+        trigger: `available-now`, or an interval: news is on its way to a prediction within it.
         draws_page: False for one of many nights in a row, of which nobody looks at the page.
     """
-    seconds, root = interval_seconds(trigger), lakehouse.store.root
-    recorder = recorder_of(root, "run_pipeline")
-    while True:
-        recorder.begin_pass(lakehouse.store.reports)
-        try:
-            _once(lakehouse, recorder)
-        except Exception as raised:
-            error = as_told(raised)
-            # What the tables tell by now is told; the error is the one to be shown.
-            with suppress(Exception):
-                recorder.fail_pass(error)
-                _notify(lakehouse)
-            raise error from error.__cause__
-        recorder.end_pass()
-        _notify(lakehouse)
-        keep_rows(lakehouse)
-        if draws_page:
-            renew_page(root)
-        if seconds is None:
-            return
-        time.sleep(seconds)
+    seconds, recorder = interval_seconds(trigger), recorder_of(lakehouse.store.root, "run_pipeline")
+    _pass(lakehouse, recorder, draws_page, lambda: _once(lakehouse, recorder))
+    if seconds is None:
+        return
+    with streaming(lakehouse, seconds) as streams:
+        pause = max(seconds, PASS_SECONDS)
+        while True:
+            _pass(
+                lakehouse,
+                recorder,
+                draws_page,
+                lambda: _beside(lakehouse, recorder, streams, pause),
+            )
+
+
+def _pass(
+    lakehouse: Lakehouse, recorder: Recorder, draws_page: bool, work: Callable[[], None]
+) -> None:
+    """Do a pass's work; then tell of it.
+
+    A pass is on record before alerts are told and the page is renewed: they show it.
+    """
+    recorder.begin_pass(lakehouse.store.reports)
+    try:
+        work()
+    except Exception as raised:
+        error = as_told(raised)
+        # What the tables tell by now is told; the error is the one to be shown.
+        with suppress(Exception):
+            recorder.fail_pass(error)
+            _notify(lakehouse)
+        raise error from error.__cause__
+    recorder.end_pass()
+    _notify(lakehouse)
+    keep_rows(lakehouse)
+    if draws_page:
+        renew_page(lakehouse.store.root)
 
 
 def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
@@ -73,6 +92,21 @@ def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:
         promoted = retrain_and_promote(lakehouse, AVAILABLE_NOW)
     if promoted and not had_champion:
         _score_and_measure(lakehouse, recorder)
+
+
+def _beside(lakehouse: Lakehouse, recorder: Recorder, streams: Streams, pause: float) -> None:
+    """One pass beside the streams: wait, then do what they leave to it."""
+    try:
+        streams.watch(pause)
+    except Exception:
+        streams.end()  # what the others still do is a part of the pass
+        raise
+    record_commits(lakehouse)
+    with recorder.phase("compare"):
+        compare_with_alternatives(lakehouse)
+    with recorder.phase("retrain"):
+        retrain_and_promote(lakehouse, AVAILABLE_NOW)
+    streams.start_scoring()
 
 
 def _notify(lakehouse: Lakehouse) -> None:

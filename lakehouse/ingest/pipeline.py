@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.ingest.landing import runs as files
-from lakehouse.ingest.landing.landed_files import record_lost, take_stock
+from lakehouse.ingest.landing.landed_files import StockTaker, record_lost, take_stock
 from lakehouse.ingest.landing.landed_lines import Task, Written
 from lakehouse.ingest.landing.runs import FileRecord, Run
 from lakehouse.ingest.lines import keys_together
@@ -37,6 +37,7 @@ from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.log_check import check_newest
 from lakehouse.storage.queries import Batch
+from lakehouse.tables import Table
 
 QUERY = "ingest"
 _TASK_BYTES = 4 * 2**20
@@ -51,39 +52,80 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
         StoreError: a table has lost its newest commits.
     """
     seconds, catalog = queries.interval_seconds(trigger), lakehouse.catalog
-    sources = [table for source in lakehouse.sources for table in (source.bronze, source.silver)]
-    with lakehouse.store.writing(
-        catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
-    ):
+    tables = written_by_ingest(lakehouse)
+    with lakehouse.store.writing(*tables):
         check_newest(lakehouse)
         while True:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
-            record_commits(lakehouse, catalog.quarantine, catalog.duplicate, *sources)
+            record_commits(lakehouse, *(each for each in tables if each != catalog.landed_file))
             if seconds is None:
                 return
             time.sleep(seconds)
 
 
+def written_by_ingest(lakehouse: Lakehouse) -> tuple[Table, ...]:
+    """The tables that ingest writes."""
+    catalog = lakehouse.catalog
+    sources = [table for source in lakehouse.sources for table in (source.bronze, source.silver)]
+    return catalog.landed_file, catalog.quarantine, catalog.duplicate, *sources
+
+
+class Intake:
+    """Ingest that goes on: a stream that is started once, and looks at the landing folders.
+
+    The caller holds the right to write its tables.
+
+    Attributes:
+        query: the stream.
+    """
+
+    def __init__(self, lakehouse: Lakehouse, trigger: str | float) -> None:
+        """Start the stream; it reads what is on record and has not been read."""
+        self._lakehouse, self._stock = lakehouse, StockTaker(lakehouse)
+        self._on_record = self._taken_in = 0
+        self.query = _reading(lakehouse, self._handle, trigger)
+
+    def look(self) -> None:
+        """Put on record what has landed, unless files of the last look are still being read.
+
+        Each look is a micro-batch, so what lands while one lasts is taken in together.
+
+        Raises:
+            LandingError: a landing folder cannot be looked at.
+        """
+        if self._taken_in >= self._on_record:
+            self._on_record = max(self._on_record, self._stock.take())
+
+    def _handle(self, looks: DataFrame, batch: Batch) -> None:
+        taken_in = _handle(self._lakehouse, looks, batch)
+        self._taken_in = max(self._taken_in, taken_in)
+
+
 def _read(lakehouse: Lakehouse) -> None:
     """Read the files that are on record and have not been read."""
-    # A commit of the table is one file of it: one at a time is one batch as it was recorded.
-    looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
     # Each round of `ingest` takes stock first, so the stream itself runs once a round.
     handle, trigger = partial(_handle, lakehouse), queries.AVAILABLE_NOW
+    queries.run_all([_reading(lakehouse, handle, trigger)], trigger)
+
+
+def _reading(lakehouse: Lakehouse, handle: queries.Handler, trigger: str | float) -> queries.Query:
+    """Start the stream of what is on record of landed files."""
+    # A commit of the table is one file of it: one at a time is one batch as it was recorded.
+    looks = lakehouse.store.read_stream(lakehouse.catalog.landed_file, {"maxFilesPerTrigger": "1"})
     # The first run of each source is number 0.
     sinks = [queries.Sink(source.bronze, (source.name, "0")) for source in lakehouse.sources]
-    query = queries.run(lakehouse.store, QUERY, looks, handle, trigger, sinks)
-    queries.run_all([query], trigger)
+    return queries.run(lakehouse.store, QUERY, looks, handle, trigger, sinks)
 
 
-def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> None:
-    """Take in the files of one batch, source by source."""
+def _handle(lakehouse: Lakehouse, looks: DataFrame, batch: Batch) -> int:
+    """Take in the files of one batch, source by source; return the greatest of their ids."""
     to_read = looks.where((F.col("status") == files.LANDED) & F.col("landed_file_id").isNotNull())
     # By Arrow: a collected row would have times of this machine's zone, without saying so.
     rows = to_read.orderBy("landed_file_id").toArrow().to_pylist()
     take_in(lakehouse, [FileRecord.from_row(row) for row in rows], batch)
+    return max((row["landed_file_id"] for row in rows), default=0)
 
 
 def take_in(
@@ -206,8 +248,11 @@ def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:
 
 def _without_lost(lakehouse: Lakehouse, run: Run) -> Run | None:
     """The run without the files that were lost before they were read; None if none is left."""
-    is_lost = pc.field("status") == files.UNREADABLE
-    rows = lakehouse.store.rows(lakehouse.catalog.landed_file, is_lost, ["landed_file_id"])
+    store, table = lakehouse.store, lakehouse.catalog.landed_file
+    # Statistics tell at once where nothing was ever lost.
+    if not store.may_hold(table, "status", files.UNREADABLE, files.UNREADABLE):
+        return run
+    rows = store.rows(table, pc.field("status") == files.UNREADABLE, ["landed_file_id"])
     lost = {row["landed_file_id"] for row in rows}
     parts = tuple((record, part) for record, part in run.parts if record.landed_file_id not in lost)
     return Run(parts) if parts else None

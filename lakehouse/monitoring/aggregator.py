@@ -30,8 +30,9 @@ from lakehouse.monitoring.recorded_configuration import current_monitor
 from lakehouse.monitoring.small_batches import facts_here
 from lakehouse.monitoring.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
 from lakehouse.profiling.baseline import Baseline
-from lakehouse.scoring.scorer import prediction_type, scoring_model
+from lakehouse.scoring.promoted import scoring_model
 from lakehouse.scoring.transforms import ScoringModel, with_other_prediction
+from lakehouse.scoring.written import prediction_type
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
@@ -68,7 +69,7 @@ class Aggregator:
         """Read nothing yet."""
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
-        self._baseline: Callable[[str], Baseline] = cache(self._fetched_baseline)
+        self._baseline = cache(lambda version: PromotionLedger(lakehouse).baseline(version))
         self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._expected_quality: Callable[[str, str], ExpectedQuality] = cache(self._fetched_quality)
         self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
@@ -336,9 +337,6 @@ class Aggregator:
             self._store.replace_partitions([*valid, *added], table, "baselines")
         self._with_baseline_rows |= wanted
 
-    def _fetched_baseline(self, version: str) -> Baseline:
-        return PromotionLedger(self._lakehouse).baseline(version)
-
 
 def _is_of_another(row: Row, model_id: str, versions: set[str]) -> bool:
     """Return whether a row is the baseline of a version that is not looked at now."""
@@ -356,19 +354,23 @@ def _newly_final(
 
 def aggregate_kpis(lakehouse: Lakehouse, trigger: str) -> None:
     """Bring the gold metric tables up to date: once, or for ever at an interval."""
-    catalog, store = lakehouse.catalog, lakehouse.store
-    with store.writing(*_written_by(lakehouse)):
+    with lakehouse.store.writing(*written_by_aggregation(lakehouse)):
         check_newest(lakehouse)
-        predictions = store.read_stream(catalog.predictions)
-        labels = store.read_stream(catalog.labels)
-        news = transforms.touching(predictions, labels, lakehouse.model)
-        query = queries.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
-        queries.run_all([query], trigger)
+        queries.run_all([start_aggregation(lakehouse, trigger)], trigger)
+
+
+def start_aggregation(lakehouse: Lakehouse, trigger: str | float) -> queries.Query:
+    """Start the stream of aggregation. The caller holds the right to write."""
+    catalog, store = lakehouse.catalog, lakehouse.store
+    predictions = store.read_stream(catalog.predictions)
+    labels = store.read_stream(catalog.labels)
+    news = transforms.touching(predictions, labels, lakehouse.model)
+    return queries.run(store, QUERY, news, Aggregator(lakehouse).handle, trigger)
 
 
 def backfill(lakehouse: Lakehouse, first: dt.date, last: dt.date) -> None:
     """Compute the windows of these days anew, both included, under the configuration of now."""
-    with lakehouse.store.writing(*_written_by(lakehouse)):
+    with lakehouse.store.writing(*written_by_aggregation(lakehouse)):
         recompute(lakehouse, first, last)
 
 
@@ -394,5 +396,6 @@ def computed_tables(lakehouse: Lakehouse) -> tuple[Table, ...]:
     return catalog.window_facts, catalog.profile_metrics, catalog.drift_metrics
 
 
-def _written_by(lakehouse: Lakehouse) -> tuple[Table, ...]:
+def written_by_aggregation(lakehouse: Lakehouse) -> tuple[Table, ...]:
+    """The tables that aggregation writes."""
     return *computed_tables(lakehouse), lakehouse.catalog.monitor

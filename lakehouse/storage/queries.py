@@ -30,6 +30,7 @@ from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import Table
 
 AVAILABLE_NOW = "available-now"
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Batch:
         return replace(self, steps=(*self.steps, *names))
 
 
-Handler = Callable[[DataFrame, Batch], None]
+Handler = Callable[[DataFrame, Batch], object]
 
 
 @dataclass
@@ -100,6 +101,21 @@ class Query:
             )
         return ended
 
+    def end(self, patience: float) -> None:
+        """Stop a continuous query between two micro-batches; one that lasts longer is cut off.
+
+        Args:
+            patience: seconds to wait for the end of the micro-batch of now.
+        """
+        until = time.monotonic() + patience
+        while self._is_busy and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        self.streaming.stop()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self.streaming.isActive and self.streaming.status["isTriggerActive"])
+
     def report(self) -> None:
         """Put the batches that Spark has committed, and those that failed, to the reports."""
         if not self.attempts:
@@ -136,7 +152,7 @@ def run(
     name: str,
     frame: DataFrame,
     handle: Handler,
-    trigger: str,
+    trigger: str | float,
     sinks: Sequence[Sink] = (),
 ) -> Query:
     """Start a query that hands each micro-batch of `frame` to `handle`.
@@ -148,7 +164,7 @@ def run(
         name: of the query and its checkpoint.
         frame: a streaming frame.
         handle: called with the micro-batch and its identity; after a crash, with the same again.
-        trigger: `available-now`, or an interval such as `10 seconds`.
+        trigger: `available-now`, an interval such as `10 seconds`, or its seconds.
         sinks: where the first writes of micro-batches go, if Delta is to leave out repeated ones.
     """
     ready(store.checkpoint(name), name, partial(_reached, store, sinks))
@@ -264,8 +280,8 @@ def interval_seconds(trigger: str) -> float | None:
         ) from None
 
 
-def _trigger(trigger: str) -> dict[str, Any]:
-    seconds = interval_seconds(trigger)
-    return (
-        {"availableNow": True} if seconds is None else {"processingTime": f"{seconds:.0f} seconds"}
-    )
+def _trigger(trigger: str | float) -> dict[str, Any]:
+    seconds = interval_seconds(trigger) if isinstance(trigger, str) else trigger
+    if seconds is None:
+        return {"availableNow": True}
+    return {"processingTime": f"{round(seconds * 1000)} milliseconds"}

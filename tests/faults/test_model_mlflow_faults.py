@@ -17,7 +17,7 @@ from lakehouse.app.whole_way import run_pipeline
 from lakehouse.errors import RegistryUnreachableError
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.retraining.retrain_and_promote import retrain_and_promote
-from lakehouse.scoring import scorer
+from lakehouse.scoring import promoted
 from lakehouse.scoring.scorer import score
 from lakehouse.settings import EnvironmentSettings
 from lakehouse.storage.lakehouse import Lakehouse
@@ -47,7 +47,7 @@ class Served:
 
     def as_another_process(self) -> Lakehouse:
         """The lakehouse as a job opens it that has seen nothing yet."""
-        scorer._scored_with.clear()
+        promoted._scored_with.clear()
         return replace(self.lakehouse, store=replace(self.lakehouse.store))
 
 

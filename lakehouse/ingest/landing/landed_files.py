@@ -27,28 +27,76 @@ def take_stock(lakehouse: Lakehouse) -> None:
     Raises:
         LandingError: a landing folder cannot be looked at.
     """
-    store, table = lakehouse.store, lakehouse.catalog.landed_file
-    records = file_records(lakehouse)
-    if not records:
-        records = _of_older_release(lakehouse)
-        _record(lakehouse, records)
-    latest = files.newest(records)
-    # Ids rise with the landing: they order lines whose label times are equal.
-    next_id = 1 + max((record.landed_file_id or 0 for record in records), default=0)
-    # The newest record of a file counts: a clock that was set back must not make it an older one.
-    seen_at = in_write_order(dt.datetime.now(dt.UTC), (record.seen_at for record in records))
-    news: list[FileRecord] = []
-    for source in (lakehouse.model.readings, lakehouse.model.labels):
-        folder = Folder(lakehouse.landing).within(source.table)
-        _make(folder)
-        listing = listing_of(folder)
-        looked_into = _inspected(folder, files.to_inspect(listing, latest, source.table))
-        stock = Stock(source.table, latest, lakehouse.model.stream, seen_at)
-        added = stock.records(listing, looked_into, next_id)
-        next_id += sum(record.status == files.LANDED for record in added)
-        news += added
-    for batch in files.in_batches(news):
-        store.append_rows([record.to_row() for record in batch], table)
+    StockTaker(lakehouse).take()
+
+
+class StockTaker:
+    """Takes stock again and again. The caller holds the right to write bronze.landed_file.
+
+    What is on record is read once, and again where it is not this taker that wrote last: so a look
+    costs what has landed since, and a listing.
+    """
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        """Look at nothing yet."""
+        self._lakehouse = lakehouse
+        self._version: int | None = None  # of the table, as it is remembered
+        self._latest: dict[str, FileRecord] = {}
+        self._seen_at: dt.datetime | None = None
+        self._greatest_id = 0
+
+    def take(self) -> int:
+        """Record what has landed since the last time; return the greatest id of a new file, or 0.
+
+        Raises:
+            LandingError: a landing folder cannot be looked at.
+        """
+        store, table = self._lakehouse.store, self._lakehouse.catalog.landed_file
+        if store.version(table) != self._version:
+            self._remember_all()
+        news = self._news()
+        if news:
+            self._version = None  # until all of them are on record
+            for batch in files.in_batches(news):
+                store.append_rows([record.to_row() for record in batch], table)
+            self._remember(news)
+        self._version = store.version(table)
+        return max((record.landed_file_id or 0 for record in news), default=0)
+
+    def _remember_all(self) -> None:
+        records = file_records(self._lakehouse)
+        if not records:
+            records = _of_older_release(self._lakehouse)
+            _record(self._lakehouse, records)
+        self._latest, self._seen_at, self._greatest_id = {}, None, 0
+        self._remember(records)
+
+    def _remember(self, records: Sequence[FileRecord]) -> None:
+        files.add_newest(self._latest, records)
+        times = [record.seen_at for record in records]
+        self._seen_at = max([*filter(None, [self._seen_at]), *times], default=None)
+        ids = [record.landed_file_id or 0 for record in records]
+        self._greatest_id = max(self._greatest_id, *ids, 0)
+
+    def _news(self) -> list[FileRecord]:
+        """What the folders tell that is not on record."""
+        lakehouse, latest = self._lakehouse, self._latest
+        # Ids rise with the landing: they order lines whose label times are equal.
+        next_id = self._greatest_id + 1
+        # The newest record of a file counts: a clock that was set back must not make it an older
+        # one.
+        seen_at = in_write_order(dt.datetime.now(dt.UTC), [self._seen_at])
+        news: list[FileRecord] = []
+        for source in (lakehouse.model.readings, lakehouse.model.labels):
+            folder = Folder(lakehouse.landing).within(source.table)
+            _make(folder)
+            listing = listing_of(folder)
+            looked_into = _inspected(folder, files.to_inspect(listing, latest, source.table))
+            stock = Stock(source.table, latest, lakehouse.model.stream, seen_at)
+            added = stock.records(listing, looked_into, next_id)
+            next_id += sum(record.status == files.LANDED for record in added)
+            news += added
+        return news
 
 
 def file_records(lakehouse: Lakehouse) -> list[FileRecord]:
@@ -100,8 +148,11 @@ def _inspected(folder: Folder, listed: Iterable[Listed]) -> dict[str, Inspected 
             )
         return file.name, content
 
+    new = list(listed)
+    if len(new) <= 1:
+        return dict(map(look, new))
     with ThreadPoolExecutor(_THREADS) as threads:
-        return dict(threads.map(look, listed))
+        return dict(threads.map(look, new))
 
 
 def _look(folder: Folder, name: str) -> Inspected | Unread:

@@ -66,13 +66,18 @@ def newest(records: Iterable[FileRecord]) -> dict[str, FileRecord]:
     One that could not be read for a while keeps the digest of what was read of it before.
     """
     latest: dict[str, FileRecord] = {}
+    add_newest(latest, records)
+    return latest
+
+
+def add_newest(latest: dict[str, FileRecord], records: Iterable[FileRecord]) -> None:
+    """Add records to the last one of each file; none of them is older than those that are there."""
     for record in sorted(records, key=lambda record: (record.seen_at, record.landed_file_id or 0)):
         before = latest.get(record.source_file)
         was_read = before is not None and record.landed_file_id is None and record.sha256 is None
         latest[record.source_file] = (
             replace(record, sha256=before.sha256) if before and was_read else record
         )
-    return latest
 
 
 def to_inspect(listing: Listing, latest: Mapping[str, FileRecord], folder: str) -> list[Listed]:

@@ -1,0 +1,63 @@
+"""The predictions of a small micro-batch, made on the driver: the same as the workers make.
+
+For a thousand rows, most of what a Spark job with Python workers takes is its start.
+"""
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from lakehouse.models import Classification, Problem
+from lakehouse.profiling.columns import text_of
+from lakehouse.scoring.transforms import ScoringModel, outputs_here
+from lakehouse.settings.reserved import PREDICTION
+
+MOST_BYTES = 2**20
+"""Of the files that a small micro-batch reads: some twenty thousand rows."""
+
+
+def is_small(rows: DataFrame) -> bool:
+    """Return whether rows are few enough for the driver, by the sizes of the files they are in."""
+    statistics = rows._jdf.queryExecution().optimizedPlan().stats()
+    return int(str(statistics.sizeInBytes())) <= MOST_BYTES
+
+
+def predicted_rows(
+    rows: pa.Table, model: ScoringModel, prediction: pa.DataType
+) -> tuple[pa.Table, pa.Table]:
+    """The rows with the version and its prediction, as `transforms.with_prediction` makes them.
+
+    Args:
+        rows: with the features that the version reads.
+        model: the version.
+        prediction: type of a prediction.
+
+    Returns:
+        The rows that have a prediction, and without any of that, those whose output is not finite.
+    """
+    outputs = outputs_here(rows.to_pandas(), model)
+    is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
+    known, unknown = rows.filter(pa.array(is_known)), rows.filter(pa.array(~is_known))
+    version = pa.scalar(model.version)
+    answers = _answers(outputs[is_known], model.problem, prediction)
+    for name, values in {**answers, "model_version": pa.repeat(version, len(known))}.items():
+        known = known.append_column(name, values)
+    unknown = unknown.append_column("model_version", pa.repeat(version, len(unknown)))
+    return known, unknown
+
+
+def _answers(outputs: np.ndarray, problem: Problem, prediction: pa.DataType) -> dict[str, pa.Array]:
+    columns = problem.columns(outputs)
+    answers = {PREDICTION: pa.array(columns[PREDICTION]).cast(prediction)}
+    if isinstance(problem, Classification):
+        answers["score"] = pa.array(columns["score"], pa.float64())
+        answers["probability"] = _probabilities(
+            outputs, [text_of(each) for each in problem.classes]
+        )
+    return answers
+
+
+def _probabilities(outputs: np.ndarray, names: list[str]) -> pa.MapArray:
+    """Each row's probabilities by the names of the classes."""
+    begins = pa.array(np.arange(len(outputs) + 1, dtype=np.int32) * len(names))
+    return pa.MapArray.from_arrays(begins, names * len(outputs), pa.array(outputs.ravel()))

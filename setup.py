@@ -28,8 +28,11 @@ RUNTIME = [
     "tzdata>=2025.2",
 ]
 OTHER_RECEIVERS = ["apprise>=2.3,<3"]
+# Compiles the trees of a model (docs/decisions/0019): large batches are scored in less time.
+FAST = ["numba>=0.68.1,<0.69"]
 DEVELOPMENT = [
     *OTHER_RECEIVERS,
+    *FAST,
     "chispa>=0.12,<1",
     "duckdb-ext[delta]>=0.1.2,<0.2",
     "hypothesis>=6.140,<7",
@@ -57,5 +60,5 @@ setup(
     },
     python_requires=">=3.11,<3.12",
     install_requires=RUNTIME,
-    extras_require={"apprise": OTHER_RECEIVERS, "dev": DEVELOPMENT},
+    extras_require={"apprise": OTHER_RECEIVERS, "fast": FAST, "dev": DEVELOPMENT},
 )

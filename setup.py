@@ -31,10 +31,13 @@ RUNTIME = [
 OTHER_RECEIVERS = ["apprise>=2.3,<3"]
 # Streams of other rules than boxes, to compare policies on: `make policy FAMILIES=all`.
 OTHER_STREAMS = ["river>=0.26,<0.27"]
+# Compiles the trees of a model (docs/decisions/0020): large batches are scored in less time.
+FAST = ["numba>=0.68.1,<0.69"]
 # Tests, lint, types, import contracts and the readers that tests compare with: `make test`.
 DEVELOPMENT = [
     *OTHER_RECEIVERS,
     *OTHER_STREAMS,
+    *FAST,
     "chispa>=0.12,<1",
     "duckdb-ext[delta]>=0.1.2,<0.2",
     "hypothesis>=6.140,<7",
@@ -64,6 +67,7 @@ setup(
     extras_require={
         "apprise": OTHER_RECEIVERS,
         "streams": OTHER_STREAMS,
+        "fast": FAST,
         "dev": DEVELOPMENT,
     },
 )

@@ -4,7 +4,7 @@ Row by row, each step waits for the one before: its branch is a coin toss, and i
 each other. In a block the steps of different rows are independent, and there is no branch. A leaf
 points to itself, so that rows that arrive early need no test.
 
-numba is the extra `fast`: without it scikit-learn answers (docs/decisions/0019).
+numba is the extra `fast`: without it scikit-learn answers (docs/decisions/0020).
 """
 
 from collections.abc import Callable

@@ -13,7 +13,9 @@ ALLOWED = re.compile(
     re.IGNORECASE,
 )
 """Licences under which a dependency may be used and passed on beside code of any licence."""
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
+_LOCKED = re.compile(
+    r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE
+)
 _LONGEST = 60
 _HEAD = """# Licences of the dependencies
 

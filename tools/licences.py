@@ -4,6 +4,8 @@ import re
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+from packaging.markers import Marker
+
 LOCK, PAGE = Path("requirements.lock"), Path("docs/licences.md")
 ALLOWED = re.compile(
     r"(?:the )?(?:0?BSD|MIT|Apache|PSF|Python Software Foundation|MPL-2\.0"
@@ -11,7 +13,9 @@ ALLOWED = re.compile(
     re.IGNORECASE,
 )
 """Licences under which a dependency may be used and passed on beside code of any licence."""
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_LOCKED = re.compile(
+    r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE
+)
 _LONGEST = 60
 _HEAD = """# Licences of the dependencies
 
@@ -24,8 +28,13 @@ this page; a test fails where it is not current, or where the tool does not allo
 
 
 def locked() -> dict[str, str]:
-    """The locked packages and their versions."""
-    return dict(_LOCKED.findall(LOCK.read_text(encoding="utf-8")))
+    """The locked packages and their versions, without those that another system needs alone."""
+    entries = _LOCKED.findall(LOCK.read_text(encoding="utf-8"))
+    return {
+        name: version
+        for name, version, marker in entries
+        if not marker or Marker(marker.strip()).evaluate()
+    }
 
 
 def licence_of(package: str) -> str:

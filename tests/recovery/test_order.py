@@ -29,7 +29,7 @@ def cost(query: str, number: int, rows: int) -> dict[str, object]:
 
 
 def places(*found: object) -> list[tuple[object, ...]]:
-    return [(each.version, each.first, each.end) for each in found]  # type: ignore[attr-defined]
+    return [(each.binding.version, each.first, each.end) for each in found]  # type: ignore[attr-defined]
 
 
 def test_a_new_checkpoints_batches_come_after_those_of_the_old_one() -> None:

@@ -23,6 +23,7 @@ from lakehouse.serving.tokens import Tokens
 
 _LOG = logging.getLogger(__name__)
 _JSON = "application/json"
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -241,5 +242,4 @@ def _refused(error: RefusedRequestError) -> Response:
 def _json(
     document: Any, status: int = HTTPStatus.OK, headers: dict[str, str] | None = None
 ) -> Response:
-    content = json.dumps(document, allow_nan=False, separators=(",", ":"))
-    return Response(content, status, headers, media_type=_JSON)
+    return Response(_encode(document), status, headers, media_type=_JSON)

@@ -15,6 +15,7 @@ from lakehouse.settings import ModelSettings
 
 SERVED = "_served"
 """The field of a landed line that holds what was answered."""
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -106,4 +107,4 @@ class RowRules:
                 inner = inner.setdefault(step, {})
             inner[last] = value
         content[SERVED] = answer
-        return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+        return _encode(content).encode() + b"\n"

@@ -48,14 +48,16 @@ def test_a_job_that_is_told_to_end_lands_what_it_has_answered(tmp_path):
     works.promote(1, fitted())
     command = [sys.executable, "-m", "jobs.serve", "--root", str(works.root), "--port", "0"]
     job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment_of())
-    address = job.stdout.readline().split()[-1]
-    body = json.dumps({"dataframe_records": [READING]}).encode()
-    headers = {"Content-Type": "application/json"}
-    with urllib.request.urlopen(
-        urllib.request.Request(f"{address}/invocations", body, headers)
-    ) as answer:
-        assert json.load(answer)["predictions"] == [1]
-    job.send_signal(signal.SIGTERM)
-    assert job.wait() == 130
+    try:
+        address = job.stdout.readline().split()[-1]
+        body = json.dumps({"dataframe_records": [READING]}).encode()
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{address}/invocations", body, headers)
+        with urllib.request.urlopen(asked) as answer:
+            assert json.load(answer)["predictions"] == [1]
+        job.send_signal(signal.SIGTERM)
+        assert job.wait() == 130
+    finally:
+        job.kill()
     (line,) = works.landed()
     assert line["pid"] == READING["pid"]

@@ -22,6 +22,7 @@ REPLAY ?=
 FAMILIES ?=
 SPAN ?=
 KILLS ?= 200
+PIECES ?= 2000000
 BY ?=
 
 export QUERY
@@ -63,7 +64,7 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
 
 ##@ Develop
-.PHONY: setup test test-fast soak lint format lock audit clean
+.PHONY: setup test test-fast soak cluster-test lint format lock audit clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
@@ -77,6 +78,9 @@ test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 soak: $(SET_UP) ## Runs the tests that take minutes, then kills the demo at every named step and at random, and compares its tables (KILLS=200, SEED=).
 	$(BIN)/python -m pytest -q -m soak
 	$(BIN)/python -m tests.kills.soak --named --kills $(KILLS) $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
+
+cluster-test: wheel ## Starts Spark's own master and two workers, runs a night and a backfill on them, kills a worker, compares (PIECES=2000000).
+	$(BIN)/python -m tests.cluster.check dist/*.whl --pieces $(PIECES)
 
 lint: $(SET_UP) ## Runs ruff, mypy and the import contracts.
 	$(BIN)/ruff check .

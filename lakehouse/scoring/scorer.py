@@ -83,27 +83,24 @@ class Scorer:
         return list(self._lakehouse.catalog.predictions.schema.names)
 
     def _predict_here(self, rows: pa.Table, model: ScoringModel, batch: Batch) -> int:
-        catalog, store, key = (
-            self._lakehouse.catalog,
-            self._lakehouse.store,
-            self._lakehouse.model.key,
-        )
+        catalog, store = self._lakehouse.catalog, self._lakehouse.store
+        transaction = batch.transaction(catalog.predictions)
+        if store.has(transaction, catalog.predictions):
+            # A replay; its rows may have been left out as scored by now.
+            of_batch = pc.field("query_id") == batch.query_id
+            of_batch &= pc.field("batch_id") == batch.number
+            return store.count(catalog.predictions, of_batch)
         if not len(rows):
             return 0
         kind = to_arrow_type(catalog.predictions.schema[PREDICTION].dataType)
         predicted, unscorable = (
-            each.append_column("query_id", pa.repeat(batch.query_id, len(each))).append_column(
-                "batch_id", pa.array([batch.number] * len(each), pa.int64())
-            )
-            for each in predicted_rows(rows, model, kind)
+            _stamped(each, batch) for each in predicted_rows(rows, model, kind)
         )
-        keys = unscorable[key].cast(pa.string())
-        for found, table in (
-            (unscorable.append_column("key", keys), catalog.unscorable),
-            (predicted, catalog.predictions),
-        ):
-            store.append_arrow(found, table, batch.transaction(table))
+        keys = unscorable[self._lakehouse.model.key].cast(pa.string())
+        unscorable = unscorable.append_column("key", keys)
+        store.append_arrow(unscorable, catalog.unscorable, batch.transaction(catalog.unscorable))
         batch.count(rows_rejected=len(unscorable))
+        store.append_arrow(predicted, catalog.predictions, transaction)
         return len(predicted)
 
     def _predict_by_workers(
@@ -199,6 +196,13 @@ class Scorer:
             named = rows.withColumn("key", key.cast("string"))
             self._lakehouse.store.append(named, table, batch.transaction(table))
             batch.count(rows_rejected=self._lakehouse.store.rows_appended(table))
+
+
+def _stamped(rows: pa.Table, batch: Batch) -> pa.Table:
+    """The rows with the micro-batch that they are scored in."""
+    numbers = pa.repeat(pa.scalar(batch.number, pa.int64()), len(rows))
+    named = rows.append_column("query_id", pa.repeat(batch.query_id, len(rows)))
+    return named.append_column("batch_id", numbers)
 
 
 def prediction_type(lakehouse: Lakehouse) -> str:

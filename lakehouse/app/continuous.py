@@ -83,6 +83,13 @@ class Streams:
         self._is_ending.set()
         if self._feeder is not None:
             self._feeder.join(_PATIENCE)
+        # A signal may have cut off a call to Spark in this thread: its answer would be taken for
+        # that of the next call. Another thread has a connection of its own.
+        ending = threading.Thread(target=self._end_queries, name="ending", daemon=True)
+        ending.start()
+        ending.join()
+
+    def _end_queries(self) -> None:
         for name in ("ingest", "score", "aggregate"):
             # A signal ends Spark's JVM, too: what ended the work is the error to be shown.
             with suppress(Exception):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_type
@@ -69,26 +70,29 @@ class Answers:
         return n_rows, scored
 
     def _write_here(self, rows: pa.Table, model: ScoringModel) -> int:
+        catalog, store = self.lakehouse.catalog, self.lakehouse.store
+        predictions = catalog.predictions
+        transaction = self.batch.transaction(predictions)
+        if store.has(transaction, predictions):
+            # A replay; its rows may have been left out as scored by now.
+            of_batch = pc.field("query_id") == self.batch.query_id
+            return store.count(predictions, of_batch & (pc.field("batch_id") == self.batch.number))
         if not len(rows):
             return 0
-        catalog, store = self.lakehouse.catalog, self.lakehouse.store
-        kind = to_arrow_type(catalog.predictions.schema[PREDICTION].dataType)
+        kind = to_arrow_type(predictions.schema[PREDICTION].dataType)
         predicted, unscorable = map(self._stamped_here, predicted_rows(rows, model, kind))
         keys = unscorable[self.lakehouse.model.key].cast(pa.string())
         unscorable = unscorable.append_column("key", keys)
-        for found, table in (
-            (unscorable, catalog.unscorable),
-            (predicted, catalog.predictions),
-        ):
-            store.append_arrow(found, table, self.batch.transaction(table))
+        of_unscorable = self.batch.transaction(catalog.unscorable)
+        store.append_arrow(unscorable, catalog.unscorable, of_unscorable)
         self.batch.count(rows_rejected=len(unscorable))
+        store.append_arrow(predicted, predictions, transaction)
         return len(predicted)
 
     def _stamped_here(self, rows: pa.Table) -> pa.Table:
-        numbers = pa.array([self.batch.number] * len(rows), pa.int64())
-        return rows.append_column(
-            "query_id", pa.repeat(self.batch.query_id, len(rows))
-        ).append_column("batch_id", numbers)
+        numbers = pa.repeat(pa.scalar(self.batch.number, pa.int64()), len(rows))
+        named = rows.append_column("query_id", pa.repeat(self.batch.query_id, len(rows)))
+        return named.append_column("batch_id", numbers)
 
     def _write_by_workers(self, predicted: DataFrame, may_be_unscorable: bool) -> int:
         predictions, store = self.lakehouse.catalog.predictions, self.lakehouse.store

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakehouse.app import continuous
@@ -64,6 +65,13 @@ def n_measured(lakehouse: Lakehouse) -> int:
     return sum(row["quality"]["n_labelled"] for row in facts)
 
 
+def writers_of(lakehouse: Lakehouse) -> list[str]:
+    """What has written each commit of predictions but the first, which made the table."""
+    table = lakehouse.store.path(lakehouse.catalog.predictions)
+    commits = DeltaTable(table).history()[:-1]
+    return [str(commit.get("clientVersion") or commit.get("engineInfo")) for commit in commits]
+
+
 def assert_is_whole(lakehouse: Lakehouse, rows: int) -> None:
     """Each reading has one prediction, each line its place, and each table what it promises."""
     keys = lakehouse.store.arrow(lakehouse.catalog.predictions, columns=["id"])["id"]
@@ -83,6 +91,7 @@ def test_streams_take_up_what_lands_and_passes_go_on_where_they_stopped(
         run_until(streams, lambda: n_predicted(lakehouse) == THIRD.stop)
         ids = {str(query.streaming.id) for query in streams._queries.values()}
     assert not any(query.streaming.isActive for query in streams._queries.values())
+    assert all("delta-rs" in writer for writer in writers_of(lakehouse)), "they are small batches"
     for step in (ingest, score, aggregate_kpis):
         step(lakehouse, AVAILABLE_NOW)
     assert_is_whole(lakehouse, THIRD.stop)

@@ -17,6 +17,7 @@ class Going:
 
     def __init__(self, name: str, done: list[str]) -> None:
         self.name, self.done, self.error = name, done, None
+        self.ended_by: int | None = None
 
     def wait(self, continuous: bool) -> bool:
         assert continuous
@@ -26,6 +27,7 @@ class Going:
 
     def end(self, patience: float) -> None:
         self.done.append(f"{self.name} ended")
+        self.ended_by = threading.get_ident()
 
     def report(self) -> None:
         pass
@@ -125,3 +127,10 @@ def test_a_stream_that_cannot_be_ended_does_not_keep_the_others_running(way, str
     way.queries["ingest"].end = broken
     streams.end()
     assert way.done[-2:] == ["score ended", "aggregate ended"]
+
+
+def test_streams_are_ended_by_a_thread_whose_calls_to_spark_no_signal_has_cut_off(way, streams):
+    streams.start()
+    streams.end()
+    ended_by = {query.ended_by for query in way.queries.values()}
+    assert not ended_by & {None, threading.get_ident()}

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from lakehouse.glassware.gateway import LABELS, READINGS, json_lines
-from lakehouse.glassware.pieces import Stream
+from lakehouse.glassware.pieces import FIRST_PID, Stream
 
 HISTORY = Stream()
 LIVE = Stream(pieces=10_000_000, period=0.001, seed=1)
@@ -131,28 +131,24 @@ def wait_for(root: Path, rows: int) -> bool:
     return predicted(root) >= rows
 
 
-def readable_at(root: Path) -> dict[int, float]:
-    """When the predictions of each landed file could be read, by the file's id."""
-    table, found = root / "silver" / "predicted_quality", {}
+def readable_at(root: Path, rate: int) -> dict[int, float]:
+    """When all predictions of each second's readings could be read, by the second."""
+    table, found = root / "silver" / "predicted_quality", dict[int, float]()
+    first = FIRST_PID + LIVE_PIDS + 1
     for commit in sorted((table / "_delta_log").glob("*.json")):
         actions = [json.loads(line) for line in commit.read_text().splitlines()]
         added = [action["add"] for action in actions if "add" in action]
         for file in (each for each in added if each["dataChange"]):
-            ids = pq.read_table(table / unquote(file["path"]), columns=["landed_file_id"])
-            for number in ids["landed_file_id"].unique().to_pylist():
-                found[number] = max(found.get(number, 0.0), commit.stat().st_mtime)
+            pids = pq.read_table(table / unquote(file["path"]), columns=["pid"])["pid"].to_numpy()
+            for second in np.unique((pids[pids >= first] - first) // rate).tolist():
+                found[second] = max(found.get(second, 0.0), commit.stat().st_mtime)
     return found
 
 
-def latencies(root: Path, landed: dict[str, float]) -> list[float]:
-    """Of each file that landed, in their order; infinite where it has no predictions."""
-    records = DeltaTable(root / "bronze" / "landed_file").to_pyarrow_table().to_pylist()
-    ids = {record["source_file"]: record["landed_file_id"] for record in records}
-    readable = readable_at(root)
-    return [
-        readable.get(ids.get(f"{READINGS}/{name}.jsonl", -1), float("inf")) - at
-        for name, at in landed.items()
-    ]
+def latencies(root: Path, landed: dict[int, float], rate: int) -> list[float]:
+    """Of each second's file, in their order; infinite where it has no predictions."""
+    readable = readable_at(root, rate)
+    return [readable.get(second, float("inf")) - at for second, at in landed.items()]
 
 
 def sizes(root: Path) -> str:
@@ -172,9 +168,9 @@ def sizes(root: Path) -> str:
     return "\n".join([*lines, f"  checkpoints of streams: {len(checkpoints)} files"])
 
 
-def run_for(root: Path, application: Application, minutes: int, rate: int) -> dict[str, float]:
+def run_for(root: Path, application: Application, minutes: int, rate: int) -> dict[int, float]:
     """Land a file a second; say each minute how it goes."""
-    landed: dict[str, float] = {}
+    landed: dict[int, float] = {}
     already, began = predicted(root), time.monotonic()
     taken = application.processor_seconds()
     for second in range(minutes * 60):
@@ -182,7 +178,7 @@ def run_for(root: Path, application: Application, minutes: int, rate: int) -> di
         time.sleep(max(0.0, began + second - time.monotonic()))
         name = f"live-{second:06}"
         rows = live_readings(second * rate + 1, (second + 1) * rate)
-        landed[name] = land(root / "landing" / READINGS, name, rows)
+        landed[second] = land(root / "landing" / READINGS, name, rows)
         if second % 60 == 59:
             behind = len(landed) * rate - (predicted(root) - already)
             share = (application.processor_seconds() - taken) / (time.monotonic() - began)
@@ -208,7 +204,7 @@ def main(minutes: int, rate: int, root: Path) -> None:
     finally:
         code, took = application.end()
         print(f"ended with {code} after {took:.1f} s")
-    found = np.array(latencies(root, landed))
+    found = np.array(latencies(root, landed, rate))
     for minute in range(minutes):
         part = found[minute * 60 : (minute + 1) * 60]
         print(f"minute {minute + 1}: {_in_words(part)}")

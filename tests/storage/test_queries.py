@@ -14,7 +14,15 @@ from pyspark.sql import DataFrame, SparkSession
 from lakehouse.errors import ConfigurationError, LakehouseError, StoreError
 from lakehouse.settings import load_model_settings
 from lakehouse.storage.batch_reports import Attempt
-from lakehouse.storage.queries import AVAILABLE_NOW, Batch, Query, interval_seconds, run, run_all
+from lakehouse.storage.queries import (
+    AVAILABLE_NOW,
+    Batch,
+    Query,
+    _trigger,
+    interval_seconds,
+    run,
+    run_all,
+)
 from lakehouse.storage.store import Store
 from lakehouse.tables import DUPLICATE, QUARANTINE, catalog_of
 from tests.support.batch_reports import attempt, progress
@@ -203,3 +211,29 @@ def test_a_batch_is_reported_once_when_spark_has_told_its_end_and_idle_words_are
     for _ in range(2):
         running.report()
     assert [each.number for each in running.reports] == [0, 1]
+
+
+def test_what_spark_remembers_is_not_fetched_while_it_tells_nothing_new() -> None:
+    class Forgetful(Running):
+        @property
+        def recentProgress(self) -> list[object]:  # noqa: N802 (Spark's own name)
+            raise AssertionError("it takes a second")
+
+        @recentProgress.setter
+        def recentProgress(self, _: object) -> None:  # noqa: N802
+            pass
+
+    streaming = Forgetful(5)
+    running = Query("score", streaming, [], {4: attempt()})  # type: ignore[arg-type]
+    streaming.lastProgress = told(3)
+    running.report()
+    assert running.attempts.keys() == {4}
+    streaming.lastProgress = told(4)
+    running.report()
+    assert not running.attempts
+
+
+def test_a_stream_may_look_for_news_more_than_once_a_second() -> None:
+    assert _trigger(0.2) == {"processingTime": "200 milliseconds"}
+    assert _trigger("10 seconds") == {"processingTime": "10000 milliseconds"}
+    assert _trigger(AVAILABLE_NOW) == {"availableNow": True}

@@ -97,11 +97,12 @@ class Scorer:
         models = champion, challenger
         two = with_two_answers(inputs, models, binding, settings.key, kind, tolerance)
         two = replace(two, rows=two.rows.persist())  # the models are to run once
-        self._append(two.production(inputs.columns), batch, champion.is_linear)
-        self._append_shadow(two, batch, binding, is_new_checkpoint)
-        scored = two.scored()
-        two.rows.unpersist()
-        return scored
+        try:
+            self._append(two.production(inputs.columns), batch, champion.is_linear)
+            self._append_shadow(two, batch, binding, is_new_checkpoint)
+            return two.scored()
+        finally:
+            two.rows.unpersist()
 
     def _append(self, predicted: DataFrame, batch: Batch, may_be_unscorable: bool) -> None:
         catalog, store = self._lakehouse.catalog, self._lakehouse.store

@@ -42,9 +42,8 @@ def differing_predictions(
         StoreError: the table is gone at a version that is on record.
     """
     catalog, key = catalog_of(of_silver.model), of_silver.model.key
-    is_of_batch = (pc.field("query_id") == commit["query_id"]) & (
-        pc.field("batch_id") == commit["batch_id"]
-    )
+    query_id, number = commit["query_id"], commit["batch_id"]
+    is_of_batch = (pc.field("query_id") == query_id) & (pc.field("batch_id") == number)
     keys = read(catalog.predictions, commit["version"], [key], is_of_batch)[key]
     if not len(keys):
         return f"none of the {commit['rows']:,} rows is there"

@@ -63,11 +63,12 @@ class Answers:
         tolerance = settings.predictions.tolerance
         two = with_two_answers(inputs, models, binding, settings.key, kind, tolerance)
         two = replace(two, rows=two.rows.persist())  # the models are to run once
-        n_rows = self._write_by_workers(two.production(inputs.columns), models[0].is_linear)
-        self._write_shadow(two, binding, is_new_checkpoint)
-        scored = two.scored()
-        two.rows.unpersist()
-        return n_rows, scored
+        try:
+            n_rows = self._write_by_workers(two.production(inputs.columns), models[0].is_linear)
+            self._write_shadow(two, binding, is_new_checkpoint)
+            return n_rows, two.scored()
+        finally:
+            two.rows.unpersist()
 
     def _write_here(self, rows: pa.Table, model: ScoringModel) -> int:
         catalog, store = self.lakehouse.catalog, self.lakehouse.store

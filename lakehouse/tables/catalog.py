@@ -80,6 +80,12 @@ def catalog_of(model: ModelSettings) -> Catalog:
         batch_metrics=operations.BATCH_METRICS,
         job_run=operations.JOB_RUN,
     )
+    _check(catalog, model)
+    return catalog
+
+
+def _check(catalog: Catalog, model: ModelSettings) -> None:
+    """Refuse names that would mean two things."""
     named_twice = _twice(table.full_name for table in catalog.tables)
     if named_twice:
         raise ConfigurationError(
@@ -89,7 +95,6 @@ def catalog_of(model: ModelSettings) -> Catalog:
         _check_names(table)
     _check_primary_names(catalog, model)
     _check_names_while_ingested(catalog, model)
-    return catalog
 
 
 def _twice(names: Iterable[str]) -> list[str]:

@@ -23,7 +23,10 @@ from lakehouse.dashboard.scales import HEIGHT, PER_CENT, Scale, TimeAxis
 from lakehouse.dashboard.words import counted, moment, share
 
 _MONTH = dt.timedelta(days=30)
-_LOOK = {"promote": "promotion", "rollback": "rollback", "refuse": "refusal", "pending": "pending"}
+_LOOK = {
+    **{"promote": "promotion", "rollback": "rollback", "refuse": "refusal"},
+    **{"pending": "pending", "rollout": "rollout"},
+}
 _Bounds = tuple[float | None, float | None]
 _LOSS: _Bounds = (0.0, None)
 _SKILL: _Bounds = (None, 1.0)
@@ -186,6 +189,7 @@ def _legend(layers: Sequence[Markup]) -> Markup:
         ("rollback", "rollback"),
         ("refusal", "challenger refused"),
         ("pending", "waits for a person"),
+        ("rollout", "rollout begins"),
         ("change", "change behind an alarm"),
         ("area-change", "its 90 % interval"),
         ("area-training", "trained on these days"),

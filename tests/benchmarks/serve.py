@@ -127,9 +127,12 @@ def memory_of(pid: int) -> float:
 
 
 def started(command: list[str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts `uvicorn`
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output)
-    for _ in range(1_200):
+        server = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, "PATH": path}
+        )
+    while server.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).read()
             return server
@@ -191,12 +194,14 @@ def main(seconds: float) -> None:
             ],
         }
         ports = {"lakehouse": (18080, readings), "mlflow": (18081, features)}
-        processes = {
-            name: started([sys.executable, *command], ports[name][0], Path(folder) / f"{name}.log")
-            for name, command in commands.items()
-        }
-        servers = {name: (ports[name][0], processes[name].pid, ports[name][1]) for name in commands}
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
+            for name, command in commands.items():
+                log = Path(folder) / f"{name}.log"
+                processes[name] = started([sys.executable, *command], ports[name][0], log)
+            servers = {
+                name: (ports[name][0], processes[name].pid, ports[name][1]) for name in commands
+            }
             rate = compare(servers)
             processes["mlflow"].terminate()
             go_on(works, servers["lakehouse"], rate / 2, seconds)

@@ -12,12 +12,14 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,7 +132,11 @@ def started(command: list[str], port: int, log: Path) -> subprocess.Popen[bytes]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts `uvicorn`
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, "PATH": path}
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PATH": path},
+            start_new_session=True,  # MLflow's server is a process of its command's
         )
     while server.poll() is None:
         try:
@@ -139,6 +145,13 @@ def started(command: list[str], port: int, log: Path) -> subprocess.Popen[bytes]
         except OSError:
             time.sleep(0.25)
     raise SystemExit(f"{command[1]} does not answer: {log.read_text()[-2_000:]}")
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
 
 
 def compare(servers: dict[str, tuple[int, int, Body]]) -> float:
@@ -203,11 +216,11 @@ def main(seconds: float) -> None:
                 name: (ports[name][0], processes[name].pid, ports[name][1]) for name in commands
             }
             rate = compare(servers)
-            processes["mlflow"].terminate()
+            end(processes["mlflow"])
             go_on(works, servers["lakehouse"], rate / 2, seconds)
         finally:
             for process in processes.values():
-                process.terminate()
+                end(process)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,15 +129,29 @@ def memory_of(pid: int) -> float:
 
 
 def started(command: list[str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts `uvicorn`
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output)
-    for _ in range(1_200):
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PATH": path},
+            start_new_session=True,  # MLflow's server is a process of its command's
+        )
+    while server.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).read()
             return server
         except OSError:
             time.sleep(0.25)
     raise SystemExit(f"{command[1]} does not answer: {log.read_text()[-2_000:]}")
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    server.wait()
 
 
 def compare(servers: dict[str, tuple[int, int, Body]]) -> float:
@@ -191,18 +207,20 @@ def main(seconds: float) -> None:
             ],
         }
         ports = {"lakehouse": (18080, readings), "mlflow": (18081, features)}
-        processes = {
-            name: started([sys.executable, *command], ports[name][0], Path(folder) / f"{name}.log")
-            for name, command in commands.items()
-        }
-        servers = {name: (ports[name][0], processes[name].pid, ports[name][1]) for name in commands}
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
+            for name, command in commands.items():
+                log = Path(folder) / f"{name}.log"
+                processes[name] = started([sys.executable, *command], ports[name][0], log)
+            servers = {
+                name: (ports[name][0], processes[name].pid, ports[name][1]) for name in commands
+            }
             rate = compare(servers)
-            processes["mlflow"].terminate()
+            end(processes["mlflow"])
             go_on(works, servers["lakehouse"], rate / 2, seconds)
         finally:
             for process in processes.values():
-                process.terminate()
+                end(process)
 
 
 if __name__ == "__main__":

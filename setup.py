@@ -28,7 +28,9 @@ RUNTIME = [
     "tzdata>=2025.2",
 ]
 OTHER_RECEIVERS = ["apprise>=2.3,<3"]
+EXPORT = ["onnx>=1.23,<2", "onnxruntime>=1.32,<2"]
 DEVELOPMENT = [
+    *EXPORT,
     *OTHER_RECEIVERS,
     "chispa>=0.12,<1",
     "duckdb-ext[delta]>=0.1.2,<0.2",
@@ -57,5 +59,5 @@ setup(
     },
     python_requires=">=3.11,<3.12",
     install_requires=RUNTIME,
-    extras_require={"apprise": OTHER_RECEIVERS, "dev": DEVELOPMENT},
+    extras_require={"apprise": OTHER_RECEIVERS, "dev": DEVELOPMENT, "export": EXPORT},
 )

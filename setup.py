@@ -33,8 +33,11 @@ OTHER_RECEIVERS = ["apprise>=2.3,<3"]
 OTHER_STREAMS = ["river>=0.26,<0.27"]
 # Compiles the trees of a model (docs/decisions/0020): large batches are scored in less time.
 FAST = ["numba>=0.68.1,<0.69"]
+# Models for the edge, and the check that they answer the same: `jobs/export.py`.
+EXPORT = ["onnx>=1.23,<2", "onnxruntime>=1.32,<2"]
 # Tests, lint, types, import contracts and the readers that tests compare with: `make test`.
 DEVELOPMENT = [
+    *EXPORT,
     *OTHER_RECEIVERS,
     *OTHER_STREAMS,
     *FAST,
@@ -68,6 +71,7 @@ setup(
         "apprise": OTHER_RECEIVERS,
         "streams": OTHER_STREAMS,
         "fast": FAST,
+        "export": EXPORT,
         "dev": DEVELOPMENT,
     },
 )

@@ -5,12 +5,14 @@ import json
 import logging
 import smtplib
 import ssl
+import stat
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -20,10 +22,12 @@ from lakehouse.alerts.delivery import (
     DELIVERED,
     RETRY,
     Answer,
+    LedgerMessage,
     Message,
     outcome_of_http,
 )
 from lakehouse.alerts.events import RESOLVED
+from lakehouse.alerts.webhooks import body_of, headers_of
 from lakehouse.redaction import redacted
 from lakehouse.settings import ChannelSettings
 
@@ -39,7 +43,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def send(message: Message, environ: Mapping[str, str]) -> Answer:
+def send(message: Message | LedgerMessage, environ: Mapping[str, str]) -> Answer:
     """Send a message, and say what became of it. Whatever a receiver does, nothing is raised.
 
     Args:
@@ -47,12 +51,14 @@ def send(message: Message, environ: Mapping[str, str]) -> Answer:
         environ: where the secrets are.
     """
     channel = message.channel
-    variables = (channel.url_from, channel.key_from, channel.token_from)
+    variables = (channel.url_from, channel.key_from, channel.token_from, channel.secret_from)
     missing = [name for name in variables if name and not environ.get(name, "").strip()]
     if missing:
         return Answer(RETRY, None, f"{', '.join(missing)} is not set in the environment")
     secrets = {name: environ[name].strip() for name in variables if name}
     try:
+        if channel.secret_file:
+            secrets[channel.secret_file] = _secret_of_file(channel.secret_file)
         answer = _sent(message, secrets)
     # No answer, or no address.
     except (OSError, ValueError, HTTPException, smtplib.SMTPException) as error:
@@ -61,8 +67,13 @@ def send(message: Message, environ: Mapping[str, str]) -> Answer:
     return Answer(answer.outcome, answer.status, detail, answer.retry_after)
 
 
-def _sent(message: Message, secrets: Mapping[str, str]) -> Answer:
+def _sent(message: Message | LedgerMessage, secrets: Mapping[str, str]) -> Answer:
     channel = message.channel
+    if isinstance(message, LedgerMessage):
+        secret = _secret(channel.secret_from or channel.secret_file, secrets)
+        signed = headers_of(message.event, secret, dt.datetime.now(dt.UTC))
+        headers = {**_headers(channel, secrets), **signed}
+        return _posted(_secret(channel.url_from, secrets), body_of(message.event), headers)
     if channel.kind == "email":
         return _mailed(payloads.email(message), urlsplit(_secret(channel.url_from, secrets)))
     if channel.kind == "apprise":
@@ -75,12 +86,23 @@ def _sent(message: Message, secrets: Mapping[str, str]) -> Answer:
     else:
         body = payloads.alertmanager(message)
     address = _secret(channel.url_from, secrets) if channel.url_from else PAGERDUTY
-    return _posted(address, body, _headers(channel, secrets))
+    return _posted(address, json.dumps(body, ensure_ascii=False), _headers(channel, secrets))
 
 
-def _secret(variable: str | None, secrets: Mapping[str, str]) -> str:
-    assert variable is not None  # settings see to it
-    return secrets[variable]
+def _secret(place: str | None, secrets: Mapping[str, str]) -> str:
+    assert place is not None  # settings see to it
+    return secrets[place]
+
+
+def _secret_of_file(path: str) -> str:
+    """The secret in a file of ours that nobody else may read."""
+    file = Path(path)
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        raise ValueError(f"{path}: others may read it; write another secret, with mode 600")
+    secret = file.read_text(encoding="utf-8").strip()
+    if not secret:
+        raise ValueError(f"{path}: holds no secret")
+    return secret
 
 
 def _headers(channel: ChannelSettings, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -90,12 +112,11 @@ def _headers(channel: ChannelSettings, secrets: Mapping[str, str]) -> dict[str, 
     return headers
 
 
-def _posted(address: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+def _posted(address: str, body: str, headers: Mapping[str, str]) -> Answer:
     """POST JSON over HTTP; redirects are not followed, certificates are checked."""
     if urlsplit(address).scheme not in ("http", "https"):
         raise ValueError("the address begins neither with https:// nor with http://")
-    content = json.dumps(body, ensure_ascii=False).encode()
-    request = urllib.request.Request(address, content, dict(headers), method="POST")
+    request = urllib.request.Request(address, body.encode(), dict(headers), method="POST")
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=_SECONDS) as answer:
             return Answer(outcome_of_http(answer.status), answer.status, _read(answer))

@@ -13,9 +13,12 @@ from typing import Any
 
 from lakehouse.alerts.evaluation import by_fingerprint
 from lakehouse.alerts.events import RESOLVED, Event
+from lakehouse.alerts.ledger_events import LedgerEvent
 from lakehouse.settings import AlertSettings, ChannelSettings
 
 DELIVERED, RETRY, DEAD_LETTER, DROPPED = "delivered", "retry", "dead_letter", "dropped"
+BEGUN = "begun"
+"""Not an attempt: from its moment on a channel is told of what ledgers say."""
 _TRANSIENT = frozenset({408, 425, 429})
 _TOO_MANY = 429
 _FIRST_PAUSE = dt.timedelta(seconds=2)
@@ -73,6 +76,19 @@ class Message:
 
 
 @dataclass(frozen=True)
+class LedgerMessage:
+    """An event of a ledger that goes to a channel by itself."""
+
+    channel: ChannelSettings
+    event: LedgerEvent
+
+    @property
+    def events(self) -> tuple[LedgerEvent, ...]:
+        """The event."""
+        return (self.event,)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do about a channel now.
 
@@ -82,7 +98,7 @@ class Plan:
         next_try_at: when it is worth another look; None where nothing waits.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message | LedgerMessage, ...]
     closed: tuple[Attempt, ...]
     next_try_at: dt.datetime | None
 
@@ -126,7 +142,9 @@ def plan_of(
             tries = by_event[event.event_id]
             if todo != RETRY:
                 detail = "it became too old" if todo == DEAD_LETTER else "nothing to resolve"
-                closed.append(_attempt(event, channel, tries, Answer(todo, None, detail), at))
+                closed.append(
+                    attempt_at(event.event_id, channel, tries, Answer(todo, None, detail), at)
+                )
             elif tries and (tries[-1].next_try_at or at) > at:
                 waiting.append(tries[-1].next_try_at or at)
             else:
@@ -139,13 +157,13 @@ def plan_of(
 
 
 def attempts_of(
-    message: Message, answer: Answer, attempts: Iterable[Attempt], at: dt.datetime
+    message: Message | LedgerMessage, answer: Answer, attempts: Iterable[Attempt], at: dt.datetime
 ) -> list[Attempt]:
     """The rows of a message that was sent, one for each event."""
     before = [attempt for attempt in attempts if attempt.channel == message.channel.name]
     return [
-        _attempt(
-            event,
+        attempt_at(
+            event.event_id,
             message.channel,
             [attempt for attempt in before if attempt.event_id == event.event_id],
             answer,
@@ -153,6 +171,28 @@ def attempts_of(
         )
         for event in message.events
     ]
+
+
+def attempt_at(
+    event_id: str,
+    channel: ChannelSettings,
+    before: Sequence[Attempt],
+    answer: Answer,
+    at: dt.datetime,
+) -> Attempt:
+    """The row of an attempt on an event, after those before it."""
+    number = len(before) + 1
+    retries = answer.outcome == RETRY
+    return Attempt(
+        event_id=event_id,
+        channel=channel.name,
+        attempt=number,
+        outcome=answer.outcome,
+        http_status=answer.status,
+        detail=answer.detail,
+        next_try_at=at + pause_of(event_id, number, answer.retry_after) if retries else None,
+        attempted_at=at,
+    )
 
 
 def pause_of(event_id: str, attempt: int, retry_after: dt.timedelta | None) -> dt.timedelta:
@@ -205,27 +245,6 @@ def _left_alone_until(own: Sequence[Attempt]) -> dt.datetime | None:
     if newest is None or newest.outcome != RETRY:
         return None
     return newest.next_try_at if newest.http_status in (None, _TOO_MANY) else None
-
-
-def _attempt(
-    event: Event,
-    channel: ChannelSettings,
-    before: Sequence[Attempt],
-    answer: Answer,
-    at: dt.datetime,
-) -> Attempt:
-    number = len(before) + 1
-    retries = answer.outcome == RETRY
-    return Attempt(
-        event_id=event.event_id,
-        channel=channel.name,
-        attempt=number,
-        outcome=answer.outcome,
-        http_status=answer.status,
-        detail=answer.detail,
-        next_try_at=at + pause_of(event.event_id, number, answer.retry_after) if retries else None,
-        attempted_at=at,
-    )
 
 
 def _grouped(

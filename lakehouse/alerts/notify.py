@@ -7,13 +7,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.alerts.channels import send
-from lakehouse.alerts.delivery import DEAD_LETTER, Answer, Attempt, Message, attempts_of, plan_of
+from lakehouse.alerts.delivery import (
+    DEAD_LETTER,
+    Answer,
+    Attempt,
+    LedgerMessage,
+    Message,
+    Plan,
+    attempts_of,
+    plan_of,
+)
 from lakehouse.alerts.evaluation import new_events
 from lakehouse.alerts.events import Event
+from lakehouse.alerts.ledger_events import MOMENTS, LedgerEvent, ledger_events
 from lakehouse.alerts.muting import Silence, as_words, ended, in_force, silence_of
-from lakehouse.alerts.reading import drift_columns, numeric_columns, readings_of
+from lakehouse.alerts.reading import drift_columns, ledger_rows, numeric_columns, readings_of
 from lakehouse.alerts.rules import check_rules
-from lakehouse.settings import ModelSettings
+from lakehouse.alerts.webhooks import cursor_of, plan_of_ledgers
+from lakehouse.settings import AlertSettings, ChannelSettings, ModelSettings
 from lakehouse.storage.delta.locks import exclusive
 from lakehouse.storage.plain_tables import append_rows, read_rows
 from lakehouse.tables import Catalog
@@ -33,7 +44,7 @@ class Outside:
     now: Callable[[], dt.datetime] = _utc_now
     sleep: Callable[[float], None] = time.sleep
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    send: Callable[[Message, Mapping[str, str]], Answer] = send
+    send: Callable[[Message | LedgerMessage, Mapping[str, str]], Answer] = send
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,26 @@ class Notified:
 
     events: tuple[Event, ...]
     attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
+class _Outbox:
+    """What channels may be sent: events of alerts, and what ledgers say."""
+
+    alerts: Sequence[Event]
+    ledgers: Sequence[LedgerEvent]
+
+    def plan(
+        self,
+        channel: ChannelSettings,
+        attempts: Sequence[Attempt],
+        settings: AlertSettings,
+        at: dt.datetime,
+    ) -> Plan:
+        """What the channel is to be sent now."""
+        if channel.is_of_ledgers:
+            return plan_of_ledgers(channel, self.ledgers, attempts, settings, at)
+        return plan_of(channel, self.alerts, attempts, settings, at)
 
 
 @dataclass(frozen=True)
@@ -131,26 +162,27 @@ class Notifier:
         """Send what channels lack, and again what they did not take, as far as patience goes."""
         if not self.model.alerts.channels:
             return []
-        history, before = self.history(), self._attempts()
+        before = self._attempts()
+        outbox = _Outbox(self.history(), self._ledger_events(before))
         new: list[Attempt] = []
         until = self.outside.now() + patience
         while True:
-            new += self._sent(history, before, new)
+            new += self._sent(outbox, before, new)
             now = self.outside.now()
-            next_try_at = min(self._next_tries(history, [*before, *new], now), default=None)
+            next_try_at = min(self._next_tries(outbox, [*before, *new], now), default=None)
             if next_try_at is None or next_try_at > until:
                 return new
             self.outside.sleep(max((next_try_at - now).total_seconds(), 0.0))
 
     def _sent(
-        self, history: Sequence[Event], before: Sequence[Attempt], new: Sequence[Attempt]
+        self, outbox: _Outbox, before: Sequence[Attempt], new: Sequence[Attempt]
     ) -> Iterator[Attempt]:
         """Send until no channel can be sent anything now; record each message by itself."""
         for channel in self.model.alerts.channels:
             attempts = [*before, *new]
             settings, now = self.model.alerts, self.outside.now
             while True:
-                plan = plan_of(channel, history, attempts, settings, now())
+                plan = outbox.plan(channel, attempts, settings, now())
                 done = list(plan.closed)
                 if plan.messages:
                     # One at a time: what a receiver says may concern the next one.
@@ -165,15 +197,25 @@ class Notifier:
                 yield from done
 
     def _next_tries(
-        self, history: Sequence[Event], attempts: Sequence[Attempt], now: dt.datetime
+        self, outbox: _Outbox, attempts: Sequence[Attempt], now: dt.datetime
     ) -> Iterator[dt.datetime]:
         settings = self.model.alerts
         for channel in settings.channels:
-            plan = plan_of(channel, history, attempts, settings, now)
+            plan = outbox.plan(channel, attempts, settings, now)
             if plan.messages:
                 yield now
             elif plan.next_try_at is not None:
                 yield plan.next_try_at
+
+    def _ledger_events(self, attempts: Sequence[Attempt]) -> list[LedgerEvent]:
+        """What ledgers say from the cursor on; it is on record before it is sent."""
+        settings = self.model.alerts
+        channels = [channel for channel in settings.channels if channel.is_of_ledgers]
+        if not channels:
+            return []
+        first = self.outside.now() - settings.max_age
+        cursors = {ledger: cursor_of(ledger, channels, attempts, first) for ledger in MOMENTS}
+        return ledger_events(self.model.name, ledger_rows(self.root, self.catalog, cursors))
 
     def _attempts(self) -> list[Attempt]:
         return [Attempt(**row) for row in read_rows(self.root, self.catalog.alert_delivery)]

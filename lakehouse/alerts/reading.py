@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
+from lakehouse.alerts.ledger_events import DECISIONS, MOMENTS, PROMOTIONS, ROLLOUTS
 from lakehouse.alerts.metric_rows import DRIFTED_FEATURES, TABLE
 from lakehouse.alerts.observations import Readings
 from lakehouse.alerts.operations import OPERATIONS
@@ -77,10 +78,27 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
         landed=read_rows(root, catalog.landed_file, _LANDED_FILE),
         costs=read_rows(root, catalog.scoring_cost, _SCORING_COST, recent),
         deliveries=read_rows(root, catalog.alert_delivery),
-        runs=_of_operations(root, catalog.job_run, _JOB_RUN, recent),
-        batches=_of_operations(root, catalog.batch_metrics, _BATCH_METRICS, of_today),
+        runs=_if_there(root, catalog.job_run, _JOB_RUN, recent),
+        batches=_if_there(root, catalog.batch_metrics, _BATCH_METRICS, of_today),
         versions={table.full_name: table_version(root, table) for table in tables},
     )
+
+
+def ledger_rows(
+    root: str, catalog: Catalog, since: Mapping[str, dt.datetime]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each ledger that were written at a moment or later; none of one that is not
+    there.
+    """
+    tables = {
+        PROMOTIONS: catalog.promotion,
+        ROLLOUTS: catalog.rollout,
+        DECISIONS: catalog.decision,
+    }
+    return {
+        ledger: _if_there(root, table, None, pc.field(MOMENTS[ledger]) >= since[ledger])
+        for ledger, table in tables.items()
+    }
 
 
 def numeric_columns(table: Table) -> frozenset[str]:
@@ -104,10 +122,10 @@ def drift_columns(catalog: Catalog) -> frozenset[str]:
     return frozenset(names - of_profile)
 
 
-def _of_operations(
-    root: str, table: Table, columns: Sequence[str], where: Expression
+def _if_there(
+    root: str, table: Table, columns: Sequence[str] | None, where: Expression
 ) -> list[dict[str, Any]]:
-    """Rows of what jobs did; none where no job of this release has run yet."""
+    """Rows of a table; none where no job of the release that brought it has run yet."""
     try:
         return read_rows(root, table, columns, where)
     except StoreError:

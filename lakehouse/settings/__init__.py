@@ -8,6 +8,7 @@ from lakehouse.settings.alerts import (
     ConditionSettings,
     EscalationSettings,
     FlappingSettings,
+    LedgerEventName,
     Severity,
     WindowCount,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Family",
     "FlappingSettings",
     "GateSettings",
+    "LedgerEventName",
     "MetricSettings",
     "ModelSettings",
     "OutageSettings",

@@ -5,7 +5,7 @@ Names are Alertmanager's and PagerDuty's where they have one.
 
 import datetime as dt
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -15,6 +15,19 @@ from lakehouse.settings.metrics import Width
 Severity = Literal["info", "warning", "error", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")
 """As PagerDuty names them, the least first."""
+LedgerEventName = Literal[
+    "model_version.promoted",
+    "model_version.refused",
+    "model_version.pending",
+    "model_version.rolled_back",
+    "rollout.started",
+    "rollout.stepped",
+    "rollout.aborted",
+    "rollout.finished",
+    "training.asked",
+]
+LEDGER_EVENTS: tuple[LedgerEventName, ...] = get_args(LedgerEventName)
+"""What ledgers say, by entity and action, as MLflow names events of its registry."""
 EVERY_FEATURE = "*"
 """As a `column`: the rule stands for one of each feature."""
 _WINDOWS = re.compile(r"(?:(\d{1,3}) of )?(\d{1,3}) windows?")
@@ -182,15 +195,21 @@ class ChannelSettings(Settings):
             not the usual one, of the mail server (`smtp://user:password@host:587`), of any
             receiver that Apprise knows.
         token_from: variable with a bearer token for the webhook.
+        secret_from: variable with the secret that signs events of ledgers; or `secret_file`, a
+            file that nobody else may read.
+        events: of ledgers, that it is told of; everything without it.
         sender: of e-mails, as `to` is of their receivers.
     """
 
-    kind: Literal["pagerduty", "slack", "email", "webhook", "apprise"]
+    kind: Literal["pagerduty", "slack", "email", "webhook", "apprise", "events"]
     name: Name = ""
     severity: Annotated[tuple[Severity, ...], AfterValidator(checked_once)] = SEVERITIES
     key_from: Variable | None = None
     url_from: Variable | None = None
     token_from: Variable | None = None
+    secret_from: Variable | None = None
+    secret_file: str | None = None
+    events: Annotated[tuple[LedgerEventName, ...], AfterValidator(checked_once)] = LEDGER_EVENTS
     sender: str | None = None
     to: tuple[str, ...] = ()
 
@@ -206,12 +225,28 @@ class ChannelSettings(Settings):
             "slack": ("url_from",),
             "webhook": ("url_from",),
             "apprise": ("url_from",),
+            "events": ("url_from",),
             "email": ("url_from", "sender", "to"),
         }[self.kind]
         missing = [name for name in needed if not getattr(self, name)]
         if missing:
             raise ValueError(f"{', '.join(missing)}: is missing; write it for {self.kind}")
+        of_events = {"secret_from", "secret_file", "events"} & self.model_fields_set
+        if self.kind != "events" and of_events:
+            raise ValueError(
+                f"{', '.join(sorted(of_events))}: write it for the kind `events` alone"
+            )
+        if self.kind == "events":
+            if (self.secret_from is None) == (self.secret_file is None):
+                raise ValueError("write either `secret_from` or `secret_file`, not both")
+            if "severity" in self.model_fields_set:
+                raise ValueError("severity: events of ledgers have none; choose by `events`")
         return self
+
+    @property
+    def is_of_ledgers(self) -> bool:
+        """Whether it is told of what ledgers say, and not of alerts."""
+        return self.kind == "events"
 
 
 class AlertSettings(Settings):

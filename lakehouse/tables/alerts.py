@@ -35,14 +35,16 @@ ALERT_EVENT = Table(
 ALERT_DELIVERY = Table(
     "gold",
     "alert_delivery",
-    "An attempt to send an event to a channel",
+    "An attempt to send an event of an alert or of a ledger to a channel",
     ("event_id", "channel", "attempt"),
     columns("""
-        event_id     string    As in gold.alert_event
+        event_id     string    As in gold.alert_event; of an event of a ledger, the ledger, its
+            row's time and digest
         channel      string    Name of the channel
         attempt      bigint    Its number, from 1
         outcome      string    delivered, retry, dead_letter (the receiver refuses it, or it became
-            too old), or dropped (nothing there to resolve)
+            too old), dropped (nothing there to resolve), or begun (from the time in event_id on
+            the channel is told of what ledgers say)
         http_status  int       Status of the answer, of a mail server its code; NULL where there was
             none
         detail       string    What it said, secrets left out

@@ -1,0 +1,1 @@
+"""A promoted version as one file for machines without Python: ONNX, shown to be equal."""

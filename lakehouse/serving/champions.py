@@ -1,17 +1,14 @@
 """Which version answers: the champion of the ledger, verified, followed while requests come in."""
 
-import importlib
 import logging
 import threading
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.pipeline import Pipeline
-
 from lakehouse.errors import LakehouseError, RegistryError, words_of
 from lakehouse.explain.versions import PlainVersions
-from lakehouse.models import Meaning
-from lakehouse.serving.answers import RowModel, ServedVersion
+from lakehouse.models.flat import flattened
+from lakehouse.serving.answers import ServedVersion
 from lakehouse.serving.bodies import Row
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.plain_tables import table_version
@@ -102,7 +99,8 @@ class Champions:
         other = version.meaning.other_kind(self._model)
         if other:
             raise RegistryError(f"{self._model.name} version {number} cannot answer: {other}")
-        by_row = flattened(version.pipeline, version.meaning)
+        meaning = version.meaning
+        by_row = flattened(version.pipeline, meaning.features, meaning.problem)
         served = ServedVersion(
             number, sha256, version.meaning, version.pipeline, by_row, self._model
         )
@@ -146,13 +144,3 @@ class Watcher:
                     step()
                 except Exception as error:
                     _LOG.warning("%s: %s", type(error).__name__, words_of(error))
-
-
-def flattened(pipeline: Pipeline, meaning: Meaning) -> RowModel | None:
-    """The pipeline for single rows; None where it cannot be taken apart."""
-    try:
-        flat = importlib.import_module("lakehouse.models.flat")
-    except ModuleNotFoundError:
-        return None
-    model: RowModel | None = flat.flattened(pipeline, meaning.features, meaning.problem)
-    return model

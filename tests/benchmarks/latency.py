@@ -11,7 +11,17 @@ trained before. At its end it is told to end (SIGTERM).
 It prints latencies minute by minute, what the application took of the processor, and how many files
 and bytes there are. The tables of ROOT stay where it is given.
 
-Figures: none yet.
+Figures of 2026-12-01, two cores, of which other work wanted seven times what there is (load of the
+machine 14 to 16), 2 minutes at 1,000 pieces a second:
+
+| | p50 | p95 | longest |
+|---|---|---|---|
+| first minute | 3.4 s | 8.5 s | 9.6 s |
+| second minute | 4.7 s | 10.2 s | 11.3 s |
+
+The application got 1.4 processors. Half of the micro-batches of ingest took 1.2 s, of scoring 1.3 s,
+and those of aggregation 41 s. 4,000 readings were behind at the end of the second minute, 8,000 at
+that of the first. Ten minutes, and a machine without other work, are not measured yet.
 """
 
 import datetime as dt

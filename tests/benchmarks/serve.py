@@ -6,6 +6,9 @@ counts. Ours checks each row, and writes it to a file before it answers; MLflow'
 Then ours has half of its rate for a while, and two versions take over meanwhile.
 
     python tests/benchmarks/serve.py [SECONDS OF THE LOAD, 600]
+
+It has not been run on a quiet machine yet: there are no figures of this code. A prototype of the
+same design answered 2,260 to 2,932 requests a second where MLflow's answered 108 to 158.
 """
 
 import asyncio

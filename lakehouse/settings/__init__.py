@@ -13,6 +13,7 @@ from lakehouse.settings.alerts import (
     WindowCount,
 )
 from lakehouse.settings.base import ColumnType, Scalar, Settings
+from lakehouse.settings.checks import CheckName, CheckSettings, CostSettings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
     ColumnSettings,
@@ -46,9 +47,12 @@ __all__ = [
     "AlertSettings",
     "CandidateSettings",
     "ChannelSettings",
+    "CheckName",
+    "CheckSettings",
     "ColumnSettings",
     "ColumnType",
     "ConditionSettings",
+    "CostSettings",
     "CustomMetricSettings",
     "EnvironmentSettings",
     "EscalationSettings",

@@ -19,6 +19,7 @@ from lakehouse.settings.base import (
     ZoneName,
     checked_once,
 )
+from lakehouse.settings.checks import CostSettings, check_costs
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 from lakehouse.settings.reserved import PREDICTION, SCORE
@@ -170,11 +171,14 @@ class ModelSettings(Settings):
     """One model, as its YAML file says.
 
     Attributes:
+        owner: who answers for the model.
+        costs: what wrong calls cost, in money.
         approval: whether a challenger that passes takes over by itself, or waits for a person.
     """
 
     name: Name
     description: str = ""
+    owner: str = ""
     key: Name
     event_time: Name
     stream: StreamSettings
@@ -187,6 +191,7 @@ class ModelSettings(Settings):
     rollout: RolloutSettings = RolloutSettings()
     counterfactual: CounterfactualSettings = CounterfactualSettings()
     alerts: AlertSettings = AlertSettings()
+    costs: CostSettings | None = None
     approval: Literal["automatic", "manual"] = "automatic"
     _known_classes: tuple[Any, ...] = PrivateAttr(())
 
@@ -314,6 +319,11 @@ class ModelSettings(Settings):
                 f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of "
                 f"{allowed}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _costs_fit(self) -> "ModelSettings":
+        check_costs(self.costs, self._active_classes, self.policy.checks)
         return self
 
     @property

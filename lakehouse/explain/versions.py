@@ -11,20 +11,21 @@ from lakehouse.models import Meaning, load, problem_of
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.plain_tables import Row, read_rows
 from lakehouse.tables import catalog_of
-from lakehouse.versions.actions import ADMITTED, MOVES
+from lakehouse.versions.actions import ADMITTED, MOVES, VERDICTS
 
 _MODEL_FILE = "model/model.skops"
 
 
 @dataclass(frozen=True)
 class Version:
-    """A promoted version.
+    """A version that was promoted, or judged.
 
     Attributes:
         number: as in the ledger.
         pipeline: its model.
         meaning: its problem and features, as of its training.
-        promotion: its last row of `gold.promotion` that promoted it.
+        promotion: its last row of `gold.promotion` that promoted it; of one that is `judged`, its
+            last verdict.
     """
 
     number: str
@@ -63,7 +64,30 @@ class PlainVersions:
         Raises:
             RegistryError: it was never promoted here, or its file is gone or is another.
         """
-        row = self.promotion(number)
+        return self._loaded(number, self.promotion(number))
+
+    def judged(self, number: str) -> Version:
+        """A version that was judged here, promoted or not; see `version`.
+
+        Raises:
+            RegistryError: it was never judged here, or its file is gone or is another.
+        """
+        rows = [row for row in self._judged if row["to_version"] == number]
+        if not rows:
+            raise RegistryError(f"{self.model.name} version {number} was never judged here")
+        return self._loaded(number, rows[-1])
+
+    @property
+    def judged_last(self) -> str | None:
+        """The version with the newest verdict; None before the first."""
+        return str(self._judged[-1]["to_version"]) if self._judged else None
+
+    @property
+    def _judged(self) -> list[Row]:
+        """The verdicts on versions; a training that gave none has one, too."""
+        return [row for row in self._rows if row["action"] in VERDICTS and row["to_version"]]
+
+    def _loaded(self, number: str, row: Row) -> Version:
         pipeline = load(self.artifact(row), str(row["model_sha256"]))
         kept = row.get("meaning")
         older = problem_of(self.model)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lakehouse.checks.check import Check
+from lakehouse.checks.judged_checks import JudgedRows, judged_checks
 from lakehouse.errors import TrainingError
 from lakehouse.models import Problem
 from lakehouse.retraining.policy.candidates.choice import (
@@ -35,9 +37,10 @@ from lakehouse.retraining.policy.gate import (
     judge_first,
     on_probation,
     probation,
+    with_checks,
 )
 from lakehouse.retraining.policy.history import History, reasons_of
-from lakehouse.retraining.policy.records import Region, VersionRecord
+from lakehouse.retraining.policy.records import Region
 from lakehouse.retraining.policy.refresh import due_at
 from lakehouse.retraining.policy.triggers import TrainingRequest, TriggerInput, unanswered
 from lakehouse.retraining.policy.version import judged_rows, record_of, restored
@@ -49,7 +52,7 @@ from lakehouse.retraining.ports import (
     Trained,
     Trainer,
 )
-from lakehouse.settings import PolicySettings
+from lakehouse.settings import CostSettings, PolicySettings
 from lakehouse.versions.actions import REFUSE, VERDICTS
 
 _CERTAIN = 0.999
@@ -68,6 +71,7 @@ class LoopContext:
         predictions: the labelled predictions under a state of the ledgers.
         trainer: what trains for a decision under a state of the ledgers.
         requests: for a training, that are known; answered ones may be among them.
+        costs: of calls; None where none are set.
     """
 
     problem: Problem
@@ -77,6 +81,7 @@ class LoopContext:
     predictions: Callable[[History], LabelledPredictions]
     trainer: Callable[[Decision, History], Trainer]
     requests: Sequence[TrainingRequest] = ()
+    costs: CostSettings | None = None
 
 
 class Night:
@@ -280,12 +285,13 @@ class Night:
         archived = chosen.candidate.version
         if archived is not None:  # it comes back as it is: nothing is trained
             trained = Trained(chosen, labelled.known_to(archived))
-            result = _with_cost(self._compared(decision, labelled, judged, trained), trainer)
+            result = self._compared(decision, labelled, judged, trained)
+            result = with_checks(result, result.checks).with_figures(trainer.cost)
             old = history.records[archived]
             version = restored(old.version, history.archive[archived], decision, as_of, rows)
             return Judged(archived, result, replace(old, version=version))
         trained = trainer.fit(chosen, judged)
-        result = _with_cost(self._result(decision, labelled, judged, trained), trainer)
+        result = self._result(decision, labelled, judged, trained).with_figures(trainer.cost)
         current = rows.only(trained.names) if trained.names else rows
         version = record_of(0, trained.fitted, decision, as_of, current, history.champion_record)
         record = PolicyRecord(
@@ -317,19 +323,29 @@ class Night:
         if trained.flaw:
             return GateResult(False, f"the challenger may not take over: {trained.flaw}")
         if self._history.champion is None:
-            return self._first_result(labelled, judged, trained.fitted)
-        return self._compared(decision, labelled, judged, trained)
+            result = self._first_result(labelled, judged, trained.fitted)
+        else:
+            result = self._compared(decision, labelled, judged, trained)
+        return with_checks(result, (*trained.checks, *result.checks))
 
     def _first_result(
         self, labelled: LabelledRows, judged: np.ndarray, fitted: Fitted
     ) -> GateResult:
-        on = judged & fitted.asked
-        return judge_first(
-            self._context.problem,
-            labelled.rows.labels[on],
-            fitted.predictions[on],
-            self._context.policy.gate,
-        )
+        context, on = self._context, judged & fitted.asked
+        labels, predictions = labelled.rows.labels[on], fitted.predictions[on]
+        result = judge_first(context.problem, labels, predictions, context.policy.gate)
+        return replace(result, checks=self._judged_checks(labelled, on, fitted))
+
+    def _judged_checks(
+        self,
+        labelled: LabelledRows,
+        on: np.ndarray,
+        fitted: Fitted,
+        champion: np.ndarray | None = None,
+    ) -> tuple[Check, ...]:
+        sides = (labelled.rows.labels[on], fitted.predictions[on], champion)
+        rows = JudgedRows(self._context.problem, *sides, labelled.slices(on))
+        return judged_checks(rows, self._context.policy.checks, self._context.costs)
 
     def _compared(
         self, decision: Decision, labelled: LabelledRows, judged: np.ndarray, trained: Trained
@@ -339,7 +355,7 @@ class Night:
         """
         history, fitted, rows = self._history, trained.fitted, labelled.rows
         champion = int(history.champion or 0)
-        candidates = judged_at_gate(fitted, rows, judged, _trained_as_of(history))
+        candidates = judged_at_gate(fitted, rows, judged, history.trained_as_of)
         to_champion = labelled.known_to(champion)
         on = candidates & trained.known & to_champion
         left_out = int(candidates.sum() - on.sum())
@@ -358,6 +374,7 @@ class Night:
         result = replace(
             judge(challenger, decision.confidence, self._context.policy.gate),
             differences=differences(rows.take(on), challenger.champion, challenger.predictions),
+            checks=self._judged_checks(labelled, on, fitted, challenger.champion),
         )
         if not left_out:
             return result
@@ -378,16 +395,3 @@ class Night:
             "model"
         )
         return replace(result, reason=f"{words}: {result.reason}")
-
-
-def _with_cost(result: GateResult, trainer: Trainer) -> GateResult:
-    return replace(result, evidence={**result.evidence, **trainer.cost})
-
-
-def _trained_as_of(history: History) -> np.datetime64:
-    """The newest label time that had landed when the champion was trained."""
-    champion: VersionRecord | None = history.champion_record
-    if champion is not None:
-        return champion.as_of
-    assert history.promoted is not None  # a champion of an older release was promoted, too
-    return history.promoted.as_of

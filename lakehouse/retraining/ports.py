@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lakehouse.checks.check import Check
 from lakehouse.retraining.policy.candidates.choice import Candidate, Fitted
 from lakehouse.retraining.policy.decide import Decision
 from lakehouse.retraining.policy.detection.diagnose import Diagnosis, Shifts
@@ -85,6 +86,7 @@ class Trained:
         known: mask of the rows that have a label which it can predict.
         flaw: why it may never take over, whatever it scores; None where nothing forbids it.
         milliseconds: it takes to score a thousand rows; None where that is not measured.
+        checks: tests of the model by itself.
         names: the columns of the rows that it may be told by: those of features that it reads;
             empty for all.
         model: what the trainer needs to register it.
@@ -94,6 +96,7 @@ class Trained:
     known: np.ndarray
     flaw: str | None = None
     milliseconds: float | None = None
+    checks: tuple[Check, ...] = ()
     names: tuple[str, ...] = ()
     model: Any = None
 

@@ -61,6 +61,7 @@ def _step(lakehouse: Lakehouse) -> bool:
         lambda history: TablePredictions(models, as_of, history),
         lambda decision, history: SparkTrainer(models, decision, as_of, history),
         asked,
+        model.costs,
     )
     promoted = Night(instant(as_of), context).run()
     left = unanswered(asked, reasons_of(ledger.decisions))

@@ -16,6 +16,8 @@ import pyarrow as pa
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from lakehouse.checks.check import Check
+from lakehouse.checks.model_checks import Subject, model_checks
 from lakehouse.errors import TrainingError
 from lakehouse.instants import moment_of
 from lakehouse.models import (
@@ -166,14 +168,22 @@ class SparkTrainer:
         except ValueError as error:  # it could be fitted to all but a fold
             why = without_values(str(error))
             raise TrainingError(f"training.families: {trials[place].name}: {why}") from error
+        milliseconds = _milliseconds(model, data)
         return Trained(
             replace(fitted, predictions=predictions, asked=asked),
             self._problem.can_predict(model, data.targets),
             flaw_of(model, result.outputs[judged], data),
-            _milliseconds(model, data),
-            self.labelled.current,
-            (model, trials[place], result, list(zip(trials, results, strict=True))),
+            milliseconds,
+            self._checks(model, data, milliseconds),
+            names=self.labelled.current,
+            model=(model, trials[place], result, list(zip(trials, results, strict=True))),
         )
+
+    def _checks(self, model: Pipeline, data: TrainingSet, milliseconds: float) -> tuple[Check, ...]:
+        """Tests of the model by itself, on the rows that it is judged on."""
+        rows = data.rows.loc[data.judged, data.features.names]
+        subject = Subject(model, data.features, data.problem, rows, milliseconds)
+        return model_checks(subject, self._lakehouse.model)
 
     def register(
         self, trained: Trained, judged: np.ndarray, result: GateResult, record: PolicyRecord
@@ -360,6 +370,7 @@ def _result_of(version: ModelVersion) -> GateResult:
         kept["reason"],
         kept["evidence"],
         tuple(Difference(**each) for each in kept.get("differences", ())),
+        tuple(Check(**each) for each in kept.get("checks", ())),
     )
 
 

@@ -178,6 +178,7 @@ class TableLedger:
             "reason": f"{decision.reasons[0]}; {result.reason}",
             "evidence": dict(result.evidence),
             "differences": [asdict(each) for each in result.differences],
+            "checks": [asdict(each) for each in result.checks],
         }
         record = judged.record.to_json()
         if result.passed:

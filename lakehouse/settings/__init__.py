@@ -13,6 +13,7 @@ from lakehouse.settings.alerts import (
     WindowCount,
 )
 from lakehouse.settings.base import ColumnType, Scalar, Settings
+from lakehouse.settings.checks import CheckName, CheckSettings
 from lakehouse.settings.costs import COST_METRIC, CostSettings
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
@@ -48,6 +49,8 @@ __all__ = [
     "AlertSettings",
     "CandidateSettings",
     "ChannelSettings",
+    "CheckName",
+    "CheckSettings",
     "ColumnSettings",
     "ColumnType",
     "ConditionSettings",

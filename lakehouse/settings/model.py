@@ -171,12 +171,14 @@ class ModelSettings(Settings):
     """One model, as its YAML file says.
 
     Attributes:
+        owner: who answers for the model.
         approval: whether a challenger that passes takes over by itself, or waits for a person.
         costs: what predictions of classes cost, in money; also a custom metric then.
     """
 
     name: Name
     description: str = ""
+    owner: str = ""
     key: Name
     event_time: Name
     stream: StreamSettings
@@ -325,6 +327,12 @@ class ModelSettings(Settings):
                 f"training.families.{_NOT_FOR[problem]}: is not for a {problem}; write one of "
                 f"{allowed}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _costs_are_there(self) -> "ModelSettings":
+        if self.costs is None and "cost" in self.policy.checks.demanded:
+            raise ValueError("policy.checks.demanded: `cost` needs `costs`; write them")
         return self
 
     @property

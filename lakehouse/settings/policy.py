@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from lakehouse.settings.base import Name, Settings, Span
+from lakehouse.settings.checks import CheckSettings
 
 
 class ShiryaevRobertsRule(Settings):
@@ -139,6 +140,7 @@ class PolicySettings(Settings):
     gate: GateSettings = GateSettings()
     probation: ProbationSettings = ProbationSettings()
     outage: OutageSettings = OutageSettings()
+    checks: CheckSettings = CheckSettings()
 
     @property
     def detector(self) -> ShiryaevRobertsRule:

@@ -16,6 +16,10 @@ _DIFFERENCES = (
     "array<struct<region:string,change:string,rows:bigint,differ:bigint,"
     "for_challenger:bigint,for_champion:bigint>>"
 )
+_CHECKS = (
+    "array<struct<name:string,passed:boolean,reason:string,figure:double,bound:double,"
+    "demanded:boolean>>"
+)
 _WINDOW = "struct<start:timestamp,end:timestamp>"
 _TEST = "struct<statistic:double,pvalue:double>"
 
@@ -325,9 +329,12 @@ PROMOTION = Table(
             What the challenger calls otherwise than the champion on the rows that the gate
             compared on: all rows first, with a region of NULL, then up to four regions
         rollout_id     string             Rollout that it began, or that ended so; NULL for none
+        checks         {_CHECKS}
+            Tests of the challenger beside the gate: what each found, and whether nothing is
+            promoted without it; NULL in rows that judge nothing, and of an older release
     """),
     from_driver=True,
-    version=5,
+    version=6,
 )
 
 

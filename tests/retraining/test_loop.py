@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from lakehouse.checks.check import Check
 from lakehouse.errors import TrainingError
 from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.decide import (
@@ -23,7 +24,7 @@ from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry, reasons_of
 from lakehouse.retraining.policy.triggers import TrainingRequest, unanswered
 from lakehouse.retraining.ports import Judged, Trained
-from lakehouse.settings import PolicySettings
+from lakehouse.settings import CheckSettings, CostSettings, PolicySettings
 from lakehouse.simulation.arrays import MemoryLedger, Stream, StreamPredictions, StreamTrainer
 from lakehouse.versions.actions import PROMOTE, REFUSE
 from tests.support.prices import DAY, FIRST_AFTER, START, TREE, prices
@@ -114,6 +115,50 @@ def test_a_first_model_comes_with_enough_labels_and_a_drift_is_answered():
     assert everywhere.rows == result.evidence["rows"]
     assert everywhere.for_challenger > everywhere.for_champion
     assert regions[0].region is not None and regions[0].region.startswith("hours above")
+
+
+def failing(demanded):
+    """A trainer whose models fail a test."""
+
+    class Failing(Trainer):
+        def fit(self, fitted, judged):
+            check = Check("owner", False, "`owner` is empty", demanded=demanded)
+            return replace(super().fit(fitted, judged), checks=(check,))
+
+    return Failing
+
+
+def test_a_challenger_that_fails_a_demanded_test_is_refused_with_the_gates_figures():
+    works = Works(failing(demanded=True)).until(6)
+    result = works.ledger.events[-1].result
+    assert works.ledger.promotions[-1].action == REFUSE
+    assert "margin" in result.reason
+    assert result.reason.endswith("demands: owner: `owner` is empty")
+    assert result.evidence["training_seconds"] == 1.5
+
+
+def test_a_test_that_nobody_demands_is_on_record_and_refuses_nothing():
+    works = Works(failing(demanded=False)).until(CHANGED_ON + 2)
+    assert works.actions == Works().until(CHANGED_ON + 2).actions
+    for event in works.ledger.events:
+        assert [check.name for check in event.result.checks] == ["owner", "worst_slice", "cost"]
+
+
+def test_what_a_challenger_costs_is_compared_with_the_champion_where_it_is_demanded():
+    works = Works(policy=PolicySettings(checks=CheckSettings(demanded=("cost",))))
+    problem = PLANT.rows.problem
+    cells = [
+        {"label": label, "predicted": prediction, "cost": 1.0}
+        for label in problem.classes
+        for prediction in problem.classes
+        if label != prediction
+    ]
+    works.context = replace(works.context, costs=CostSettings.model_validate({"cells": cells}))
+    works.until(CHANGED_ON + 2)
+    costs = [event.result.checks[-1] for event in works.ledger.events]
+    assert all(check.name == "cost" and check.demanded and check.passed for check in costs)
+    assert works.ledger.promotions[-1].action == PROMOTE
+    assert costs[-1].figure < costs[-1].bound
 
 
 def test_a_second_look_at_the_same_labels_does_nothing():

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from lakehouse.models import Meaning, TrainingSet, Trial, dump, features_of, load, problem_of
+from lakehouse.models.flat import flattened
 from lakehouse.models.trials import build
 from lakehouse.profiling.columns import text_of
-from lakehouse.models.flat import flattened
 from lakehouse.scoring.transforms import ScoringModel, predicted_here, with_prediction
 from lakehouse.serving.answers import ServedVersion
 from lakehouse.settings import ModelSettings
@@ -70,7 +70,9 @@ def served(model, pipeline):
     sha256 = hashlib.sha256(content).hexdigest()
     loaded = load(content, sha256)
     meaning = Meaning.of(model)
-    return ServedVersion("3", sha256, meaning, loaded, flattened(loaded, meaning.features, meaning.problem), model)
+    return ServedVersion(
+        "3", sha256, meaning, loaded, flattened(loaded, meaning.features, meaning.problem), model
+    )
 
 
 def asked(rows):

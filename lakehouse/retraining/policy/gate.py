@@ -3,12 +3,13 @@ rows?
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import betaincc
 
+from lakehouse.checks.check import Check, refusal_of
 from lakehouse.models import Problem
 from lakehouse.retraining.policy.difference import Difference
 from lakehouse.settings import GateSettings, ProbationSettings
@@ -22,17 +23,34 @@ that is hardly ever right, since its expected error rates end at .45."""
 
 @dataclass(frozen=True)
 class GateResult:
-    """Whether a model passed, why, with which figures, and what it would call otherwise."""
+    """Whether a model passed, why, with which figures, what it would call otherwise, and what its
+    tests found.
+    """
 
     passed: bool
     reason: str
     evidence: dict[str, float] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    def with_figures(self, figures: Mapping[str, float]) -> "GateResult":
+        """The result with more evidence."""
+        return replace(self, evidence={**self.evidence, **figures})
 
     @property
     def gain(self) -> float:
         """Errors that the challenger avoids; 0 where nothing was compared."""
         return gain_of(self.evidence)
+
+
+def with_checks(result: GateResult, checks: tuple[Check, ...]) -> GateResult:
+    """The result with a model's tests: one that fails a demanded test is refused, whatever the
+    gate says.
+    """
+    refusal = refusal_of(checks)
+    if refusal is None or not result.passed:
+        return replace(result, checks=checks)
+    return replace(result, passed=False, reason=f"{result.reason}; {refusal}", checks=checks)
 
 
 def gain_of(evidence: Mapping[str, float]) -> float:

@@ -92,6 +92,14 @@ class History:
     promoted: PromotionEntry | None = None
 
     @property
+    def trained_as_of(self) -> np.datetime64:
+        """The newest label time that had landed when the champion was trained."""
+        if self.champion_record is not None:
+            return self.champion_record.as_of
+        assert self.promoted is not None  # a champion of an older release was promoted, too
+        return self.promoted.as_of
+
+    @property
     def champion_record(self) -> VersionRecord | None:
         """The record of the version in production; an older release's version has none."""
         found = None if self.champion is None else self.records.get(self.champion)

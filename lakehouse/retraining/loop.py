@@ -334,17 +334,11 @@ class Night:
         context, on = self._context, judged & fitted.asked
         labels, predictions = labelled.rows.labels[on], fitted.predictions[on]
         result = judge_first(context.problem, labels, predictions, context.policy.gate)
-        return replace(result, checks=self._judged_checks(labelled, on, fitted))
+        # Slices are of predictions; before the first model there are none.
+        rows = JudgedRows(context.problem, labels, predictions, None, {})
+        return replace(result, checks=self._judged_checks(rows))
 
-    def _judged_checks(
-        self,
-        labelled: LabelledRows,
-        on: np.ndarray,
-        fitted: Fitted,
-        champion: np.ndarray | None = None,
-    ) -> tuple[Check, ...]:
-        sides = (labelled.rows.labels[on], fitted.predictions[on], champion)
-        rows = JudgedRows(self._context.problem, *sides, labelled.slices(on))
+    def _judged_checks(self, rows: JudgedRows) -> tuple[Check, ...]:
         return judged_checks(rows, self._context.policy.checks, self._context.costs)
 
     def _compared(
@@ -371,10 +365,12 @@ class Night:
             slices=labelled.slices(on),
             of_new_classes=int((candidates & trained.known & ~to_champion).sum()),
         )
+        sides = challenger.predictions, challenger.champion
+        own = JudgedRows(rows.problem, challenger.labels, *sides, challenger.slices)
         result = replace(
             judge(challenger, decision.confidence, self._context.policy.gate),
             differences=differences(rows.take(on), challenger.champion, challenger.predictions),
-            checks=self._judged_checks(labelled, on, fitted, challenger.champion),
+            checks=self._judged_checks(own),
         )
         if not left_out:
             return result

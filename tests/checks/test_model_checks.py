@@ -1,5 +1,6 @@
 """Each test of a model by itself finds what it is for, and passes what the product trains."""
 
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from lakehouse.checks.model_checks import Subject, model_checks
 from lakehouse.models import Classification, Features, Regression
 from lakehouse.models.trials import TrainingSet, Trial, build
 from lakehouse.settings import ModelSettings
+from lakehouse.tables import catalog_of
+from lakehouse.tables.arrow_types import arrow_schema
 from tests.support.alert_rows import GLASSWARE
 
 FEATURES = Features(("temp", "pressure"), ("furnace",))
@@ -103,7 +106,7 @@ def test_a_model_that_draws_lots_is_not_deterministic(forest, monkeypatch):
 
 def test_a_model_whose_answer_depends_on_the_other_rows_is_not_deterministic(forest, monkeypatch):
     def ranked(rows, outputs):
-        share = (len(rows) % 7) / 100
+        share = min(len(rows), 7) / 100
         return outputs * (1 - share) + share / 2
 
     found = checks_of(changed(forest, ranked, monkeypatch))
@@ -146,8 +149,17 @@ def test_size_and_latency_have_limits_and_a_time_within_them_leaves_no_figure(fo
     found = checks_of(forest, ModelSettings.model_validate(GLASSWARE | limits))
     assert not found["size"].passed
     assert (found["latency"].passed, found["latency"].figure) == (False, 5.0)
-    within = checks_of(forest)["latency"]
+    limits["policy"]["checks"]["milliseconds_per_thousand"] = 6
+    within = checks_of(forest, ModelSettings.model_validate(GLASSWARE | limits))["latency"]
     assert (within.passed, within.figure) == (True, None)
+    assert checks_of(forest)["latency"].reason == "no limit is set"
+
+
+def test_a_check_has_the_fields_that_the_ledger_keeps():
+    kept = catalog_of(MODEL).promotion
+    fields = arrow_schema(kept).field("checks").type.value_type
+    own = [field.name for field in dataclass_fields(Check)]
+    assert [fields.field(place).name for place in range(fields.num_fields)] == own
 
 
 def test_only_a_demanded_test_that_fails_refuses():
@@ -163,9 +175,10 @@ def test_only_a_demanded_test_that_fails_refuses():
     [
         ({"policy": {"checks": {"demanded": ["cost"]}}}, "`cost` needs `costs`"),
         ({"policy": {"checks": {"demanded": ["beauty"]}}}, "description"),
-        ({"costs": {"cells": [{"label": 2, "prediction": 1, "cost": 4}]}}, "2 is no class"),
+        ({"policy": {"checks": {"demanded": ["latency"]}}}, "needs `milliseconds_per_thousand`"),
+        ({"costs": {"cells": [{"label": 2, "predicted": 1, "cost": 4}]}}, "2 is none of"),
         (
-            {"costs": {"cells": [{"label": 0, "prediction": 1, "cost": 4}] * 2}},
+            {"costs": {"cells": [{"label": 0, "predicted": 1, "cost": 4}] * 2}},
             "stands there twice",
         ),
     ],

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from lakehouse.checks.check import Check
+from lakehouse.checks.judged_checks import judged_checks
 from lakehouse.errors import TrainingError
+from lakehouse.retraining import loop
 from lakehouse.retraining.loop import LoopContext, Night
 from lakehouse.retraining.policy.decide import (
     KEEP,
@@ -24,7 +26,7 @@ from lakehouse.retraining.policy.gate import GateResult
 from lakehouse.retraining.policy.history import DecisionEntry, PromotionEntry, reasons_of
 from lakehouse.retraining.policy.triggers import TrainingRequest, unanswered
 from lakehouse.retraining.ports import Judged, Trained
-from lakehouse.settings import CheckSettings, CostSettings, PolicySettings
+from lakehouse.settings import CostSettings, PolicySettings
 from lakehouse.simulation.arrays import MemoryLedger, Stream, StreamPredictions, StreamTrainer
 from lakehouse.versions.actions import PROMOTE, REFUSE
 from tests.support.prices import DAY, FIRST_AFTER, START, TREE, prices
@@ -144,21 +146,20 @@ def test_a_test_that_nobody_demands_is_on_record_and_refuses_nothing():
         assert [check.name for check in event.result.checks] == ["owner", "worst_slice", "cost"]
 
 
-def test_what_a_challenger_costs_is_compared_with_the_champion_where_it_is_demanded():
-    works = Works(policy=PolicySettings(checks=CheckSettings(demanded=("cost",))))
-    problem = PLANT.rows.problem
-    cells = [
-        {"label": label, "predicted": prediction, "cost": 1.0}
-        for label in problem.classes
-        for prediction in problem.classes
-        if label != prediction
-    ]
-    works.context = replace(works.context, costs=CostSettings.model_validate({"cells": cells}))
+def test_the_tests_of_a_challenger_know_the_costs_and_the_champions_calls(monkeypatch):
+    cell = {"label": 0, "predicted": 1, "cost": 4.0}
+    costs, asked = CostSettings.model_validate({"cells": [cell]}), []
+
+    def noted(rows, settings, given):
+        asked.append((rows.champion is not None, given))
+        return judged_checks(rows, settings, given)
+
+    monkeypatch.setattr(loop, "judged_checks", noted)
+    works = Works()
+    works.context = replace(works.context, costs=costs)
     works.until(CHANGED_ON + 2)
-    costs = [event.result.checks[-1] for event in works.ledger.events]
-    assert all(check.name == "cost" and check.demanded and check.passed for check in costs)
-    assert works.ledger.promotions[-1].action == PROMOTE
-    assert costs[-1].figure < costs[-1].bound
+    assert {given for _, given in asked} == {costs}
+    assert [has_champion for has_champion, _ in asked][:2] == [False, True]
 
 
 def test_a_second_look_at_the_same_labels_does_nothing():

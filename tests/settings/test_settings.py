@@ -53,7 +53,7 @@ def test_the_shipped_files_are_valid() -> None:
 
 REFUSED = [
     # a key that nobody reads, on top and deep down: the known ones are offered
-    ("colour", "blue", "colour: is not a setting; write one of name, description, key"),
+    ("colour", "blue", "colour: is not a setting; write one of name, description, owner, key"),
     (
         "policy.gate.confidences",
         12,

@@ -17,7 +17,7 @@ import pyspark
 
 _SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 _HOST = "127.0.0.1"
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Cluster:
         """Wait until the master knows so many workers.
 
         Raises:
-            TimeoutError: it does not within a minute.
+            TimeoutError: it does not within three minutes.
         """
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:

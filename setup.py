@@ -23,9 +23,11 @@ RUNTIME = [
     "scipy>=1.15,<2",
     "skops>=0.16,<0.17",
     "sqlglot>=30,<31",
+    "starlette>=1.10,<2",
     "threadpoolctl>=3.6,<4",
     "tqdm>=4.66,<5",
     "tzdata>=2025.2",
+    "uvicorn>=0.54,<1",
 ]
 # Alerts to the receivers that no channel of `alerts:` names: `kind: apprise` (docs/alerts.md).
 OTHER_RECEIVERS = ["apprise>=2.3,<3"]

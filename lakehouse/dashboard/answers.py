@@ -6,6 +6,7 @@ No settings are needed, nothing is written, and no Spark is started.
 
 import datetime as dt
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -40,6 +41,7 @@ _ASKED = (
     "gold.batch_metrics",
     "gold.job_run",
 )
+_VIEW_NAME = re.compile(r"CREATE OR REPLACE VIEW \w+\.(\w+)")
 _OF_DAYS = ("gold.profile_metrics", "gold.drift_metrics")
 _FACTS = "gold.window_facts"
 _BATCHES = "gold.batch_metrics"
@@ -63,9 +65,10 @@ def answers_of(root: Path) -> ModelAnswers:
 
 def _answers(root: Path) -> ModelAnswers:
     names = names_in(root)
-    snapshot, views, day = Snapshot(str(root.resolve())), names.views, names.day
+    snapshot, day = Snapshot(str(root.resolve())), names.day
     tables = tuple(snapshot.state(name) for name in names.tables if snapshot.has(name))
     queries = queries_of(names.model_id, day)
+    views = _named_by(queries.values(), names.views)
     # A column that no view and no query names is not read.
     words = set(re.findall(r"\w+", " ".join([*views, *queries.values()])))
     with duckdb.connect() as connection:
@@ -80,6 +83,19 @@ def _answers(root: Path) -> ModelAnswers:
             connection.execute(view)
         answers = {name: _asked(connection, sql) for name, sql in queries.items()}
     return ModelAnswers(names.model, answers, tables)
+
+
+def _named_by(queries: Iterable[str], views: Sequence[str]) -> list[str]:
+    """The views that queries name, and those that these views name, in the order given."""
+    by_name = {_VIEW_NAME.findall(view)[0]: view for view in views}
+    needed: set[str] = set()
+    waiting = list(queries)
+    while waiting:
+        words = set(re.findall(r"\w+", waiting.pop()))
+        found = (by_name.keys() & words) - needed
+        needed |= found
+        waiting += [by_name[name] for name in found]
+    return [view for name, view in by_name.items() if name in needed]
 
 
 def table_names(root: Path) -> list[str]:

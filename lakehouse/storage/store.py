@@ -269,14 +269,20 @@ class Store:
 
     def append_arrow(self, rows: pa.Table, table: Table, *transactions: Transaction) -> None:
         """Append rows, once for the transactions that they are of; columns unknown to the table are
-        left out.
+        left out, and columns that the rows lack are null.
         """
         if not len(rows) or all(self.has(each, table) for each in transactions):
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         once = _once(*transactions)
         with self._committing():
-            write_deltalake(self._delta(table), columns, mode="append", commit_properties=once)
+            write_deltalake(
+                self._delta(table),
+                columns,
+                mode="append",
+                schema_mode=_merged(table),
+                commit_properties=once,
+            )
         self._compact(table)
 
     def replace_partitions(self, rows: Sequence[Row], table: Table, why: str = "") -> None:
@@ -297,15 +303,13 @@ class Store:
         }
         where = " OR ".join(f"({term})" for term in sorted(terms))
         history = CommitProperties(custom_metadata={"userMetadata": why})
-        # Columns that are not declared any more become null.
-        merged: Any = "merge" if table.takes_columns else None
         with self._committing():
             write_deltalake(
                 self._delta(table),
                 _as_arrow(rows, table),
                 mode="overwrite",
                 predicate=where,
-                schema_mode=merged,
+                schema_mode=_merged(table),
                 commit_properties=history,
             )
 
@@ -358,6 +362,13 @@ def _once(*transactions: Transaction) -> CommitProperties:
     return CommitProperties(
         app_transactions=[DeltaTransaction(each.app_id, each.version) for each in transactions]
     )
+
+
+def _merged(table: Table) -> Any:
+    """How delta-rs takes rows of a table whose columns the settings name: those that are not
+    declared any more become null.
+    """
+    return "merge" if table.takes_columns else None
 
 
 def _is_value(name: str, value: object) -> str:

@@ -141,7 +141,7 @@ def test_a_record_that_cannot_be_read_comes_from_bronze_and_is_told_of(
     for table in ("silver.guess", "gold.promotion"):
         [words] = [words for words in told if words.startswith(f"{table}: ")]
         assert words.endswith("what was there cannot be read")
-    assert sum(words.endswith("; the same") for words in told) == 16
+    assert sum(words.endswith("; the same") for words in told) == 18
     lakehouse = opened_plant(spark, into)
     assert [str(each) for each in compare(lakehouse, before.store.root) if not each.is_same] == []
 

@@ -47,6 +47,7 @@ def test_the_answers_are_those_that_spark_gives_to_the_same_queries(spark, three
     assert {time.utcoffset() for time in times} == {dt.timedelta()}
     assert [name for name, answer in answers.items() if not answer.rows] == [
         "alarms",
+        "rollouts",
         "quarantine",
         "failures",
     ]

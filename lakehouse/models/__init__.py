@@ -9,7 +9,14 @@ from lakehouse.models.model_file import (
     load,
     reproducible,
 )
-from lakehouse.models.problems import Classification, Problem, Regression, probabilities, problem_of
+from lakehouse.models.problems import (
+    Classification,
+    Problem,
+    Regression,
+    is_finite,
+    probabilities,
+    problem_of,
+)
 from lakehouse.models.trials import (
     CrossFit,
     Failed,
@@ -51,6 +58,7 @@ __all__ = [
     "fit_weighted",
     "flaw_of",
     "grid",
+    "is_finite",
     "load",
     "probabilities",
     "problem_of",

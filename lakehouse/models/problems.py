@@ -288,3 +288,9 @@ def probabilities(model: Pipeline, rows: pd.DataFrame, n_classes: int) -> np.nda
     full = np.zeros((len(rows), n_classes))
     full[:, model.classes_] = of_seen
     return full
+
+
+def is_finite(outputs: np.ndarray) -> np.ndarray:
+    """The mask of the rows whose whole output is finite; others have no prediction."""
+    finite = np.isfinite(outputs)
+    return np.asarray(finite if finite.ndim == 1 else finite.all(axis=1))

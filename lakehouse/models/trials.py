@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.models.problems import Problem
+from lakehouse.models.problems import Problem, is_finite
 from lakehouse.redaction import without_values
 from lakehouse.settings import ModelSettings
 
@@ -153,7 +153,7 @@ def flaw_of(model: Pipeline, outputs: np.ndarray, data: TrainingSet) -> str | No
         outputs,
         data.problem.outputs(model, data.rows.loc[data.judged, data.features.names]),
     ):
-        strange = ~np.isfinite(given.reshape(len(given), -1)).all(axis=1)
+        strange = ~is_finite(given)
         if strange.any():
             return f"its output is not a finite number for {strange.sum()} of {len(strange)} rows"
     return None

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lakehouse.rollouts.actions import ABORT, FINISH, HOLD, STEP
 from lakehouse.rollouts.sequential import (
@@ -104,13 +105,13 @@ class _Case:
     def compares_arms(self) -> bool:
         return self.settings.label_follows_prediction
 
-    @property
+    @cached_property
     def log_better(self) -> float:
         if self.compares_arms:
             return log_evidence_of_arms(self.labelled.blocks, True)
         return log_evidence_better(self.labelled.pairs)
 
-    @property
+    @cached_property
     def log_worse(self) -> float:
         if self.compares_arms:
             return log_evidence_of_arms(self.labelled.blocks, False)
@@ -129,7 +130,7 @@ class _Case:
         share = 0.0 if action in (ABORT, FINISH) else self.rollout.share
         return Verdict(action, rule, reason, share, self.figures)
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, float]:
         pairs = self.labelled.pairs
         found = {"log_better": self.log_better, "log_worse": self.log_worse}
@@ -198,12 +199,11 @@ def judge_rollout(
         settings: of rollouts.
     """
     case = _Case(rollout, as_of, scored, labelled, settings)
-    rules: tuple[Callable[[_Case], Verdict | None], ...] = (
-        *(_without_labels, _worse, _worse_in_slice, _better, _too_long, _next_step),
-    )
-    found = (rule(case) for rule in rules)
-    held = case.verdict(HOLD, "undecided", f"undecided: {_words_of(case)}")
-    return next(filter(None, found), held)
+    for rule in _RULES:
+        verdict = rule(case)
+        if verdict is not None:
+            return verdict
+    return case.verdict(HOLD, "undecided", f"undecided: {_words_of(case)}")
 
 
 def _without_labels(case: _Case) -> Verdict | None:
@@ -264,6 +264,17 @@ def _next_step(case: _Case) -> Verdict | None:
         return None
     words = f"not worse at a share of {rollout.share:.0%}: {_words_of(case)}"
     return Verdict(STEP, "dwell", words, later[0], case.figures)
+
+
+_RULES: tuple[Callable[[_Case], Verdict | None], ...] = (
+    _without_labels,
+    _worse,
+    _worse_in_slice,
+    _better,
+    _too_long,
+    _next_step,
+)
+"""In their order: the first that applies decides."""
 
 
 def _words_of(case: _Case) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from lakehouse.models import Classification, Problem
+from lakehouse.models import Classification, Problem, is_finite
 from lakehouse.profiling.columns import text_of
 from lakehouse.scoring.transforms import ScoringModel, outputs_here
 from lakehouse.settings.reserved import PREDICTION
@@ -36,7 +36,7 @@ def predicted_rows(
         The rows that have a prediction, and without any of that, those whose output is not finite.
     """
     outputs = outputs_here(rows.to_pandas(), model)
-    is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
+    is_known = is_finite(outputs)
     known, unknown = rows.filter(pa.array(is_known)), rows.filter(pa.array(~is_known))
     version = pa.scalar(model.version)
     answers = _answers(outputs[is_known], model.problem, prediction)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 
 from lakehouse import models as estimators
-from lakehouse.models import Classification, Features, Problem, flat
+from lakehouse.models import Classification, Features, Problem, flat, is_finite
 from lakehouse.profiling.columns import ColumnSpec, text_of
 from lakehouse.settings import ModelSettings
 
@@ -59,9 +59,8 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     if not len(rows):
         return pa.array([], kind)
     outputs = outputs_here(rows, model)
-    is_known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1)
     predictions = model.problem.columns(outputs)["prediction"]
-    return pa.array(predictions, mask=~is_known).cast(kind)
+    return pa.array(predictions, mask=~is_finite(outputs)).cast(kind)
 
 
 def outputs_here(rows: pd.DataFrame, model: ScoringModel) -> np.ndarray:
@@ -106,7 +105,7 @@ class _ClassAnswer:
 
     def array(self, outputs: np.ndarray) -> pa.StructArray:
         codes = self.problem.predicted(outputs).astype(np.int32)
-        is_unknown = ~np.isfinite(outputs).all(axis=1)
+        is_unknown = ~is_finite(outputs)
         columns = [pa.array(values, mask=is_unknown) for values in (codes, *outputs.T)]
         return pa.StructArray.from_arrays(columns, ["code", *self._names])
 
@@ -143,7 +142,7 @@ class _NumberAnswer:
         return self.array(np.full(rows, np.nan))
 
     def array(self, outputs: np.ndarray) -> pa.StructArray:
-        values = pa.array(outputs, mask=~np.isfinite(outputs))
+        values = pa.array(outputs, mask=~is_finite(outputs))
         return pa.StructArray.from_arrays([values], ["value"])
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 
+from lakehouse.models import is_finite
 from lakehouse.rollouts.arms import spark_sql
 from lakehouse.rollouts.verdict import Scored
 from lakehouse.scoring.binding import Binding
@@ -170,8 +171,7 @@ def _tried(
     try:
         outputs = np.asarray(asked(rows), dtype=float)
         found = answer.array(outputs)
-        is_known = np.isfinite(outputs.reshape(n, -1)).all(axis=1)
-        errors = [None if known else _NOT_FINITE for known in is_known]
+        errors = [None if known else _NOT_FINITE for known in is_finite(outputs)]
     except Exception as error:
         found, errors = answer.nothing(n), [type(error).__name__] * n
     seconds = (time.perf_counter() - began) / max(n, 1)

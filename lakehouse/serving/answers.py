@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from lakehouse.models import Classification, Features, Meaning
+from lakehouse.models import Classification, Features, Meaning, is_finite
+from lakehouse.models.flat import FlatModel
 from lakehouse.profiling.columns import text_of
 from lakehouse.serving.bodies import Row
 from lakehouse.serving.refusals import RefusedRequestError
@@ -25,15 +26,6 @@ _TENSOR_TYPES = {
     "string": "BYTES",
     "timestamp": "BYTES",
 }
-
-
-class RowModel(Protocol):
-    """A model that takes one row."""
-
-    def output(self, row: Sequence[float | None]) -> Sequence[float]:
-        """The output of a row as the problem has it, equal to the pipeline's to the bit: the
-        probability of each class, or one number. None is missing.
-        """
 
 
 @dataclass(frozen=True)
@@ -68,13 +60,13 @@ class ServedVersion:
     sha256: str
     meaning: Meaning
     pipeline: Pipeline
-    by_row: RowModel | None
+    by_row: FlatModel | None
     model: ModelSettings
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
         """The answers to rows of typed values."""
         outputs = self._outputs(rows)
-        known = np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1).tolist()
+        known = is_finite(outputs).tolist()
         columns = self.meaning.problem.columns(outputs)
         predictions = list(map(self._typed, columns["prediction"]))
         if not isinstance(self.meaning.problem, Classification):

@@ -4,7 +4,6 @@ import datetime as dt
 import smtplib
 import socket
 import sys
-from collections.abc import Iterator
 from email.utils import format_datetime
 
 import pytest
@@ -15,7 +14,7 @@ from lakehouse.alerts.delivery import Message
 from lakehouse.redaction import redacted
 from lakehouse.settings import ChannelSettings
 from tests.support.alert_rows import event
-from tests.support.receiver import Receiver, Reply, receiving
+from tests.support.receiver import Reply
 
 WEBHOOK = ChannelSettings(kind="webhook", url_from="HOOK", token_from="TOKEN")
 PAGERS = ChannelSettings(kind="pagerduty", key_from="KEY", url_from="HOOK")
@@ -25,12 +24,6 @@ MAIL = ChannelSettings(
     kind="email", url_from="SMTP", sender="a@example.com", to=("b@example.com", "c@example.com")
 )
 SECRETS = {"TOKEN": "t0ken-of-mine", "KEY": "r0uting-key", "SMTP": "smtp://ann:p%40ss@127.0.0.1:1"}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
 
 
 def answer_to(receiver, *replies, channel=WEBHOOK):

@@ -100,12 +100,6 @@ FALLEN, MENDED = [190] * 10 + [150, 150], [190] * 10 + [150, 150, 190, 190]
 
 
 @pytest.fixture
-def receiver():
-    with receiving() as found:
-        yield found
-
-
-@pytest.fixture
 def plant(tmp_path, receiver):
     found = Plant(tmp_path, receiver.address)
     found.days(FALLEN)

@@ -24,7 +24,7 @@ from lakehouse.tables import catalog_of
 from tests.alerts.test_notify import READ, Clock
 from tests.support import plain_delta
 from tests.support.alert_rows import DAY, START, model_with
-from tests.support.receiver import Reply, receiving
+from tests.support.receiver import Reply
 
 SECRET = "s1gned-by-this"
 NOW = START + 12 * DAY
@@ -95,12 +95,6 @@ class Works:
     def deliveries(self):
         rows = read_rows(str(self.root), self.catalog.alert_delivery)
         return sorted(rows, key=lambda row: (row["attempted_at"], row["attempt"]))
-
-
-@pytest.fixture
-def receiver():
-    with receiving() as found:
-        yield found
 
 
 @pytest.fixture

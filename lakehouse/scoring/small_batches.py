@@ -3,13 +3,11 @@
 For a thousand rows, most of what a Spark job with Python workers takes is its start.
 """
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from lakehouse.models import Classification, Problem, is_finite
-from lakehouse.profiling.columns import text_of
-from lakehouse.scoring.transforms import ScoringModel, outputs_here
+from lakehouse.models import is_finite
+from lakehouse.scoring.transforms import ScoringModel, answer_of, fields_of, outputs_here
 from lakehouse.settings.reserved import PREDICTION
 
 MOST_BYTES = 2**20
@@ -39,25 +37,9 @@ def predicted_rows(
     is_known = is_finite(outputs)
     known, unknown = rows.filter(pa.array(is_known)), rows.filter(pa.array(~is_known))
     version = pa.scalar(model.version)
-    answers = _answers(outputs[is_known], model.problem, prediction)
+    answers = fields_of(answer_of(model.problem).array(outputs[is_known]))
+    answers[PREDICTION] = answers[PREDICTION].cast(prediction)
     for name, values in {**answers, "model_version": pa.repeat(version, len(known))}.items():
         known = known.append_column(name, values)
     unknown = unknown.append_column("model_version", pa.repeat(version, len(unknown)))
     return known, unknown
-
-
-def _answers(outputs: np.ndarray, problem: Problem, prediction: pa.DataType) -> dict[str, pa.Array]:
-    columns = problem.columns(outputs)
-    answers = {PREDICTION: pa.array(columns[PREDICTION]).cast(prediction)}
-    if isinstance(problem, Classification):
-        answers["score"] = pa.array(columns["score"], pa.float64())
-        answers["probability"] = _probabilities(
-            outputs, [text_of(each) for each in problem.classes]
-        )
-    return answers
-
-
-def _probabilities(outputs: np.ndarray, names: list[str]) -> pa.MapArray:
-    """Each row's probabilities by the names of the classes."""
-    begins = pa.array(np.arange(len(outputs) + 1, dtype=np.int32) * len(names))
-    return pa.MapArray.from_arrays(begins, names * len(outputs), pa.array(outputs.ravel()))

@@ -11,6 +11,7 @@ from pyspark import Broadcast
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
+from pyspark.sql.pandas.types import from_arrow_type
 
 from lakehouse import models as estimators
 from lakehouse.models import Classification, Features, Problem, flat, is_finite
@@ -88,65 +89,54 @@ def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:
 
 @dataclass(frozen=True)
 class _ClassAnswer:
-    """A class's place and all probabilities from the worker, and the columns from those."""
+    """The predicted class, its score and all probabilities, as a worker gives them."""
 
     problem: Classification
 
     @property
-    def _names(self) -> list[str]:
-        return [f"p{place}" for place in range(len(self.problem.classes))]
-
-    @property
     def schema(self) -> str:
-        return ", ".join(["code int", *(f"{name} double" for name in self._names)])
+        kind = from_arrow_type(pa.array(self.problem.classes).type).simpleString()
+        return f"prediction {kind}, score double, probability map<string,double>"
 
     def nothing(self, rows: int) -> pa.StructArray:
         return self.array(np.full((rows, len(self.problem.classes)), np.nan))
 
     def array(self, outputs: np.ndarray) -> pa.StructArray:
-        codes = self.problem.predicted(outputs).astype(np.int32)
         is_unknown = ~is_finite(outputs)
-        columns = [pa.array(values, mask=is_unknown) for values in (codes, *outputs.T)]
-        return pa.StructArray.from_arrays(columns, ["code", *self._names])
+        codes = pa.array(self.problem.predicted(outputs), mask=is_unknown)
+        score = pa.array(self.problem.score(outputs), pa.float64(), mask=is_unknown)
+        columns = [pa.array(self.problem.classes).take(codes), score, self._map(outputs)]
+        return pa.StructArray.from_arrays(columns, ["prediction", "score", "probability"])
+
+    def _map(self, outputs: np.ndarray) -> pa.MapArray:
+        """Each row's probabilities by the names of the classes."""
+        classes = self.problem.classes
+        begins = pa.array(np.arange(len(outputs) + 1, dtype=np.int32) * len(classes))
+        places = np.tile(np.arange(len(classes), dtype=np.int32), len(outputs))
+        names = pa.array([text_of(each) for each in classes]).take(pa.array(places))
+        return pa.MapArray.from_arrays(begins, names, pa.array(outputs.ravel(), pa.float64()))
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
-        labels = self.problem.classes
-        parts = [F.col(f"_found.{prefix}{name}") for name in self._names]
-        entries = [
-            entry
-            for label, part in zip(labels, parts, strict=True)
-            for entry in (F.lit(text_of(label)), part)
-        ]
-        # Of two classes, the positive one's probability; of more, the greatest.
-        score = F.greatest(*parts)
-        if self.problem.is_binary:
-            score = parts[labels.index(self.problem.positive)]
-        # SQL counts elements from 1.
-        prediction = F.element_at(
-            F.array(*map(F.lit, labels)), F.col(f"_found.{prefix}code") + 1
-        ).cast(prediction_type)
-        return [
-            prediction.alias("prediction"),
-            score.alias("score"),
-            F.create_map(*entries).alias("probability"),
-        ]
+        prediction = F.col(f"_found.{prefix}prediction").cast(prediction_type)
+        others = [F.col(f"_found.{prefix}{name}").alias(name) for name in ("score", "probability")]
+        return [prediction.alias("prediction"), *others]
 
 
 @dataclass(frozen=True)
 class _NumberAnswer:
     """A number, as the worker finds it."""
 
-    schema: ClassVar[str] = "value double"
+    schema: ClassVar[str] = "prediction double"
 
     def nothing(self, rows: int) -> pa.StructArray:
         return self.array(np.full(rows, np.nan))
 
     def array(self, outputs: np.ndarray) -> pa.StructArray:
         values = pa.array(outputs, mask=~is_finite(outputs))
-        return pa.StructArray.from_arrays([values], ["value"])
+        return pa.StructArray.from_arrays([values], ["prediction"])
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
-        return [F.col(f"_found.{prefix}value").cast(prediction_type).alias("prediction")]
+        return [F.col(f"_found.{prefix}prediction").cast(prediction_type).alias("prediction")]
 
 
 Answer: TypeAlias = _ClassAnswer | _NumberAnswer
@@ -155,6 +145,11 @@ Answer: TypeAlias = _ClassAnswer | _NumberAnswer
 def answer_of(problem: Problem) -> Answer:
     """How a worker's answer to a problem is read."""
     return _ClassAnswer(problem) if isinstance(problem, Classification) else _NumberAnswer()
+
+
+def fields_of(answers: pa.StructArray) -> dict[str, pa.Array]:
+    """The columns of an answer, by name."""
+    return {field.name: answers.field(field.name) for field in answers.type}
 
 
 def _predictor(model: ScoringModel, answer: Answer) -> Callable[..., pa.Array]:

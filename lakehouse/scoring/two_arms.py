@@ -19,7 +19,7 @@ from lakehouse.models import is_finite
 from lakehouse.rollouts.arms import spark_sql
 from lakehouse.rollouts.verdict import Scored
 from lakehouse.scoring.binding import Binding
-from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of, outputs_by
+from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of, fields_of, outputs_by
 from lakehouse.settings.reserved import PREDICTION
 
 _OTHER = "c_"
@@ -152,7 +152,7 @@ def _predictor(
 
     def predict(*columns: pa.Array) -> pa.Array:
         rows = pa.Table.from_arrays(list(columns), names).to_pandas()
-        own = _fields(answer.array(asked(rows)))
+        own = fields_of(answer.array(asked(rows)))
         found = own | _tried(tried, rows)
         return pa.StructArray.from_arrays(list(found.values()), list(found))
 
@@ -175,9 +175,5 @@ def _tried(
     except Exception as error:
         found, errors = answer.nothing(n), [type(error).__name__] * n
     seconds = (time.perf_counter() - began) / max(n, 1)
-    own = {f"{_OTHER}{name}": values for name, values in _fields(found).items()}
+    own = {f"{_OTHER}{name}": values for name, values in fields_of(found).items()}
     return own | {"c_error": pa.array(errors, pa.string()), "c_seconds": pa.repeat(seconds, n)}
-
-
-def _fields(answers: pa.StructArray) -> dict[str, pa.Array]:
-    return {field.name: answers.field(field.name) for field in answers.type}

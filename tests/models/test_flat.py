@@ -324,7 +324,8 @@ def test_a_row_by_itself_needs_no_kernel() -> None:
 
 
 @pytest.mark.usefixtures("no_kernel")
-def test_a_small_batch_does_not_load_the_kernel() -> None:
+def test_a_small_batch_does_not_load_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_ROWS", answers._Rows())
     pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
     outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
     np.testing.assert_array_equal(outputs, TWO.outputs(pipeline, FEATURES.frame(rows)))
@@ -345,11 +346,24 @@ def test_a_large_batch_and_one_in_a_process_that_has_the_kernel_are_answered_by_
 ) -> None:
     pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
     expected = TWO.outputs(pipeline, FEATURES.frame(rows))
+    monkeypatch.setattr(answers, "_ROWS", answers._Rows())
     monkeypatch.setattr(kernel, "is_loaded", lambda: is_loaded)
     monkeypatch.setattr(answers, "ENOUGH_ROWS", 1000 if is_loaded else 50)
     monkeypatch.setattr(Classification, "outputs", _refused)
     outputs = Answering(pipeline, FEATURES, TWO).outputs(rows)
     np.testing.assert_array_equal(outputs, expected)
+
+
+def test_small_batches_of_a_process_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, rows = fitted("forest", "two"), rows_of(50, 2)
+    expected = TWO.outputs(pipeline, FEATURES.frame(rows))
+    monkeypatch.setattr(answers, "_ROWS", answers._Rows())
+    monkeypatch.setattr(kernel, "is_loaded", lambda: False)
+    monkeypatch.setattr(answers, "ENOUGH_ROWS", 100)
+    asked = Answering(pipeline, FEATURES, TWO)
+    asked.outputs(rows)
+    monkeypatch.setattr(Classification, "outputs", _refused)
+    np.testing.assert_array_equal(asked.outputs(rows), expected)
 
 
 def test_what_cannot_be_flattened_is_answered_by_scikit_learn(

@@ -52,7 +52,7 @@ def answers(challenger: ScoringModel | None) -> pd.DataFrame:
 def test_a_challenger_that_answers_has_no_error_and_a_time() -> None:
     found = answers(model())
     assert found["c_error"].tolist() == [None] * 4
-    assert found["c_code"].tolist() == [0, 0, 1, 1]
+    assert found["c_prediction"].tolist() == ["broken", "broken", "ok", "ok"]
     assert (found["c_seconds"] > 0).all()
 
 
@@ -60,8 +60,7 @@ def test_a_challenger_that_answers_has_no_error_and_a_time() -> None:
 def test_a_challenger_that_raises_answers_nothing_and_names_its_error(is_number: bool) -> None:
     found = answers(model(raises, is_number))
     assert found["c_error"].tolist() == ["ValueError"] * 4
-    name = "c_value" if is_number else "c_code"
-    assert found[name].isna().all()
+    assert found["c_prediction"].isna().all()
 
 
 @pytest.mark.parametrize("is_number", [False, True])
@@ -85,6 +84,7 @@ def test_the_champions_answer_is_the_same_whatever_the_challenger_does(
     challenger: ScoringModel | None,
 ) -> None:
     found, alone = answers(challenger), answers(None)
-    pd.testing.assert_frame_equal(found[["code", "p0", "p1"]], alone[["code", "p0", "p1"]])
+    own = ["prediction", "score", "probability"]
+    pd.testing.assert_frame_equal(found[own], alone[own])
     names = [field.split()[0] for field in _schema(model(), challenger).split(", ")]
     assert names == list(found.columns)

@@ -16,9 +16,10 @@ from lakehouse.models.flat.reading import flattened
 from lakehouse.models.problems import Problem
 from lakehouse.models.trials import Features
 
-ENOUGH_ROWS = 50_000
-"""A batch that pays for the kernel: it takes half a second to load, and saves as much in 300,000
-rows. A process that has it uses it for every batch.
+ENOUGH_ROWS = 100_000
+"""As many rows of one process pay for the kernel: it takes half a second to load, and saves a
+second in each 300,000 to 900,000 rows. Spark hands rows over by the ten thousand, so a process
+counts them; once it has the kernel, it uses it for every batch.
 """
 
 
@@ -33,7 +34,7 @@ class Answering:
     def outputs(self, rows: pd.DataFrame) -> np.ndarray:
         """The outputs of rows that have the features, as `Problem.outputs` gives them."""
         frame = self.features.frame(rows)
-        if kernel.is_installed() and (kernel.is_loaded() or len(frame) >= ENOUGH_ROWS):
+        if kernel.is_installed() and _pays_for_kernel(len(frame)):
             flat = self._flat
             if flat is not None:
                 return flat.outputs(frame.to_numpy())
@@ -42,6 +43,22 @@ class Answering:
     @cached_property
     def _flat(self) -> FlatModel | None:
         return flattened(self.pipeline, self.features, self.problem)
+
+
+@dataclass
+class _Rows:
+    """How many rows this process has answered."""
+
+    count: int = 0
+
+
+_ROWS = _Rows()
+
+
+def _pays_for_kernel(n_rows: int) -> bool:
+    """Count more rows; return whether all of this process are enough for the kernel by now."""
+    _ROWS.count += n_rows
+    return kernel.is_loaded() or _ROWS.count >= ENOUGH_ROWS
 
 
 _ANSWERING: dict[str, Answering] = {}

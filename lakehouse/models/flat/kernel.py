@@ -2,7 +2,8 @@
 
 Row by row, each step waits for the one before: its branch is a coin toss, and its loads depend on
 each other. In a block the steps of different rows are independent, and there is no branch. A leaf
-points to itself, so that rows that arrive early need no test.
+points to itself, so that rows that arrive early need no test. Where most rows have arrived, those
+that have not are listed, and go on alone: boosting grows a few long branches in each tree.
 
 numba is the extra `fast`: without it scikit-learn answers (docs/decisions/0020).
 """
@@ -54,6 +55,7 @@ def add_leaves(  # noqa: PLR0913, PLR0917
     threshold: np.ndarray,
     value: np.ndarray,
     root: np.ndarray,
+    crowded: np.ndarray,
     depth: np.ndarray,
     column: np.ndarray,
     sums: np.ndarray,
@@ -62,20 +64,31 @@ def add_leaves(  # noqa: PLR0913, PLR0917
 
     Args:
         rows: rows × features, none missing.
-        left, feature, threshold, value, root, depth, column: as in `Trees`.
+        left, feature, threshold, value, root, crowded, depth, column: as in `Trees`.
         sums: outputs × rows; written to.
     """
     at = np.empty(_BLOCK, np.uint32)
+    late = np.empty(_BLOCK, np.uint32)
     # Unsigned places: numba would look at each signed one whether it counts from the end.
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         for tree in range(len(root)):
             at[:] = root[tree]
-            for _ in range(depth[tree]):
+            for _ in range(crowded[tree]):
                 for row in range(len(block)):
                     node = np.uintp(at[row])
                     number = block[np.uintp(row), np.uintp(feature[node])]
                     at[row] = left[node] + np.uint32(number > threshold[node])
+            n_late = np.uintp(0)
+            for row in range(len(block)):
+                late[n_late] = row
+                n_late += np.uintp(left[np.uintp(at[row])] != at[row])
+            for _ in range(depth[tree] - crowded[tree]):
+                for place in range(n_late):
+                    late_row = np.uintp(late[np.uintp(place)])
+                    node = np.uintp(at[late_row])
+                    number = block[late_row, np.uintp(feature[node])]
+                    at[late_row] = left[node] + np.uint32(number > threshold[node])
             for output in range(value.shape[1]):
                 for row in range(len(block)):
                     leaf = np.uintp(at[row])

@@ -52,7 +52,7 @@ class FlatModel:
         trees = self.trees
         kernel.compiled()(
             *(rows, trees.left, trees.feature, trees.threshold, trees.value),
-            *(trees.root, trees.depth, trees.column, sums),
+            *(trees.root, trees.crowded, trees.depth, trees.column, sums),
         )
         return self.finish(sums.T)
 

@@ -39,6 +39,7 @@ class Trees:
         threshold: of each node; float32 where the model reads float32, else float64.
         value: nodes × outputs; what a leaf adds.
         root: the first node of each tree (uint32).
+        crowded: steps that take a row to two thirds of the leaves of each tree (int64).
         depth: the most steps that a row takes in each tree (int64).
         column: the output that the first value of each tree's leaves belongs to (int64).
     """
@@ -48,6 +49,7 @@ class Trees:
     threshold: np.ndarray
     value: np.ndarray
     root: np.ndarray
+    crowded: np.ndarray
     depth: np.ndarray
     column: np.ndarray
 
@@ -72,6 +74,7 @@ class Trees:
             threshold=_at_or_below(threshold) if reads is np.float32 else threshold,
             value=np.concatenate([tree.value for tree in ordered]),
             root=roots.astype(np.uint32),
+            crowded=np.array([_crowded(tree) for tree in ordered], dtype=np.int64),
             depth=np.array([tree.depth for tree in ordered], dtype=np.int64),
             column=np.array(columns, dtype=np.int64),
         )
@@ -95,6 +98,16 @@ def _siblings_side_by_side(tree: Tree) -> Tree:
         value=tree.value[nodes],
         depth=tree.depth,
     )
+
+
+def _crowded(tree: Tree) -> int:
+    """Steps within which a row reaches two thirds of the leaves; siblings lie side by side."""
+    steps = np.zeros(len(tree.left), dtype=np.int64)
+    for node, left in enumerate(tree.left):  # a parent comes before its children
+        if left != node:
+            steps[left : left + 2] = steps[node] + 1
+    leaves = steps[tree.left == np.arange(len(steps))]
+    return int(np.quantile(leaves, 2 / 3, method="higher"))
 
 
 def _at_or_below(thresholds: np.ndarray) -> np.ndarray:

@@ -184,17 +184,17 @@ class Endpoint:
     async def _ready(self, request: Request) -> Response:
         champions = self.predictor.champions
         self._check_version(request)
-        current, refusal, arms = champions.current, champions.refusal, champions.arms
+        arms, refusal = champions.arms, champions.refusal
         document = {
-            "ready": current is not None,
-            "version": current and current.number,
+            "ready": arms is not None,
+            "version": arms and arms.champion.number,
             # Why is told to who has the token: /v2/models/NAME.
             "refused": refusal is not None,
             "refused_version": refusal and refusal.version,
             "rollout": self._rollout(arms),
             "challenger_refused": champions.challenger_refusal is not None,
         }
-        is_ready = current is not None
+        is_ready = arms is not None
         return _json(document, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _live(self, _: Request) -> Response:

@@ -32,7 +32,16 @@ def test_a_token_lets_in_who_sends_it(tmp_path, place):
     assert tokens.lets_in(f"bearer {ADMIN}")
     assert tokens.lets_administer(f"Bearer {ADMIN}")
     assert not tokens.lets_administer(f"Bearer {TOKEN}")
-    for wrong in ("", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é", "Bearer"):
+    # Another scheme is as long as ours.
+    for wrong in (
+        "",
+        TOKEN,
+        f"Basic {TOKEN}",
+        f"Digest {TOKEN}",
+        f"Bearer {TOKEN}x",
+        "Bearer é",
+        "Bearer",
+    ):
         assert not tokens.lets_in(wrong)
 
 

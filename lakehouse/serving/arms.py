@@ -72,7 +72,8 @@ class Arms:
         if not places:
             return Answered(self.champion.answers(rows))
         tried = self._tried([rows[place] for place in places])
-        found = {place: each for place, each in zip(places, tried, strict=True) if _is_answer(each)}
+        by_place = zip(places, tried, strict=True)
+        found = {place: each for place, each in by_place if isinstance(each, Answer)}
         rest = [place for place in range(len(rows)) if place not in found]
         if rest:
             by_champion = self.champion.answers([rows[place] for place in rest])
@@ -88,8 +89,4 @@ class Arms:
             answers = self.challenger.answers(rows)
         except Exception as error:  # whatever it raises, the champion answers
             return [type(error).__name__] * len(rows)
-        return [_NOT_FINITE if each.prediction is None else each for each in answers]
-
-
-def _is_answer(tried: Answer | str) -> bool:
-    return isinstance(tried, Answer)
+        return [each if each.prediction is not None else _NOT_FINITE for each in answers]

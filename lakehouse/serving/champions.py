@@ -56,7 +56,7 @@ class Champions:
     @property
     def current(self) -> ServedVersion | None:
         """The champion; None before the first."""
-        return self.arms and self.arms.champion
+        return self.arms.champion if self.arms else None
 
     def look(self) -> None:
         """Follow the ledgers: load, verify and warm what they name, if it is not there yet.

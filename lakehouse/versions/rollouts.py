@@ -102,7 +102,7 @@ class RolloutLedger:
         """
         running = self.running
         try:
-            self.lakehouse.registry.show_challenger(running and running.challenger)
+            self.lakehouse.registry.show_challenger(running.challenger if running else None)
         except (RegistryError, RegistryUnreachableError) as error:
             _LOG.warning("the alias challenger is not as gold.rollout says: %s", error)
 

@@ -16,7 +16,6 @@ import pytest
 
 from lakehouse.rollouts.arms import answers, duckdb_sql
 from lakehouse.serving.answers import Answer, ServedVersion
-from lakehouse.serving.arms import Arms
 from lakehouse.serving.champions import Champions
 from lakehouse.serving.replies import as_tensors
 from lakehouse.settings import EnvironmentSettings
@@ -378,16 +377,15 @@ def test_steps_an_abort_and_a_finish_are_followed_while_requests_come_and_none_i
 def test_a_request_that_has_begun_finishes_with_the_versions_that_it_took(works, monkeypatch):
     works.roll_out(2, fitted(threshold=351), 0.5)
     keys = list(KEYS[:40])
-    whole = Arms.answers
     with works.endpoint(poll=1e9) as endpoint:
         champions = endpoint.predictor.champions
 
-        def abort_meanwhile(arms, *given):
+        async def after_an_abort(call, *given):
             works.step("abort", 0.0)
             champions.look()
-            return whole(arms, *given)
+            return call(*given)
 
-        monkeypatch.setattr(Arms, "answers", abort_meanwhile)
+        monkeypatch.setattr(asyncio, "to_thread", after_an_abort)
         predicted = asyncio.run(endpoint.predictor.predict(readings(keys)))
     assert [each.version for each in predicted.answers] == [
         "2" if answers(ROLLOUT, key, 0.5) else "1" for key in keys

@@ -21,18 +21,18 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    add = parser.add_argument
+    add, one_of = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("--seeds", type=int, default=20, help="runs of each row")
     add("--first-seed", type=int, default=1000, help="their first seed")
     add("--scenarios", nargs="+", default=["demo"], choices=sorted(VARIANTS), metavar="NAME")
     add("--replay", metavar="ROOT", help="a lakehouse: take its own labels, none are simulated")
-    add("--policies", nargs="+", type=policy_name, metavar="NAME", help=KNOWN)
+    one_of("--policies", nargs="+", type=policy_name, metavar="NAME", help=KNOWN)
     add("--rollouts", nargs="+", default=[], metavar="NAME", help="ways into production, too")
     add("--model", default="conf/glassware.yaml", help="the model's YAML file")
     add("--cores", type=int, default=os.cpu_count(), help="processes")
     add("--figure", type=Path, default=Path(".lakehouse/policy.png"), help="where it is drawn")
-    add("--families", nargs="*", choices=[*FAMILIES, *MOVING], metavar="NAME", help="all, or some")
-    add("--gate", action="store_true", help="print the gate's operating characteristic alone")
+    one_of("--families", nargs="*", choices=[*FAMILIES, *MOVING], metavar="NAME", help="or all")
+    one_of("--gate", action="store_true", help="print the gate's operating characteristic alone")
     return parser.parse_args(words)
 
 

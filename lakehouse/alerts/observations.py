@@ -22,6 +22,7 @@ class Readings:
         counterfactual: gold.counterfactual, of the alternative `never` and `daily`.
         decisions: gold.decision.
         promotions: gold.promotion.
+        rollouts: gold.rollout.
         landed: bronze.landed_file.
         costs: silver.scoring_cost.
         deliveries: gold.alert_delivery.
@@ -37,6 +38,7 @@ class Readings:
     counterfactual: Sequence[Row] = ()
     decisions: Sequence[Row] = ()
     promotions: Sequence[Row] = ()
+    rollouts: Sequence[Row] = ()
     landed: Sequence[Row] = ()
     costs: Sequence[Row] = ()
     deliveries: Sequence[Row] = ()

@@ -12,6 +12,7 @@ from lakehouse.alerts.job_metrics import failed_jobs, growing_backlogs, jobs_ove
 from lakehouse.alerts.observations import Level, Observed, Readings, Row, Series, some
 from lakehouse.calendar import DAY, Granularity, Window, midnight
 from lakehouse.labels.overdue import OverdueRule
+from lakehouse.rollouts.actions import ABORT
 from lakehouse.settings import ModelSettings
 from lakehouse.versions.actions import MOVES, PENDING, REFUSE, ROLLBACK, VERDICTS
 
@@ -19,6 +20,7 @@ _OPEN_FOR = dt.timedelta(days=7)
 """How long a day without labels is chased, and a refusal is news."""
 _TRIED_FOR = dt.timedelta(hours=1)
 _MENDED_AFTER = dt.timedelta(days=3)
+_BATCHES_OF_NEWS = 2
 _USUAL_DAYS, _LEAST_DAYS = 28, 5
 _EVERY_DAY = Granularity("1 day")
 
@@ -93,6 +95,25 @@ def rollbacks(readings: Readings, model: ModelSettings) -> Level:
         if row["action"] == ROLLBACK and row["as_of"] > readings.now - DAY
     ]
     return Level(len(found), some(f"{row['who']}: {row['reason']}" for row in found))
+
+
+def aborted_rollouts(readings: Readings, model: ModelSettings) -> Level:
+    """Rollouts that were aborted, until a day has passed and two label batches have come since.
+
+    Scoring aborts between two label batches: its row has the as-of of the last one.
+    """
+    batches = {row["as_of"] for row in readings.decisions}
+    found = [
+        row
+        for row in readings.rollouts
+        if row["action"] == ABORT
+        and (
+            row["as_of"] > readings.now - DAY
+            or sum(as_of > row["as_of"] for as_of in batches) < _BATCHES_OF_NEWS
+        )
+    ]
+    words = (f"version {row['challenger']}, by {row['who']}: {row['reason']}" for row in found)
+    return Level(len(found), some(words))
 
 
 def approvals_waiting(readings: Readings, model: ModelSettings) -> Level:
@@ -202,6 +223,7 @@ OPERATIONS: dict[str, Callable[[Readings, ModelSettings], Observed]] = {
         refused_alarms,
         trainings_without_verdict,
         rollbacks,
+        aborted_rollouts,
         approvals_waiting,
         files_unreadable,
         hours_since_scoring,

@@ -36,6 +36,7 @@ _OF_WINDOWS = (
 _DRIFT = {"drift_type", "population_stability_index", "tv_distance", "adjusted_pvalue"}
 _DECISION = ("as_of", "action", "retrain", "reasons")
 _PROMOTION = ("as_of", "action", "who", "recorded_at", "to_version", "reason")
+_ROLLOUT = ("as_of", "action", "who", "challenger", "reason")
 _LANDED_FILE = ("source_file", "status", "reason", "seen_at")
 _SCORING_COST = ("rows", "seconds", "recorded_at")
 _JOB_RUN = ("job", "pass", "outcome", "error_class", "error", "recorded_at")
@@ -75,6 +76,7 @@ def readings_of(root: str, model: ModelSettings, catalog: Catalog, at: dt.dateti
         counterfactual=read_rows(root, catalog.counterfactual, partitions=days_before),
         decisions=decisions,
         promotions=promotions,
+        rollouts=_if_there(root, catalog.rollout, _ROLLOUT),
         landed=read_rows(root, catalog.landed_file, _LANDED_FILE),
         costs=read_rows(root, catalog.scoring_cost, _SCORING_COST, recent),
         deliveries=read_rows(root, catalog.alert_delivery),
@@ -123,7 +125,7 @@ def drift_columns(catalog: Catalog) -> frozenset[str]:
 
 
 def _if_there(
-    root: str, table: Table, columns: Sequence[str] | None, where: Expression
+    root: str, table: Table, columns: Sequence[str] | None, where: Expression | None = None
 ) -> list[dict[str, Any]]:
     """Rows of a table; none where no job of the release that brought it has run yet."""
     try:

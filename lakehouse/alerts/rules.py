@@ -64,6 +64,12 @@ _DEFAULTS = (
         "summary": "The version in production was rolled back",
     },
     {
+        "name": "rollout_aborted",
+        "metric": "aborted_rollouts",
+        "above": 0,
+        "summary": "A rollout was aborted",
+    },
+    {
         "name": "approval_waits",
         "metric": "approvals_waiting",
         "above": 0,

@@ -9,7 +9,6 @@ import numpy as np
 
 from lakehouse.checks.check import Check
 from lakehouse.checks.model_checks import Subject, model_checks
-from lakehouse.errors import RegistryError
 from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.settings import EnvironmentSettings, ModelSettings
@@ -51,9 +50,7 @@ def checked(
         StoreError: the rows of its training are gone.
     """
     versions = PlainVersions(root, model, environment)
-    number = number or versions.judged_last
-    if number is None:
-        raise RegistryError(f"{model.name} has no version yet; there is nothing to check")
+    number = versions.named(number, versions.judged_last, "check")
     version = versions.judged(number)
     rows = PlainRows(root, model).background(version, _MOST_ROWS)
     features, problem = version.meaning.features, version.meaning.problem

@@ -58,6 +58,23 @@ class PlainVersions:
         """The version that was in production before the champion; None for a first one."""
         return self._moves[-1]["from_version"] if self._moves else None
 
+    def named(self, number: str | None, usual: str | None, purpose: str) -> str:
+        """The version that somebody names, else the usual one.
+
+        Args:
+            number: that is named; None for none.
+            usual: the version without a name; None before the first.
+            purpose: what is to be done with it, such as `export`.
+
+        Raises:
+            RegistryError: none is named, and there is no usual one yet.
+        """
+        if number is None and usual is None:
+            raise RegistryError(
+                f"{self.model.name} has no version yet; there is nothing to {purpose}"
+            )
+        return str(number or usual)
+
     def version(self, number: str) -> Version:
         """A version with its model, the file verified by the digest of its promotion.
 

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.export.graph import NUMBERS, PREDICTION, PROBABILITIES, TEXTS
 from lakehouse.models import Classification, Features, Problem
+from lakehouse.models.flat import trees_of
 
 MOST_THRESHOLDS = 10_000
 ROUNDING = 1e-9
@@ -144,15 +145,6 @@ def _neighbours(pipeline: Pipeline, features: Features) -> Iterable[tuple[int, n
 
 def thresholds_of(model: Any) -> np.ndarray:
     """The thresholds of a model's trees: pairs of feature and threshold, each once, in order."""
-    if hasattr(model, "_predictors"):
-        nodes = [tree.nodes for step in model._predictors for tree in step]
-        nodes = [each[~each["is_leaf"].astype(bool)] for each in nodes]
-        found = [np.stack([each["feature_idx"], each["num_threshold"]], 1) for each in nodes]
-    else:
-        trees = [
-            each.tree_ for each in getattr(model, "estimators_", [model]) if hasattr(each, "tree_")
-        ]
-        found = [
-            np.stack([tree.feature, tree.threshold], 1)[tree.children_left >= 0] for tree in trees
-        ]
+    trees = [tree for tree, _ in trees_of(model)]
+    found = [np.stack([tree.feature, tree.threshold], 1)[~tree.is_leaf] for tree in trees]
     return np.unique(np.concatenate([np.zeros((0, 2)), *found]), axis=0)

@@ -47,9 +47,7 @@ def export(
         StoreError: the rows of its training are gone.
     """
     versions = PlainVersions(root, model, environment)
-    number = number or versions.champion
-    if number is None:
-        raise RegistryError(f"{model.name} has no champion yet; there is nothing to export")
+    number = versions.named(number, versions.champion, "export")
     version = versions.version(number)
     features, problem = version.meaning.features, version.meaning.problem
     content = exported(version.pipeline, features, problem).SerializeToString(deterministic=True)

@@ -20,8 +20,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.export.trees import Tree, attributes_of, boosted_tree, constant_tree, tree_of
+from lakehouse.export.trees import attributes_of
 from lakehouse.models import Classification, Features, Problem
+from lakehouse.models.flat import Tree, trees_of
 from lakehouse.models.trials import LARGEST_FLOAT32
 
 NUMBERS, TEXTS = "numbers", "texts"
@@ -158,9 +159,9 @@ def _one_hot(graph: _Graph, encoder: OneHotEncoder, place: int, text: str) -> st
 def _answer(graph: _Graph, model: Any, matrix: str) -> str:
     """Probabilities of the classes that the model knows, or a number: rows × outputs."""
     if type(model) in _TREES and model.n_outputs_ == 1:
-        return _forest(graph, [model], matrix)
+        return _forest(graph, model, matrix)
     if type(model) in _FORESTS and model.n_outputs_ == 1:
-        summed = _forest(graph, model.estimators_, matrix)
+        summed = _forest(graph, model, matrix)
         return graph.node("Div", summed, graph.constant(np.float64(len(model.estimators_))))
     if type(model) in _BOOSTED and model.is_categorical_ is None:
         return _boosting(graph, model, matrix)
@@ -171,23 +172,20 @@ def _answer(graph: _Graph, model: Any, matrix: str) -> str:
     raise _unknown(model)
 
 
-def _forest(graph: _Graph, estimators: Sequence[Any], matrix: str) -> str:
+def _forest(graph: _Graph, model: Any, matrix: str) -> str:
     """The sum of trees; scikit-learn reads float32, and compares it with doubles."""
-    width = len(getattr(estimators[0], "classes_", [0]))
+    trees = trees_of(model)
     single = graph.node("Cast", matrix, to=TensorProto.FLOAT)
     double = graph.node("Cast", single, to=TensorProto.DOUBLE)
-    trees = [tree_of(estimator.tree_, width) for estimator in estimators]
-    return _ensemble(graph, trees, width, double)
+    return _ensemble(graph, trees, trees[0][0].value.shape[1], double)
 
 
 def _boosting(graph: _Graph, model: Any, matrix: str) -> str:
     """A start for each output, then each tree in turn, then the link of the loss."""
     width = model.n_trees_per_iteration_
     start = np.zeros(width) + np.ravel(model._baseline_prediction)
-    trees = [constant_tree(float(value), output) for output, value in enumerate(start)]
-    for iteration in model._predictors:
-        trees += [boosted_tree(each.nodes, output) for output, each in enumerate(iteration)]
-    margins = _ensemble(graph, trees, width, matrix)
+    starts = [(Tree.of_constant(float(value)), output) for output, value in enumerate(start)]
+    margins = _ensemble(graph, [*starts, *trees_of(model)], width, matrix)
     if type(model) is HistGradientBoostingRegressor:
         if model.loss != "squared_error":
             raise _unknown(model)
@@ -195,7 +193,7 @@ def _boosting(graph: _Graph, model: Any, matrix: str) -> str:
     return _classes_of_margins(graph, margins, len(model.classes_))
 
 
-def _ensemble(graph: _Graph, trees: Sequence[Tree], width: int, matrix: str) -> str:
+def _ensemble(graph: _Graph, trees: Sequence[tuple[Tree, int]], width: int, matrix: str) -> str:
     return graph.node("TreeEnsemble", matrix, domain=_ML, **attributes_of(trees, width))
 
 

@@ -1,4 +1,4 @@
-"""Trees of scikit-learn as attributes of ONNX's `TreeEnsemble` (ai.onnx.ml 5), in doubles. Pure."""
+"""Trees as attributes of ONNX's `TreeEnsemble` (ai.onnx.ml 5), in doubles. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,65 +7,12 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
+from lakehouse.models.flat import Tree
+
 _AT_OR_BELOW = 0
 """Mode of a node: rows at or below the threshold go to the true branch."""
 _SUM = 1
 _NO_TRANSFORM = 0
-
-
-@dataclass(frozen=True)
-class Tree:
-    """One tree; node 0 is the root.
-
-    Attributes:
-        left: node of the rows at or below the threshold; not read for a leaf.
-        right: node of the others.
-        feature: place of the feature that a node looks at.
-        threshold: of a node (float64).
-        is_leaf: of each node.
-        value: nodes × outputs; what a leaf adds to each output.
-        first: the output that the first value belongs to.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
-    feature: np.ndarray
-    threshold: np.ndarray
-    is_leaf: np.ndarray
-    value: np.ndarray
-    first: int = 0
-
-
-def tree_of(tree: Any, width: int) -> Tree:
-    """A tree of `sklearn.tree`, whose leaves hold so many outputs."""
-    return Tree(
-        left=tree.children_left,
-        right=tree.children_right,
-        feature=tree.feature,
-        threshold=tree.threshold,
-        is_leaf=tree.children_left < 0,
-        value=tree.value[:, 0, :width],
-    )
-
-
-def boosted_tree(nodes: np.ndarray, output: int) -> Tree:
-    """A tree of histogram boosting, that adds to one output."""
-    return Tree(
-        left=nodes["left"],
-        right=nodes["right"],
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        is_leaf=nodes["is_leaf"].astype(bool),
-        value=nodes["value"][:, np.newaxis],
-        first=output,
-    )
-
-
-def constant_tree(value: float, output: int) -> Tree:
-    """A tree of one leaf: what boosting starts from."""
-    none, zero = np.array([-1]), np.array([0])
-    leaf = np.array([True])
-    return Tree(none, none, zero, np.array([0.0]), leaf, np.array([[value]]), output)
 
 
 @dataclass
@@ -80,15 +27,21 @@ class _Ensemble:
     leaf_output: list[int] = field(default_factory=list)
     leaf_value: list[float] = field(default_factory=list)
 
-    def add(self, tree: Tree, output: int) -> None:
-        """Add a tree, with one of its outputs: a leaf of ONNX adds to one output alone."""
-        values = tree.value[:, output]
-        inner, leaves = np.flatnonzero(~tree.is_leaf), np.flatnonzero(tree.is_leaf)
+    def add(self, tree: Tree, output: int, target: int) -> None:
+        """Add a tree, with one of its outputs: a leaf of ONNX adds to one output alone.
+
+        Args:
+            tree: of which one output is added.
+            output: place of it among the tree's.
+            target: place of it among the ensemble's.
+        """
+        values, is_leaf = tree.value[:, output], tree.is_leaf
+        inner, leaves = np.flatnonzero(~is_leaf), np.flatnonzero(is_leaf)
         places = np.zeros(len(values), dtype=np.int64)
         places[inner] = len(self.feature) + np.arange(len(inner))
         places[leaves] = len(self.leaf_value) + np.arange(len(leaves))
         self.roots.append(len(self.feature))
-        self.leaf_output += [tree.first + output] * len(leaves)
+        self.leaf_output += [target] * len(leaves)
         self.leaf_value += values[leaves].tolist()
         if not len(inner):
             # A root has to be a node: both of its branches are the only leaf.
@@ -99,18 +52,22 @@ class _Ensemble:
         self.threshold += tree.threshold[inner].tolist()
         for side, children in enumerate((left, right)):
             self.branches[side] += places[children].tolist()
-            self.is_leaf[side] += tree.is_leaf[children].astype(int).tolist()
+            self.is_leaf[side] += is_leaf[children].astype(int).tolist()
 
 
-def attributes_of(trees: Sequence[Tree], n_outputs: int) -> dict[str, Any]:
+def attributes_of(trees: Sequence[tuple[Tree, int]], n_outputs: int) -> dict[str, Any]:
     """The attributes of a `TreeEnsemble` that sums the trees in their order.
 
     A tree with several outputs stands there once for each of them.
+
+    Args:
+        trees: as by `trees_of`.
+        n_outputs: of all trees together.
     """
     ensemble = _Ensemble()
-    for tree in trees:
+    for tree, first in trees:
         for output in range(tree.value.shape[1]):
-            ensemble.add(tree, output)
+            ensemble.add(tree, output, first + output)
     return {
         "aggregate_function": _SUM,
         "post_transform": _NO_TRANSFORM,

@@ -13,6 +13,7 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from lakehouse.errors import RegistryError
+from lakehouse.models.newest import Newest
 
 TRUSTED_TYPES = (  # those of ALLOWED_TYPES that are beyond skops' own defaults
     "numpy.dtype",
@@ -163,9 +164,9 @@ def _types_in(content: bytes) -> set[str]:
 
 @dataclass
 class ModelCache:
-    """The models of one Python process, each loaded once."""
+    """The models of one Python process, each loaded once while it is among the newest."""
 
-    models: dict[str, Pipeline] = field(default_factory=dict)
+    models: Newest[str, Pipeline] = field(default_factory=Newest)
     loads: int = 0
 
     def get(self, sha256: str, content: Callable[[], bytes]) -> Pipeline:
@@ -174,10 +175,13 @@ class ModelCache:
 
     def loaded(self, sha256: str, model: Callable[[], Pipeline]) -> Pipeline:
         """The same, where `model` has loaded and verified it."""
-        if sha256 not in self.models:
-            self.models[sha256] = model()
+
+        def counted() -> Pipeline:
+            found = model()
             self.loads += 1
-        return self.models[sha256]
+            return found
+
+        return self.models.of(sha256, counted)
 
 
 WORKER_CACHE = ModelCache()

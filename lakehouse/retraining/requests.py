@@ -50,7 +50,9 @@ def requests_at(landing: str) -> list[TrainingRequest]:
     What cannot be read as a request is told in a warning and left where it is.
     """
     folder = Folder(landing).within(REQUESTS)
-    files = [(file.modified_at, file.name) for file in folder.files() if _NAME.fullmatch(file.name)]
+    # Those that are answered lie in a folder of it, and only ever become more.
+    left = folder.files(recursive=False)
+    files = [(file.modified_at, file.name) for file in left if _NAME.fullmatch(file.name)]
     read = (_request(folder, name) for _, name in sorted(files))
     return [request for request in read if request]
 

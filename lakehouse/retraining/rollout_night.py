@@ -12,6 +12,7 @@ from lakehouse.instants import instants
 from lakehouse.labels.labelled_rows import LABEL_TIME, labelled_between
 from lakehouse.retraining.policy.gate import compare
 from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
+from lakehouse.retraining.served_rows import answered_otherwise
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.rollouts.sequential import Block, Pairs
 from lakehouse.rollouts.state import Rollout
@@ -59,6 +60,9 @@ def labelled_of(ledger: TableLedger, rollout: Rollout, as_of: dt.datetime) -> La
     features = models.features(history)
     production = labelled_between(ledger.versions, features, as_of, start, None)
     rows = production.merge(shadow[[model.key, _SHADOW]], on=model.key)
+    if model.rollout.label_follows_prediction:
+        # Its label follows the answer that was told: it is of neither arm.
+        rows = rows[~answered_otherwise(models.lakehouse, rows, _began(ledger, rollout))]
     if not len(rows):
         return Labelled()
     sides = _Sides.of(models, rows, rollout)
@@ -72,6 +76,13 @@ def labelled_of(ledger: TableLedger, rollout: Rollout, as_of: dt.datetime) -> La
         sides.blocks(instants(rows[LABEL_TIME])),
         sides.costs(model.costs, only_own=model.rollout.label_follows_prediction),
     )
+
+
+def _began(ledger: TableLedger, rollout: Rollout) -> dt.datetime:
+    """When a rollout began, by the wall clock."""
+    own = (row for row in ledger.rollouts.rows if row["rollout_id"] == rollout.rollout_id)
+    began: dt.datetime = min(row["recorded_at"] for row in own)
+    return began
 
 
 def _shadow_rows(models: PromotedModels, rollout: Rollout) -> pd.DataFrame:

@@ -25,6 +25,7 @@ class Rollout:
         reason: of its newest row.
         ended_by: who ended it; None while it runs.
         answers_alarm: whether its version was trained for an alarm.
+        challenger_sha256: digest of the challenger's model file.
     """
 
     rollout_id: str
@@ -39,6 +40,7 @@ class Rollout:
     reason: str = ""
     ended_by: str | None = None
     answers_alarm: bool = False
+    challenger_sha256: str | None = None
 
     @property
     def is_running(self) -> bool:
@@ -81,6 +83,7 @@ def _started(row: Mapping[str, Any]) -> Rollout:
     as_of = row["as_of"]
     names = ("rollout_id", "strategy", "champion", "challenger", "share", "reason")
     own = {name: row[name] for name in names} | {"answers_alarm": row.get("rule") == ALARM}
+    own |= {"challenger_sha256": row.get("challenger_sha256")}
     return Rollout(**own, began=as_of, stepped=as_of, seen=as_of)
 
 

@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from lakehouse.errors import words_of
 from lakehouse.retraining.requests import leave_request
+from lakehouse.serving.arms import Arms
 from lakehouse.serving.bodies import LARGEST_BODY, document_of, mlflow_rows, tensors_of
 from lakehouse.serving.openapi import as_page, openapi_of
 from lakehouse.serving.predicting import Predictor
 from lakehouse.serving.refusals import RefusedRequestError
+from lakehouse.serving.replies import as_predictions, as_tensors, tensors, versions_of
 from lakehouse.serving.tokens import Tokens
 
 _LOG = logging.getLogger(__name__)
@@ -114,33 +116,53 @@ class Endpoint:
         features = self.predictor.rules.model.predictions.features
         rows = mlflow_rows(await _document(request), features)
         predicted = await self.predictor.predict(rows)
-        document = predicted.version.as_predictions(predicted.answers)
-        headers = {"X-Model-Version": predicted.version.number}
+        is_classification = not self.predictor.rules.model.is_regression
+        document = as_predictions(predicted.answers, is_classification)
+        headers = {"X-Model-Version": ", ".join(versions_of(predicted.answers))}
         return _json({**document, "request_id": predicted.request_id}, headers=headers)
 
     async def _infer(self, request: Request) -> Response:
-        features = self.predictor.rules.model.predictions.features
-        asked = tensors_of(await _document(request), features)
-        self._check_version(request)
-        predicted = await self.predictor.predict(asked.rows)
-        version = predicted.version
-        return _json(version.as_tensors(predicted.answers, asked.outputs, asked.id))
+        model = self.predictor.rules.model
+        asked = tensors_of(await _document(request), model.predictions.features)
+        predicted = await self.predictor.predict(asked.rows, request.path_params.get("version"))
+        answers, versions = predicted.answers, predicted.versions
+        return _json(as_tensors(answers, model, versions, asked.outputs, asked.id))
 
     async def _metadata(self, request: Request) -> Response:
-        current, refusal = self.predictor.champions.current, self.predictor.champions.refusal
-        if current is None:
+        model, champions = self.predictor.rules.model, self.predictor.champions
+        arms, refusal = champions.arms, champions.refusal
+        if arms is None:
             raise RefusedRequestError(
                 refusal.reason if refusal else "no version", HTTPStatus.SERVICE_UNAVAILABLE
             )
         self._check_version(request)
+        refused = champions.challenger_refusal
+        parameters = {
+            "sha256": arms.champion.sha256,
+            "refused": refusal and vars(refusal),
+            "rollout": self._rollout(arms),
+            "challenger_refused": refused and vars(refused),
+        }
         document = {
-            "name": self.predictor.rules.model.name,
-            "versions": [current.number],
+            "name": model.name,
+            "versions": [arms.champion.number],
             "platform": "sklearn",
-            **current.tensors(),
-            "parameters": {"sha256": current.sha256, "refused": refusal and vars(refusal)},
+            **tensors(model, arms.versions),
+            "parameters": parameters,
         }
         return _json(document)
+
+    def _rollout(self, arms: Arms | None) -> dict[str, Any] | None:
+        """The rollout that gives a challenger keys; None without one."""
+        rollout = arms.rollout if arms else None
+        if rollout is None:
+            return None
+        return {
+            "id": rollout.rollout_id,
+            "challenger": rollout.challenger,
+            "share": rollout.share,
+            "rows_left_to_champion": self.predictor.measures.challenger_errors(rollout.challenger),
+        }
 
     def _check_version(self, request: Request) -> None:
         """Refuse a request for a version that does not answer."""
@@ -162,15 +184,17 @@ class Endpoint:
     async def _ready(self, request: Request) -> Response:
         champions = self.predictor.champions
         self._check_version(request)
-        current, refusal = champions.current, champions.refusal
+        arms, refusal = champions.arms, champions.refusal
         document = {
-            "ready": current is not None,
-            "version": current and current.number,
+            "ready": arms is not None,
+            "version": arms and arms.champion.number,
             # Why is told to who has the token: /v2/models/NAME.
             "refused": refusal is not None,
             "refused_version": refusal and refusal.version,
+            "rollout": self._rollout(arms),
+            "challenger_refused": champions.challenger_refusal is not None,
         }
-        is_ready = current is not None
+        is_ready = arms is not None
         return _json(document, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _live(self, _: Request) -> Response:

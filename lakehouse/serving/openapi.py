@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from lakehouse.serving.answers import prediction_type
 from lakehouse.settings import ColumnSettings, ModelSettings
 
 _JSON_TYPES = {
@@ -49,7 +50,7 @@ def openapi_of(model: ModelSettings, release: str) -> dict[str, Any]:
             "/ping": {"get": _get("200 where a version answers, else 503")},
             "/version": {"get": _get("The release of the endpoint")},
             "/metrics": {"get": _get("Figures for Prometheus")},
-            "/retrain": {"post": _RETRAIN},
+            "/retrain": {"post": _retrain()},
         },
     }
 
@@ -87,24 +88,46 @@ _REFUSALS = {
     }.items()
 }
 _SECURED: dict[str, Any] = {"security": [{"token": []}]}
-_RETRAIN: dict[str, Any] = {
-    "summary": "Leaves a request for a training, which the next night decides on",
-    **_SECURED,
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["reason"],
-                    "properties": {"reason": {"type": "string"}, "who": {"type": "string"}},
-                },
-                "example": {"reason": "the furnace was relined", "who": "shift lead"},
-            }
-        },
-    },
-    "responses": {"202": {"description": "the id of the request"}, **_REFUSALS},
+_TEXT: dict[str, Any] = {"type": "string"}
+_VERSIONS = {
+    "X-Model-Version": {
+        "description": "the versions that answered, each once, with commas between them",
+        "schema": _TEXT,
+    }
 }
+
+
+def _post(
+    summary: str,
+    schema: Mapping[str, Any],
+    examples: Mapping[str, Any],
+    answers: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """A request with a JSON body.
+
+    Args:
+        summary: what it does.
+        schema: of its body, an object.
+        examples: bodies, by a name of each.
+        answers: that no rule refuses, by their status.
+    """
+    named = {name: {"value": body} for name, body in examples.items()}
+    content = {"application/json": {"schema": {"type": "object", **schema}, "examples": named}}
+    return {
+        "summary": summary,
+        **_SECURED,
+        "requestBody": {"required": True, "content": content},
+        "responses": {**answers, **_REFUSALS},
+    }
+
+
+def _retrain() -> dict[str, Any]:
+    return _post(
+        "Leaves a request for a training, which the next night decides on",
+        {"required": ["reason"], "properties": {"reason": _TEXT, "who": _TEXT}},
+        {"request": {"reason": "the furnace was relined", "who": "shift lead"}},
+        {"202": {"description": "the id of the request"}},
+    )
 
 
 def _row_schema(model: ModelSettings) -> dict[str, Any]:
@@ -157,33 +180,49 @@ def _invocations(model: ModelSettings) -> dict[str, Any]:
         "instances": [list(features.values())],
         "inputs": {name: [value] for name, value in features.items()},
     }
-    return {
-        "summary": "Predictions, by the formats of MLflow's scoring server; send one of them",
-        **_SECURED,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "minProperties": 1,
-                        "maxProperties": 1,
-                        "properties": {
-                            "dataframe_records": {
-                                "type": "array",
-                                "items": {"$ref": "#/components/schemas/Row"},
-                            },
-                            "dataframe_split": {"type": "object"},
-                            "instances": {"type": "array"},
-                            "inputs": {},
-                        },
-                    },
-                    "examples": {name: {"value": {name: body}} for name, body in bodies.items()},
-                }
-            },
-        },
-        "responses": {"200": {"description": "`predictions`, a value for each row"}, **_REFUSALS},
+    rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
+    formats = {
+        "dataframe_records": rows,
+        "dataframe_split": {"type": "object"},
+        "instances": {"type": "array"},
+        "inputs": {},
     }
+    return _post(
+        "Predictions, by the formats of MLflow's scoring server; send one of them",
+        {"minProperties": 1, "maxProperties": 1, "properties": formats},
+        {name: {name: body} for name, body in bodies.items()},
+        {"200": _predictions(model)},
+    )
+
+
+def _predictions(model: ModelSettings) -> dict[str, Any]:
+    """The answer to `/invocations`."""
+    kind = _JSON_TYPES[prediction_type(model)]
+    fields = {
+        "predictions": _list_of({"type": [kind, "null"]}, "null where an output is not finite"),
+        "model_version": {
+            "type": ["string", "null"],
+            "description": "the version that answered; null where a rollout had rows answered by "
+            "two",
+        },
+        "model_versions": _list_of(_TEXT, "the version that answered each row"),
+        "request_id": _TEXT,
+    }
+    if not model.is_regression:
+        number = {"type": ["number", "null"]}
+        parts = {"type": ["object", "null"], "additionalProperties": {"type": "number"}}
+        fields |= {"score": _list_of(number), "probability": _list_of(parts, "of each class")}
+    schema = {"type": "object", "properties": fields}
+    return {
+        "description": "`predictions`, and in `model_versions` the version of each, in the order "
+        "of the rows",
+        "headers": _VERSIONS,
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+def _list_of(items: Mapping[str, Any], words: str = "") -> dict[str, Any]:
+    return {"type": "array", "items": items} | ({"description": words} if words else {})
 
 
 def _infer(model: ModelSettings) -> dict[str, Any]:
@@ -198,20 +237,17 @@ def _infer(model: ModelSettings) -> dict[str, Any]:
         }
         for name in model.predictions.features
     ]
-    return {
-        "summary": "Predictions, by the Open Inference Protocol (V2)",
-        **_SECURED,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object", "required": ["inputs"]},
-                    "example": {"id": "1", "inputs": inputs},
-                }
-            },
+    return _post(
+        "Predictions, by the Open Inference Protocol (V2)",
+        {"required": ["inputs"]},
+        {"tensors": {"id": "1", "inputs": inputs}},
+        {
+            "200": {
+                "description": "`outputs`, a tensor for each; `model_version` among them has the "
+                "version of each row, beside the field where one version answered all"
+            }
         },
-        "responses": {"200": {"description": "`outputs`, a tensor for each"}, **_REFUSALS},
-    }
+    )
 
 
 def _get(words: str, is_secured: bool = False) -> dict[str, Any]:
@@ -251,10 +287,8 @@ def _rules_in_words(column: Mapping[str, Any]) -> str:
 
 
 def _operation(title: str, operation: Mapping[str, Any]) -> str:
-
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     examples = [each["value"] for each in body.get("examples", {}).values()]
-    examples += [body["example"]] if "example" in body else []
     shown = "".join(f"<pre>{escape(json.dumps(each))}</pre>" for each in examples)
     codes = ", ".join(
         f"{code}: {response['description']}" for code, response in operation["responses"].items()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from lakehouse.serving.answers import Answer, ServedVersion
+from lakehouse.serving.arms import Arms
 from lakehouse.serving.bodies import Row
 from lakehouse.serving.champions import Champions
 from lakehouse.serving.measures import Measures
@@ -22,15 +23,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predicted:
-    """The answers to a request, all of one version.
+    """The answers to a request.
 
     Attributes:
-        version: that answered.
+        versions: that could answer it.
         answers: in the order of the rows.
         request_id: that the landed lines name.
     """
 
-    version: ServedVersion
+    versions: Sequence[ServedVersion]
     answers: Sequence[Answer]
     request_id: str
 
@@ -44,12 +45,16 @@ class Predictor:
     lines: ServedLines
     measures: Measures
 
-    async def predict(self, rows: Sequence[Row]) -> Predicted:
-        """Answer the rows, once what lands of them is written.
+    async def predict(self, rows: Sequence[Row], version: str | None = None) -> Predicted:
+        """Answer the rows, each by the version of its arm, once what lands of them is written.
+
+        Args:
+            rows: as they were given.
+            version: the champion's number, where the champion is to answer all of them.
 
         Raises:
-            RefusedRequestError: a row breaks a rule, no version answers yet, or an answer cannot be
-                put on record.
+            RefusedRequestError: a row breaks a rule, no version answers yet, another version than
+                the champion is asked for, or an answer cannot be put on record.
         """
         began, asked_at = time.perf_counter(), dt.datetime.now(dt.UTC)
         try:
@@ -57,27 +62,34 @@ class Predictor:
         except RefusedRequestError as error:
             self.measures.refused(len(error.rows))
             raise
-        version, values = self._version_of(read), [row.values for row in read]
-        if version.needs_a_frame(len(read)):
+        arms, values = self._arms(version), [row.values for row in read]
+        keys = [row.get(self.rules.model.key) for row in values]
+        if arms.needs_a_frame(len(read)):
             # Milliseconds: other requests go on meanwhile.
-            answers = await asyncio.to_thread(version.answers, values)
+            answered = await asyncio.to_thread(arms.answers, values, keys)
         else:
-            answers = version.answers(values)
-        predicted = Predicted(version, answers, secrets.token_hex(8))
+            answered = arms.answers(values, keys)
+        if arms.rollout is not None:
+            self.measures.challenger_failed(arms.rollout.challenger, answered.errors)
+        predicted = Predicted(arms.versions, answered.answers, secrets.token_hex(8))
         landed = self._land(read, predicted, asked_at)
-        self.measures.answered(landed, len(read) - landed, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self.measures.answered(predicted.answers, landed, seconds)
         return predicted
 
-    def _version_of(self, rows: Sequence[ServedRow]) -> ServedVersion:
-        """The version of a request: that of its first row's key."""
-        version = self.champions.version_for(rows[0].values.get(self.rules.model.key))
-        if version is None:
-            refusal = self.champions.refusal
-            _LOG.debug("no version answers: %s", refusal)
+    def _arms(self, version: str | None) -> Arms:
+        """The versions of a request, which it keeps to its end."""
+        arms = self.champions.arms
+        if arms is None:
+            _LOG.debug("no version answers: %s", self.champions.refusal)
             raise RefusedRequestError(
                 "no version answers yet; see /v2/health/ready", HTTPStatus.SERVICE_UNAVAILABLE
             )
-        return version
+        if version is None:
+            return arms
+        if version != arms.champion.number:
+            raise RefusedRequestError("that version does not answer here", HTTPStatus.NOT_FOUND)
+        return Arms(arms.champion)
 
     def _land(self, rows: Sequence[ServedRow], predicted: Predicted, at: dt.datetime) -> int:
         """Write the readings among the rows with their answers; return how many they are."""
@@ -88,7 +100,7 @@ class Predictor:
             told = {
                 "request": f"{predicted.request_id}-{place}",
                 "at": at.isoformat(),
-                "version": predicted.version.number,
+                "version": answer.version,
                 "prediction": answer.prediction,
                 "score": answer.score,
             }

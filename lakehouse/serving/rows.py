@@ -12,9 +12,8 @@ from lakehouse.ingest.validation import ABSENT, LineRules
 from lakehouse.serving.bodies import Row
 from lakehouse.serving.refusals import RefusedRequestError
 from lakehouse.settings import ModelSettings
+from lakehouse.settings.reserved import SERVED
 
-SERVED = "_served"
-"""The field of a landed line that holds what was answered."""
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.settings.reserved import SERVED_FOLDER
 
 UNFINISHED = "_served"
 """Folder under the landing folder with the files that are being written."""
-LANDED = "served"
-"""Folder under the readings' landing folder with those that have landed."""
 _PART = ".part"
 
 
@@ -186,4 +185,4 @@ class ServedLines:
 
     @property
     def _landed(self) -> Path:
-        return self.landing / self.table / LANDED
+        return self.landing / self.table / SERVED_FOLDER

@@ -85,13 +85,17 @@ class Folder:
             system, base = self.file_system
             system.delete_file(f"{base}/{name}")
 
-    def files(self) -> Iterator[FileOnDisk]:
-        """All files in it and in folders of it; none where it is not there."""
+    def files(self, recursive: bool = True) -> Iterator[FileOnDisk]:
+        """All files in it; none where it is not there.
+
+        Args:
+            recursive: whether in folders of it, too.
+        """
         if self.is_local:
-            yield from _files_in(self.location, "")
+            yield from _files_in(self.location, "", recursive)
             return
         system, base = self.file_system
-        selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+        selector = fs.FileSelector(base, allow_not_found=True, recursive=recursive)
         for info in system.get_file_info(selector):
             if info.type == fs.FileType.File:
                 name = info.path[len(base) :].lstrip("/")
@@ -124,12 +128,13 @@ class Folder:
         return opened
 
 
-def _files_in(folder: str, prefix: str) -> Iterator[FileOnDisk]:
+def _files_in(folder: str, prefix: str, recursive: bool) -> Iterator[FileOnDisk]:
     """Files of the disk that are not removed meanwhile."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _files_in(entry.path, f"{prefix}{entry.name}/")
+                if recursive:
+                    yield from _files_in(entry.path, f"{prefix}{entry.name}/", recursive)
                 continue
             with suppress(FileNotFoundError):
                 found = entry.stat(follow_symlinks=False)

@@ -100,6 +100,11 @@ def table_version(root: str, table: Table) -> int:
     return int(_opened(root, table).version())
 
 
+def has_table(root: str, table: Table) -> bool:
+    """Whether the lakehouse has a table; one of an older release lacks newer ones."""
+    return bool(DeltaTable.is_deltatable(table.path_in(root)))
+
+
 def newest_day(root: str, table: Table) -> dt.date | None:
     """Return the newest day of a table that is partitioned by `window_date`; None without rows.
 
@@ -110,10 +115,10 @@ def newest_day(root: str, table: Table) -> dt.date | None:
 
 
 def _opened(root: str, table: Table) -> DeltaTable:
-    path = table.path_in(root)
-    if not DeltaTable.is_deltatable(path):
+    if not has_table(root, table):
+        path = table.path_in(root)
         raise StoreError(
             f"{path}: there is no table; name the root of a lakehouse, and its model's YAML file, "
             "or run a job there once, such as jobs/run_pipeline.py"
         )
-    return open_table(path, table.full_name)
+    return open_table(table.path_in(root), table.full_name)

@@ -1,4 +1,4 @@
-"""MLflow: versions, records, files, and the alias `champion`. None but it and its client use it."""
+"""MLflow: versions, records, files, and the aliases. None but it and its client use it."""
 
 import datetime as dt
 import hashlib
@@ -29,6 +29,8 @@ from lakehouse.storage.training_record import ModelVersion, TrainingRecord, as_t
 
 _LOG = logging.getLogger(__name__)
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""An alias that people alone read; nothing is decided by it."""
 _MODEL_FILE = "model.skops"
 _BASELINE_FILE = "baseline.json"
 _POLICY_FILE = "policy.json"
@@ -96,6 +98,21 @@ class Registry:
             RegistryUnreachableError: MLflow does not answer; the alias may have moved.
         """
         self._client.set_registered_model_alias(self._name, CHAMPION, version)
+
+    def show_challenger(self, version: str | None) -> None:
+        """Have the alias `challenger` name a version, or no version.
+
+        Raises:
+            RegistryError: there is no such version any more.
+            RegistryUnreachableError: MLflow does not answer; the alias may have moved.
+        """
+        aliases = self._client.get_registered_model(self._name).aliases
+        if aliases.get(CHALLENGER) == version:
+            return
+        if version is None:
+            self._client.delete_registered_model_alias(self._name, CHALLENGER)
+        else:
+            self._client.set_registered_model_alias(self._name, CHALLENGER, version)
 
     def version(self, version: str) -> ModelVersion:
         """Return what is on record of a version.

@@ -7,14 +7,15 @@ first, an end here first; what a run that was cut off has left out is written by
 """
 
 import datetime as dt
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 from lakehouse.calendar import in_write_order
-from lakehouse.errors import RegistryError
-from lakehouse.rollouts.actions import ABORT, ALARM, FINISH, GATE, START
+from lakehouse.errors import RegistryError, RegistryUnreachableError
+from lakehouse.rollouts.actions import ABORT, ALARM, ENDS, FINISH, GATE, START
 from lakehouse.rollouts.state import Rollout, rollouts_of
 from lakehouse.rollouts.verdict import Verdict
 from lakehouse.storage.lakehouse import Lakehouse
@@ -24,6 +25,7 @@ from lakehouse.versions.actions import LOOP, SCORING
 from lakehouse.versions.ledger import PromotionLedger, since_moment
 from lakehouse.versions.promotion import record_end_of_rollout, record_rollout
 
+_LOG = logging.getLogger(__name__)
 AT_ALARM = "at_alarm"
 """Evidence of a verdict that begins a rollout: 1 where its version was trained for an alarm."""
 _STRETCH = dt.timedelta(days=64)
@@ -90,6 +92,19 @@ class RolloutLedger:
         }
         self.lakehouse.store.append_rows([row], self.lakehouse.catalog.rollout)
         self.rows.append(row)
+        if verdict.action in (START, *ENDS):
+            self.show_challenger()
+
+    def show_challenger(self) -> None:
+        """Have MLflow's alias `challenger` name the version that is rolled out, for people.
+
+        Nothing depends on it: where MLflow does not answer, the next run does so.
+        """
+        running = self.running
+        try:
+            self.lakehouse.registry.show_challenger(running.challenger if running else None)
+        except (RegistryError, RegistryUnreachableError) as error:
+            _LOG.warning("the alias challenger is not as gold.rollout says: %s", error)
 
 
 def valid_rollout(rollouts: RolloutLedger, champion: str | None) -> Rollout | None:
@@ -161,7 +176,7 @@ def carry_out(
 
 
 def settle(promotions: PromotionLedger, rollouts: RolloutLedger) -> bool:
-    """Write what one of the two records has, and the other one lacks.
+    """Write what one of the two records has, and the other one lacks; MLflow's alias, too.
 
     The caller holds the locks of both.
 
@@ -178,6 +193,8 @@ def settle(promotions: PromotionLedger, rollouts: RolloutLedger) -> bool:
             reason = f"{begun['reason']}; {rollout.reason}"
             finished = rollout.ended == FINISH
             promoted |= record_end_of_rollout(promotions, begun, finished, who, reason)
+    if rollouts.rows:
+        rollouts.show_challenger()
     return promoted
 
 

@@ -30,6 +30,7 @@ QUIET = [
     "promotion_refused",
     "training_failed",
     "rolled_back",
+    "rollout_aborted",
     "approval_waits",
     "files_unreadable",
     "nothing_scored",

@@ -162,6 +162,38 @@ def test_a_rollback_counts_for_a_day():
     assert value("rollbacks", promotions=[verdict("rollback", 25)]) == 0
 
 
+def step(hours, action="abort"):
+    as_of = NOW - hours * HOUR
+    return {
+        "as_of": as_of,
+        "action": action,
+        "who": "score",
+        "challenger": "7",
+        "reason": "it errs",
+    }
+
+
+def test_an_aborted_rollout_is_told_with_its_version_and_reason():
+    level = operations.aborted_rollouts(readings(NOW, rollouts=[step(1)]), MODEL)
+    assert (level.value, level.detail) == (1, "version 7, by score: it errs")
+    others = [step(1, action) for action in ("start", "step", "hold", "finish")]
+    assert value("aborted_rollouts", rollouts=others) == 0
+
+
+@pytest.mark.parametrize(
+    ("aborted", "decided", "expected"),
+    [
+        (23, [22, 1, 0], 1),  # a day has not passed
+        (25, [25, 1], 1),  # scoring aborted after the batch before the newest
+        (99, [99], 1),  # no label has come since
+        (25, [25, 2, 1], 0),
+    ],
+)
+def test_an_aborted_rollout_is_news_for_a_day_and_two_label_batches(aborted, decided, expected):
+    rows = {"rollouts": [step(aborted)], "decisions": [decision(each) for each in decided]}
+    assert value("aborted_rollouts", **rows) == expected
+
+
 def test_an_approval_waits_until_somebody_answers():
     waits = verdict("pending", 5)
     assert value("approvals_waiting", promotions=[waits]) == 1

@@ -64,3 +64,9 @@ def test_a_demanded_test_that_failed_at_the_verdict_ends_the_job_with_1(root):
 def test_a_version_that_was_never_judged_is_told_of(root):
     with pytest.raises(RegistryError, match="version 9 was never judged here"):
         run(root, "--version", "9")
+
+
+def test_before_the_first_verdict_there_is_nothing_to_check(tmp_path):
+    plain_delta.create(tmp_path, catalog_of(MODEL).promotion)
+    with pytest.raises(RegistryError, match="has no version yet; there is nothing to check"):
+        run(tmp_path)

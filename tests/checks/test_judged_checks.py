@@ -39,11 +39,20 @@ def test_a_slice_far_below_the_rest_is_named_with_its_share():
     assert "in slice old it is right on 34.0% of 100 rows" in found["worst_slice"].reason
 
 
-def test_of_a_slice_of_few_rows_nothing_is_said():
+@pytest.mark.parametrize(("rows", "passes"), [(29, True), (30, False)])
+def test_of_a_slice_of_few_rows_nothing_is_said(rows, passes):
     labels, _ = halves()
-    few = np.arange(200) < 29
+    few = np.arange(200) < rows
     found = checks(labels, np.where(few, 1 - labels, labels), slices={"few": few})
-    assert found["worst_slice"].passed
+    assert found["worst_slice"].passed == passes
+
+
+def test_a_slice_may_lie_as_far_below_all_rows_as_the_settings_allow():
+    labels, inside = halves()
+    wrong = inside & (np.arange(200) % 3 > 0)
+    predictions, slices = np.where(wrong, 1 - labels, labels), {"old": inside}
+    far = CheckSettings(slice_fall=0.5)
+    assert checks(labels, predictions, slices=slices, settings=far)["worst_slice"].passed
 
 
 def test_a_slice_as_good_as_the_rest_fails_one_time_in_twenty_at_most():
@@ -100,6 +109,25 @@ def test_without_costs_or_classes_nothing_is_said_of_money():
     assert checks(labels, 1 - labels, costs=None)["cost"].passed
     numbers = JudgedRows(Regression(1.0), np.zeros(40), np.ones(40), np.zeros(40), {})
     assert all(each.passed for each in judged_checks(numbers, CheckSettings(), COSTS))
+
+
+def test_a_difference_that_all_rows_share_is_credible():
+    labels = np.zeros(40, dtype=int)
+    assert not checks(labels, np.ones_like(labels), labels)["cost"].passed
+    assert checks(labels, labels, np.ones_like(labels))["cost"].passed
+
+
+def test_of_one_row_nothing_is_said_of_money():
+    one = np.array([0])
+    found = checks(one, 1 - one, one)["cost"]
+    assert (found.passed, found.reason) == (True, "too few rows to compare costs on")
+
+
+def test_a_cell_of_a_class_that_the_model_does_not_know_costs_nothing():
+    named = {"cells": [{"label": 2, "predicted": 1, "cost": 9.0}, *COSTS.model_dump()["cells"]]}
+    labels, predictions = np.array([0, 1, 0]), np.array([1, 1, 0])
+    found = costs_of(TWO, CostSettings.model_validate(named), labels, predictions)
+    assert found.tolist() == [40.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("name", ["worst_slice", "cost"])

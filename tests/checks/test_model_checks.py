@@ -94,6 +94,15 @@ def test_a_description_and_an_owner_are_asked_for(forest):
     assert found["owner"].passed
 
 
+@pytest.mark.parametrize(
+    ("description", "passes"), [("x" * 20, False), ("x" * 21, True), ("x" * 20 + "  ", False)]
+)
+def test_a_description_has_more_than_twenty_characters_blanks_apart(forest, description, passes):
+    found = checks_of(forest, MODEL.model_copy(update={"description": description, "owner": " "}))
+    assert found["description"].passed == passes
+    assert not found["owner"].passed
+
+
 def test_a_model_that_draws_lots_is_not_deterministic(forest, monkeypatch):
     random = np.random.default_rng(0)
 
@@ -120,10 +129,56 @@ def test_a_model_that_answers_otherwise_once_its_file_is_read_fails_the_round_tr
     assert (found["round_trip"].passed, found["determinism"].passed) == (False, True)
 
 
+def test_a_file_that_is_refused_fails_the_round_trip(forest, monkeypatch):
+    monkeypatch.setattr("lakehouse.checks.model_checks.dump", lambda _: b"no model")
+    found = checks_of(forest)["round_trip"]
+    assert not found.passed
+    assert "it is no skops file" in found.reason
+
+
+def test_rows_in_another_order_are_answered_alike(forest, monkeypatch):
+    def first_is_favoured(rows, outputs):
+        is_turned = len(rows) > 100 and rows.index[0] > rows.index[-1]
+        return outputs[:, ::-1] if is_turned else outputs
+
+    assert not checks_of(changed(forest, first_is_favoured, monkeypatch))["determinism"].passed
+
+
+def test_the_same_rows_are_answered_with_the_same_bits_again(forest, monkeypatch):
+    answered = []
+
+    def drifting(rows, outputs):
+        answered.append(len(rows))
+        return outputs + 1e-12 * answered.count(120) if len(rows) == 120 else outputs
+
+    assert not checks_of(changed(forest, drifting, monkeypatch))["determinism"].passed
+
+
+LISTED = MODEL.model_copy(
+    update={
+        "readings": MODEL.readings.model_copy(
+            update={
+                "columns": {
+                    **MODEL.readings.columns,
+                    "furnace": MODEL.readings.columns["temp"].model_copy(
+                        update={"type": "string", "values": ("north", "a closed one")}
+                    ),
+                }
+            }
+        )
+    }
+)
+
+
 @pytest.mark.parametrize(
     ("is_odd", "named"),
     [
-        (lambda rows: rows["temp"].isna(), "temp without a value"),
+        (lambda rows: rows["temp"].isna() & rows["pressure"].notna(), "temp without a value"),
+        (lambda rows: rows["temp"] <= MODEL.readings.columns["temp"].min, "temp at"),
+        (lambda rows: rows["temp"] == MODEL.readings.columns["temp"].max, "temp at"),
+        (lambda rows: rows["furnace"].isna() & rows["temp"].notna(), "furnace without"),
+        (lambda rows: rows["furnace"].eq("a closed one"), "furnace a closed one"),
+        (lambda rows: rows[["temp", "pressure"]].isna().all(axis=1), "no column with a value"),
         (lambda rows: rows["temp"] >= MODEL.readings.columns["temp"].max, "temp at"),
         (lambda rows: rows["furnace"].eq("a text that no training had"), "furnace with an unknown"),
     ],
@@ -134,9 +189,45 @@ def test_an_answer_that_makes_no_sense_at_a_columns_end_is_named(
     def nonsense(rows, outputs):
         return np.where(is_odd(rows).to_numpy()[:, np.newaxis], np.nan, outputs)
 
-    found = checks_of(changed(forest, nonsense, monkeypatch))["robustness"]
-    assert not found.passed
+    given = changed(forest, nonsense, monkeypatch)
+    given = replace(given, rows=given.rows.dropna().reset_index(drop=True))
+    found = checks_of(given, LISTED)["robustness"]
+    assert (found.passed, found.figure) == (False, 1.0)
     assert named in found.reason
+
+
+def test_a_model_that_raises_at_a_columns_end_is_not_robust(forest, monkeypatch):
+    def raises(rows, outputs):
+        if rows["furnace"].eq("a text that no training had").any():
+            raise ValueError("unknown category")
+        return outputs
+
+    found = checks_of(changed(forest, raises, monkeypatch))["robustness"]
+    assert not found.passed
+    assert "furnace with an unknown" in found.reason
+
+
+def test_probabilities_beyond_zero_and_one_make_no_sense(forest, monkeypatch):
+    def beyond(rows, outputs):
+        return np.tile([1.5, -0.5], (len(outputs), 1))
+
+    assert not checks_of(changed(forest, beyond, monkeypatch))["robustness"].passed
+
+
+def limited(**checks):
+    return ModelSettings.model_validate(GLASSWARE | {"policy": {"checks": checks}})
+
+
+def test_a_file_as_large_as_it_may_be_passes(forest):
+    size = int(checks_of(forest)["size"].figure)
+    assert checks_of(forest, limited(largest_bytes=size))["size"].passed
+    assert not checks_of(forest, limited(largest_bytes=size - 1))["size"].passed
+
+
+def test_a_time_that_was_not_measured_does_not_pass_a_limit(forest):
+    unmeasured = replace(forest, milliseconds=None)
+    found = checks_of(unmeasured, limited(milliseconds_per_thousand=4))["latency"]
+    assert (found.passed, found.reason) == (False, "the time to score was not measured")
 
 
 def test_probabilities_that_do_not_sum_to_one_make_no_sense(forest, monkeypatch):

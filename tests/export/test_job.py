@@ -13,7 +13,9 @@ from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.export import equality
 from lakehouse.export.equality import session_of
+from lakehouse.tables import catalog_of
 from tests.explain.test_job import ENVIRONMENT, MODEL, written
+from tests.support import plain_delta
 
 
 @pytest.fixture
@@ -68,6 +70,12 @@ def test_an_export_that_differs_is_not_written(root, tmp_path, monkeypatch):
 def test_a_version_that_was_never_promoted_is_not_exported(root, tmp_path):
     with pytest.raises(RegistryError, match="was never promoted here"):
         run(root, tmp_path / "edge", "--version", "7")
+
+
+def test_without_a_champion_and_without_a_name_there_is_nothing_to_export(tmp_path):
+    plain_delta.create(tmp_path, catalog_of(MODEL).promotion)
+    with pytest.raises(RegistryError, match="has no version yet; there is nothing to export"):
+        run(tmp_path, tmp_path / "edge")
 
 
 def test_a_report_of_before_is_gone_before_another_model_is_there(root, tmp_path, monkeypatch):

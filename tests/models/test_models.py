@@ -42,6 +42,8 @@ from lakehouse.models import (
     probabilities,
     problem_of,
 )
+from lakehouse.models.flat import answering
+from lakehouse.models.newest import MOST_KEPT
 from lakehouse.settings import Family, load_model_settings
 from tests.support.rows import write_parcel_settings
 
@@ -196,6 +198,26 @@ def test_the_cache_loads_each_model_once_and_asks_for_its_file_only_then():
         cache.get(sha256(content), lambda content=content: asked.append(content) or content)
     assert cache.loads == 2
     assert asked == contents
+
+
+def test_the_cache_keeps_the_models_that_it_was_asked_for_last(monkeypatch):
+    contents = {f"{number:064x}": number for number in range(MOST_KEPT + 1)}
+    monkeypatch.setattr("lakehouse.models.model_file.load", lambda content, _: content)
+    cache, first = ModelCache(), f"{0:064x}"
+    for sha256_, number in contents.items():
+        assert cache.get(sha256_, lambda number=number: number) == number
+        cache.get(first, lambda: pytest.fail("it is asked for again and again"))
+    assert len(cache.models) == MOST_KEPT
+    assert list(contents)[1] not in cache.models
+    assert cache.loads == MOST_KEPT + 1
+
+
+def test_a_process_keeps_the_flat_versions_that_it_was_asked_for_last():
+    problem, other = Regression(tolerance=1.0), Features(("x",), ())
+    made = [answering(f"{n}", None, FEATURES, problem) for n in range(MOST_KEPT + 1)]
+    assert answering(f"{MOST_KEPT}", None, FEATURES, problem) is made[-1]
+    assert answering("0", None, FEATURES, problem) is not made[0]
+    assert answering("0", None, other, problem).features == other
 
 
 def test_the_cache_keeps_nothing_of_a_refused_file():

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
 
 import pytest
 
 from lakehouse.retraining.policy.triggers import TrainingRequest
 from lakehouse.retraining.requests import LONGEST, leave_request, requests_at, set_aside
+from lakehouse.storage.folders import Folder
 
 
 def test_a_request_is_read_as_it_was_left_on_one_line(tmp_path):
@@ -36,6 +38,26 @@ def test_a_request_that_is_set_aside_is_kept_and_read_no_more(tmp_path):
     assert [request.id for request in requests_at(landing)] == [second]
     kept = tmp_path / "_requests" / "answered" / f"{first}.json"
     assert json.loads(kept.read_text())["reason"] == "first"
+
+
+def test_requests_that_were_answered_are_not_listed_again(tmp_path, monkeypatch):
+    landing = str(tmp_path)
+    leave_request(landing, "x", "first")
+    set_aside(landing, requests_at(landing))
+    left, listed = leave_request(landing, "x", "second"), []
+    real = os.scandir
+
+    def scanned(folder):
+        listed.append(str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    assert [request.id for request in requests_at(landing)] == [left]
+    assert listed == [f"{landing}/_requests"]
+    files = Folder(f"{landing}/_requests")
+    assert len(list(files.files())) == 2
+    remote = Folder(f"file://{landing}/_requests")  # as an object store is listed
+    assert [file.name for file in remote.files(recursive=False)] == [f"{left}.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"who": 1, "reason": 2}', '"x"'])

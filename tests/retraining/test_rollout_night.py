@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import ConfigurationError, RegistryError
+from lakehouse.errors import ConfigurationError, RegistryError, RegistryUnreachableError
 from lakehouse.instants import instant
 from lakehouse.labels.labelled_rows import labelled_between
 from lakehouse.retraining import rollout_by_hand
@@ -21,6 +21,7 @@ from lakehouse.retraining.rollout_night import advance, labelled_of
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.rollouts.arms import answers
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.registry import Registry
 from lakehouse.storage.store import Row
 from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import finish_alias_move, rollback
@@ -56,6 +57,43 @@ def rollout_rows(lakehouse: Lakehouse) -> list[Row]:
 def promotion_rows(lakehouse: Lakehouse) -> list[tuple[str, str, str, str | None]]:
     columns = ("action", "to_version", "who", "rollout_id")
     return [tuple(row[name] for name in columns) for row in PromotionLedger(lakehouse).rows]
+
+
+def shown_challenger(lakehouse: Lakehouse) -> str | None:
+    """The version that MLflow shows people as the challenger."""
+    aliases = lakehouse.registry._client.get_registered_model("small").aliases
+    found: str | None = aliases.get("challenger")
+    return found
+
+
+def test_people_see_the_challenger_in_mlflow_from_the_start_of_its_rollout_to_its_end(
+    day_after: Lakehouse, tmp_path: Path
+) -> None:
+    assert shown_challenger(day_after) == "2"
+    lakehouse = copied(day_after, tmp_path)
+    for finished in (False, True):
+        rollout_by_hand.end(lakehouse, finished, "ada", "seen enough")
+        assert shown_challenger(lakehouse) is None
+        if not finished:
+            rollout_by_hand.start(lakehouse, "2", "ada", "once more")
+            assert shown_challenger(lakehouse) == "2"
+
+
+def test_an_alias_that_mlflow_does_not_take_holds_up_no_step_and_is_set_by_the_next_run(
+    day_after: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lakehouse = copied(day_after, tmp_path)
+
+    def refuses(*_: Any) -> None:
+        raise RegistryUnreachableError("MLflow does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "show_challenger", refuses)
+        rollout_by_hand.end(lakehouse, False, "ada", "complaints came")
+    assert RolloutLedger(lakehouse).running is None
+    assert shown_challenger(lakehouse) == "2"
+    settle(PromotionLedger(lakehouse), RolloutLedger(lakehouse))
+    assert shown_challenger(lakehouse) is None
 
 
 def test_a_winner_is_rolled_out_and_the_champion_stays(day_after: Lakehouse) -> None:
@@ -177,11 +215,13 @@ def test_a_run_killed_at_every_step_of_a_verdict_ends_as_one_that_was_not(
     # Small files are gathered when the row is written.
     died_at = {name.replace("before gather of", "after write of") for name in died_at}
     named = ("write of gold.rollout", "write of gold.promotion", "Registry.promote")
+    named = (*named, "Registry.show_challenger")
     assert died_at >= {f"{when} {name}" for name in named for when in ("before", "after")}
     lakehouse = small_lakehouse(day_after.spark, root, by_canary)
     assert [row["action"] for row in rollout_rows(lakehouse)] == ["start", "finish"]
     assert [row[0] for row in promotion_rows(lakehouse)] == ["promote", "rollout", "promote"]
     assert lakehouse.registry.champion() == "2"
+    assert shown_challenger(lakehouse) is None
 
 
 def test_a_start_that_was_cut_off_is_finished_by_the_next_run(

@@ -3,6 +3,7 @@ replayed or changed.
 """
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -310,24 +311,23 @@ def test_a_worker_loads_a_version_once(spark: SparkSession, newest: Lakehouse) -
         "1", version.sha256, content, features_of(newest.model), problem_of(newest.model)
     )
     readings = newest.store.read(newest.catalog.readings).repartition(6)
-    scored = with_prediction(readings, model, "string")
+    scored, seen = with_prediction(readings, model, "string"), []
     for _ in range(2):
         assert scored.agg(F.sum("score")).first()[0] > 0
-
-    counted = spark.range(0, 8, 1, 8).select(
-        F.pandas_udf(_loads, "loads long, models long")("id").alias("cache")
-    )
-    caches = {tuple(row["cache"]) for row in counted.collect()}
-    assert any(loads for loads, _ in caches)
-    assert all(loads == models for loads, models in caches)
+        told = F.pandas_udf(_loads, "worker long, loads long, models string")("id")
+        counted = spark.range(0, 8, 1, 8).select(told.alias("cache")).collect()
+        seen.append({row["cache"]["worker"]: row["cache"] for row in counted})
+    having = [worker for worker, cache in seen[0].items() if version.sha256 in cache["models"]]
+    assert having
+    for worker in set(having) & set(seen[1]):
+        assert seen[1][worker]["loads"] == seen[0][worker]["loads"]
 
 
 def _loads(ids: pd.Series) -> pd.DataFrame:
     from lakehouse.models import WORKER_CACHE
 
-    return pd.DataFrame(
-        {"loads": len(ids) * [WORKER_CACHE.loads], "models": len(ids) * [len(WORKER_CACHE.models)]}
-    )
+    told = {"worker": os.getpid(), "loads": WORKER_CACHE.loads}
+    return pd.DataFrame([told | {"models": " ".join(WORKER_CACHE.models)}] * len(ids))
 
 
 def test_a_batch_without_its_query_id_is_not_written(

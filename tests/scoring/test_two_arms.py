@@ -217,6 +217,7 @@ def test_a_challenger_whose_file_is_refused_ends_its_rollout_and_the_champion_sc
     [end] = [row for row in RolloutLedger(lakehouse).rows if row["action"] == "abort"]
     assert end["rule"] == "refused"
     assert "is not loaded" in end["reason"]
+    assert "challenger" not in lakehouse.registry._client.get_registered_model("small").aliases
 
 
 def test_a_replayed_batch_whose_challenger_is_gone_is_the_champions(

@@ -115,6 +115,10 @@ def test_what_is_no_request_of_v2_is_refused_in_a_sentence(document):
         tensors_of(document, FEATURES)
 
 
+def test_as_many_rows_as_are_allowed_are_taken():
+    assert len(mlflow_rows({"instances": [[1, 2]] * MOST_ROWS}, FEATURES)) == MOST_ROWS
+
+
 def test_numbers_come_as_the_stream_reads_them():
     document = document_of(b'{"instances": [[9007199254740993.0, 1e400], [NaN, 0.1]]}')
     (first, infinite), (missing, tenth) = document["instances"]

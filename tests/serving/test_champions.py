@@ -23,13 +23,13 @@ def champions(works):
 
 
 def prediction(champions):
-    (answer,) = champions.version_for(7).answers([FEATURES])
+    (answer,) = champions.current.answers([FEATURES])
     return answer.prediction
 
 
 def test_before_the_first_promotion_no_version_answers(champions):
     champions.look()
-    assert champions.version_for(7) is None
+    assert champions.arms is None
     assert champions.refusal.reason == "glassware has no champion yet"
 
 

@@ -15,6 +15,7 @@ from lakehouse.models.trials import build
 from lakehouse.profiling.columns import text_of
 from lakehouse.scoring.transforms import ScoringModel, predicted_here, with_prediction
 from lakehouse.serving.answers import ServedVersion
+from lakehouse.serving.replies import as_predictions
 from lakehouse.settings import ModelSettings
 from tests.support.served import GLASSWARE, sensors, settings_of
 
@@ -160,7 +161,7 @@ def test_an_output_that_is_not_finite_is_no_answer():
     version = served(model, pipeline)
     (answer,) = version.answers(asked(pd.DataFrame(rows_of("numbers", 1, 4)) * 1e30))
     assert answer.prediction is None
-    assert version.as_predictions([answer])["predictions"] == [None]
+    assert as_predictions([answer], is_classification=False)["predictions"] == [None]
 
 
 def test_a_feature_that_was_renamed_is_read_by_its_place_in_a_line():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,21 @@ def test_a_folder_that_cannot_be_made_is_a_setting_to_change(tmp_path):
     (tmp_path / "landing").write_text("a file")
     with pytest.raises(ConfigurationError, match="landing"):
         opened(tmp_path / "landing")
+
+
+def test_folders_on_two_disks_are_a_setting_to_change(tmp_path, monkeypatch):
+    """A rename from one to the other would not be atomic."""
+    real = Path.stat
+
+    def of_another_disk(path, **given):
+        state = real(path, **given)
+        if path.name != "_served":
+            return state
+        return os.stat_result((*state[:2], state.st_dev + 1, *state[3:10]))
+
+    monkeypatch.setattr(Path, "stat", of_another_disk)
+    with pytest.raises(ConfigurationError, match="lies on another disk"):
+        opened(tmp_path)
 
 
 def test_a_landed_file_is_as_old_as_its_last_line(tmp_path):

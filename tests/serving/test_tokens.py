@@ -1,5 +1,7 @@
 """Who may ask, and who may not."""
 
+import os
+
 import pytest
 
 from lakehouse.errors import ConfigurationError
@@ -30,7 +32,16 @@ def test_a_token_lets_in_who_sends_it(tmp_path, place):
     assert tokens.lets_in(f"bearer {ADMIN}")
     assert tokens.lets_administer(f"Bearer {ADMIN}")
     assert not tokens.lets_administer(f"Bearer {TOKEN}")
-    for wrong in ("", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é", "Bearer"):
+    # Another scheme is as long as ours.
+    for wrong in (
+        "",
+        TOKEN,
+        f"Basic {TOKEN}",
+        f"Digest {TOKEN}",
+        f"Bearer {TOKEN}x",
+        "Bearer é",
+        "Bearer",
+    ):
         assert not tokens.lets_in(wrong)
 
 
@@ -39,6 +50,17 @@ def test_a_token_that_others_may_have_read_is_refused(tmp_path):
     path.parent.mkdir()
     path.write_text(TOKEN)
     path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="others may have read"):
+        tokens_of(str(tmp_path), {})
+
+
+def test_a_token_in_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "_system" / "serve_token"
+    path.parent.mkdir()
+    path.write_text(TOKEN)
+    path.chmod(0o600)
+    another = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: another)
     with pytest.raises(ConfigurationError, match="others may have read"):
         tokens_of(str(tmp_path), {})
 

@@ -206,6 +206,14 @@ def test_the_command_line_refuses_an_unknown_policy():
         parse(["--policies", "best"])
 
 
+@pytest.mark.parametrize("other", [["--families"], ["--gate"]])
+def test_the_command_line_refuses_policies_beside_what_would_ignore_them(other, capsys):
+    with pytest.raises(SystemExit) as refused:
+        parse(["--policies", "default", *other])
+    assert refused.value.code == 2
+    assert f"argument {other[0]}: not allowed with argument --policies" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_runs_go_in_parallel_and_come_back_in_order():
     tasks = [Task("never", POLICIES["never"], "covariate", seed) for seed in (1, 0)]

@@ -16,7 +16,10 @@ from lakehouse.tables import Table
 
 _ON_TABLES = ("append", "commit", "append_rows", "append_arrow", "replace_partitions", "_compact")
 _IN_TRAINING = ("cross_fit", "fit", "register")
-_IN_MLFLOW = ("log_training", "log_policy_record", "log_recipe", "register", "promote")
+_IN_MLFLOW = (
+    *("log_training", "log_policy_record", "log_recipe", "register", "promote"),
+    "show_challenger",
+)
 
 
 class KilledError(Exception):

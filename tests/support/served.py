@@ -29,6 +29,7 @@ GLASSWARE = yaml.safe_load(Path("conf/glassware.yaml").read_text(encoding="utf-8
 MODEL = load_model_settings("conf/glassware.yaml")
 START = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 FOREST = ("random_forest", {"n_estimators": 10, "min_samples_leaf": 3})
+ROLLOUT = "glassware-2-20240301T000000"
 READING = {
     "pid": 7,
     "process_time": "2024-03-01T10:00:00Z",
@@ -92,8 +93,11 @@ class Works:
 
     def __post_init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
-        self.promotions = catalog_of(self.model).promotion
-        plain_delta.create(self.root, self.promotions)
+        self._steps: list[dict[str, Any]] = []
+        catalog = catalog_of(self.model)
+        self.promotions, self.rollouts = catalog.promotion, catalog.rollout
+        for table in (self.promotions, self.rollouts):
+            plain_delta.create(self.root, table)
 
     def promote(self, version: int, pipeline: Any, **given: Any) -> Path:
         """Put a version on record with its file; return the file's path."""
@@ -118,6 +122,22 @@ class Works:
     def write(self, row: Mapping[str, Any]) -> None:
         self._rows.append(dict(row))
         plain_delta.replace_rows(self.root, self.promotions, self._rows)
+
+    def roll_out(self, version: int, pipeline: Any, share: float, **given: Any) -> Path:
+        """Begin a canary of a version against version 1; return its file's path."""
+        path = self.promote(version, pipeline, action="rollout", rollout_id=ROLLOUT)
+        sha256 = self._rows[-1]["model_sha256"]
+        self.step("start", share, challenger=str(version), challenger_sha256=sha256, **given)
+        return path
+
+    def step(self, action: str, share: float, **given: Any) -> None:
+        """A row of `gold.rollout`: the newest one's, changed."""
+        first = {"rollout_id": ROLLOUT, "strategy": "canary", "champion": "1", "reason": "so"}
+        moment = START + dt.timedelta(hours=len(self._steps))
+        before = self._steps[-1] if self._steps else first
+        own = {"action": action, "share": share, "as_of": moment, "recorded_at": moment}
+        self._steps.append(before | own | given)
+        plain_delta.replace_rows(self.root, self.rollouts, self._steps)
 
     def file_of(self, version: int) -> Path:
         return self.root / "mlflow/artifacts" / f"run{version}" / "artifacts/model/model.skops"

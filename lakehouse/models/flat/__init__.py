@@ -3,5 +3,6 @@
 from lakehouse.models.flat.answers import Answering, answering
 from lakehouse.models.flat.model import FlatModel
 from lakehouse.models.flat.reading import flattened
+from lakehouse.models.flat.trees import Tree, trees_of
 
-__all__ = ["Answering", "FlatModel", "answering", "flattened"]
+__all__ = ["Answering", "FlatModel", "Tree", "answering", "flattened", "trees_of"]

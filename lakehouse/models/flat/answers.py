@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from lakehouse.models.flat import kernel
 from lakehouse.models.flat.model import FlatModel
 from lakehouse.models.flat.reading import flattened
+from lakehouse.models.newest import Newest
 from lakehouse.models.problems import Problem
 from lakehouse.models.trials import Features
 
@@ -61,12 +62,10 @@ def _pays_for_kernel(n_rows: int) -> bool:
     return kernel.is_loaded() or _ROWS.count >= ENOUGH_ROWS
 
 
-_ANSWERING: dict[str, Answering] = {}
+_ANSWERING: Newest[tuple[str, Features, Problem], Answering] = Newest()
 
 
 def answering(sha256: str, pipeline: Pipeline, features: Features, problem: Problem) -> Answering:
-    """The version of this digest; a process flattens it once."""
-    known = _ANSWERING.get(sha256)
-    if known is None or (known.features, known.problem) != (features, problem):
-        known = _ANSWERING[sha256] = Answering(pipeline, features, problem)
-    return known
+    """The version of this digest; a process flattens it once while it is among the newest."""
+    key = sha256, features, problem
+    return _ANSWERING.of(key, lambda: Answering(pipeline, features, problem))

@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from lakehouse.models.flat.finish import Averaged, Boosted, Classes
 from lakehouse.models.flat.model import FlatModel
-from lakehouse.models.flat.trees import Tree, Trees
+from lakehouse.models.flat.trees import Trees, trees_of
 from lakehouse.models.problems import Classification, Problem
 from lakehouse.models.trials import Features
 
@@ -40,9 +40,9 @@ def flattened(pipeline: Pipeline, features: Features, problem: Problem) -> FlatM
     if type(model) in _BOOSTED:
         return _of_boosting(model, fill, problem)
     if type(model) in _TREES and model.n_outputs_ == 1:
-        return _of_forest([model], model, fill, problem)
+        return _of_forest(model, fill, problem)
     if type(model) in _FORESTS and model.n_outputs_ == 1 and model.n_jobs in (None, 1):
-        return _of_forest(model.estimators_, model, fill, problem)
+        return _of_forest(model, fill, problem)
     return None
 
 
@@ -72,57 +72,20 @@ def _classes_of(model: Any, problem: Problem) -> Classes | None:
     return Classes(tuple(int(code) for code in model.classes_), len(problem.classes))
 
 
-def _of_forest(estimators: list[Any], model: Any, fill: np.ndarray, problem: Problem) -> FlatModel:
+def _of_forest(model: Any, fill: np.ndarray, problem: Problem) -> FlatModel:
     """A tree, or a forest: the mean of its trees' leaves."""
-    classes = _classes_of(model, problem)
+    trees, classes = trees_of(model), _classes_of(model, problem)
     width = len(classes.codes) if classes else 1
-    trees = [_tree_of(estimator.tree_, width) for estimator in estimators]
-    return FlatModel(
-        Trees.of(trees, [0] * len(trees), np.float32),
-        fill,
-        np.zeros(width),
-        Averaged(len(trees), classes),
-    )
-
-
-def _tree_of(tree: Any, width: int) -> Tree:
-    """A tree of `sklearn.tree`; a leaf has no left child there."""
-    nodes = np.arange(tree.node_count)
-    is_leaf = tree.children_left < 0
-    return Tree(
-        left=np.where(is_leaf, nodes, tree.children_left),
-        right=np.where(is_leaf, nodes, tree.children_right),
-        feature=tree.feature,
-        threshold=tree.threshold,
-        value=np.ascontiguousarray(tree.value[:, 0, :width]),
-        depth=int(tree.max_depth),
-    )
+    finish = Averaged(len(trees), classes)
+    return FlatModel(Trees.of(trees, np.float32), fill, np.zeros(width), finish)
 
 
 def _of_boosting(model: Any, fill: np.ndarray, problem: Problem) -> FlatModel | None:
     """Histogram boosting: a start for each output, and each tree's leaves in turn."""
-    predictors = [(tree, k) for step in model._predictors for k, tree in enumerate(step)]
-    has_categories = any(tree.nodes["is_categorical"].any() for tree, _ in predictors)
+    nodes = [each.nodes for step in model._predictors for each in step]
+    has_categories = any(each["is_categorical"].any() for each in nodes)
     if has_categories or model.is_categorical_ is not None:
         return None
-    trees = [_tree_of_predictor(tree.nodes) for tree, _ in predictors]
-    return FlatModel(
-        Trees.of(trees, [k for _, k in predictors], np.float64),
-        fill,
-        np.zeros(model.n_trees_per_iteration_) + model._baseline_prediction.ravel(),
-        Boosted(model._loss, _classes_of(model, problem)),
-    )
-
-
-def _tree_of_predictor(nodes: np.ndarray) -> Tree:
-    """A tree of histogram boosting."""
-    places = np.arange(len(nodes))
-    is_leaf = nodes["is_leaf"].astype(bool)
-    return Tree(
-        left=np.where(is_leaf, places, nodes["left"]),
-        right=np.where(is_leaf, places, nodes["right"]),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
-        value=nodes["value"][:, np.newaxis],
-        depth=int(nodes["depth"].max()),
-    )
+    start = np.zeros(model.n_trees_per_iteration_) + model._baseline_prediction.ravel()
+    finish = Boosted(model._loss, _classes_of(model, problem))
+    return FlatModel(Trees.of(trees_of(model), np.float64), fill, start, finish)

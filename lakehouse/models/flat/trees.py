@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,65 @@ class Tree:
     threshold: np.ndarray
     value: np.ndarray
     depth: int
+
+    @classmethod
+    def of_sklearn(cls, tree: Any, width: int) -> "Tree":
+        """A tree of `sklearn.tree`, whose leaves hold so many outputs.
+
+        A leaf has no children there.
+        """
+        nodes, is_leaf = np.arange(tree.node_count), tree.children_left < 0
+        return cls(
+            left=np.where(is_leaf, nodes, tree.children_left),
+            right=np.where(is_leaf, nodes, tree.children_right),
+            feature=tree.feature,
+            threshold=tree.threshold,
+            value=np.ascontiguousarray(tree.value[:, 0, :width]),
+            depth=int(tree.max_depth),
+        )
+
+    @classmethod
+    def of_boosting(cls, nodes: np.ndarray) -> "Tree":
+        """A tree of histogram boosting, that adds to one output."""
+        places, is_leaf = np.arange(len(nodes)), nodes["is_leaf"].astype(bool)
+        return cls(
+            left=np.where(is_leaf, places, nodes["left"]),
+            right=np.where(is_leaf, places, nodes["right"]),
+            feature=nodes["feature_idx"],
+            threshold=nodes["num_threshold"],
+            value=nodes["value"][:, np.newaxis],
+            depth=int(nodes["depth"].max()),
+        )
+
+    @classmethod
+    def of_constant(cls, value: float) -> "Tree":
+        """A tree of one leaf, that adds to one output."""
+        root = np.array([0])
+        return cls(root, root, root, np.array([0.0]), np.array([[value]]), depth=0)
+
+    @property
+    def is_leaf(self) -> np.ndarray:
+        """The mask of the nodes that are leaves."""
+        return np.asarray(self.left == np.arange(len(self.left)))
+
+
+def trees_of(model: Any) -> list[tuple[Tree, int]]:
+    """The trees of a fitted model, in the order in which their leaves are summed.
+
+    Args:
+        model: a tree, a forest or histogram boosting of scikit-learn; others have none.
+
+    Returns:
+        Each tree with the output that its values begin at.
+    """
+    if hasattr(model, "_predictors"):
+        steps = model._predictors
+        return [(Tree.of_boosting(each.nodes), k) for step in steps for k, each in enumerate(step)]
+    width = len(getattr(model, "classes_", [0]))
+    estimators = getattr(model, "estimators_", [model])
+    return [
+        (Tree.of_sklearn(each.tree_, width), 0) for each in estimators if hasattr(each, "tree_")
+    ]
 
 
 @dataclass(frozen=True)
@@ -54,15 +114,14 @@ class Trees:
     column: np.ndarray
 
     @classmethod
-    def of(cls, trees: Sequence[Tree], columns: Sequence[int], reads: type[np.floating]) -> "Trees":
+    def of(cls, trees: Sequence[tuple[Tree, int]], reads: type[np.floating]) -> "Trees":
         """Return the trees in flat arrays.
 
         Args:
-            trees: in the order in which their leaves are summed.
-            columns: the output that each tree's values begin at.
+            trees: as by `trees_of`.
             reads: the type of number that thresholds are compared with.
         """
-        ordered = [_siblings_side_by_side(tree) for tree in trees]
+        ordered = [_siblings_side_by_side(tree) for tree, _ in trees]
         sizes = [len(tree.left) for tree in ordered]
         roots = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         threshold = np.concatenate([tree.threshold for tree in ordered])
@@ -76,7 +135,7 @@ class Trees:
             root=roots.astype(np.uint32),
             crowded=np.array([_crowded(tree) for tree in ordered], dtype=np.int64),
             depth=np.array([tree.depth for tree in ordered], dtype=np.int64),
-            column=np.array(columns, dtype=np.int64),
+            column=np.array([column for _, column in trees], dtype=np.int64),
         )
 
 
@@ -89,7 +148,7 @@ def _siblings_side_by_side(tree: Tree) -> Tree:
     nodes = np.array(order)
     place = np.zeros(len(tree.left), dtype=np.int64)
     place[nodes] = np.arange(len(nodes))
-    is_leaf = tree.left[nodes] == nodes
+    is_leaf = tree.is_leaf[nodes]
     return Tree(
         left=place[tree.left[nodes]],
         right=place[tree.right[nodes]],

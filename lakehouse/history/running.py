@@ -27,6 +27,11 @@ class _Lane:
         self.times.insert(place, at)
         self.rows.insert(place, row)
 
+    def take_back(self, at: int) -> None:
+        place = bisect_right(self.times, at) - 1
+        if place >= 0 and self.times[place] == at:
+            del self.times[place], self.rows[place]
+
     def forget(self, before: int) -> None:
         place = bisect_left(self.times, before)
         del self.times[:place], self.rows[:place]
@@ -73,6 +78,12 @@ class RunningHistory:
         names = seen_columns(self._settings, table)
         lane.add(at, {name: _number(values.get(name)) for name in names})
         lane.forget(lane.times[-1] - self._keeps[table])
+
+    def take_back(self, table: str | None, group: Group, at: int) -> None:
+        """Forget the row that was added last with that time."""
+        lane = self._lanes.get((table, self._group(table, group)))
+        if lane is not None:
+            lane.take_back(at)
 
     def features(self, group: Group, at: int, own: Values) -> dict[str, float | None]:
         """The features of a row.

@@ -15,6 +15,7 @@ from lakehouse.ingest.dispositions import (
     dispositions,
     with_corrections,
 )
+from lakehouse.ingest.history import with_history
 from lakehouse.ingest.landing.runs import Run
 from lakehouse.ingest.lines import Keys, in_chunks
 from lakehouse.ingest.taken_before import not_yet_in
@@ -55,19 +56,23 @@ def place(
 
     Args:
         lakehouse: whose rows they are.
-        source: readings or labels.
+        source: whose they are.
         run: whose lines they are.
         batch: the step of a micro-batch that they are taken in by.
         valid: the rows.
     """
     silver, keys = valid.files, valid.keys
-    store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
+    store, key, transaction = lakehouse.store, source.key, batch.transaction(source.silver)
     # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
         _count_placed(silver, batch)
         store.discard(silver, source.silver)
     # Distinct keys that no file of silver can have need no look at its rows.
-    elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
+    elif (
+        not source.settings.computed
+        and keys.are_distinct
+        and not store.may_hold(source.silver, key, keys.least, keys.greatest)
+    ):
         store.commit(silver, source.silver, transaction)
         _count_placed(silver, batch)
     else:
@@ -83,10 +88,10 @@ def _count_placed(silver: Sequence[DataFile | None], batch: Batch) -> None:
 
 def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch, again: bool) -> None:
     """Append each row to where it belongs; a table that gets none gets no commit."""
-    store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
+    store, catalog, key = lakehouse.store, lakehouse.catalog, source.key
     held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
     judge = with_corrections if source.takes_corrections else dispositions
-    by_row = judge(rows, held, key, list(source.settings.columns))
+    by_row = judge(rows, held, key, list(source.settings.landed))
     n_duplicate, n_conflict = (int((by_row == each).sum()) for each in (DUPLICATE, CONFLICT))
     batch.count(
         rows_out=len(rows) - n_duplicate - n_conflict,
@@ -99,7 +104,8 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch, a
     if again:
         repeated = not_yet_in(store, catalog.duplicate, repeated)
         conflicting = not_yet_in(store, catalog.quarantine, conflicting)
-    store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
+    accepted = with_history(lakehouse, source, _accepted(rows, by_row))
+    store.append_arrow(accepted, source.silver, batch.transaction(source.silver))
     if len(repeated):
         lines = _lines_of(store, source.bronze, repeated)
         keyed = lines.append_column("key", repeated[key].cast(pa.string()))

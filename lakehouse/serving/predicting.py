@@ -12,6 +12,7 @@ from http import HTTPStatus
 from lakehouse.serving.answers import Answer, ServedVersion
 from lakehouse.serving.bodies import Row
 from lakehouse.serving.champions import Champions
+from lakehouse.serving.earlier_rows import EarlierRows
 from lakehouse.serving.measures import Measures
 from lakehouse.serving.refusals import RefusedRequestError
 from lakehouse.serving.rows import RowRules, ServedRow
@@ -43,6 +44,8 @@ class Predictor:
     champions: Champions
     lines: ServedLines
     measures: Measures
+    earlier: EarlierRows | None = None
+    """Of a model with features of earlier rows."""
 
     async def predict(self, rows: Sequence[Row]) -> Predicted:
         """Answer the rows, once what lands of them is written.
@@ -57,6 +60,20 @@ class Predictor:
         except RefusedRequestError as error:
             self.measures.refused(len(error.rows))
             raise
+        if self.earlier is None:
+            return await self._answered(read, asked_at, began)
+        async with self.earlier.turn:
+            filled = self.earlier.filled(read, asked_at)
+            try:
+                return await self._answered(filled, asked_at, began)
+            except BaseException:
+                self.earlier.take_back()
+                raise
+
+    async def _answered(
+        self, read: Sequence[ServedRow], asked_at: dt.datetime, began: float
+    ) -> Predicted:
+        """The answers to rows that break no rule, once what lands of them is written."""
         version, values = self._version_of(read), [row.values for row in read]
         if version.needs_a_frame(len(read)):
             # Milliseconds: other requests go on meanwhile.
@@ -92,6 +109,8 @@ class Predictor:
                 "prediction": answer.prediction,
                 "score": answer.score,
             }
+            if self.earlier is not None:
+                told["history"] = {name: row.values.get(name) for name in self.earlier.features}
             lines.append(self.rules.line(row, told))
         if not lines:
             return 0

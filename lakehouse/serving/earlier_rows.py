@@ -56,7 +56,8 @@ class EarlierRows:
     def filled(self, rows: Sequence[ServedRow], asked_at: dt.datetime) -> list[ServedRow]:
         """The rows with their features, and each reading among them added.
 
-        A feature that a row gives itself stays. A row that tells no event time is about now.
+        A feature that a row gives itself stays; null is none. A row that tells no event time is
+        about now.
         """
         self._added = []
         return [self._filled(row, asked_at) for row in rows]
@@ -79,7 +80,7 @@ class EarlierRows:
             key = row.values.get(self._model.key)
             if row.is_reading and self._add(None, key, group, at, row.values):
                 self._added.append((key, group, at))
-        own = {name: value for name, value in features.items() if name not in row.given}
+        own = {name: each for name, each in features.items() if row.values.get(name) is None}
         return replace(row, values={**row.values, **own})
 
     def _look(self, name: str | None, table: Table) -> None:

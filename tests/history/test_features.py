@@ -264,18 +264,20 @@ def test_sums_that_overflow_and_lines_without_a_slope_tell_nothing() -> None:
     settings = HistorySettings.model_validate(
         {
             "features": {
-                what: {"what": what, "of": "temp", "over": "1 hour"} for what in ("mean", "slope")
+                what: {"what": what, "of": "temp", "over": "1 hour"}
+                for what in ("mean", "slope", "difference")
             }
         }
     )
     made = [
-        {"at": START + minute * MINUTE, "temp": 1.7e308, "landed_file_id": 1, "line": line}
-        for line, minute in enumerate([0, 0, 1])
+        {"at": START + minute * MINUTE, "temp": temp, "landed_file_id": 1, "line": line}
+        for line, (minute, temp) in enumerate([(0, 1.7e308), (0, 1.7e308), (1, -1.7e308)])
     ]
     rows = as_arrow(made, "at", "temp", "landed_file_id", "line")
     found = history_features(rows, rows.slice(0, 0), {}, settings, "at")
     assert found["mean"].to_pylist() == [None, None, None]
     assert found["slope"].to_pylist() == [None, None, None]
+    assert found["difference"].to_pylist() == [None, None, None]
 
 
 def test_an_endpoint_forgets_what_no_row_in_time_can_see() -> None:

@@ -13,6 +13,8 @@ from lakehouse.ingest.account import account, files_account
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
+from lakehouse.storage.store import Store
+from lakehouse.tables import Table
 from tests.support.kills import KilledError, Steps, stepping
 from tests.support.remembering import (
     A_DAY,
@@ -127,6 +129,26 @@ def test_late_rows_are_seen_by_what_lands_after_them(spark: SparkSession, tmp_pa
     # Neither the repeated line nor the broken one counts.
     expected = (x[1] + x[2] + x[3] + x[4]) / 4
     assert features(lakehouse)[6] == (pytest.approx(expected, rel=1e-15), 3000.0)
+
+
+def test_new_keys_need_no_look_at_the_rows_of_silver(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lakehouse, read = remembering(spark, tmp_path / "lake"), Store.arrow
+    looks: list[Any] = []
+
+    def arrow(
+        self: Store, table: Table, where: Any = None, columns: Any = None, *more: Any, **others: Any
+    ) -> Any:
+        if table == lakehouse.catalog.readings:
+            looks.append(columns)
+        return read(self, table, where, columns, *more, **others)
+
+    monkeypatch.setattr(Store, "arrow", arrow)
+    for name, numbers in (("1", range(3)), ("2", range(3, 5))):
+        land_in(lakehouse, "reading", name, readings(numbers), at(numbers[-1]))
+        ingest(lakehouse, AVAILABLE_NOW)
+    assert looks == [["at", "x", "landed_file_id", "line"]] * 2
 
 
 def test_a_feature_that_is_defined_otherwise_is_refused(

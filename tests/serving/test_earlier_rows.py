@@ -88,8 +88,10 @@ def works(tmp_path: Path) -> Works:
     return works
 
 
-def filled(earlier: EarlierRows, *rows: dict[str, Any]) -> list[tuple[Any, ...]]:
-    at = START + dt.timedelta(days=1)
+def filled(
+    earlier: EarlierRows, *rows: dict[str, Any], asked: int = 24 * 60
+) -> list[tuple[Any, ...]]:
+    at = made_at(asked)
     found = earlier.filled(RowRules(MODEL).read(rows, at), at)
     return [tuple(row.values[name] for name in FEATURES) for row in found]
 
@@ -123,6 +125,7 @@ def test_what_a_caller_sends_is_taken_and_a_question_about_now_does_not_land(
     # It is asked a day after: the maintenance of minute 12 was not long ago.
     since = (24 * 60 - 12) * 60.0
     assert filled(earlier, question, question) == [(None, since), (None, since)]
+    assert filled(earlier, question, asked=24 * 60 + 1) == [(None, since + 60)]
 
 
 def test_a_row_that_did_not_land_was_never_there(

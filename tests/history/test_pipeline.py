@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
+from jobs.check_model import main as check_main
+from jobs.explain import main as explain_main
+from jobs.explore import main as explore_main
+from jobs.export import main as export_main
+from jobs.lineage import main as lineage_main
 from lakehouse.app.whole_way import run_pipeline
 from lakehouse.errors import RegistryError
 from lakehouse.ingest.account import account
@@ -35,7 +41,7 @@ from lakehouse.verification.verify import checks_of
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.kills import KilledError, Steps, stepping
 from tests.support.remembering import A_DAY, FEATURES, land_day, remembering, with_history
-from tests.support.small_model import Settings, readings
+from tests.support.small_model import Settings, readings, settings_of
 
 pytestmark = pytest.mark.spark
 
@@ -168,6 +174,22 @@ def test_scoring_that_dies_at_any_step_gives_equal_bits(
     assert "after write of silver.scoring_ledger" in died_at
     assert values(lakehouse, "predictions") == values(lakehouse, "readings")
     assert len(values(lakehouse, "predictions")) == 4 * A_DAY
+
+
+def test_jobs_that_read_features_know_no_difference(
+    works: Lakehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.yaml"
+    model.write_text(yaml.safe_dump(settings_of(with_history), sort_keys=False))
+    words = ["--model", str(model), "--root", works.store.root]
+    explain_main([*words, "--key", str(2 * A_DAY + 7)])
+    assert "x_mean_1h" in capsys.readouterr().out
+    export_main([*words, "--into", str(tmp_path / "export")])
+    assert check_main(words) in (0, 1)
+    assert lineage_main([*words, "--retrain", "model/1"]) == 0
+    assert "same" in capsys.readouterr().out
+    explore_main([*words, "--output", str(tmp_path / "page.html")])
+    assert "since_repair" in (tmp_path / "page.html").read_text()
 
 
 class Asked:

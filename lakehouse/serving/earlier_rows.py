@@ -95,10 +95,11 @@ class EarlierRows:
         if newest is not None and span is not None:
             within = pc.field(time) > pa.scalar(newest - 2 * span, _MOMENT)
             columns = list(dict.fromkeys([key, *columns_read(settings, time, name)]))
-            rows = read_at(self._root, table, version, columns, within)
-            landed = rows.sort_by([(column, "ascending") for column in LINE])
+            rows = read_at(self._root, table, version, columns, within).to_pylist()
+            # A release that recorded no file came first.
+            rows.sort(key=lambda row: [-1 if row[name] is None else row[name] for name in LINE])
             with self._lock:
-                for row in landed.to_pylist():
+                for row in rows:
                     self._add(name, row[key], self._group(row), micros(row[time]), row)
                 self._forget_keys(name, micros(newest - 2 * span))
         self._versions[name] = version

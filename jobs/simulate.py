@@ -7,16 +7,16 @@ from datetime import datetime
 from pathlib import Path
 
 from lakehouse.app.command_line import run_job
+from lakehouse.glassware.furnace import SUMMARIES, stream_of
 from lakehouse.glassware.gateway import land_until, next_midnight
 from lakehouse.glassware.pieces import Stream, in_utc
-from lakehouse.glassware.scenarios import SCENARIOS
 from lakehouse.storage.queries import AVAILABLE_NOW, interval_seconds
 
 
 def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line says."""
     courses = "scenarios:\n" + "\n".join(
-        f"  {name:14}{scenario.summary}" for name, scenario in SCENARIOS.items()
+        f"  {name:14}{summary}" for name, summary in SUMMARIES.items()
     )
     parser = argparse.ArgumentParser(
         None, None, __doc__, courses, formatter_class=argparse.RawTextHelpFormatter
@@ -35,7 +35,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     """Land what the command line asks for, and say so, a line per landing."""
     arguments = parse_arguments(words)
-    stream = Stream(arguments.scenario, arguments.seed, arguments.pieces, arguments.period)
+    stream = stream_of(arguments.scenario, arguments.seed, arguments.pieces, arguments.period)
     until = in_utc(arguments.until) if arguments.until else stream.end
     pause = interval_seconds(arguments.trigger)
     while (midnight := next_midnight(stream, arguments.landing)) is not None:

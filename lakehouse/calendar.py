@@ -32,6 +32,17 @@ def parse_span(text: Any) -> dt.timedelta:
     return number * _UNITS[unit]
 
 
+def span_in_words(span: dt.timedelta) -> str:
+    """The span as `parse_span` reads it, in the greatest unit that divides it.
+
+    >>> span_in_words(dt.timedelta(minutes=120)), span_in_words(dt.timedelta(seconds=90))
+    ('2 hours', '90 seconds')
+    """
+    unit = [name for name, length in _UNITS.items() if not span % length][-1]
+    number = span // _UNITS[unit]
+    return f"{number} {unit}" + ("" if number == 1 else "s")
+
+
 def in_write_order(now: dt.datetime, on_record: Iterable[dt.datetime | None]) -> dt.datetime:
     """A time for a row that is written now, after all that are on record.
 

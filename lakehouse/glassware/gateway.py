@@ -2,6 +2,7 @@
 
     <landing>/sensor_reading/sensor_reading-000000001-000000191.jsonl
     <landing>/quality_check/quality_check-000000001-000000191.jsonl
+    <landing>/maintenance/maintenance-000000001-000000001.jsonl        (scenario `furnace`)
 
 Each file's name carries its first and its last piece, so the folder itself tells where landing
 stopped. A file appears whole or not at all, and its modification time is the simulated moment of
@@ -12,7 +13,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,13 +24,18 @@ import numpy as np
 import pyarrow as pa
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.glassware.furnace import FurnaceStream, stream_of
 from lakehouse.glassware.pieces import DAY, MICROSECOND, START, Stream, in_utc
 
 READINGS = "sensor_reading"
 LABELS = "quality_check"
+MAINTENANCE = "maintenance"
+TOPICS = (MAINTENANCE, READINGS, LABELS)
 MARKER = ".simulation.json"
 _UNFINISHED = ".unfinished"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Rows = Callable[[int, int], pa.Table]
+_Newest = Callable[[datetime], int]
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class LandedFile:
 def land_until(
     stream: Stream, landing: Path, moment: datetime, lines_per_file: int = 100_000
 ) -> list[LandedFile]:
-    """Land all that has happened by `moment` and is not landed yet; readings first, then labels.
+    """Land all that has happened by `moment` and is not landed yet; readings before their labels.
 
     Once to a late moment or in many small steps: the lines are the same. A call with the same or an
     earlier moment writes nothing. What a killed call left unfinished is removed, and landed anew.
@@ -70,7 +76,8 @@ def land_until(
         ConfigurationError: the folder holds another simulation, or files that no simulation wrote.
     """
     _refuse_other_uses(stream, landing)
-    for folder in (landing, landing / READINGS, landing / LABELS):
+    sources = _sources(stream)
+    for folder in (landing, *(landing / topic for topic in sources)):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(landing):
         # Checked again behind the lock: another simulation may have begun meanwhile.
@@ -78,7 +85,7 @@ def land_until(
         _remove_unfinished(landing)
         due = list(_due(stream, landing, moment, lines_per_file))
         for file in due:
-            rows = stream.readings if file.topic == READINGS else stream.labels
+            rows, _ = sources[file.topic]
             _write_whole(file.path, json_lines(rows(file.first_id, file.last_id)), landed_at=moment)
         return due
 
@@ -102,7 +109,7 @@ def next_midnight(stream: Stream, landing: Path) -> datetime | None:
 def simulation_in(landing: Path) -> Stream | None:
     """The simulation that a folder holds; None where it holds none."""
     marker = landing / MARKER
-    return Stream(**json.loads(marker.read_text(encoding="utf-8"))) if marker.exists() else None
+    return stream_of(**json.loads(marker.read_text(encoding="utf-8"))) if marker.exists() else None
 
 
 def last_landed(landing: Path, topic: str) -> int:
@@ -119,14 +126,25 @@ def json_lines(table: pa.Table) -> Iterator[str]:
         yield json.dumps(dict(zip(table.column_names, row, strict=True)), allow_nan=False) + "\n"
 
 
+def _sources(stream: Stream) -> dict[str, tuple[_Rows, _Newest]]:
+    """The rows of each topic by their ids, and the id of its newest at a moment, in the order of
+    landing: no label lands before its reading, no reading before a maintenance that it may see.
+    """
+    sources: dict[str, tuple[_Rows, _Newest]] = {
+        READINGS: (stream.readings, stream.last_reading_by),
+        LABELS: (stream.labels, stream.last_label_by),
+    }
+    if isinstance(stream, FurnaceStream):
+        return {MAINTENANCE: (stream.maintenance, stream.last_maintenance_by)} | sources
+    return sources
+
+
 def _due(
     stream: Stream, landing: Path, moment: datetime, lines_per_file: int
 ) -> Iterator[LandedFile]:
-    """The files missing at `moment`, readings first: no label lands before its reading."""
-    for topic, newest in (
-        (READINGS, stream.last_reading_by(moment)),
-        (LABELS, stream.last_label_by(moment)),
-    ):
+    """The files missing at `moment`, in the order of landing."""
+    for topic, (_, last_by) in _sources(stream).items():
+        newest = last_by(moment)
         for first_id in range(last_landed(landing, topic) + 1, newest + 1, lines_per_file):
             last_id = min(first_id + lines_per_file - 1, newest)
             path = landing / topic / f"{topic}-{first_id:09d}-{last_id:09d}.jsonl"
@@ -157,7 +175,7 @@ def _write_whole(path: Path, lines: Iterable[str], landed_at: datetime | None = 
 
 
 def _remove_unfinished(landing: Path) -> None:
-    for folder in (landing, landing / READINGS, landing / LABELS):
+    for folder in (landing, *(landing / topic for topic in TOPICS)):
         for path in folder.glob(f".*{_UNFINISHED}"):
             path.unlink()
 
@@ -179,7 +197,7 @@ def _refuse_other_uses(stream: Stream, landing: Path) -> None:
                 f"landing: {landing} holds the simulation {_in_words(earlier)}, not "
                 f"{_in_words(stream)}; name another folder, or the same simulation"
             )
-    elif any(path for topic in (READINGS, LABELS) for path in (landing / topic).glob("[!.]*")):
+    elif any(path for topic in TOPICS for path in (landing / topic).glob("[!.]*")):
         raise ConfigurationError(
             f"landing: {landing} holds files that no simulation wrote; name another folder"
         )

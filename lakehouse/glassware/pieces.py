@@ -67,7 +67,7 @@ class Stream:
     period: float = DEFAULT_PERIOD
 
     def __post_init__(self) -> None:
-        scenario_named(self.scenario)
+        _ = self.course  # it is there
         if not 0 <= self.seed < 2**63:
             raise ConfigurationError(
                 f"seed: {self.seed} is impossible; write a whole number from 0 to 2^63 - 1"

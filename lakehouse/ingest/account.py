@@ -22,7 +22,7 @@ from lakehouse.tables import Table
 
 
 def account(lakehouse: Lakehouse) -> list[Account]:
-    """The accounts of readings and labels."""
+    """The accounts of readings, labels, and what features look at besides."""
     catalog, key = lakehouse.catalog, lakehouse.model.key
     readings, labels, predictions = (
         lakehouse.store.read(table).select(key)
@@ -33,6 +33,10 @@ def account(lakehouse: Lakehouse) -> list[Account]:
     return [
         _account(lakehouse, catalog.bronze_readings, catalog.readings, scored),
         _account(lakehouse, catalog.bronze_labels, catalog.labels, joined),
+        *(
+            _account(lakehouse, bronze, silver, {"for features": lakehouse.store.count(silver)})
+            for bronze, silver in zip(catalog.bronze_history, catalog.history, strict=True)
+        ),
     ]
 
 

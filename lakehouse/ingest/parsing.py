@@ -72,7 +72,7 @@ class BlockParser:
         odd = np.array([document is _NONE for document in documents], dtype=bool)
         texts = np.zeros(len(lines), dtype=np.int64)
         columns = {}
-        for name, column in self.rules.source.columns.items():
+        for name, column in self.rules.source.landed.items():
             values = _values(documents, self.rules.source.path_of(name))
             columns[name] = self._plain(values, name, column, odd)
             if column.type == "timestamp":

@@ -32,7 +32,7 @@ from lakehouse.ingest.taken_before import (
 )
 from lakehouse.ingest.validation import LineRules
 from lakehouse.storage import queries
-from lakehouse.storage.commits import record_commits
+from lakehouse.storage.commits import followed, record_commits
 from lakehouse.storage.folders import Folder
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.log_check import check_newest
@@ -59,7 +59,8 @@ def ingest(lakehouse: Lakehouse, trigger: str) -> None:
             # First on record, then read: what a crash cuts off is found there again.
             take_stock(lakehouse)
             _read(lakehouse)
-            record_commits(lakehouse, *(each for each in tables if each != catalog.landed_file))
+            known = followed(catalog, lakehouse.model)
+            record_commits(lakehouse, *(each for each in tables if each in known))
             if seconds is None:
                 return
             time.sleep(seconds)
@@ -231,7 +232,9 @@ def _task(lakehouse: Lakehouse, source: Source, origin: Origin) -> Task:
         "source": pa.scalar(source.name),
     }
     parser = BlockParser(LineRules(source.settings, model.stream, model.modelled))
-    return Task(Folder(lakehouse.landing), parser, bronze, silver, quarantine, model.key, in_common)
+    return Task(
+        Folder(lakehouse.landing), parser, bronze, silver, quarantine, source.key, in_common
+    )
 
 
 def _written(lakehouse: Lakehouse, task: Task, run: Run) -> list[Written]:

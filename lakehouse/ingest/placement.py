@@ -15,6 +15,7 @@ from lakehouse.ingest.dispositions import (
     dispositions,
     with_corrections,
 )
+from lakehouse.ingest.history import with_history
 from lakehouse.ingest.landing.runs import Run
 from lakehouse.ingest.lines import Keys, in_chunks
 from lakehouse.ingest.taken_before import not_yet_in
@@ -55,38 +56,55 @@ def place(
 
     Args:
         lakehouse: whose rows they are.
-        source: readings or labels.
+        source: whose they are.
         run: whose lines they are.
         batch: the step of a micro-batch that they are taken in by.
         valid: the rows.
     """
     silver, keys = valid.files, valid.keys
-    store, key, transaction = lakehouse.store, lakehouse.model.key, batch.transaction(source.silver)
+    store, key, transaction = lakehouse.store, source.key, batch.transaction(source.silver)
     # A replay has written the files again; those that silver committed stay.
     if store.has(transaction, source.silver):
         _count_placed(silver, batch)
         store.discard(silver, source.silver)
+        return
     # Distinct keys that no file of silver can have need no look at its rows.
-    elif keys.are_distinct and not store.may_hold(source.silver, key, keys.least, keys.greatest):
+    are_new = keys.are_distinct and not store.may_hold(
+        source.silver, key, keys.least, keys.greatest
+    )
+    if are_new and not source.settings.computed:
         store.commit(silver, source.silver, transaction)
         _count_placed(silver, batch)
-    else:
-        # Chunks are counted by lines of the run, so that a replay cuts them alike.
-        for number, rows in in_chunks(store.contents(silver, source.silver), run, _CHUNK_LINES):
-            _judge(lakehouse, source, rows, batch.step(str(number)), valid.again)
-        store.discard(silver, source.silver)
+        return
+    # Chunks are counted by lines of the run, so that a replay cuts them alike.
+    for number, rows in in_chunks(store.contents(silver, source.silver), run, _CHUNK_LINES):
+        held = rows.slice(0, 0) if are_new else _held(lakehouse, source, rows)
+        _judge(lakehouse, source, (rows, held), batch.step(str(number)), valid.again)
+    store.discard(silver, source.silver)
 
 
 def _count_placed(silver: Sequence[DataFile | None], batch: Batch) -> None:
     batch.count(rows_out=sum(file.rows for file in silver if file))
 
 
-def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch, again: bool) -> None:
+def _held(lakehouse: Lakehouse, source: Source, rows: pa.Table) -> pa.Table:
+    """Silver's rows that share a key with the rows."""
+    keys = rows[source.key].combine_chunks()
+    return lakehouse.store.arrow(source.silver, pc.field(source.key).isin(keys))
+
+
+def _judge(
+    lakehouse: Lakehouse,
+    source: Source,
+    rows_and_held: tuple[pa.Table, pa.Table],
+    batch: Batch,
+    again: bool,
+) -> None:
     """Append each row to where it belongs; a table that gets none gets no commit."""
-    store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
-    held = store.arrow(source.silver, pc.field(key).isin(rows[key].combine_chunks()))
+    store, catalog, key = lakehouse.store, lakehouse.catalog, source.key
+    rows, held = rows_and_held
     judge = with_corrections if source.takes_corrections else dispositions
-    by_row = judge(rows, held, key, list(source.settings.columns))
+    by_row = judge(rows, held, key, list(source.settings.landed))
     n_duplicate, n_conflict = (int((by_row == each).sum()) for each in (DUPLICATE, CONFLICT))
     batch.count(
         rows_out=len(rows) - n_duplicate - n_conflict,
@@ -99,7 +117,8 @@ def _judge(lakehouse: Lakehouse, source: Source, rows: pa.Table, batch: Batch, a
     if again:
         repeated = not_yet_in(store, catalog.duplicate, repeated)
         conflicting = not_yet_in(store, catalog.quarantine, conflicting)
-    store.append_arrow(_accepted(rows, by_row), source.silver, batch.transaction(source.silver))
+    accepted = with_history(lakehouse, source, _accepted(rows, by_row))
+    store.append_arrow(accepted, source.silver, batch.transaction(source.silver))
     if len(repeated):
         lines = _lines_of(store, source.bronze, repeated)
         keyed = lines.append_column("key", repeated[key].cast(pa.string()))

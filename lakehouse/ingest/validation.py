@@ -80,14 +80,14 @@ class LineRules:
             return self._rejected(f"{MALFORMED}: not an object")
         reasons = repeated(twice)
         values = {}
-        for name, column in self.source.columns.items():
+        for name, column in self.source.landed.items():
             given = value_at(content, self.source.path_of(name))
             values[name], broken = self.checked(given, name, column, landed_at)
             reasons += broken
         return Row(values, reasons)
 
     def _rejected(self, reason: str) -> Row:
-        return Row(dict.fromkeys(self.source.columns), [reason])
+        return Row(dict.fromkeys(self.source.landed), [reason])
 
     def checked(
         self, given: Any, name: str, column: ColumnSettings, landed_at: dt.datetime

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -21,11 +21,13 @@ class Meaning:
         problem: its classes by their codes, or the tolerance of a number.
         features: the columns that it reads.
         paths: for each of them, where its values stood in a line.
+        history: for those that are computed from earlier rows, their definitions.
     """
 
     problem: Problem
     features: Features
     paths: Mapping[str, tuple[str, ...]]
+    history: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: ModelSettings) -> "Meaning":
@@ -35,6 +37,11 @@ class Meaning:
             problem_of(model),
             features,
             {name: model.readings.path_of(name) for name in features.names},
+            {
+                name: column.comment
+                for name, column in model.readings.computed.items()
+                if name in features.names
+            },
         )
 
     @classmethod
@@ -47,10 +54,10 @@ class Meaning:
 
     def to_json(self) -> str:
         """As it is kept."""
-        return json.dumps(
-            {"format": 1, **vars(self.problem), **vars(self.features), "paths": self.paths},
-            sort_keys=True,
-        )
+        document = {"format": 1, **vars(self.problem), **vars(self.features), "paths": self.paths}
+        if self.history:
+            document["history"] = self.history
+        return json.dumps(document, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Meaning":
@@ -64,9 +71,8 @@ class Meaning:
         else:
             problem = Regression(document["tolerance"])
         features = Features(tuple(document["numeric"]), tuple(document["categorical"]))
-        return cls(
-            problem, features, {name: tuple(path) for name, path in document["paths"].items()}
-        )
+        paths = {name: tuple(path) for name, path in document["paths"].items()}
+        return cls(problem, features, paths, document.get("history", {}))
 
     def check(self, pipeline: Pipeline, version: str) -> Pipeline:
         """The model of a version, if it is one of what the version means.
@@ -83,13 +89,22 @@ class Meaning:
         return pipeline
 
     def other_kind(self, model: ModelSettings) -> str | None:
-        """Return that the settings predict numbers and this version classes, or so; None if not."""
-        if isinstance(self.problem, Regression) == model.is_regression:
-            return None
-        return (
-            "the settings are of another problem type, which needs a lakehouse of its own (another "
-            "root)"
-        )
+        """Why rows of the settings are none for this version; None where they are.
+
+        The settings predict numbers and this version classes, or so; or they define a feature
+        otherwise that both compute from earlier rows.
+        """
+        if isinstance(self.problem, Regression) != model.is_regression:
+            return (
+                "the settings are of another problem type, which needs a lakehouse of its own "
+                "(another root)"
+            )
+        computed = model.readings.computed
+        for name, definition in self.history.items():
+            now = computed[name].comment if name in computed else "nothing"
+            if now != definition:
+                return f"it reads {name} as `{definition}`, and history.features has `{now}`"
+        return None
 
     def difference(self, settings: "Meaning") -> str | None:
         """Return how the settings' meaning differs from this version's, in words; None if not."""

@@ -14,6 +14,7 @@ def copied(catalog: Catalog) -> tuple[Table, ...]:
     """Bronze: it is copied as it is."""
     return (
         catalog.landed_file,
+        *catalog.bronze_history,
         catalog.bronze_readings,
         catalog.bronze_labels,
         catalog.kept_row,
@@ -22,7 +23,13 @@ def copied(catalog: Catalog) -> tuple[Table, ...]:
 
 def from_lines(catalog: Catalog) -> tuple[Table, ...]:
     """What is made from bronze's lines."""
-    return catalog.readings, catalog.labels, catalog.quarantine, catalog.duplicate
+    return (
+        *catalog.history,
+        catalog.readings,
+        catalog.labels,
+        catalog.quarantine,
+        catalog.duplicate,
+    )
 
 
 def from_versions(catalog: Catalog) -> tuple[Table, ...]:

@@ -13,6 +13,7 @@ from lakehouse.serving.answers import Answer, ServedVersion
 from lakehouse.serving.arms import Arms
 from lakehouse.serving.bodies import Row
 from lakehouse.serving.champions import Champions
+from lakehouse.serving.earlier_rows import EarlierRows
 from lakehouse.serving.measures import Measures
 from lakehouse.serving.refusals import RefusedRequestError
 from lakehouse.serving.rows import RowRules, ServedRow
@@ -44,6 +45,8 @@ class Predictor:
     champions: Champions
     lines: ServedLines
     measures: Measures
+    earlier: EarlierRows | None = None
+    """Of a model with features of earlier rows."""
 
     async def predict(self, rows: Sequence[Row], version: str | None = None) -> Predicted:
         """Answer the rows, each by the version of its arm, once what lands of them is written.
@@ -62,6 +65,20 @@ class Predictor:
         except RefusedRequestError as error:
             self.measures.refused(len(error.rows))
             raise
+        if self.earlier is None:
+            return await self._answered(read, version, asked_at, began)
+        async with self.earlier.turn:
+            filled = self.earlier.filled(read, asked_at)
+            try:
+                return await self._answered(filled, version, asked_at, began)
+            except BaseException:
+                self.earlier.take_back()
+                raise
+
+    async def _answered(
+        self, read: Sequence[ServedRow], version: str | None, asked_at: dt.datetime, began: float
+    ) -> Predicted:
+        """The answers to rows that break no rule, once what lands of them is written."""
         arms, values = self._arms(version), [row.values for row in read]
         keys = [row.get(self.rules.model.key) for row in values]
         if arms.needs_a_frame(len(read)):
@@ -104,6 +121,8 @@ class Predictor:
                 "prediction": answer.prediction,
                 "score": answer.score,
             }
+            if self.earlier is not None:
+                told["history"] = {name: row.values.get(name) for name in self.earlier.features}
             lines.append(self.rules.line(row, told))
         if not lines:
             return 0

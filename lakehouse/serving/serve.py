@@ -14,6 +14,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.loopback import HOST
 from lakehouse.serving.application import Endpoint, hosts_of_loopback
 from lakehouse.serving.champions import Champions, Watcher
+from lakehouse.serving.earlier_rows import EarlierRows
 from lakehouse.serving.measures import Measures
 from lakehouse.serving.predicting import Predictor
 from lakehouse.serving.rows import RowRules
@@ -105,10 +106,15 @@ def opened_endpoint(
     measures = Measures(model.name, champions, lines)
     lines.open()
     champions.look()
-    watcher = Watcher(options.poll, champions.look, lines.land_due)
+    earlier = EarlierRows(root, model) if model.history.features else None
+    looks = [champions.look, lines.land_due]
+    if earlier is not None:
+        earlier.look()
+        looks.append(earlier.look)
+    watcher = Watcher(options.poll, *looks)
     watcher.start()
     try:
-        predictor = Predictor(rules, champions, lines, measures)
+        predictor = Predictor(rules, champions, lines, measures, earlier)
         hosts = frozenset(hosts_of_loopback(tokens.user is None))
         yield Endpoint(predictor, tokens, landing, _release(), hosts)
     finally:

@@ -14,15 +14,19 @@ from lakehouse.settings.alerts import (
 )
 from lakehouse.settings.base import ColumnType, Scalar, Settings
 from lakehouse.settings.checks import CheckName, CheckSettings
+from lakehouse.settings.columns import ColumnSettings, SourceSettings, StreamSettings
 from lakehouse.settings.costs import COST_METRIC, CostSettings
+from lakehouse.settings.history import (
+    HistoryFeatureSettings,
+    HistorySettings,
+    HistoryTableSettings,
+    What,
+)
 from lakehouse.settings.metrics import CustomMetricSettings, MetricSettings
 from lakehouse.settings.model import (
-    ColumnSettings,
     EnvironmentSettings,
     Family,
     ModelSettings,
-    SourceSettings,
-    StreamSettings,
 )
 from lakehouse.settings.policy import (
     CandidateSettings,
@@ -61,6 +65,9 @@ __all__ = [
     "Family",
     "FlappingSettings",
     "GateSettings",
+    "HistoryFeatureSettings",
+    "HistorySettings",
+    "HistoryTableSettings",
     "LedgerEventName",
     "MetricSettings",
     "ModelSettings",
@@ -77,6 +84,7 @@ __all__ = [
     "SourceSettings",
     "StreamSettings",
     "ThresholdRule",
+    "What",
     "WindowCount",
     "load_environment_settings",
     "load_model_settings",

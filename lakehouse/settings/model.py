@@ -3,36 +3,19 @@
 import datetime as dt
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from lakehouse.settings.alerts import AlertSettings
-from lakehouse.settings.base import (
-    ColumnType,
-    FieldPath,
-    Moment,
-    Name,
-    Scalar,
-    Settings,
-    Span,
-    ZoneName,
-    checked_once,
-)
+from lakehouse.settings.base import Name, Scalar, Settings, Span, checked_once
+from lakehouse.settings.columns import ColumnSettings, SourceSettings, StreamSettings
 from lakehouse.settings.costs import CostSettings, with_cost_metric
+from lakehouse.settings.history import HistorySettings
 from lakehouse.settings.metrics import MetricSettings
 from lakehouse.settings.policy import PolicySettings
 from lakehouse.settings.reserved import PREDICTION, SCORE
 from lakehouse.settings.rollout import RolloutSettings
 
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "long": (int,),
-    "integer": (int,),
-    "double": (int, float),
-    "boolean": (bool,),
-    "string": (str,),
-    "timestamp": (),
-}
 Family = Literal[
     "decision_tree",
     "random_forest",
@@ -45,72 +28,6 @@ _NOT_FOR: dict[ProblemType, Family] = {
     "classification": "ridge_regression",
     "regression": "logistic_regression",
 }
-
-
-class ColumnSettings(Settings):
-    """One column of an incoming line: its type, and the rules that a value must pass.
-
-    Attributes:
-        field: where its value stands in the line, if not in a field of the column's own name:
-            `sensor.temp` is the field `temp` of the object `sensor`. A list names each step as it
-            is, dots included.
-    """
-
-    type: ColumnType
-    field: FieldPath | None = None
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
-    values: (
-        Annotated[tuple[Scalar, ...], Field(min_length=1), AfterValidator(checked_once)] | None
-    ) = None
-    comment: str = ""
-
-    @model_validator(mode="after")
-    def _bounds_fit_the_type(self) -> "ColumnSettings":
-        numeric = self.type in ("long", "integer", "double")
-        if not numeric and (self.min is not None or self.max is not None):
-            raise ValueError(
-                f"min and max are for numbers; a {self.type} column takes `values`, or nothing"
-            )
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is above max; exchange them")
-        strange = [
-            value for value in self.values or () if type(value) not in _PYTHON_TYPES[self.type]
-        ]
-        if strange:
-            raise ValueError(
-                f"values are of another type: {strange}; write {self.type} values (words in quotes)"
-            )
-        return self
-
-
-class StreamSettings(Settings):
-    """When the stream began, how far ahead of its landing an event may be, and its zone.
-
-    Attributes:
-        time_zone: of times that are written without one, as the IANA database names it.
-    """
-
-    began: Moment
-    max_ahead: Span = dt.timedelta(minutes=5)
-    time_zone: ZoneName = "UTC"
-
-    @property
-    def zone(self) -> dt.tzinfo:
-        """The zone of times that are written without one."""
-        return dt.UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
-
-
-class SourceSettings(Settings):
-    """One kind of incoming line: the name of its landing folder and tables, and its columns."""
-
-    table: Name
-    columns: dict[Name, ColumnSettings]
-
-    def path_of(self, column: str) -> tuple[str, ...]:
-        """The names that lead to the column's value in a line, from the outermost inwards."""
-        return self.columns[column].field or (column,)
 
 
 class LabelSettings(SourceSettings):
@@ -172,6 +89,7 @@ class ModelSettings(Settings):
 
     Attributes:
         owner: who answers for the model.
+        history: columns that are computed from the rows before; they are among the readings' then.
         approval: whether a challenger that passes takes over by itself, or waits for a person.
         costs: what predictions of classes cost, in money; also a custom metric then.
     """
@@ -184,6 +102,7 @@ class ModelSettings(Settings):
     stream: StreamSettings
     readings: SourceSettings
     labels: LabelSettings
+    history: HistorySettings = HistorySettings()
     predictions: PredictionSettings
     metrics: MetricSettings
     training: TrainingSettings
@@ -202,6 +121,13 @@ class ModelSettings(Settings):
         return model
 
     _measures_costs = model_validator(mode="before")(with_cost_metric)
+
+    @model_validator(mode="after")
+    def _with_history(self) -> "ModelSettings":
+        columns = self.history.columns(self.readings)
+        if columns:
+            self.__dict__["readings"] = self.readings.with_computed(columns)
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ModelSettings":
@@ -245,10 +171,14 @@ class ModelSettings(Settings):
             raise ValueError(
                 f"labels.columns.{self.key}.type: write the same type as in readings.columns"
             )
-        if len({self.readings.table, self.labels.table, self.predictions.table}) < 3:
+        tables = (self.readings.table, self.labels.table, self.predictions.table)
+        if len({*tables}) < 3:
             raise ValueError(
                 "readings.table, labels.table and predictions.table: write three different names"
             )
+        taken = [name for name in self.history.tables if name in tables]
+        if taken:
+            raise ValueError(f"history.tables.{taken[0]}: another table has that name; rename it")
         both = [name for name in self.metrics.columns if name in self.predictions.features]
         if both:
             raise ValueError(

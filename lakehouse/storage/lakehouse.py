@@ -15,11 +15,12 @@ from lakehouse.tables import Catalog, Table
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of line on its way: its settings and its tables."""
+    """One kind of line on its way: its settings, its tables, and the column that names a row."""
 
     settings: SourceSettings
     bronze: Table
     silver: Table
+    key: str
     takes_corrections: bool = False
 
     @property
@@ -47,15 +48,26 @@ class Lakehouse:
         return self.store.catalog
 
     @property
-    def sources(self) -> tuple[Source, Source]:
-        """Readings and labels."""
+    def sources(self) -> tuple[Source, ...]:
+        """What features look at besides readings; readings; labels.
+
+        They are taken in in this order: what a reading may see is in silver before it.
+        """
         model, catalog = self.model, self.catalog
+        others = zip(
+            model.history.sources().items(), catalog.bronze_history, catalog.history, strict=True
+        )
         return (
-            Source(model.readings, catalog.bronze_readings, catalog.readings),
+            *(
+                Source(settings, bronze, silver, model.history.tables[name].key)
+                for (name, settings), bronze, silver in others
+            ),
+            Source(model.readings, catalog.bronze_readings, catalog.readings, model.key),
             Source(
                 model.labels,
                 catalog.bronze_labels,
                 catalog.labels,
+                model.key,
                 model.labels.corrections == "take",
             ),
         )

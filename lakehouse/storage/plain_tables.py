@@ -105,6 +105,16 @@ def has_table(root: str, table: Table) -> bool:
     return bool(DeltaTable.is_deltatable(table.path_in(root)))
 
 
+def newest_time(root: str, table: Table, column: str) -> dt.datetime | None:
+    """Return the newest time in a column, to the millisecond; None where no file tells it.
+
+    Raises:
+        StoreError: the lakehouse has no such table.
+    """
+    span = file_statistics.span(file_statistics.files_of(_opened(root, table)), column)
+    return None if span is None else span[1].astimezone(dt.UTC)
+
+
 def newest_day(root: str, table: Table) -> dt.date | None:
     """Return the newest day of a table that is partitioned by `window_date`; None without rows.
 

@@ -243,7 +243,7 @@ class Registry:
         self._client.log_dict(run_id, baseline, _BASELINE_FILE)
         self._client.log_text(run_id, meaning, _MEANING_FILE)
         sha256 = hashlib.sha256(content).hexdigest()
-        tags = {**record.to_tags(), "sha256": sha256}
+        tags = {**record.to_tags(), "sha256": sha256, **_history_tag(meaning)}
         created = (self._name, f"runs:/{run_id}/model", run_id, tags)
         version = self._client.create_model_version(*created).version
         # MLflow counts from 1 again where the registered model was deleted: numbers in use are
@@ -358,3 +358,12 @@ def git_commit() -> str:
 
 def _now_ms() -> int:
     return int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+
+
+def _history_tag(meaning: str) -> dict[str, str]:
+    """The digest of the definitions of features from earlier rows; nothing where it reads none."""
+    definitions = json.loads(meaning).get("history")
+    if not definitions:
+        return {}
+    text = json.dumps(definitions, sort_keys=True)
+    return {"history_sha256": hashlib.sha256(text.encode()).hexdigest()}

@@ -12,12 +12,19 @@ from lakehouse.tables.declaration import Table
 
 @dataclass(frozen=True)
 class Catalog:
-    """The tables of one model, by the part that they play."""
+    """The tables of one model, by the part that they play.
+
+    Attributes:
+        bronze_history: lines of `history.tables`, in the order of the settings.
+        history: their valid rows.
+    """
 
     landed_file: Table
+    bronze_history: tuple[Table, ...]
     bronze_readings: Table
     bronze_labels: Table
     kept_row: Table
+    history: tuple[Table, ...]
     readings: Table
     labels: Table
     quarantine: Table
@@ -45,7 +52,10 @@ class Catalog:
     @property
     def tables(self) -> tuple[Table, ...]:
         """All of them, in the order of the way of the data."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        parts = (getattr(self, field.name) for field in fields(self))
+        return tuple(
+            table for part in parts for table in (part if isinstance(part, tuple) else (part,))
+        )
 
 
 def catalog_of(model: ModelSettings) -> Catalog:
@@ -53,10 +63,15 @@ def catalog_of(model: ModelSettings) -> Catalog:
     profile, drift = gold.metric_tables(model)
     catalog = Catalog(
         landed_file=silver.LANDED_FILE,
+        bronze_history=tuple(map(silver.bronze, model.history.sources().values())),
         bronze_readings=silver.bronze(model.readings),
         bronze_labels=silver.bronze(model.labels),
         kept_row=silver.KEPT_ROW,
-        readings=silver.silver_readings(model.readings, model.key, model.event_time),
+        history=tuple(
+            silver.silver_rows(source, *model.history.key_and_time(name))
+            for name, source in model.history.sources().items()
+        ),
+        readings=silver.silver_rows(model.readings, model.key, model.event_time),
         labels=silver.silver_labels(model.labels, model.key, model.labels.time),
         quarantine=silver.QUARANTINE,
         duplicate=silver.DUPLICATE,
@@ -114,6 +129,7 @@ def _check_names_while_ingested(catalog: Catalog, model: ModelSettings) -> None:
     for source, table in (
         (model.readings, catalog.bronze_readings),
         (model.labels, catalog.bronze_labels),
+        *zip(model.history.sources().values(), catalog.bronze_history, strict=True),
     ):
         while_ingested = (*silver.typed_columns(source), *silver.WHILE_INGESTED, *table.columns)
         _check_names(replace(table, columns=while_ingested))

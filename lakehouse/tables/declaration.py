@@ -33,11 +33,16 @@ _NARROW_STATISTICS = {"delta.dataSkippingNumIndexedCols": "2"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, its type in Spark's DDL, and what it means."""
+    """One column: its name, its type in Spark's DDL, and what it means.
+
+    Attributes:
+        is_computed: whether the comment defines its values: with another one it is another column.
+    """
 
     name: str
     ddl: str
     comment: str
+    is_computed: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,8 @@ def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
     ...     day
     ...     n_rows bigint Predictions,
     ...         with or without a label
-    ... """, [of_day])[1]
-    Column(name='n_rows', ddl='bigint', comment='Predictions, with or without a label')
+    ... """, [of_day])[1].comment
+    'Predictions, with or without a label'
     '''
     by_name = {column.name: column for column in declared}
     lines: list[str] = []
@@ -152,7 +157,8 @@ def columns(text: str, declared: Iterable[Column] = ()) -> tuple[Column, ...]:
         if by_name.keys() >= set(names):
             declarations += [by_name[name] for name in names]
         else:
-            declarations.append(Column(*line.split(maxsplit=2)))
+            name, ddl, comment = line.split(maxsplit=2)
+            declarations.append(Column(name, ddl, comment))
     return tuple(declarations)
 
 

@@ -46,11 +46,23 @@ def migration_of(table: Table, on_disk: StructType, found_version: int) -> Migra
         obstacles += [
             f"{field.name} is {field.dataType.simpleString()}, not declared" for field in strange
         ]
+    obstacles += _other_definitions(table, on_disk)
     if found_version > table.version:
         obstacles = [
             f"it was written by a newer release (schema version {found_version}); update this one"
         ]
     return Migration(added, tuple(obstacles))
+
+
+def _other_definitions(table: Table, on_disk: StructType) -> list[str]:
+    """The computed columns whose values on disk are those of another definition, in words."""
+    there = {field.name: field.metadata.get("comment") for field in on_disk}
+    return [
+        f"{column.name} holds `{there[column.name]}`, declared `{column.comment}`: give it another "
+        "name, or put the settings back"
+        for column in table.columns
+        if column.is_computed and there.get(column.name, column.comment) != column.comment
+    ]
 
 
 def _differences(

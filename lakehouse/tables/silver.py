@@ -161,7 +161,8 @@ def typed_columns(
     """The columns of a source (or those of these names), in Spark's types."""
     chosen = source.columns if names is None else {name: source.columns[name] for name in names}
     return tuple(
-        Column(name, SQL_TYPES[column.type], column.comment) for name, column in chosen.items()
+        Column(name, SQL_TYPES[column.type], column.comment, name in source.computed)
+        for name, column in chosen.items()
     )
 
 
@@ -183,8 +184,8 @@ def bronze(source: SourceSettings) -> Table:
     )
 
 
-def silver_readings(source: SourceSettings, key: str, time: str) -> Table:
-    """The valid readings, looked for by their key and time."""
+def silver_rows(source: SourceSettings, key: str, time: str) -> Table:
+    """The valid rows of readings, or of a table of `history.tables`: looked for by key and time."""
     return Table(
         "silver",
         source.table,

@@ -52,16 +52,15 @@ def _keys(lakehouse: Lakehouse) -> Iterator[Check]:
     catalog, key = lakehouse.catalog, lakehouse.model.key
     for source in lakehouse.sources:
         if not source.takes_corrections:
-            yield _once_a_key(lakehouse, source.silver)
-    yield _once_a_key(lakehouse, catalog.predictions)
+            yield _once_a_key(lakehouse, source.silver, source.key)
+    yield _once_a_key(lakehouse, catalog.predictions, key)
     predicted, readings = map(lakehouse.store.read, (catalog.predictions, catalog.readings))
     n_strays = predicted.join(readings, key, "left_anti").count()
     words = f"{n_strays:,} predictions are of no reading" if n_strays else ""
     yield _check("a reading for each prediction", catalog.predictions.full_name, words)
 
 
-def _once_a_key(lakehouse: Lakehouse, table: Table) -> Check:
-    key = lakehouse.model.key
+def _once_a_key(lakehouse: Lakehouse, table: Table, key: str) -> Check:
     repeated = lakehouse.store.read(table).groupBy(key).count().where("count > 1")
     n_keys, first = repeated.agg(F.count(key), F.min(key)).collect()[0]
     words = f"{n_keys:,} keys have several rows; the first is {key} {first}" if n_keys else ""
@@ -81,7 +80,7 @@ def _scoring(lakehouse: Lakehouse) -> Iterator[Check]:
 
 def _rollouts(lakehouse: Lakehouse, ledger: list[Row]) -> Iterator[Check]:
     store, catalog, key = lakehouse.store, lakehouse.catalog, lakehouse.model.key
-    yield _once_a_key(lakehouse, catalog.shadow_predictions)
+    yield _once_a_key(lakehouse, catalog.shadow_predictions, key)
     shadow = store.read(catalog.shadow_predictions).select(key, "error")
     columns = [key, "model_version", "query_id", "batch_id"]
     both = store.read(catalog.predictions).select(columns).join(shadow, key)

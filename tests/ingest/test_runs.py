@@ -21,6 +21,7 @@ from lakehouse.ingest.landing.runs import (
     in_tasks,
     landing_time,
     newest,
+    numbered_together,
     to_inspect,
 )
 from lakehouse.settings.model import StreamSettings
@@ -172,3 +173,20 @@ def test_whatever_happens_to_a_file_each_content_is_read_once(changes: list[str]
         reads += sum(record.status == LANDED for record in found)
         known += found
     assert reads == contents
+
+
+def test_files_of_all_sources_are_numbered_together_in_the_order_of_their_landing() -> None:
+    def landed(source: str, number: int, minute: int) -> FileRecord:
+        at = SEEN + dt.timedelta(minutes=minute)
+        return FileRecord(source, f"{source}/{number}", LANDED, SEEN, number, landed_at=at)
+
+    gone = FileRecord("reading", "reading/gone", GONE, SEEN)
+    news = [landed("repair", 7, 5), landed("repair", 8, 9), landed("reading", 9, 1), gone]
+    found = numbered_together([*news, landed("reading", 10, 5)])
+    assert [(record.source_file, record.landed_file_id) for record in found] == [
+        ("reading/9", 7),
+        ("repair/7", 8),
+        ("reading/10", 9),
+        ("repair/8", 10),
+        ("reading/gone", None),
+    ]

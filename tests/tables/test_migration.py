@@ -53,6 +53,19 @@ def test_columns_and_fields_within_them_are_added(spark: SparkSession) -> None:
     assert migration.obstacles == ()
 
 
+def test_a_computed_column_keeps_its_definition(spark: SparkSession) -> None:
+    def mean(words: str) -> Table:
+        return table(A, Column("mean", "double", words, is_computed=True), takes_columns=True)
+
+    hourly = mean("mean of x over 1 hour")
+    assert migration_of(hourly, hourly.schema, 1).obstacles == ()
+    assert migration_of(table(A), hourly.schema, 1).added == ()
+    assert migration_of(mean("mean of x over 2 hours"), hourly.schema, 1).obstacles == (
+        "mean holds `mean of x over 1 hour`, declared `mean of x over 2 hours`: give it another "
+        "name, or put the settings back",
+    )
+
+
 def test_what_adding_cannot_mend_is_named(spark: SparkSession) -> None:
     found = StructType.fromDDL("a string, b struct<x:string,y:array<struct<z:double>>>, old int")
     assert isinstance(found, StructType)

@@ -87,16 +87,17 @@ class StockTaker:
         # one.
         seen_at = in_write_order(dt.datetime.now(dt.UTC), [self._seen_at])
         news: list[FileRecord] = []
-        for source in (lakehouse.model.readings, lakehouse.model.labels):
-            folder = Folder(lakehouse.landing).within(source.table)
+        for source in lakehouse.sources:
+            folder = Folder(lakehouse.landing).within(source.name)
             _make(folder)
             listing = listing_of(folder)
-            looked_into = _inspected(folder, files.to_inspect(listing, latest, source.table))
-            stock = Stock(source.table, latest, lakehouse.model.stream, seen_at)
+            looked_into = _inspected(folder, files.to_inspect(listing, latest, source.name))
+            stock = Stock(source.name, latest, lakehouse.model.stream, seen_at)
             added = stock.records(listing, looked_into, next_id)
             next_id += sum(record.status == files.LANDED for record in added)
             news += added
-        return news
+        # What a reading may see of another table is told by their ids.
+        return files.numbered_together(news) if lakehouse.model.history.tables else news
 
 
 def file_records(lakehouse: Lakehouse) -> list[FileRecord]:

@@ -195,6 +195,19 @@ class Stock:
         return f"{self.source}/{name}"
 
 
+def numbered_together(records: Sequence[FileRecord]) -> list[FileRecord]:
+    """The records of a look with ids that rise with the landing, whatever their source; then other
+    news. Of files that landed at one moment, those keep their order.
+    """
+    landed = [record for record in records if record.status == LANDED]
+    ids = sorted(record.landed_file_id or 0 for record in landed)
+    landed.sort(key=lambda record: (record.landed_at, record.landed_file_id))
+    numbered = [
+        replace(record, landed_file_id=number) for record, number in zip(landed, ids, strict=True)
+    ]
+    return [*numbered, *(record for record in records if record.status != LANDED)]
+
+
 def landing_time(
     modified_at: dt.datetime | None, stream: StreamSettings, seen_at: dt.datetime
 ) -> tuple[dt.datetime, str | None]:

@@ -262,6 +262,14 @@ def _some_columns_dropped() -> Pipeline:
     return make_pipeline(encoder, RandomForestClassifier(3)).fit(rows, targets_of(rows, TWO))
 
 
+def _a_column_twice() -> Pipeline:
+    rows = rows_of(300, 0)
+    parts = [("number", SimpleImputer(), FEATURES.names), ("again", SimpleImputer(), ["temp"])]
+    return make_pipeline(ColumnTransformer(parts), RandomForestClassifier(3)).fit(
+        rows, targets_of(rows, TWO)
+    )
+
+
 def _without_encoder() -> Pipeline:
     rows = rows_of(300, 0)
     return make_pipeline(SimpleImputer(), RandomForestClassifier(3)).fit(
@@ -279,6 +287,7 @@ def _without_encoder() -> Pipeline:
         _categorical_splits,
         _summed_by_threads,
         _some_columns_dropped,
+        _a_column_twice,
         _without_encoder,
     ],
 )

@@ -49,12 +49,10 @@ def flattened(pipeline: Pipeline, features: Features, problem: Problem) -> FlatM
 def _fill_of(pipeline: Pipeline, features: Features) -> np.ndarray | None:
     """What stands for a missing value of each feature; None where more is done to the features."""
     encoder = pipeline[0]
-    if len(pipeline) != 2 or type(encoder) is not ColumnTransformer or features.categorical:
+    if len(pipeline) != 2 or type(encoder) is not ColumnTransformer:
         return None
-    if (
-        list(getattr(encoder, "feature_names_in_", ())) != features.names
-        or len(encoder.transformers_) != 1
-    ):
+    # Texts, and columns that are left out, are a second one.
+    if len(encoder.transformers_) != 1:
         return None
     _, imputer, columns = encoder.transformers_[0]
     if type(imputer) is not SimpleImputer or list(columns) != features.names:
@@ -82,9 +80,7 @@ def _of_forest(model: Any, fill: np.ndarray, problem: Problem) -> FlatModel:
 
 def _of_boosting(model: Any, fill: np.ndarray, problem: Problem) -> FlatModel | None:
     """Histogram boosting: a start for each output, and each tree's leaves in turn."""
-    nodes = [each.nodes for step in model._predictors for each in step]
-    has_categories = any(each["is_categorical"].any() for each in nodes)
-    if has_categories or model.is_categorical_ is not None:
+    if model.is_categorical_ is not None:
         return None
     start = np.zeros(model.n_trees_per_iteration_) + model._baseline_prediction.ravel()
     finish = Boosted(model._loss, _classes_of(model, problem))

@@ -33,6 +33,9 @@ class Odd:
     def predict_proba(self, rows):
         return self._change(rows, self._pipeline.predict_proba(rows))
 
+    def predict(self, rows):
+        return self._change(rows, self._pipeline.predict(rows))
+
 
 def subject(problem=None, family="random_forest", **parameters):
     random = np.random.default_rng(1)
@@ -214,6 +217,15 @@ def test_probabilities_beyond_zero_and_one_make_no_sense(forest, monkeypatch):
     assert not checks_of(changed(forest, beyond, monkeypatch))["robustness"].passed
 
 
+def test_a_number_that_is_not_finite_makes_no_sense(monkeypatch):
+    def endless(rows, outputs):
+        return np.where(rows["temp"].isna(), np.inf, outputs)
+
+    number = subject(Regression(1.0), "decision_tree")
+    found = checks_of(changed(number, endless, monkeypatch))["robustness"]
+    assert (found.passed, found.figure) == (False, 2.0)  # without it, and without any
+
+
 def limited(**checks):
     return ModelSettings.model_validate(GLASSWARE | {"policy": {"checks": checks}})
 
@@ -231,7 +243,7 @@ def test_a_time_that_was_not_measured_does_not_pass_a_limit(forest):
 
 
 def test_probabilities_that_do_not_sum_to_one_make_no_sense(forest, monkeypatch):
-    found = checks_of(changed(forest, lambda rows, outputs: outputs * 1.1, monkeypatch))
+    found = checks_of(changed(forest, lambda rows, outputs: outputs * 0.9, monkeypatch))
     assert not found["robustness"].passed
 
 

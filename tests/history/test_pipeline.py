@@ -171,7 +171,8 @@ def test_scoring_that_dies_at_any_step_gives_equal_bits(
         except Exception as error:
             died_at.add(steps.reached[-1])
             assert isinstance(error, KilledError) or "KilledError" in str(error)
-    assert "after write of silver.scoring_ledger" in died_at
+    # Small files are gathered when the row is written.
+    assert any(name.endswith("of silver.scoring_ledger") for name in died_at)
     assert values(lakehouse, "predictions") == values(lakehouse, "readings")
     assert len(values(lakehouse, "predictions")) == 4 * A_DAY
 

@@ -62,8 +62,8 @@ def promotion_rows(lakehouse: Lakehouse) -> list[tuple[str, str, str, str | None
 def shown_challenger(lakehouse: Lakehouse) -> str | None:
     """The version that MLflow shows people as the challenger."""
     aliases = lakehouse.registry._client.get_registered_model("small").aliases
-    found: str | None = aliases.get("challenger")
-    return found
+    found = aliases.get("challenger")
+    return None if found is None else str(found)
 
 
 def test_people_see_the_challenger_in_mlflow_from_the_start_of_its_rollout_to_its_end(

@@ -74,7 +74,9 @@ def test_served_rows_of_both_arms_count_as_they_were_answered(
     assert sum(block.challenger_rows for block in found.blocks) == versions.count("2")
     assert sum(block.champion_rows for block in found.blocks) == versions.count("1")
     with known_to_spark(spark, lakehouse.store.root):
-        seen = spark_rows(spark, "SELECT * FROM gold.served_answer")
+        told = spark_rows(spark, "SELECT * FROM gold.served_answer")
+    # Readings that are written to silver by hand have places of lines that have landed.
+    seen = [row for row in told if int(row["key"]) in ASKED]
     assert {row["key"]: row["served_version"] for row in seen} == {
         str(key): version for key, version in zip(ASKED, versions, strict=True)
     }

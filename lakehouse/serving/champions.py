@@ -52,6 +52,7 @@ class Champions:
         self.refusal: Refusal | None = Refusal(None, "no version was loaded yet")
         self.challenger_refusal: Refusal | None = None
         self.swaps = 0
+        self._kept: tuple[ServedVersion, ...] = ()
 
     @property
     def current(self) -> ServedVersion | None:
@@ -139,7 +140,7 @@ class Champions:
             RegistryError: it was never promoted here, or its file or its kind is another.
         """
         sha256 = str(versions.promotion(number)["model_sha256"])
-        for version in self.arms.versions if self.arms else ():
+        for version in self._kept:
             if (version.number, version.sha256) == (number, sha256):
                 return version
         return self._loaded(versions, number, sha256)
@@ -166,6 +167,8 @@ class Champions:
 
     def _take(self, arms: Arms, challenger_refusal: Refusal | None) -> None:
         before, self.arms = self.arms, arms
+        # Between a rollout's end and the promotion the challenger answers no key.
+        self._kept = (*arms.versions, *(before.versions if before else ()))
         is_other = before is None or before.champion is not arms.champion
         self.swaps += before is not None and is_other
         if is_other:

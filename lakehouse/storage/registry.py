@@ -87,8 +87,7 @@ class Registry:
 
     def champion(self) -> str | None:
         """The version behind the alias, or None."""
-        aliases = self._client.get_registered_model(self._name).aliases
-        return str(aliases[CHAMPION]) if CHAMPION in aliases else None
+        return self._behind(CHAMPION)
 
     def promote(self, version: str) -> None:
         """Move the alias: one row in one transaction.
@@ -106,13 +105,17 @@ class Registry:
             RegistryError: there is no such version any more.
             RegistryUnreachableError: MLflow does not answer; the alias may have moved.
         """
-        aliases = self._client.get_registered_model(self._name).aliases
-        if aliases.get(CHALLENGER) == version:
+        if self._behind(CHALLENGER) == version:
             return
         if version is None:
             self._client.delete_registered_model_alias(self._name, CHALLENGER)
         else:
             self._client.set_registered_model_alias(self._name, CHALLENGER, version)
+
+    def _behind(self, alias: str) -> str | None:
+        """The version that an alias names; None for none. MLflow may give it as a number."""
+        aliases = self._client.get_registered_model(self._name).aliases
+        return str(aliases[alias]) if alias in aliases else None
 
     def version(self, version: str) -> ModelVersion:
         """Return what is on record of a version.

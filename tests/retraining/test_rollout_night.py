@@ -79,6 +79,16 @@ def test_people_see_the_challenger_in_mlflow_from_the_start_of_its_rollout_to_it
             assert shown_challenger(lakehouse) == "2"
 
 
+def test_an_alias_that_names_the_challenger_is_not_set_again(
+    day_after: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = day_after.registry._client
+    monkeypatch.setattr(
+        client, "set_registered_model_alias", lambda *_: pytest.fail("it is set again")
+    )
+    day_after.registry.show_challenger("2")
+
+
 def test_an_alias_that_mlflow_does_not_take_holds_up_no_step_and_is_set_by_the_next_run(
     day_after: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

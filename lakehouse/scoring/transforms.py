@@ -59,9 +59,8 @@ def predicted_here(rows: pd.DataFrame, model: ScoringModel, kind: pa.DataType) -
     """The model's prediction of each row, on this machine; null as by `with_prediction`."""
     if not len(rows):
         return pa.array([], kind)
-    outputs = outputs_here(rows, model)
-    predictions = model.problem.columns(outputs)["prediction"]
-    return pa.array(predictions, mask=~is_finite(outputs)).cast(kind)
+    answers = answer_of(model.problem).array(outputs_here(rows, model))
+    return fields_of(answers)["prediction"].cast(kind)
 
 
 def outputs_here(rows: pd.DataFrame, model: ScoringModel) -> np.ndarray:
@@ -105,16 +104,19 @@ class _ClassAnswer:
         is_unknown = ~is_finite(outputs)
         codes = pa.array(self.problem.predicted(outputs), mask=is_unknown)
         score = pa.array(self.problem.score(outputs), pa.float64(), mask=is_unknown)
-        columns = [pa.array(self.problem.classes).take(codes), score, self._map(outputs)]
+        prediction = pa.array(self.problem.classes).take(codes)
+        columns = [prediction, score, self._map(outputs, is_unknown)]
         return pa.StructArray.from_arrays(columns, ["prediction", "score", "probability"])
 
-    def _map(self, outputs: np.ndarray) -> pa.MapArray:
-        """Each row's probabilities by the names of the classes."""
+    def _map(self, outputs: np.ndarray, is_unknown: np.ndarray) -> pa.MapArray:
+        """Each row's probabilities by the names of the classes; nulls where they are unknown."""
         classes = self.problem.classes
         begins = pa.array(np.arange(len(outputs) + 1, dtype=np.int32) * len(classes))
         places = np.tile(np.arange(len(classes), dtype=np.int32), len(outputs))
         names = pa.array([text_of(each) for each in classes]).take(pa.array(places))
-        return pa.MapArray.from_arrays(begins, names, pa.array(outputs.ravel(), pa.float64()))
+        has_none = np.repeat(is_unknown, len(classes))
+        values = pa.array(outputs.ravel(), pa.float64(), mask=has_none)
+        return pa.MapArray.from_arrays(begins, names, values)
 
     def columns(self, prediction_type: str, prefix: str = "") -> list[Column]:
         prediction = F.col(f"_found.{prefix}prediction").cast(prediction_type)

@@ -70,6 +70,9 @@ def test_an_answer_that_is_not_finite_is_an_error(is_number: bool) -> None:
 
     found = answers(model(nan, is_number))
     assert found["c_error"].tolist() == ["not finite"] * 4
+    if not is_number:
+        nothing = [("broken", None), ("ok", None)]
+        assert found["c_probability"].tolist() == [nothing] * 4
 
 
 def test_a_challenger_that_is_gone_or_is_another_file_answers_nothing() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from lakehouse.errors import LakehouseError, RegistryError, words_of
 from lakehouse.explain.versions import PlainVersions
 from lakehouse.models.flat import flattened
+from lakehouse.models.newest import Newest
 from lakehouse.rollouts.state import Rollout, running
 from lakehouse.serving.answers import ServedVersion
 from lakehouse.serving.arms import Arms
@@ -52,7 +53,8 @@ class Champions:
         self.refusal: Refusal | None = Refusal(None, "no version was loaded yet")
         self.challenger_refusal: Refusal | None = None
         self.swaps = 0
-        self._kept: tuple[ServedVersion, ...] = ()
+        # A challenger answers no key between its rollout's end and its promotion.
+        self._kept: Newest[tuple[str, str], ServedVersion] = Newest()
 
     @property
     def current(self) -> ServedVersion | None:
@@ -140,10 +142,7 @@ class Champions:
             RegistryError: it was never promoted here, or its file or its kind is another.
         """
         sha256 = str(versions.promotion(number)["model_sha256"])
-        for version in self._kept:
-            if (version.number, version.sha256) == (number, sha256):
-                return version
-        return self._loaded(versions, number, sha256)
+        return self._kept.of((number, sha256), lambda: self._loaded(versions, number, sha256))
 
     def _loaded(self, versions: PlainVersions, number: str, sha256: str) -> ServedVersion:
         """A version, its file verified by the digest of its promotion, and warm.
@@ -167,8 +166,6 @@ class Champions:
 
     def _take(self, arms: Arms, challenger_refusal: Refusal | None) -> None:
         before, self.arms = self.arms, arms
-        # Between a rollout's end and the promotion the challenger answers no key.
-        self._kept = (*arms.versions, *(before.versions if before else ()))
         is_other = before is None or before.champion is not arms.champion
         self.swaps += before is not None and is_other
         if is_other:

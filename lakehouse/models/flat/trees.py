@@ -165,8 +165,7 @@ def _crowded(tree: Tree) -> int:
     for node, left in enumerate(tree.left):  # a parent comes before its children
         if left != node:
             steps[left : left + 2] = steps[node] + 1
-    leaves = steps[tree.left == np.arange(len(steps))]
-    return int(np.quantile(leaves, 2 / 3, method="higher"))
+    return int(np.quantile(steps[tree.is_leaf], 2 / 3, method="higher"))
 
 
 def _at_or_below(thresholds: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 Peer: `mlflow.pyfunc.spark_udf` on the same model, asked for probabilities, in the same session,
 over the same cached rows, with the same Arrow batches and with code generation on, as it is by
-default. Both write to no sink; they take turns, and the best of three counts. Models: a forest of 50 trees, and histogram boosting of 60 iterations,
-of 3 features.
+default. Both write to no sink; they take turns, and the best of three counts. Models: a forest of
+50 trees, and histogram boosting of 60 iterations, of 3 features.
 
     spark-submit --properties-file conf/spark-local.properties tests/benchmarks/score.py [ROWS]
 

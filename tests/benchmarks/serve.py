@@ -5,7 +5,7 @@ Peer: `mlflow models serve` on the same forest, one worker each, one row a reque
 counts. Ours checks each row, and writes it to a file before it answers; MLflow's keeps no record.
 Then ours has half of its rate for a while, and two versions take over meanwhile.
 
-    python tests/benchmarks/serve.py [SECONDS OF THE LOAD, 600]
+    python -m tests.benchmarks.serve [SECONDS OF THE LOAD, 600]
 
 It has not been run on a quiet machine yet: there are no figures of this code. A prototype of the
 same design answered 2,260 to 2,932 requests a second where MLflow's answered 108 to 158.
@@ -14,7 +14,6 @@ same design answered 2,260 to 2,932 requests a second where MLflow's answered 10
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from lakehouse.storage.mlflow_client import Sample, save_model
+from tests.support.processes import family_of, memory_of
 from tests.support.served import Works, fitted, sensors
 
 FOREST = ("random_forest", {"n_estimators": 50, "min_samples_leaf": 3})
@@ -113,22 +113,10 @@ def loaded(
     return load
 
 
-def family_of(pid: int) -> list[int]:
-    """A process and those that it started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in family_of(int(child)))]
-
-
 def cpu_of(pid: int) -> float:
     """Seconds of CPU that a server has had."""
     parts = (Path(f"/proc/{each}/stat").read_text().split() for each in family_of(pid))
     return sum(int(part[13]) + int(part[14]) for part in parts) / TICKS
-
-
-def memory_of(pid: int) -> float:
-    """Megabytes of memory that a process has."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 def started(command: list[str], port: int, log: Path) -> subprocess.Popen[bytes]:

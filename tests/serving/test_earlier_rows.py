@@ -16,6 +16,7 @@ from lakehouse.serving.served_lines import ServedLines
 from lakehouse.settings import ModelSettings
 from lakehouse.tables import catalog_of
 from tests.support import plain_delta
+from tests.support.furnace import history
 from tests.support.served import GLASSWARE, START, Works, fitted
 
 FEATURES = ("temp_mean_1h", "since_maintenance")
@@ -23,23 +24,7 @@ FEATURES = ("temp_mean_1h", "since_maintenance")
 
 def settings() -> ModelSettings:
     content = copy.deepcopy(GLASSWARE)
-    content["history"] = {
-        "tables": {
-            "maintenance": {
-                "key": "job",
-                "time": "ended_at",
-                "columns": {"job": {"type": "long"}, "ended_at": {"type": "timestamp"}},
-            }
-        },
-        "features": {
-            "temp_mean_1h": {"what": "mean", "of": "temp", "over": "1 hour"},
-            "since_maintenance": {
-                "what": "seconds_since",
-                "table": "maintenance",
-                "over": "2 days",
-            },
-        },
-    }
+    content["history"] = history("2 days")
     content["predictions"]["features"] += FEATURES
     return ModelSettings.model_validate(content)
 

@@ -11,21 +11,10 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.models import features_of
 from lakehouse.settings import load_model_settings
 from lakehouse.tables import catalog_of
+from tests.support.furnace import history
 
 GLASSWARE = Path("conf/glassware.yaml")
-HISTORY: dict[str, Any] = {
-    "tables": {
-        "maintenance": {
-            "key": "job",
-            "time": "ended_at",
-            "columns": {"job": {"type": "long"}, "ended_at": {"type": "timestamp"}},
-        }
-    },
-    "features": {
-        "temp_mean_1h": {"what": "mean", "of": "temp", "over": "60 minutes"},
-        "since_maintenance": {"what": "seconds_since", "table": "maintenance", "over": "30 days"},
-    },
-}
+HISTORY = history("30 days")
 
 
 @pytest.fixture

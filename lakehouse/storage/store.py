@@ -24,6 +24,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lakehouse.errors import StoreError
 from lakehouse.storage.batch_reports import BatchReport
 from lakehouse.storage.delta import file_statistics, small_files
+from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
@@ -162,7 +163,7 @@ class Store:
         if not added or self.has(transaction, table):
             return
         once = _once(transaction)
-        with self._committing():
+        with self._committing_here(table):
             delta.create_write_transaction(added, "append", delta.schema(), commit_properties=once)
         self._compact(table)
 
@@ -263,7 +264,7 @@ class Store:
         if transactions:
             self.append_arrow(_as_arrow(rows, table), table, *transactions)
         else:
-            with self._committing():
+            with self._committing_here(table):
                 write_deltalake(self._delta(table), _as_arrow(rows, table), mode="append")
             self._compact(table)
 
@@ -275,7 +276,7 @@ class Store:
             return
         columns = rows.select([name for name in table.schema.names if name in rows.column_names])
         once = _once(*transactions)
-        with self._committing():
+        with self._committing_here(table):
             write_deltalake(
                 self._delta(table),
                 columns,
@@ -303,7 +304,7 @@ class Store:
         }
         where = " OR ".join(f"({term})" for term in sorted(terms))
         history = CommitProperties(custom_metadata={"userMetadata": why})
-        with self._committing():
+        with self._committing_here(table):
             write_deltalake(
                 self._delta(table),
                 _as_arrow(rows, table),
@@ -336,6 +337,13 @@ class Store:
         with not_copied(self.root):
             yield
 
+    @contextmanager
+    def _committing_here(self, table: Table) -> Iterator[None]:
+        """The same for a commit by delta-rs, which leaves Delta's checksum to us."""
+        with self._committing():
+            yield
+            write_checksum(self.path(table), self.version(table))
+
     def _delta(self, table: Table) -> DeltaTable:
         return self._opened.now(self.path(table), table.full_name)
 
@@ -344,7 +352,7 @@ class Store:
         whole. The caller holds the right to write the table.
         """
         if not table.partition_by:
-            with self._committing():
+            with self._committing_here(table):
                 small_files.gather(self._delta(table))
 
     def _migrate(self, table: Table) -> None:

@@ -1,0 +1,127 @@
+"""Delta's version checksums (`<version>.crc`) beside the commits of delta-rs, which writes none.
+
+Spark finds a table's schema there. Without the file it runs a job over the log at each opening,
+which takes longer than most reads of a small table. The file is optional: where one cannot be told,
+none is written. Format: "Version Checksum File" of Delta's protocol.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lakehouse.storage.folders import Folder, write_changed
+
+Action: TypeAlias = Mapping[str, Any]
+Checksum: TypeAlias = dict[str, Any]
+_FARTHEST = 100
+"""Commits that are read at most, back to the last checksum."""
+_OF_NOTHING: Checksum = {
+    "tableSizeBytes": 0,
+    "numFiles": 0,
+    "numMetadata": 1,
+    "numProtocol": 1,
+    "setTransactions": [],
+    "domainMetadata": [],
+}
+
+
+def write_checksum(path: str, version: int) -> None:
+    """Write the checksum of a table's newest version, unless it cannot be told or written.
+
+    Args:
+        path: of the table.
+        version: its newest, committed by delta-rs.
+    """
+    log = Folder(path).within("_delta_log")
+    # A full disk: the commit counts without its checksum.
+    with suppress(OSError, ValueError):
+        found = _at(log, version)
+        if found is not None:
+            _write(log, _name(version), json.dumps(found).encode())
+
+
+def after(checksum: Checksum, actions: Iterable[Action]) -> Checksum | None:
+    """The checksum after a commit; None where an action does not tell enough.
+
+    Args:
+        checksum: of the version before.
+        actions: of the commit.
+    """
+    found = dict(checksum)
+    for kind, action in (pair for each in actions for pair in each.items()):
+        if kind in {"add", "remove"}:
+            if action.get("size") is None or action.get("deletionVector"):
+                return None
+            sign = 1 if kind == "add" else -1
+            found["numFiles"] += sign
+            found["tableSizeBytes"] += sign * action["size"]
+        elif kind == "metaData":
+            found["metadata"] = action
+        elif kind == "protocol":
+            found["protocol"] = action
+        elif kind == "txn":
+            others = [each for each in found["setTransactions"] if each["appId"] != action["appId"]]
+            found["setTransactions"] = [*others, action]
+        elif kind != "commitInfo":
+            return None
+    return found
+
+
+def _at(log: Folder, version: int) -> Checksum | None:
+    """The checksum of a version, from the last one before it."""
+    commits: list[list[Action]] = []
+    for number in range(version, max(version - _FARTHEST, -1), -1):
+        lines = _content(log, f"{number:020}.json")
+        if lines is None:
+            return None
+        commits.append([json.loads(line) for line in lines.splitlines()])
+        before = _before(log, number)
+        if before is not None:
+            return _after_all(before, reversed(commits))
+    return None
+
+
+def _before(log: Folder, version: int) -> Checksum | None:
+    """The checksum before a version, if it is on disk and as ours are; of nothing before 0."""
+    if version == 0:
+        return _OF_NOTHING
+    found: Any = None
+    with suppress(ValueError):  # a damaged one is as good as none
+        found = json.loads(_content(log, _name(version - 1)) or b"null")
+    if not isinstance(found, dict):
+        return None
+    needed = (*_OF_NOTHING, "metadata", "protocol")
+    if any(found.get(name) is None for name in needed):
+        return None
+    if found.get("numDeletionVectorsOpt") or found.get("inCommitTimestampOpt"):
+        return None
+    return {name: found[name] for name in needed}
+
+
+def _after_all(checksum: Checksum | None, commits: Iterable[list[Action]]) -> Checksum | None:
+    for actions in commits:
+        checksum = None if checksum is None else after(checksum, actions)
+    return checksum
+
+
+def _write(log: Folder, name: str, content: bytes) -> None:
+    if log.is_local:
+        write_changed(Path(os.fsdecode(log.path(name))), content)
+    else:
+        with log.create(name) as file:
+            file.write(content)
+
+
+def _name(version: int) -> str:
+    return f"{version:020}.crc"
+
+
+def _content(log: Folder, name: str) -> bytes | None:
+    try:
+        with log.open(name) as file:
+            return file.read()
+    except FileNotFoundError:
+        return None

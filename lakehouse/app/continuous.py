@@ -4,6 +4,7 @@ A thread looks at the landing folders. Spark's threads take in, score and aggreg
 there is something for it. The thread of the caller does the rest, pass by pass.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ METRICS_SECONDS = 60.0
 """From one micro-batch of aggregation to the next, at least: each overwrites whole days."""
 _LOOKS = 5
 """How often a stream looks for news in an interval; a reading waits for three such looks."""
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may keep Python to itself. A micro-batch asks Spark some hundred times; after
+each answer it waits that long for a pass or an aggregation that computes.
+"""
 _PATIENCE = 60.0
 """Seconds that a micro-batch may still take when the streams are ended."""
 
@@ -46,6 +51,7 @@ class Streams:
 
     def start(self) -> None:
         """Start the streams, and look at the landing folders from now on."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
         intake = Intake(self._lakehouse, self._pause)
         self._queries["ingest"] = intake.query
         self.start_scoring()

@@ -121,6 +121,29 @@ def test_a_commit_that_does_not_tell_enough_has_no_checksum(action: dict[str, An
     assert after({"numFiles": 1, "tableSizeBytes": 1, "setTransactions": []}, [action]) is None
 
 
+def test_transactions_are_left_out_where_they_are_many_or_the_last_checksum_has_none() -> None:
+    counts = {"numFiles": 0, "tableSizeBytes": 0}
+    several = [{"txn": {"appId": f"a{number}", "version": 1}} for number in range(101)]
+    known = after({**counts, "setTransactions": []}, several[:100])
+    assert known is not None
+    assert known["setTransactions"] == [each["txn"] for each in several[:100]]
+    too_many = after(known, several[100:])
+    assert too_many == {**counts, "setTransactions": None}
+    assert after(too_many, several[:1]) == too_many
+
+
+def test_a_checksum_of_spark_without_transactions_is_gone_on_from(store: Store) -> None:
+    store.append_rows([ledger_row(0)], SCORING_LEDGER, Transaction("q", 0))
+    before = file_of(store, SCORING_LEDGER)
+    found = json.loads(before.read_text())
+    del found["setTransactions"]
+    before.write_text(json.dumps(found))
+    store.append_rows([ledger_row(1)], SCORING_LEDGER, Transaction("q", 1))
+    after_it = json.loads(file_of(store, SCORING_LEDGER).read_text())
+    assert after_it["numFiles"] == found["numFiles"] + 1
+    assert "setTransactions" not in after_it
+
+
 def test_spark_opens_a_table_by_the_checksum_and_finds_all_of_it(
     store: Store, spark: SparkSession
 ) -> None:

@@ -18,6 +18,8 @@ Action: TypeAlias = Mapping[str, Any]
 Checksum: TypeAlias = dict[str, Any]
 _FARTHEST = 100
 """Commits that are read at most, back to the last checksum."""
+_MOST_TRANSACTIONS = 100
+"""Above it a checksum leaves transactions out, as Spark's does."""
 _OF_NOTHING: Checksum = {
     "tableSizeBytes": 0,
     "numFiles": 0,
@@ -40,7 +42,8 @@ def write_checksum(path: str, version: int) -> None:
     with suppress(OSError, ValueError):
         found = _at(log, version)
         if found is not None:
-            _write(log, _name(version), json.dumps(found).encode())
+            told = {name: value for name, value in found.items() if value is not None}
+            _write(log, _name(version), json.dumps(told).encode())
 
 
 def after(checksum: Checksum, actions: Iterable[Action]) -> Checksum | None:
@@ -63,11 +66,18 @@ def after(checksum: Checksum, actions: Iterable[Action]) -> Checksum | None:
         elif kind == "protocol":
             found["protocol"] = action
         elif kind == "txn":
-            others = [each for each in found["setTransactions"] if each["appId"] != action["appId"]]
-            found["setTransactions"] = [*others, action]
+            found["setTransactions"] = _with_transaction(found["setTransactions"], action)
         elif kind != "commitInfo":
             return None
     return found
+
+
+def _with_transaction(known: list[Action] | None, action: Action) -> list[Action] | None:
+    """The transactions after one more; None where they are not known, or too many."""
+    if known is None:
+        return None
+    found = [*(each for each in known if each["appId"] != action["appId"]), action]
+    return found if len(found) <= _MOST_TRANSACTIONS else None
 
 
 def _at(log: Folder, version: int) -> Checksum | None:
@@ -93,12 +103,12 @@ def _before(log: Folder, version: int) -> Checksum | None:
         found = json.loads(_content(log, _name(version - 1)) or b"null")
     if not isinstance(found, dict):
         return None
-    needed = (*_OF_NOTHING, "metadata", "protocol")
-    if any(found.get(name) is None for name in needed):
+    names = {*_OF_NOTHING, "metadata", "protocol"}
+    if any(found.get(name) is None for name in names - {"setTransactions"}):
         return None
     if found.get("numDeletionVectorsOpt") or found.get("inCommitTimestampOpt"):
         return None
-    return {name: found[name] for name in needed}
+    return {name: found.get(name) for name in sorted(names)}
 
 
 def _after_all(checksum: Checksum | None, commits: Iterable[list[Action]]) -> Checksum | None:

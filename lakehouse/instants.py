@@ -1,4 +1,4 @@
-"""Moments as numpy has them: UTC, microseconds, without a time zone."""
+"""Moments as numpy and Arrow have them: UTC, microseconds; numpy has no time zone."""
 
 import datetime as dt
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+
+ARROW_MOMENT = pa.timestamp("us", "UTC")
+"""Arrow's type of a moment in every table."""
 
 
 def instant(moment: dt.datetime) -> np.datetime64:

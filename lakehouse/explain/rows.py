@@ -12,7 +12,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import ConfigurationError, StoreError
 from lakehouse.explain.versions import Version
-from lakehouse.instants import instant
+from lakehouse.instants import ARROW_MOMENT, instant
 from lakehouse.retraining.policy.document import PolicyRecord
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.plain_tables import Row, read_rows
@@ -20,7 +20,6 @@ from lakehouse.tables import catalog_of
 
 BACKGROUND = 500
 """Rows at most that a version's mean prediction and quantiles are taken from."""
-_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,8 @@ class PlainRows:
 
 def _within(column: str, first: Any, last: Any) -> Expression:
     """From a moment to another, both included; an older release recorded no first one."""
-    where = pc.field(column) <= pa.scalar(last, _MOMENT)
-    return where if first is None else where & (pc.field(column) >= pa.scalar(first, _MOMENT))
+    where = pc.field(column) <= pa.scalar(last, ARROW_MOMENT)
+    return where if first is None else where & (pc.field(column) >= pa.scalar(first, ARROW_MOMENT))
 
 
 def _in_stretches(policy_record: str | None, event_time: str) -> Callable[[Row], bool]:

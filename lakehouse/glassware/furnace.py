@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lakehouse.glassware.pieces import DAY, START, Stream, in_utc
 from lakehouse.glassware.scenarios import SCENARIOS, Scenario, scenario_named
 from lakehouse.glassware.sensors import Floats
+from lakehouse.instants import ARROW_MOMENT
 
 FURNACE = "furnace"
 LEAST_HOUR_MEAN = 353.9
@@ -27,7 +28,7 @@ SUMMARIES = {name: each.summary for name, each in SCENARIOS.items()} | {
 }
 """What each scenario that can be landed is."""
 _HOUR = np.timedelta64(1, "h")
-MAINTENANCE_SCHEMA = pa.schema([("job", pa.int64()), ("ended_at", pa.timestamp("us", tz="UTC"))])
+MAINTENANCE_SCHEMA = pa.schema([("job", pa.int64()), ("ended_at", ARROW_MOMENT)])
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from lakehouse.errors import ConfigurationError
 from lakehouse.glassware.scenarios import Ids, Regime, Scenario, scenario_named
 from lakehouse.glassware.sensors import SENSOR_NOISE, SENSORS, Floats
+from lakehouse.instants import ARROW_MOMENT
 
 START = datetime(2019, 7, 1, tzinfo=UTC)
 FIRST_PID = 100_000
@@ -29,12 +30,11 @@ _WORDS = 8
 _JITTER, _VALUES, _NOISE, _KIND = 0, slice(1, 4), slice(4, 7), 7
 _WORDS_PER_PHILOX_COUNT = 4
 
-_TIME = pa.timestamp("us", tz="UTC")
 READING_SCHEMA = pa.schema(
-    [("pid", pa.int64()), ("process_time", _TIME), *((s, pa.float64()) for s in SENSORS)]
+    [("pid", pa.int64()), ("process_time", ARROW_MOMENT), *((s, pa.float64()) for s in SENSORS)]
 )
 LABEL_SCHEMA = pa.schema(
-    [("pid", pa.int64()), ("qualitycheck_time", _TIME), ("quality", pa.int32())]
+    [("pid", pa.int64()), ("qualitycheck_time", ARROW_MOMENT), ("quality", pa.int32())]
 )
 _VALUE_FIELDS = [(sensor, pa.float64()) for sensor in SENSORS]
 TRUTH_SCHEMA = pa.schema(

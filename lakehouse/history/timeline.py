@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse.instants import ARROW_MOMENT
+
 LINE = ("landed_file_id", "line")
 """Columns that order all lines by their landing."""
 
@@ -77,7 +79,7 @@ class Timeline:
 
 def microseconds(times: pa.ChunkedArray) -> np.ndarray:
     """Times as whole microseconds since 1970."""
-    moments = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    moments = times.cast(ARROW_MOMENT).cast(pa.int64())
     return np.asarray(moments.to_numpy())
 
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.history.features import columns_read, history_features, longest
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.tables import Table
 
-_MOMENT = pa.timestamp("us", tz="UTC")
 _STATISTICS_UNIT = dt.timedelta(seconds=1)
 """Files tell their greatest times in milliseconds."""
 
@@ -51,7 +51,7 @@ def _in_sight(lakehouse: Lakehouse, rows: pa.Table, name: str | None, table: Tab
     span = longest(settings, name) or dt.timedelta(0)
     ends = pc.min_max(rows[model.event_time]).as_py()
     first, last = ends["min"] - span - _STATISTICS_UNIT, ends["max"]
-    within = (pc.field(time) > pa.scalar(first, _MOMENT)) & (
-        pc.field(time) < pa.scalar(last, _MOMENT)
+    within = (pc.field(time) > pa.scalar(first, ARROW_MOMENT)) & (
+        pc.field(time) < pa.scalar(last, ARROW_MOMENT)
     )
     return lakehouse.store.arrow(table, within, columns_read(settings, time, name))

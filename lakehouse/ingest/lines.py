@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from lakehouse.ingest.landing.runs import FileRecord, Run
 from lakehouse.ingest.parsing import BlockParser
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.settings.reserved import POSITION
 
 GIVEN = ("raw", "raw_bytes", *POSITION, "landed_at")
 """Columns of a line before it is typed."""
 _BLOCK_BYTES = 4 * 2**20
-_MOMENT = pa.timestamp("us", "UTC")
 
 Columns = dict[str, pa.Array]
 
@@ -31,7 +31,7 @@ def as_columns(lines: list[bytes], record: FileRecord, first_line: int) -> Colum
         "source_file": pa.repeat(record.source_file, size),
         "line": pa.array(np.arange(first_line, first_line + size)),
         "landed_file_id": pa.repeat(pa.scalar(record.landed_file_id, pa.int64()), size),
-        "landed_at": pa.repeat(pa.scalar(record.landed_at, _MOMENT), size),
+        "landed_at": pa.repeat(pa.scalar(record.landed_at, ARROW_MOMENT), size),
     }
 
 
@@ -66,7 +66,7 @@ def typed(given: Columns, parser: BlockParser) -> Columns:
     """The columns of `GIVEN` with those of the source's values, and `reasons`."""
     raw, foreign = given["raw"].cast(pa.binary()), given["raw_bytes"]
     as_came = raw if foreign.null_count == len(foreign) else pc.coalesce(foreign, raw)
-    parsed = parser.parse(as_came.to_pylist(), given["landed_at"].cast(_MOMENT))
+    parsed = parser.parse(as_came.to_pylist(), given["landed_at"].cast(ARROW_MOMENT))
     return given | parsed.columns | {"reasons": parsed.reasons}
 
 

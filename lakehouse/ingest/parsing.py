@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest.validation import EXACT_WHOLE, LARGEST_FLOAT32, LineRules
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.profiling import columns as profiling
 from lakehouse.settings import ColumnSettings
 
 _DEEPEST = 8  # nesting of plain lines; the parsers have other limits of their own
 _NONE: dict[str, Any] = {}
 _WRITTEN_AS_TEXT = ("string", "timestamp")
-_MOMENT = pa.timestamp("us", "UTC")
 _INTEGERS = {"integer": 2**31, "long": 2**63}
 _PYTHON_TYPES: dict[str, set[type]] = {
     "double": {float, int},
@@ -32,7 +32,7 @@ _PYTHON_TYPES: dict[str, set[type]] = {
     "string": {str},
     "timestamp": {str},
 }
-ARROW_TYPES = {**profiling.ARROW_TYPES, "timestamp": _MOMENT}
+ARROW_TYPES = {**profiling.ARROW_TYPES, "timestamp": ARROW_MOMENT}
 # Days that every year has, and no times but those that Arrow reads as the exact rules do.
 _PLAIN_MOMENT = (
     r"^[12]\d{3}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -97,7 +97,7 @@ class BlockParser:
     def _is_out_of_time(self, moments: pa.Array, landed_at: pa.Array) -> np.ndarray:
         stream = self.rules.stream
         latest = pc.add(landed_at, pa.scalar(stream.max_ahead, pa.duration("us")))
-        too_early = pc.less(moments, pa.scalar(stream.began, _MOMENT))
+        too_early = pc.less(moments, pa.scalar(stream.began, ARROW_MOMENT))
         return _mask(pc.or_(too_early, pc.greater(moments, latest)))
 
     def _with_exact(
@@ -218,7 +218,7 @@ def _moments(texts: pa.Array, odd: np.ndarray, utc_by_default: bool) -> pa.Array
         odd |= strange
         texts = pc.if_else(pa.array(strange), pa.scalar(None, pa.string()), texts)
     # Arrow refuses what it would have to round; digits beyond the microsecond are cut off.
-    return pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1").cast(_MOMENT)
+    return pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1").cast(ARROW_MOMENT)
 
 
 def _breaks_bounds(typed: pa.Array, column: ColumnSettings) -> pa.Array:

@@ -31,6 +31,7 @@ from lakehouse.ingest.taken_before import (
     split,
 )
 from lakehouse.ingest.validation import LineRules
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.storage import queries
 from lakehouse.storage.commits import followed, record_commits
 from lakehouse.storage.folders import Folder
@@ -228,7 +229,7 @@ def _task(lakehouse: Lakehouse, source: Source, origin: Origin) -> Task:
     in_common = {
         "ingest_batch": pa.scalar(origin.number, pa.int64()),
         "ingest_query": pa.scalar(origin.query_id, pa.string()),
-        "ingested_at": pa.scalar(dt.datetime.now(dt.UTC), pa.timestamp("us", "UTC")),
+        "ingested_at": pa.scalar(dt.datetime.now(dt.UTC), ARROW_MOMENT),
         "source": pa.scalar(source.name),
     }
     parser = BlockParser(LineRules(source.settings, model.stream, model.modelled))

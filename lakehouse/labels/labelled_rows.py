@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.labels.label_batch import labels_here
 from lakehouse.models import Features
 from lakehouse.settings.reserved import PREDICTION
@@ -63,4 +64,4 @@ def labelled_between(
 
 
 def _scalar(moment: dt.datetime) -> pa.Scalar:
-    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
+    return pa.scalar(moment, ARROW_MOMENT)

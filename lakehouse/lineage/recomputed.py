@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import Version
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.labels.label_batch import latest_labels
 from lakehouse.models import Regression, problem_of
 from lakehouse.settings import ModelSettings
@@ -18,7 +19,6 @@ from lakehouse.tables import Table, catalog_of
 
 CLOSE = 1e-12
 """Numbers whose ratio is nearer to one differ by rounding alone."""
-_MOMENT = pa.timestamp("us", tz="UTC")
 _ROWS_AT_ONCE = 250_000
 
 
@@ -93,7 +93,7 @@ def figures_of(root: str, model: ModelSettings, window: Row) -> dict[str, float]
     """Rows, labelled rows and accuracy of a window's row of gold.profile_metrics, computed anew."""
     catalog, key, time = catalog_of(model), model.key, pc.field(model.event_time)
     at = dict(window["as_of_version"])
-    start, end = (pa.scalar(window["window"][name], _MOMENT) for name in ("start", "end"))
+    start, end = (pa.scalar(window["window"][name], ARROW_MOMENT) for name in ("start", "end"))
     within = (time >= start) & (time < end)
     of = catalog.predictions
     made = read_at(root, of, at[of.full_name], [key, model.event_time, PREDICTION], within)

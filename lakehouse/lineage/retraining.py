@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from lakehouse.errors import ConfigurationError, RegistryError, StoreError
 from lakehouse.explain.rows import PlainRows
 from lakehouse.explain.versions import PlainVersions, Version
-from lakehouse.instants import instants
+from lakehouse.instants import ARROW_MOMENT, instants
 from lakehouse.labels.label_batch import latest_labels
 from lakehouse.labels.labelled_rows import LABEL_TIME
 from lakehouse.models import Classification, TrainingSet, dump, fit_weighted
@@ -24,8 +24,6 @@ from lakehouse.retraining.recipe import Recipe, digest_of, features_of_rule, lib
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.storage.plain_tables import read_at
 from lakehouse.tables import Table, catalog_of
-
-_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def _training_set(
 
 
 def _scalar(moment: dt.datetime) -> pa.Scalar:
-    return pa.scalar(moment, _MOMENT)
+    return pa.scalar(moment, ARROW_MOMENT)
 
 
 def number_of(text: str) -> str:

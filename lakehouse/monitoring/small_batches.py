@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.instants import instants
+from lakehouse.instants import ARROW_MOMENT, instants
 from lakehouse.labels.label_batch import labels_here
 from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.models import Classification, problem_of
@@ -51,7 +51,7 @@ def facts_here(
     if transforms.is_wide(model):
         return None
     table, time = lakehouse.catalog.predictions, pc.field(model.event_time)
-    start, end = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in span)
+    start, end = (pa.scalar(moment, ARROW_MOMENT) for moment in span)
     # Files tell times in milliseconds: without the slack one of them could be skipped.
     where = (time >= pc.subtract(start, STATISTICS_UNIT)) & (time <= end)
     if lakehouse.store.count(table, where) > MOST_ROWS:
@@ -70,7 +70,7 @@ def _windowed(
     """The rows whose base window is asked for, with its start."""
     width = np.timedelta64(lakehouse.model.metrics.base_window, "us").astype(int)
     moments = instants(rows[lakehouse.model.event_time]).astype(np.int64)
-    starts = pa.array(moments // width * width, pa.timestamp("us", tz="UTC"))
+    starts = pa.array(moments // width * width, ARROW_MOMENT)
     affected = {start for start in starts.unique().to_pylist() if is_affected(start)}
     is_kept = pc.is_in(starts, pa.array(sorted(affected), starts.type))
     return rows.append_column("_window", starts).filter(is_kept)

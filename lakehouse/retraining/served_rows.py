@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.settings.reserved import SERVED, SERVED_FOLDER
 from lakehouse.storage.lakehouse import Lakehouse
 
@@ -41,7 +42,7 @@ def answered_otherwise(
 def _versions_told(lakehouse: Lakehouse, since: dt.datetime) -> Mapping[str, set[str]]:
     """The versions that answered each key, of the lines of endpoints."""
     model = lakehouse.model
-    landed = pa.scalar(since - _SLACK, pa.timestamp("us", tz="UTC"))
+    landed = pa.scalar(since - _SLACK, ARROW_MOMENT)
     folder = f"{model.readings.table}/{SERVED_FOLDER}/"
     where = pc.starts_with(pc.field("source_file"), folder) & (pc.field("landed_at") >= landed)
     lines = lakehouse.store.arrow(lakehouse.catalog.bronze_readings, where, ["raw"])

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.labels.label_batch import (
     labels_here,
     labels_in_force,
@@ -87,7 +88,7 @@ def _joined_here(
     of_readings, of_labels = (
         versions[each.full_name] for each in (catalog.readings, catalog.labels)
     )
-    start = None if since is None else pa.scalar(since, pa.timestamp("us", tz="UTC"))
+    start = None if since is None else pa.scalar(since, ARROW_MOMENT)
     newest = None if start is None else pc.field(model.event_time) >= start
     most = _MOST_READINGS * model.training.max_rows
     if store.count(catalog.readings, newest) + store.count(catalog.labels) > most:

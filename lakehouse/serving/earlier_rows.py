@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from lakehouse.history.features import columns_read, longest
 from lakehouse.history.running import RunningHistory
 from lakehouse.history.timeline import LINE
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.serving.rows import ServedRow
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.plain_tables import newest_time, read_at, table_version
 from lakehouse.tables import Table, catalog_of
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MOMENT = pa.timestamp("us", tz="UTC")
 
 
 class EarlierRows:
@@ -93,7 +93,7 @@ class EarlierRows:
             key, time = settings.key_and_time(name)
         newest, span = newest_time(self._root, table, time), longest(settings, name)
         if newest is not None and span is not None:
-            within = pc.field(time) > pa.scalar(newest - 2 * span, _MOMENT)
+            within = pc.field(time) > pa.scalar(newest - 2 * span, ARROW_MOMENT)
             columns = list(dict.fromkeys([key, *columns_read(settings, time, name)]))
             rows = read_at(self._root, table, version, columns, within).to_pylist()
             # A release that recorded no file came first.

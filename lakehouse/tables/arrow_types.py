@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.tables.declaration import Table
 
 _PLAIN = {
@@ -12,7 +13,7 @@ _PLAIN = {
     "boolean": pa.bool_(),
     "binary": pa.binary(),
     "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
+    "timestamp": ARROW_MOMENT,
 }
 
 

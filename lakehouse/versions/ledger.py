@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from lakehouse.calendar import in_write_order
 from lakehouse.errors import RegistryError
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.models import Meaning, load, problem_of
 from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
 from lakehouse.profiling.baseline import Baseline, from_document
@@ -21,7 +22,6 @@ from lakehouse.storage.store import Row
 from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 from lakehouse.versions.actions import ADMITTED, LOOP, MOVES, PENDING, VERDICTS
 
-_MOMENT = pa.timestamp("us", tz="UTC")
 _UNIT = dt.timedelta(seconds=1)
 """Files tell their least and greatest times in milliseconds."""
 # By lakehouse, version and digest of its file: what is learned of other classes may give the same
@@ -251,4 +251,4 @@ def version_of_row(row: Row) -> ModelVersion:
 
 def since_moment(column: str, moment: dt.datetime) -> pc.Expression:
     """The rows whose time is at a moment or later, and some of the second before it."""
-    return pc.field(column) >= pa.scalar(moment - _UNIT, _MOMENT)
+    return pc.field(column) >= pa.scalar(moment - _UNIT, ARROW_MOMENT)

@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse.errors import LockedError, StoreError
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.storage.delta.locks import described_process, in_words
 
 SPAN = dt.timedelta(minutes=5)
@@ -30,7 +31,7 @@ _SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
         ("holder", pa.string()),
-        ("until", pa.timestamp("us", tz="UTC")),
+        ("until", ARROW_MOMENT),
     ]
 )
 _TIDIED_AFTER = 100  # commits

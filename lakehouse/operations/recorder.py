@@ -38,6 +38,7 @@ from lakehouse.operations.rows import (
 )
 from lakehouse.redaction import without_secrets
 from lakehouse.storage.batch_reports import BatchReport
+from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.declared_tables import create
 from lakehouse.storage.delta.locks import exclusive_soon, machine_folder
 from lakehouse.storage.delta.small_files import gather
@@ -223,6 +224,7 @@ class Recorder:
             properties = CommitProperties(app_transactions=list(once))
             write_deltalake(delta, found, mode="append", commit_properties=properties)
             gather(delta, _MOST_SMALL)
+            write_checksum(table.path_in(self.root), delta.version())
 
     def _table(self, table: Table) -> DeltaTable:
         """The table as it is now; made where a job failed before it could be."""

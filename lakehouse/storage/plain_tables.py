@@ -11,6 +11,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError, words_of
 from lakehouse.storage.delta import file_statistics
+from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.locks import not_copied
 from lakehouse.storage.delta.opened import open_table
 from lakehouse.tables import Table
@@ -89,6 +90,7 @@ def append_rows(root: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
     schema = pa.schema(delta.schema().to_arrow())
     with not_copied(root):
         write_deltalake(delta, pa.Table.from_pylist(list(rows), schema), mode="append")
+        write_checksum(table.path_in(root), delta.version())
 
 
 def table_version(root: str, table: Table) -> int:

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from lakehouse.settings import load_model_settings
 from lakehouse.storage.delta import checksums
 from lakehouse.storage.delta.checksums import after, write_checksum
+from lakehouse.storage.plain_tables import append_rows
 from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import QUARANTINE, SCORING_LEDGER, WINDOW_FACTS, Table, catalog_of
 from tests.support.rows import rows
@@ -56,6 +57,14 @@ def test_each_commit_of_the_driver_leaves_the_checksum_of_its_version(store: Sto
         check(store, SCORING_LEDGER)
     assert any("OPTIMIZE" in str(each) for each in DeltaTable(store.path(SCORING_LEDGER)).history())
     store.append_rows([{"source": "s", "line": 1}], QUARANTINE)
+    check(store, QUARANTINE)
+
+
+def test_a_new_table_has_a_checksum_and_so_has_what_is_written_without_spark(store: Store) -> None:
+    assert file_of(store, QUARANTINE, 0).exists()
+    check(store, QUARANTINE)
+    append_rows(store.root, QUARANTINE, [{"source": "s", "line": 1}])
+    assert store.version(QUARANTINE) == 1
     check(store, QUARANTINE)
 
 

@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import StoreError
+from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.tables import Table
 from lakehouse.tables.arrow_types import arrow_schema
 from lakehouse.tables.declaration import VERSION_PROPERTY
@@ -25,6 +26,7 @@ def create(table: Table, path: str) -> None:
         configuration=table.properties,
         raise_if_key_not_exists=False,  # our own property is none of Delta's
     )
+    write_checksum(path, 0)
 
 
 def added_columns(table: Table, path: str) -> tuple[AddedColumn, ...] | None:

@@ -1,7 +1,9 @@
-"""The job: what it refuses before it listens, and how it ends."""
+"""The job: what it refuses before it listens, how it answers, and how it ends."""
 
+import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -9,7 +11,7 @@ import urllib.request
 import pytest
 
 from lakehouse.errors import ConfigurationError, StoreError
-from lakehouse.serving.serve import ServeOptions, opened_endpoint, serve
+from lakehouse.serving.serve import ServeOptions, listener_at, opened_endpoint, serve
 from lakehouse.settings import EnvironmentSettings
 from tests.support.processes import environment_of
 from tests.support.served import MODEL, READING, Works, fitted
@@ -40,6 +42,25 @@ def test_an_address_that_others_reach_is_refused_without_a_token(tmp_path):
     environment = EnvironmentSettings(root=str(tmp_path))
     with pytest.raises(ConfigurationError, match="need a token"):
         serve(str(tmp_path), MODEL, environment, ServeOptions(host="0.0.0.0"), {})
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_head():
+    """Nagle's algorithm holds the body of an answer back until then, for 40 ms."""
+    without_delay = asyncio.Queue()
+
+    async def accepted(_, writer):
+        connection = writer.get_extra_info("socket")
+        await without_delay.put(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def connected():
+        listener = listener_at(ServeOptions(port=0))
+        async with await asyncio.start_server(accepted, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await without_delay.get()
+
+    assert asyncio.run(connected())
 
 
 @pytest.mark.slow

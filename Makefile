@@ -64,13 +64,18 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
 
 ##@ Develop
-.PHONY: setup test test-fast soak cluster-test lint format lock audit clean
+.PHONY: setup test test-all test-fast soak cluster-test lint format lock audit clean
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
-test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and all tests.
+TEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and the tests but the long ones.
 	@.ci/check_prerequisites $(BIN)/python
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(TEST) -m "not long and not soak"
+
+test-all: $(SET_UP) lint ## The same with the long tests: whole pipelines, kills, other processes. CI runs this.
+	@.ci/check_prerequisites $(BIN)/python
+	$(TEST)
 
 test-fast: $(SET_UP) ## Runs the tests that need no Spark, in seconds.
 	$(BIN)/python -m pytest -q -m "not spark and not slow" --numprocesses 2 --dist loadscope

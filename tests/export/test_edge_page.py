@@ -134,7 +134,9 @@ def test_the_page_says_what_the_exported_model_says(
     else:
         classes = Meaning.of(settings_of(kind)).problem.classes
         assert predictions == [classes[code] for code in codes]
-        np.testing.assert_allclose([each["probabilities"] for each in found], outputs, rtol=1e-12)
+        # onnxruntime-web 1.30 keeps the leaves of `TreeEnsemble` in single precision.
+        shown = [each["probabilities"] for each in found]
+        np.testing.assert_allclose(shown, outputs, rtol=1e-7, atol=1e-12)
     assert {url.partition("//")[2].partition("/")[0] for url in browser.asked} <= {
         address.removeprefix("http://").rstrip("/"),
         "",

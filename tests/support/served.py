@@ -77,7 +77,8 @@ def fitted(model: ModelSettings = MODEL, threshold: float = 355.0, family=FOREST
     if model.is_regression:
         targets = frame.iloc[:, 0].to_numpy()
     else:
-        targets = problem.targets((frame.iloc[:, 0] < threshold).astype(int))
+        place = (frame.iloc[:, 0] < threshold).astype(int)
+        targets = problem.targets(np.array(problem.classes, dtype=object)[place])
     data = TrainingSet(
         features_of(model), problem, frame, targets, np.ones(len(frame), dtype=bool), 0
     )

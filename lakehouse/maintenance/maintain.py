@@ -19,6 +19,7 @@ from lakehouse.maintenance.retained import (
     unneeded_files,
     unneeded_log,
 )
+from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.file_statistics import files_of
 from lakehouse.storage.delta.locks import exclusive
 from lakehouse.storage.delta.log_files import Log, version_of
@@ -135,6 +136,7 @@ class Maintenance:
                 gather(delta, _MOST_SMALL)
                 if is_late:
                     delta.create_checkpoint()
+                write_checksum(path, delta.version())
         except LockedError as error:
             return [f"not gathered: {error}"]
         return []

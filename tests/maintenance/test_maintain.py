@@ -190,6 +190,7 @@ def test_tables_written_from_the_driver_are_gathered_and_get_a_checkpoint(root: 
     files = [json.loads(line) for line in commit.splitlines()]
     changes = [f[kind]["dataChange"] for f in files for kind in ("add", "remove") if kind in f]
     assert changes == [False] * 51  # a stream passes it over
+    assert Path(path, "_delta_log", f"{newest.version():020d}.crc").exists()  # Spark opens by it
     assert Log.of(path).base(newest.version())
 
 

@@ -14,8 +14,17 @@ Spark does the reading and the writing of each step, and nothing else:
 The tables of ROOT stay where it is given. Retraining and the comparison with other policies have no
 peer: their seconds are told, and count in no ratio.
 
-It has run with 200,000 and 400,000 pieces, where starting Spark is most of a step. There are no
-figures of ten million yet.
+Figures of 2026-12-02, two cores, 2,000,000 pieces with their labels in two parts, thousand pieces a
+second:
+
+    ingest 55, plain Spark 94: 0.58
+    score 58, plain Spark 96: 0.61
+    aggregate 46, plain Spark 392: 0.12
+    in all 18, plain Spark 42: 0.41
+
+The first part, in which Spark starts, took 28.7, 26.0 and 25.7 s, the second one 7.7, 8.4 and 17.3.
+Besides, comparison took 14 and 23 s, retraining 60 and 51 s. Java had 3.8 and 4.0 GB at most, Python
+3.9 and 3.8. There are no figures of ten million yet.
 """
 
 import os

@@ -352,8 +352,9 @@ class Store:
         whole. The caller holds the right to write the table.
         """
         if not table.partition_by:
-            with self._committing_here(table):
-                small_files.gather(self._delta(table))
+            with self._committing():
+                if small_files.gather(self._delta(table)):
+                    write_checksum(self.path(table), self.version(table))
 
     def _migrate(self, table: Table) -> None:
         path = self.path(table)

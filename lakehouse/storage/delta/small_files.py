@@ -13,14 +13,19 @@ _MOST_GATHERED = 128
 _PARTITION = "partition."
 
 
-def gather(delta: DeltaTable, most: int = _MOST) -> None:
+def gather(delta: DeltaTable, most: int = _MOST) -> bool:
     """Make one file of `most` small ones. The caller holds the right to write the table.
 
     A commit that gathers files changes no row (`dataChange` is false): streams pass it over.
+
+    Returns:
+        Whether there were so many.
     """
     files = files_of(delta)
-    if small_files(files) >= most:
-        delta.optimize.compact(target_size=gathered_bytes(files))
+    if small_files(files) < most:
+        return False
+    delta.optimize.compact(target_size=gathered_bytes(files))
+    return True
 
 
 def small_files(files: pa.Table) -> int:

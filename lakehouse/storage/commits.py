@@ -47,9 +47,10 @@ def record_commits(lakehouse: Lakehouse, *tables: Table) -> None:
 
 def followed(catalog: Catalog, model: ModelSettings) -> dict[Table, str | None]:
     """The tables whose versions are recorded, with the column that tells when a row is of."""
+    history_times = [table.time for table in model.history.tables.values()]
     return {
-        catalog.bronze_readings: None,
-        catalog.bronze_labels: None,
+        **dict.fromkeys(catalog.lines),
+        **dict(zip(catalog.history, history_times, strict=True)),
         catalog.readings: model.event_time,
         catalog.labels: model.labels.time,
         catalog.quarantine: None,

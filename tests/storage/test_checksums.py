@@ -37,6 +37,12 @@ def file_of(store: Store, table: Table, version: int | None = None) -> Path:
     return Path(store.path(table)) / "_delta_log" / f"{number:020}.crc"
 
 
+def forget_checksums(store: Store, table: Table) -> None:
+    """Leave the table as releases before 0.3 did."""
+    for file in (Path(store.path(table)) / "_delta_log").glob("*.crc"):
+        file.unlink()
+
+
 def check(store: Store, table: Table) -> None:
     """Compare the newest checksum with what delta-rs and the log's first commit say."""
     found = json.loads(file_of(store, table).read_text())
@@ -116,6 +122,37 @@ def test_a_log_without_its_beginning_or_a_checksum_gets_none(tmp_path: Path) -> 
     (tmp_path / "_delta_log" / f"{0:020}.json").unlink()
     write_checksum(str(tmp_path), 2)
     assert not list((tmp_path / "_delta_log").glob("*.crc"))
+
+
+def test_a_table_without_checksums_begins_at_its_last_checkpoint(store: Store) -> None:
+    for batch in range(120):  # more commits than are read
+        store.append_rows([ledger_row(batch)], SCORING_LEDGER, Transaction(f"q{batch % 3}", batch))
+        if batch == 60:
+            DeltaTable(store.path(SCORING_LEDGER)).create_checkpoint()
+    wanted = json.loads(file_of(store, SCORING_LEDGER).read_text())
+    forget_checksums(store, SCORING_LEDGER)
+    write_checksum(store.path(SCORING_LEDGER), store.version(SCORING_LEDGER))
+    found = json.loads(file_of(store, SCORING_LEDGER).read_text())
+    for each in (found, wanted):
+        each["setTransactions"].sort(key=lambda action: action["appId"])
+    assert found == wanted
+
+
+def test_a_checkpoint_of_the_newest_version_is_enough(store: Store) -> None:
+    store.append_rows([{"source": "s", "line": 1}], QUARANTINE, Transaction("q", 0))
+    wanted = file_of(store, QUARANTINE).read_text()
+    forget_checksums(store, QUARANTINE)
+    DeltaTable(store.path(QUARANTINE)).create_checkpoint()
+    write_checksum(store.path(QUARANTINE), store.version(QUARANTINE))
+    assert json.loads(file_of(store, QUARANTINE).read_text()) == json.loads(wanted)
+
+
+def test_a_damaged_checkpoint_gives_no_checksum(store: Store) -> None:
+    store.append_rows([{"source": "s", "line": 1}], QUARANTINE)
+    forget_checksums(store, QUARANTINE)
+    file_of(store, QUARANTINE).with_suffix(".checkpoint.parquet").write_bytes(b"PAR1")
+    write_checksum(store.path(QUARANTINE), store.version(QUARANTINE))
+    assert not file_of(store, QUARANTINE).exists()
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from lakehouse.storage.folders import Folder, write_changed
 
 Action: TypeAlias = Mapping[str, Any]
 Checksum: TypeAlias = dict[str, Any]
 _FARTHEST = 100
-"""Commits that are read at most, back to the last checksum."""
+"""Commits that are read at most, back to the last checksum or checkpoint."""
 _MOST_TRANSACTIONS = 100
 """Above it a checksum leaves transactions out, as Spark's does."""
 _OF_NOTHING: Checksum = {
@@ -81,17 +84,39 @@ def _with_transaction(known: list[Action] | None, action: Action) -> list[Action
 
 
 def _at(log: Folder, version: int) -> Checksum | None:
-    """The checksum of a version, from the last one before it."""
+    """The checksum of a version, from the last one before it or from the last checkpoint."""
     commits: list[list[Action]] = []
     for number in range(version, max(version - _FARTHEST, -1), -1):
         lines = _content(log, f"{number:020}.json")
         if lines is None:
             return None
-        commits.append([json.loads(line) for line in lines.splitlines()])
+        actions = [json.loads(line) for line in lines.splitlines()]
         before = _before(log, number)
         if before is not None:
-            return _after_all(before, reversed(commits))
+            return _after_all(before, [actions, *reversed(commits)])
+        checkpoint = _content(log, f"{number:020}.checkpoint.parquet")
+        if checkpoint is not None:
+            return _after_all(_OF_NOTHING, [_actions_of(checkpoint), *reversed(commits)])
+        commits.append(actions)
     return None
+
+
+def _actions_of(checkpoint: bytes) -> list[Action]:
+    """The actions that a checkpoint's file holds, in so far as a checksum needs them.
+
+    Removed files are left out: what they were is no part of a checkpoint's table.
+    """
+    file = pq.ParquetFile(pa.BufferReader(checkpoint))
+    whole = [name for name in file.schema_arrow.names if name not in {"add", "remove"}]
+    rows = file.read([*whole, "add.size", "add.deletionVector"])
+    return [_without_nulls(row) for row in rows.to_pylist(maps_as_pydicts="strict")]
+
+
+def _without_nulls(value: Any) -> Any:
+    """As JSON has an action, which leaves out what is not set."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(each) for name, each in value.items() if each is not None}
 
 
 def _before(log: Folder, version: int) -> Checksum | None:

@@ -14,9 +14,7 @@ def copied(catalog: Catalog) -> tuple[Table, ...]:
     """Bronze: it is copied as it is."""
     return (
         catalog.landed_file,
-        *catalog.bronze_history,
-        catalog.bronze_readings,
-        catalog.bronze_labels,
+        *catalog.lines,
         catalog.kept_row,
     )
 

@@ -4,10 +4,13 @@ The graph is walked back along its edges. A table at a version then becomes the 
 by then and whose rows are of the time that was read; predictions among them lead to versions, and
 these to tables once more; from commits it goes on to files. Each of these steps begins with
 distinct nodes, so that the number of ways through the graph does not count.
+
+Features of earlier rows are gone back by once: those of the earlier rows tell nothing of a reading.
 """
 
-from lakehouse.sql.lineage_views import PART
+from lakehouse.sql.lineage_views import FEATURES, PART
 
+_NOT_WALKED = f"'{PART}', '{FEATURES}'"
 _NO_PARTS = "gold.window_facts"
 """Its commits hold no rows of their own: they rest on predictions and labels."""
 
@@ -34,7 +37,7 @@ def ancestry_sql(
   UNION ALL
   SELECT e.from_kind, e.from_id, e.rows_from, e.rows_to
   FROM reached AS r JOIN {edges} AS e ON e.to_kind = r.kind AND e.to_id = r.id
-  WHERE e.relation <> '{PART}'
+  WHERE e.relation NOT IN ({_NOT_WALKED})
 )""",
         _parts("read_first", "reached", commits),
         _sources("scored", "read_first", edges),
@@ -43,23 +46,26 @@ def ancestry_sql(
         _union("read_by_models", ("scored", "trained_on")),
         _parts("read_then", "read_by_models", commits),
         _union("parts", ("read_first", "read_then")),
-        _sources("lines", "parts", edges),
+        _union("known", ("parts", "reached")),
+        _sources("seen", "known", edges, f"= '{FEATURES}'"),
+        _union("held", ("parts", "seen")),
+        _sources("lines", "held", edges),
         _sources("files", "lines", edges),
     ]
     found = " UNION ALL ".join(
         f"SELECT kind, id FROM {name}"
-        for name in ("reached", "scored", "runs", "trained_on", "parts", "lines", "files")
+        for name in ("reached", "scored", "runs", "trained_on", "held", "lines", "files")
     )
     return f"WITH RECURSIVE {', '.join(steps)}\nSELECT DISTINCT kind, id FROM ({found}) AS found"
 
 
-def _sources(name: str, of: str, edges: str) -> str:
+def _sources(name: str, of: str, edges: str, relation: str = f"NOT IN ({_NOT_WALKED})") -> str:
     """What the nodes of a step were made from."""
     return f"""
 {name} AS (
   SELECT DISTINCT e.from_kind AS kind, e.from_id AS id, e.rows_from, e.rows_to
   FROM {of} AS r JOIN {edges} AS e ON e.to_kind = r.kind AND e.to_id = r.id
-  WHERE e.relation <> '{PART}'
+  WHERE e.relation {relation}
 )"""
 
 

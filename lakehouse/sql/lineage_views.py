@@ -6,13 +6,18 @@ added), `silver.sensor_reading@80` (the table as it was at that version), `run/5
 `promotion/2019-08-05/promote/6`, `alert/1f…`.
 """
 
+from lakehouse.history.reach import longest
+from lakehouse.settings import ModelSettings
 from lakehouse.sql.loop_views import JUDGED
+from lakehouse.tables import Catalog
 from lakehouse.tables.declaration import View, columns
 
 PART = "newest part of"
 """Relation of a commit to the table as it was after it; older commits are parts of it, too."""
 HELD_BY_LATER = "readings of"
 """Relation of a version of the readings to predictions: any later version has these rows, too."""
+FEATURES = "features of"
+"""Relation of earlier rows to readings whose features were computed from them."""
 _NO_SPAN = "CAST(NULL AS TIMESTAMP) AS rows_from, CAST(NULL AS TIMESTAMP) AS rows_to"
 
 
@@ -116,9 +121,40 @@ _PLACED = _edge(
   {_map(query_id="s.query_id", batch_id="CAST(s.batch_id AS STRING)")}
 FROM $table_commit AS b JOIN $table_commit AS s ON s.query_id = b.query_id
   AND s.batch_id = b.batch_id AND s.step = b.step
-WHERE b.table_name IN ('$bronze_readings', '$bronze_labels')
-  AND s.table_name NOT IN ('$bronze_readings', '$bronze_labels')""",
+WHERE b.table_name IN ($bronze) AND s.table_name NOT IN ($bronze)""",
 )
+
+
+def history_edges(model: ModelSettings, catalog: Catalog) -> str:
+    """SQL of the edges from commits to later readings that have features of their rows.
+
+    A reading sees rows of earlier files, which were committed before it. Statistics cut times to
+    milliseconds, hence the second of slack.
+
+    Returns:
+        To be put behind other edges; nothing for a model without such features.
+    """
+    tables = zip((None, *model.history.tables), (catalog.readings, *catalog.history), strict=True)
+    spans = {table: longest(model.history, name) for name, table in tables}
+    edges = (
+        _edge(
+            "commit|CONCAT(h.table_name, '#', CAST(h.version AS STRING))",
+            "commit|CONCAT(r.table_name, '#', CAST(r.version AS STRING))",
+            FEATURES,
+            f"""r.at, h.rows, h.first_time AS rows_from, h.last_time AS rows_to,
+  {_map(operation="h.operation")}
+FROM {catalog.table_commit.full_name} AS h JOIN {catalog.table_commit.full_name} AS r
+  ON h.at <= r.at AND h.first_time <= r.last_time
+  AND h.last_time + INTERVAL '{int(span.total_seconds()) + 1}' SECOND >= r.first_time
+WHERE h.table_name = '{table.full_name}' AND r.table_name = '{catalog.readings.full_name}'
+  AND h.rows > 0 AND r.rows > 0 AND (h.table_name <> r.table_name OR h.version < r.version)""",
+        )
+        for table, span in spans.items()
+        if span is not None
+    )
+    return "".join(f"\nUNION ALL\n{edge}" for edge in edges)
+
+
 _IN_COMMIT = _edge(
     "commit|CONCAT(c.table_name, '#', CAST(c.version AS STRING))",
     "table|CONCAT(c.table_name, '@', CAST(c.version AS STRING))",
@@ -341,5 +377,6 @@ LINEAGE = View(
         details   map<string,string> What else is told of it: digest, batch, rule
     """),
     f"WITH {','.join((VERDICTS, MOVES, _TRAINED, _WINDOWS)).lstrip()}\n"
-    + "\nUNION ALL\n".join(_ALL),
+    + "\nUNION ALL\n".join(_ALL)
+    + "$history_edges",
 )

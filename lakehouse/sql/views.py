@@ -17,7 +17,7 @@ from lakehouse.labels.overdue import OverdueRule
 from lakehouse.quality.intervals import wilson_interval
 from lakehouse.settings import ModelSettings
 from lakehouse.settings.reserved import PREDICTION
-from lakehouse.sql.lineage_views import LINEAGE
+from lakehouse.sql.lineage_views import LINEAGE, history_edges
 from lakehouse.sql.loop_views import COST, DECISIONS, DIFFERENCES, GAIN, HISTORY, JUDGED
 from lakehouse.sql.operations_views import OPERATIONS
 from lakehouse.sql.provenance_view import PROVENANCE
@@ -95,7 +95,8 @@ def _names(model: ModelSettings, catalog: Catalog) -> dict[str, str]:
         "table_commit": catalog.table_commit.full_name,
         "window_facts": catalog.window_facts.full_name,
         "bronze_readings": catalog.bronze_readings.full_name,
-        "bronze_labels": catalog.bronze_labels.full_name,
+        "bronze": ", ".join(f"'{table.full_name}'" for table in catalog.lines),
+        "history_edges": history_edges(model, catalog),
         "readings": catalog.readings.full_name,
         "labels": catalog.labels.full_name,
         "predictions": catalog.predictions.full_name,

@@ -50,6 +50,11 @@ class Catalog:
     job_run: Table
 
     @property
+    def lines(self) -> tuple[Table, ...]:
+        """Bronze's tables of lines, one for each source."""
+        return *self.bronze_history, self.bronze_readings, self.bronze_labels
+
+    @property
     def tables(self) -> tuple[Table, ...]:
         """All of them, in the order of the way of the data."""
         parts = (getattr(self, field.name) for field in fields(self))

@@ -5,25 +5,36 @@ before its own: in an earlier file, or further up in the same one. So a value do
 micro-batches, on when it is computed, or on what computes it.
 """
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lakehouse.history.figures import figure
-from lakehouse.history.timeline import (
-    LINE,
-    Lane,
-    Timeline,
-    groups_of,
-    landing_of,
-    microseconds,
-    numbers,
-)
-from lakehouse.settings import HistoryFeatureSettings, HistorySettings
+from lakehouse.history.reach import LINE, Group, seen_columns
+from lakehouse.history.running import RunningHistory
+from lakehouse.instants import ARROW_MOMENT
+from lakehouse.settings import HistorySettings
 
-_Named = list[tuple[str, HistoryFeatureSettings]]
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A row, as it comes in.
+
+    Attributes:
+        landed: its file and its line.
+        table: which one it is of; None for the readings.
+        place: among the rows whose features are asked for; None for others.
+    """
+
+    landed: tuple[int, int]
+    table: str | None
+    place: int | None
+    group: Group
+    at: int
+    values: Mapping[str, Any]
 
 
 def history_features(
@@ -42,86 +53,45 @@ def history_features(
         settings: the features.
         event_time: the readings' column of it.
     """
-    together = pa.concat_tables(
-        [each.select(columns_read(settings, event_time)) for each in (earlier, rows)]
-    )
-    own = Timeline.of(together, event_time, settings.by, seen_columns(settings, None))
-    timelines: dict[str | None, Timeline] = {None: own}
+    arrivals = [*_arrivals(rows, None, settings, event_time, is_asked=True)]
+    arrivals += _arrivals(earlier, None, settings, event_time)
     for name, table in settings.tables.items():
-        of = seen_columns(settings, name)
-        timelines[name] = Timeline.of(tables[name], table.time, settings.group_of(name), of)
-    found: dict[str, pa.Array] = {}
-    for (seen_in, over), features in _by_span(settings).items():
-        found |= _values(rows, timelines[seen_in], over, features, settings.by, event_time)
-    return {name: found[name] for name in settings.features}
-
-
-def columns_read(settings: HistorySettings, time: str, table: str | None = None) -> list[str]:
-    """The columns of a table (None: the readings) that features are computed from."""
-    group = settings.group_of(table)
-    names = [time, *([] if group is None else [group]), *seen_columns(settings, table), *LINE]
-    return list(dict.fromkeys(names))
-
-
-def seen_columns(settings: HistorySettings, table: str | None) -> list[str]:
-    """The columns of a table (None: the readings) that features are figures of."""
-    of = (each.of for each in settings.features.values() if each.table == table)
-    return list(dict.fromkeys(name for name in of if name is not None))
-
-
-def longest(settings: HistorySettings, table: str | None) -> timedelta | None:
-    """How far back features look in a table (None: the readings); None where none does."""
-    return max(
-        (each.over for each in settings.features.values() if each.table == table), default=None
-    )
-
-
-def whole_microseconds(span: timedelta) -> int:
-    """A span as times are counted."""
-    return span // timedelta(microseconds=1)
-
-
-def _by_span(settings: HistorySettings) -> dict[tuple[str | None, int], _Named]:
-    """The features that see the same rows."""
-    found: dict[tuple[str | None, int], _Named] = {}
-    for name, feature in settings.features.items():
-        found.setdefault((feature.table, whole_microseconds(feature.over)), []).append(
-            (name, feature)
-        )
-    return found
-
-
-def _values(
-    rows: pa.Table,
-    timeline: Timeline,
-    over: int,
-    features: _Named,
-    by: str | None,
-    event_time: str,
-) -> dict[str, pa.Array]:
-    times = microseconds(rows[event_time]).tolist()
-    files, lines = (each.tolist() for each in landing_of(rows))
-    own = {
-        name: numbers(rows[feature.of]).tolist()
-        for name, feature in features
-        if feature.what == "difference" and feature.of is not None
-    }
-    found: dict[str, list[float | None]] = {name: [] for name, _ in features}
-    for place, group in enumerate(groups_of(rows, by)):
-        lane = timeline.lane(group)
-        seen = lane.seen(times[place], over, files[place], lines[place])
-        for name, feature in features:
-            value = own[name][place] if name in own else None
-            value = None if value is None or np.isnan(value) else value
-            shown = _shown(lane, seen, feature.of)
-            found[name].append(figure(feature, times[place], value, *shown))
+        arrivals += _arrivals(tables[name], name, settings, table.time)
+    arrivals.sort(key=_landed)
+    history = RunningHistory(settings, forgets=False)
+    found: dict[str, list[float | None]] = {name: [None] * len(rows) for name in settings.features}
+    for _, together in groupby(arrivals, _landed):
+        come = list(together)
+        for each in come:
+            if each.place is not None:
+                features = history.features(each.group, each.at, each.values)
+                for name, value in features.items():
+                    found[name][each.place] = value
+        for each in come:
+            history.add(each.table, each.group, each.at, each.values)
     return {name: pa.array(values, pa.float64()) for name, values in found.items()}
 
 
-def _shown(lane: Lane, seen: np.ndarray, of: str | None) -> tuple[list[int], list[float]]:
-    """Times and values of the rows that have one; without a column, of all rows."""
-    if of is None or not len(seen):
-        return lane.times[seen].tolist(), []
-    values = lane.values[of][seen]
-    known = ~np.isnan(values)
-    return lane.times[seen][known].tolist(), values[known].tolist()
+def _landed(arrival: _Arrival) -> tuple[int, int]:
+    return arrival.landed
+
+
+def _arrivals(
+    rows: pa.Table, table: str | None, settings: HistorySettings, time: str, is_asked: bool = False
+) -> Iterator[_Arrival]:
+    """The rows of a table, in its order."""
+    group, names = settings.group_of(table), seen_columns(settings, table)
+    times = rows[time].cast(ARROW_MOMENT).cast(pa.int64()).to_pylist()
+    groups = [None] * len(rows) if group is None else rows[group].to_pylist()
+    columns = [rows[name].to_pylist() for name in names]
+    values = zip(*columns, strict=True) if columns else ((),) * len(rows)
+    own = zip(_landings(rows), groups, times, values, strict=True)
+    for place, (landed, group_, at, given) in enumerate(own):
+        asked = place if is_asked else None
+        yield _Arrival(landed, table, asked, group_, at, dict(zip(names, given, strict=True)))
+
+
+def _landings(rows: pa.Table) -> list[tuple[int, int]]:
+    """File and line of each row; a release that recorded no file came first."""
+    files, lines = (pc.fill_null(rows[name].cast(pa.int64()), -1).to_pylist() for name in LINE)
+    return list(zip(files, lines, strict=True))

@@ -1,49 +1,17 @@
-"""The same features row by row: what an endpoint keeps of the rows that it has seen."""
+"""The rows that have come, and the features of the next one."""
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from lakehouse.history.features import longest, seen_columns, whole_microseconds
 from lakehouse.history.figures import figure
-from lakehouse.history.timeline import Group
+from lakehouse.history.lanes import NOTHING, Lane, Seen
+from lakehouse.history.reach import Group, longest, whole_microseconds
 from lakehouse.settings import HistoryFeatureSettings, HistorySettings
 
 Values = Mapping[str, Any]
-_Numbers = dict[str, float | None]
-
-
-@dataclass
-class _Lane:
-    """The rows of a group, in order of event time, of one time in that of their coming."""
-
-    times: list[int] = field(default_factory=list)
-    rows: list[_Numbers] = field(default_factory=list)
-
-    def add(self, at: int, row: _Numbers) -> None:
-        place = bisect_right(self.times, at)
-        self.times.insert(place, at)
-        self.rows.insert(place, row)
-
-    def take_back(self, at: int) -> None:
-        place = bisect_right(self.times, at) - 1
-        if place >= 0 and self.times[place] == at:
-            del self.times[place], self.rows[place]
-
-    def forget(self, before: int) -> None:
-        place = bisect_left(self.times, before)
-        del self.times[:place], self.rows[:place]
-
-    def seen(self, at: int, over: int, of: str | None) -> tuple[list[int], list[float]]:
-        start, end = bisect_right(self.times, at - over), bisect_left(self.times, at)
-        times, rows = self.times[start:end], self.rows[start:end]
-        if of is None:
-            return times, []
-        known = [(time, row[of]) for time, row in zip(times, rows, strict=True)]
-        pairs = [(time, value) for time, value in known if value is not None]
-        return [time for time, _ in pairs], [value for _, value in pairs]
+_Column = tuple[str | None, Group, str | None]
+"""Of a table (None: the readings), a group, and a column (None: the rows themselves)."""
 
 
 class RunningHistory:
@@ -53,37 +21,45 @@ class RunningHistory:
     `history_features` where all that landed before it has been added.
     """
 
-    def __init__(self, settings: HistorySettings) -> None:
-        """Nothing has come yet."""
+    def __init__(self, settings: HistorySettings, forgets: bool = True) -> None:
+        """Nothing has come yet.
+
+        Args:
+            settings: the features.
+            forgets: whether rows that are older than two of the longest spans may be dropped.
+        """
         self._settings = settings
-        self._lanes: dict[tuple[str | None, Group], _Lane] = {}
-        self._keeps = {
-            table: 2 * whole_microseconds(span)
-            for table in (None, *settings.tables)
-            if (span := longest(settings, table)) is not None
-        }
+        self._lanes: dict[_Column, Lane] = {}
+        self._columns: dict[str | None, list[str | None]] = {}
+        for each in settings.features.values():
+            columns = self._columns.setdefault(each.table, [])
+            columns += [] if each.of in columns else [each.of]
+        spans = {table: longest(settings, table) for table in self._columns} if forgets else {}
+        self._keeps = {table: 2 * whole_microseconds(span) for table, span in spans.items() if span}
 
     def add(self, table: str | None, group: Group, at: int, values: Values) -> None:
-        """Add a row of a table (None: a reading); what is older than two spans is forgotten.
+        """Add a row of a table (None: a reading).
 
         Args:
             table: its name.
             group: of the row; None without groups.
-            at: its time.
+            at: its time, in microseconds since 1970.
             values: of `seen_columns`.
         """
-        if table not in self._keeps:
-            return
-        lane = self._lanes.setdefault((table, self._group(table, group)), _Lane())
-        names = seen_columns(self._settings, table)
-        lane.add(at, {name: _number(values.get(name)) for name in names})
-        lane.forget(lane.times[-1] - self._keeps[table])
+        group, keeps = self._group(table, group), self._keeps.get(table)
+        for column, value in self._known(table, values):
+            lane = self._lanes.get((table, group, column))
+            if lane is None:
+                lane = self._lanes[table, group, column] = Lane()
+            lane.add(at, value)
+            if keeps is not None:
+                lane.forget(lane.newest - keeps)
 
-    def take_back(self, table: str | None, group: Group, at: int) -> None:
-        """Forget the row that was added last with that time."""
-        lane = self._lanes.get((table, self._group(table, group)))
-        if lane is not None:
-            lane.take_back(at)
+    def take_back(self, table: str | None, group: Group, at: int, values: Values) -> None:
+        """Forget a row of a table again, the last one that was added of its time."""
+        group = self._group(table, group)
+        for column, _ in self._known(table, values):
+            self._lanes[table, group, column].take_back(at)
 
     def features(self, group: Group, at: int, own: Values) -> dict[str, float | None]:
         """The features of a row.
@@ -101,10 +77,19 @@ class RunningHistory:
     def _feature(
         self, feature: HistoryFeatureSettings, group: Group, at: int, own: Values
     ) -> float | None:
-        lane = self._lanes.get((feature.table, self._group(feature.table, group)), _Lane())
-        times, values = lane.seen(at, whole_microseconds(feature.over), feature.of)
         value = None if feature.of is None else _number(own.get(feature.of))
-        return figure(feature, at, value, times, values)
+        return figure(feature, at, value, self._seen(feature, group, at))
+
+    def _seen(self, feature: HistoryFeatureSettings, group: Group, at: int) -> Seen:
+        column = feature.table, self._group(feature.table, group), feature.of
+        lane = self._lanes.get(column)
+        return lane.seen(at - whole_microseconds(feature.over), at) if lane else NOTHING
+
+    def _known(self, table: str | None, values: Values) -> list[tuple[str | None, float]]:
+        """The columns in which a row has a value, and that; the row itself has one always."""
+        columns = self._columns.get(table, ())
+        found = ((name, 0.0 if name is None else _number(values.get(name))) for name in columns)
+        return [(name, value) for name, value in found if value is not None]
 
     def _group(self, table: str | None, group: Group) -> Group:
         return None if self._settings.group_of(table) is None else group
@@ -112,6 +97,8 @@ class RunningHistory:
 
 def _number(value: Any) -> float | None:
     """A double; of what is no number, 0 where there is a value."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return None if math.isnan(value) else float(value)
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     return None if value is None else 0.0

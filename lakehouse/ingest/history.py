@@ -9,7 +9,8 @@ import datetime as dt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.history.features import columns_read, history_features, longest
+from lakehouse.history.features import history_features
+from lakehouse.history.reach import columns_read, longest
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.tables import Table

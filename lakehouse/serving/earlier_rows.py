@@ -14,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.history.features import columns_read, longest
+from lakehouse.history.reach import LINE, columns_read, longest
 from lakehouse.history.running import RunningHistory
-from lakehouse.history.timeline import LINE
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.serving.rows import ServedRow
 from lakehouse.settings import ModelSettings
@@ -41,7 +40,7 @@ class EarlierRows:
         self._running = RunningHistory(model.history)
         self._versions: dict[str | None, int] = {}
         self._known: dict[str | None, dict[Any, int]] = {}
-        self._added: list[tuple[Any, Any, int]] = []
+        self._added: list[tuple[Any, Any, int, Any]] = []
         self._lock = threading.Lock()
         self.features = tuple(model.history.features)
         self.turn = asyncio.Lock()
@@ -65,9 +64,9 @@ class EarlierRows:
     def take_back(self) -> None:
         """Forget the readings of the last request: they did not land."""
         with self._lock:
-            for key, group, at in reversed(self._added):
+            for key, group, at, values in reversed(self._added):
                 del self._known[None][key]
-                self._running.take_back(None, group, at)
+                self._running.take_back(None, group, at, values)
             self._added = []
 
     def _filled(self, row: ServedRow, asked_at: dt.datetime) -> ServedRow:
@@ -79,7 +78,7 @@ class EarlierRows:
             features = self._running.features(group, at, row.values)
             key = row.values.get(self._model.key)
             if row.is_reading and self._add(None, key, group, at, row.values):
-                self._added.append((key, group, at))
+                self._added.append((key, group, at, row.values))
         own = {name: each for name, each in features.items() if row.values.get(name) is None}
         return replace(row, values={**row.values, **own})
 

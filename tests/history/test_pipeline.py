@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from pyspark.sql import SparkSession
@@ -22,26 +23,42 @@ from lakehouse.errors import RegistryError
 from lakehouse.ingest.account import account
 from lakehouse.ingest.pipeline import ingest
 from lakehouse.labels.label_batch import newest_label
+from lakehouse.lineage.reading import records_of
+from lakehouse.lineage.row_origin import graph_of_node
 from lakehouse.lineage.verification import DIFFERENT
 from lakehouse.models import Meaning
+from lakehouse.monitoring.aggregator import aggregate_kpis
+from lakehouse.recovery.comparison import compare
 from lakehouse.recovery.rebuild import copy_what_is_left, rebuild
+from lakehouse.retraining import rollout_by_hand
 from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.promoted_models import PromotedModels
 from lakehouse.retraining.table_ledger import TableLedger
 from lakehouse.retraining.training_rows import training_rows
+from lakehouse.rollouts.arms import answers
 from lakehouse.scoring import written
 from lakehouse.scoring.scorer import score
 from lakehouse.serving.champions import Champions
 from lakehouse.serving.predicting import Predicted
 from lakehouse.serving.serve import ServeOptions, opened_endpoint
+from lakehouse.storage.kept_rows import keep_rows
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.verification.served import differing_answers
 from lakehouse.verification.verify import checks_of
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.kills import KilledError, Steps, stepping
-from tests.support.remembering import A_DAY, FEATURES, land_day, remembering, with_history
-from tests.support.small_model import Settings, readings, settings_of
+from tests.support.remembering import (
+    A_DAY,
+    FEATURES,
+    land_day,
+    land_in,
+    remembering,
+    with_history,
+)
+from tests.support.rolled_out import by_canary
+from tests.support.small_model import Settings, at, readings, settings_of
+from tests.support.written import train
 
 pytestmark = pytest.mark.spark
 
@@ -98,6 +115,20 @@ def test_a_model_with_history_knows_a_rule_of_it(works: Lakehouse) -> None:
 def test_verify_finds_all_as_promised(works: Lakehouse) -> None:
     wrong = [str(each) for each in checks_of(works, account(works)) if each.state == DIFFERENT]
     assert wrong == []
+
+
+def test_a_prediction_comes_from_the_files_of_its_earlier_rows_too(works: Lakehouse) -> None:
+    with records_of(works.store.root, works.model) as records:
+        graph = graph_of_node(records, f"prediction/{2 * A_DAY + 7}")
+        files = {node.facts["source_file"] for node in graph.nodes if node.kind == "file"}
+        own = records.rows("SELECT * FROM gold.lineage WHERE relation = 'features of'")
+    assert {name for name in files if name.startswith("repair/")} == {
+        f"repair/{day}.jsonl" for day in range(3)
+    }
+    # The mean of the day's first hour is of readings of the day before, in an earlier commit.
+    assert f"reading/{A_DAY:05d}.jsonl" in files
+    assert {row["from_id"].split("#")[0] for row in own} == {"silver.repair", "silver.reading"}
+    assert {row["to_id"].split("#")[0] for row in own} == {"silver.reading"}
 
 
 def test_definitions_belong_to_the_version(works: Lakehouse) -> None:
@@ -272,3 +303,84 @@ def test_a_caller_may_send_the_values_and_a_question_without_time_is_about_now(
 def lakehouse_with_landed(lakehouse: Lakehouse) -> Lakehouse:
     ingest(lakehouse, AVAILABLE_NOW)
     return lakehouse
+
+
+def rolling(settings: Settings) -> None:
+    with_history(settings)
+    by_canary(settings)
+
+
+@pytest.fixture(scope="module")
+def rolled_out(
+    spark: SparkSession, works: Lakehouse, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Lakehouse, dict[int, tuple[str, float | None]]]:
+    """A second version answers a quarter of the keys of a day, half of which come through an
+    endpoint; with the version and the score of each answer. To be read alone.
+    """
+    lakehouse = remembering(spark, copied(works, tmp_path_factory.mktemp("rolled")), rolling)
+    as_of = newest_label(PromotionLedger(lakehouse), None)
+    assert as_of is not None
+    train(lakehouse, as_of, passed=False)
+    rollout_by_hand.start(lakehouse, "2", "ada", "to be compared")
+    keep_rows(lakehouse)
+    lines = readings(range(3 * A_DAY, 4 * A_DAY))
+    half = len(lines) // 2
+    answered: dict[int, tuple[str, float | None]] = {}
+    with endpoint(lakehouse) as ask:
+        for start in range(0, half, 7):
+            some = lines[start : min(start + 7, half)]
+            for row, answer in zip(some, ask(*some).answers, strict=True):
+                answered[row["id"]] = answer.version, answer.score
+    last = lines[half:]
+    land_in(lakehouse, "reading", "the rest", last, at(last[-1]["id"]))
+    for step in (ingest, score, aggregate_kpis):
+        step(lakehouse, AVAILABLE_NOW)
+    return lakehouse, answered
+
+
+def test_both_arms_answer_by_the_same_features_at_the_endpoint_and_in_the_stream(
+    rolled_out: tuple[Lakehouse, dict[int, tuple[str, float | None]]],
+) -> None:
+    lakehouse, answered = rolled_out
+    catalog = lakehouse.catalog
+    rows = lakehouse.store.rows(catalog.predictions)
+    day = {row["id"]: row for row in rows if row["id"] >= 3 * A_DAY}
+    rollout = next(row["rollout_id"] for row in lakehouse.store.rows(catalog.rollout))
+    arms = {key: "2" if answers(rollout, key, 0.25) else "1" for key in day}
+    assert {key: row["model_version"] for key, row in day.items()} == arms
+    assert set(arms.values()) == {"1", "2"}
+    assert {key: (day[key]["model_version"], day[key]["score"]) for key in answered} == answered
+    assert values(lakehouse, "predictions") == values(lakehouse, "readings")
+    told, landed = served_values(lakehouse), values(lakehouse, "readings")
+    assert told == {key: landed[key] for key in answered}
+    # The other version's word is of the same features.
+    ledger, features = PromotionLedger(lakehouse), ["x", "z", *FEATURES]
+    models = {version: ledger.load(version) for version in ("1", "2")}
+    shadow = lakehouse.store.rows(catalog.shadow_predictions)
+    assert {row["id"]: row["model_version"] for row in shadow} == {
+        key: {"1": "2", "2": "1"}[arm] for key, arm in arms.items()
+    }
+    for row in shadow:
+        asked = pd.DataFrame([{name: day[row["id"]][name] for name in features}], dtype=float)
+        assert models[row["model_version"]].predict_proba(asked)[0, 1] == row["score"]
+    assert differing_answers(lakehouse) == ""
+
+
+def test_a_lakehouse_with_a_rollout_is_the_same_when_made_again_from_bronze(
+    spark: SparkSession,
+    rolled_out: tuple[Lakehouse, dict[int, tuple[str, float | None]]],
+    tmp_path: Path,
+) -> None:
+    before, _ = rolled_out
+    lost = tmp_path / "lost"
+    shutil.copytree(
+        before.store.root, lost, ignore=shutil.ignore_patterns("silver", "gold", "landing")
+    )
+    root = Path(copy_what_is_left(str(lost), str(tmp_path / "new")))
+    again = remembering(spark, root, rolling)
+    rebuild(again, str(lost))
+    compared = compare(again, before.store.root)
+    assert [str(each) for each in compared if not each.is_same or each.differences is None] == []
+    rows = {each.name: each.rows for each in compared}
+    assert rows["silver.shadow_prediction"] == A_DAY
+    assert rows["gold.rollout"] == 1

@@ -8,9 +8,11 @@ import pytest
 
 from lakehouse.instants import instants
 from lakehouse.models import features_of
+from lakehouse.monitoring import small_batches
 from lakehouse.monitoring.affected import AffectedWindows
 from lakehouse.monitoring.aggregator import Aggregator
 from lakehouse.monitoring.recorded_configuration import current_monitor
+from lakehouse.monitoring.small_batches import facts_here
 from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import moment
@@ -73,6 +75,20 @@ def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse
     for start in (None, since):
         given = (ledger, versions, features, start)
         pd.testing.assert_frame_equal(_joined_here(*given), _joined_by_spark(*given))
+
+
+def test_a_batch_of_many_values_is_sparks(works, monkeypatch):
+    ledger, model = PromotionLedger(works), works.model
+    aggregator = Aggregator(works)
+    monitor = current_monitor(works, ledger.baseline(ledger.champion))
+    profiling = aggregator._profiling(monitor, ledger)
+    rows = works.store.arrow(works.catalog.predictions, columns=[model.event_time])[0]
+    span = (min(rows.to_pylist()), max(rows.to_pylist()))
+    asked = (ledger, span, lambda _: True, profiling, None)
+    values = len(rows) * len(model.predictions.features)
+    for most, is_here in ((values, True), (values - 1, False)):
+        monkeypatch.setattr(small_batches, "MOST_VALUES", most)
+        assert (facts_here(*asked) is not None) == is_here
 
 
 def test_a_batch_with_slices_is_sparks(depot):

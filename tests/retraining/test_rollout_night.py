@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
+from jobs.rollout import main
 from lakehouse.errors import ConfigurationError, RegistryError, RegistryUnreachableError
 from lakehouse.instants import instant
 from lakehouse.labels.labelled_rows import labelled_between
+from lakehouse.models import features_of
 from lakehouse.retraining import rollout_by_hand
 from lakehouse.retraining.policy.decide import REFRESH, RETRAIN, Decision
 from lakehouse.retraining.policy.rollout_rules import held_for_rollout
@@ -28,7 +31,7 @@ from lakehouse.versions.promotion import finish_alias_move, rollback
 from lakehouse.versions.rollouts import RolloutLedger, settle
 from tests.support.kills import KilledError, Steps, stepping
 from tests.support.rolled_out import BEFORE, BEGAN, ROLLOUT, begun, by_canary, scored
-from tests.support.small_model import Settings, small_lakehouse
+from tests.support.small_model import Settings, at, settings_of, small_lakehouse
 from tests.support.written import A_DAY, copy_of, ruled, told_at, train
 
 NIGHT = told_at(BEFORE + A_DAY - 1)
@@ -79,6 +82,25 @@ def test_people_see_the_challenger_in_mlflow_from_the_start_of_its_rollout_to_it
             assert shown_challenger(lakehouse) == "2"
 
 
+def test_the_job_ends_the_rollout_begins_it_again_and_finishes_it(
+    day_after: Lakehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lakehouse = copied(day_after, tmp_path)
+    model = tmp_path / "model.yaml"
+    model.write_text(yaml.safe_dump(settings_of(by_canary), sort_keys=False))
+    words = ["--model", str(model), "--root", lakehouse.store.root, "--who", "ada"]
+    for asked, told in (
+        (["--abort"], "version 2 is not rolled out any more"),
+        (["--start", "2"], "version 2 is rolled out (canary, share 25%)"),
+        (["--finish"], "version 2 is champion"),
+    ):
+        main([*words, *asked, "--reason", "ada says so"])
+        assert told in capsys.readouterr().out
+    rows = [(row["action"], row["who"], row["reason"]) for row in rollout_rows(lakehouse)[1:]]
+    assert rows == [(action, "ada", "ada says so") for action in ("abort", "start", "finish")]
+    assert PromotionLedger(copied(lakehouse, tmp_path / "again")).champion == "2"
+
+
 def test_an_alias_that_names_the_challenger_is_not_set_again(
     day_after: Lakehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,10 +148,8 @@ def test_labels_tell_how_both_did_on_all_rows_and_in_each_arm(day_after: Lakehou
     found = labelled_of(ledger, rollout, NIGHT)
     versions = PromotionLedger(day_after)
     keys = range(BEFORE, BEFORE + A_DAY)
-    features = TableLedger(day_after)  # read anew
-    rows = labelled_between(
-        versions, _features(day_after), NIGHT, found_start(day_after), None
-    ).set_index("id")
+    features = features_of(day_after.model)
+    rows = labelled_between(versions, features, NIGHT, at(BEFORE), None).set_index("id")
     right = {
         version: [
             said == ruled(key)
@@ -146,19 +166,6 @@ def test_labels_tell_how_both_did_on_all_rows_and_in_each_arm(day_after: Lakehou
     assert sum(block.challenger_right for block in found.blocks) == sum(
         b for b, own in zip(right["2"], in_arm, strict=True) if own
     )
-    assert features.history.champion == 1
-
-
-def _features(lakehouse: Lakehouse) -> Any:
-    from lakehouse.models import features_of
-
-    return features_of(lakehouse.model)
-
-
-def found_start(lakehouse: Lakehouse) -> dt.datetime:
-    from tests.support.small_model import at
-
-    return at(BEFORE)
 
 
 def _said(versions: PromotionLedger, version: str, rows: Any) -> list[str]:
@@ -335,7 +342,7 @@ def test_rows_of_the_challenger_count_as_the_champions_for_the_detector(
 
     ledger = TableLedger(day_after)
     found = labelled_predictions(day_after, NIGHT, ledger.history)
-    rows = found.predictions(found_start(day_after), None)
+    rows = found.predictions(at(BEFORE), None)
     assert set(rows["model_version"]) == {"1", "2"}
     counts, predicted = found.row_counts(rows)
     assert set(counts.version) == {1}

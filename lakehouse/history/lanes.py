@@ -168,10 +168,17 @@ class Lane:
             del self._blocks[number], self._firsts[number]
 
     def forget(self, before: int) -> None:
-        """Drop blocks of which no row is of that time or later."""
+        """Drop the rows from before a time."""
         number = bisect_left(self._firsts, before) - 1
-        if number > 0:
-            del self._blocks[:number], self._firsts[:number]
+        if number < 0:
+            return
+        del self._blocks[:number], self._firsts[:number]
+        oldest = self._blocks[0]
+        left = oldest.part(bisect_left(oldest.times, before), None)
+        if len(left):
+            self._blocks[0], self._firsts[0] = left, left.times[0]
+        else:
+            del self._blocks[0], self._firsts[0]
 
     def seen(self, after: int, before: int) -> Seen:
         """The rows whose times lie between two, without them."""

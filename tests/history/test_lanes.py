@@ -61,7 +61,7 @@ def test_no_row_that_may_be_seen_is_dropped() -> None:
         assert [time for time, _ in rows_of(lane.seen(at - 51, at + 1))] == list(
             range(max(0, at - 50), at + 1)
         )
-    assert len(lane) < 51 + 2 * lanes.BLOCK
+    assert len(lane) == 51
 
 
 def test_a_row_that_was_dropped_is_not_taken_back() -> None:

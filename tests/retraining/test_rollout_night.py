@@ -166,6 +166,7 @@ def test_labels_tell_how_both_did_on_all_rows_and_in_each_arm(day_after: Lakehou
     assert sum(block.challenger_right for block in found.blocks) == sum(
         b for b, own in zip(right["2"], in_arm, strict=True) if own
     )
+    assert TableLedger(day_after).history.champion == 1  # read anew
 
 
 def _said(versions: PromotionLedger, version: str, rows: Any) -> list[str]:

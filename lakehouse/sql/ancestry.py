@@ -48,13 +48,14 @@ def ancestry_sql(
         _union("parts", ("read_first", "read_then")),
         _union("known", ("parts", "reached")),
         _sources("seen", "known", edges, f"= '{FEATURES}'"),
-        _union("held", ("parts", "seen")),
+        _parts("seen_parts", "seen", commits),
+        _union("held", ("parts", "seen_parts")),
         _sources("lines", "held", edges),
         _sources("files", "lines", edges),
     ]
     found = " UNION ALL ".join(
         f"SELECT kind, id FROM {name}"
-        for name in ("reached", "scored", "runs", "trained_on", "held", "lines", "files")
+        for name in ("reached", "scored", "runs", "trained_on", "seen", "held", "lines", "files")
     )
     return f"WITH RECURSIVE {', '.join(steps)}\nSELECT DISTINCT kind, id FROM ({found}) AS found"
 

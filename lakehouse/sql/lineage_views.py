@@ -17,7 +17,7 @@ PART = "newest part of"
 HELD_BY_LATER = "readings of"
 """Relation of a version of the readings to predictions: any later version has these rows, too."""
 FEATURES = "features of"
-"""Relation of earlier rows to readings whose features were computed from them."""
+"""Relation of a table, as it was before, to readings whose features were computed from its rows."""
 _NO_SPAN = "CAST(NULL AS TIMESTAMP) AS rows_from, CAST(NULL AS TIMESTAMP) AS rows_to"
 
 
@@ -126,28 +126,31 @@ WHERE b.table_name IN ($bronze) AND s.table_name NOT IN ($bronze)""",
 
 
 def history_edges(model: ModelSettings, catalog: Catalog) -> str:
-    """SQL of the edges from commits to later readings that have features of their rows.
+    """SQL of the edges from tables to readings that have features of their rows.
 
-    A reading sees rows of earlier files, which were committed before it. Statistics cut times to
-    milliseconds, hence the second of slack.
+    A reading sees rows of earlier files, which were committed before it. So there is one edge for
+    each commit of readings and each table, however many commits that table has in the span.
 
     Returns:
         To be put behind other edges; nothing for a model without such features.
     """
     tables = zip((None, *model.history.tables), (catalog.readings, *catalog.history), strict=True)
     spans = {table: longest(model.history, name) for name, table in tables}
+    readings = catalog.readings.full_name
     edges = (
         _edge(
-            "commit|CONCAT(h.table_name, '#', CAST(h.version AS STRING))",
-            "commit|CONCAT(r.table_name, '#', CAST(r.version AS STRING))",
+            f"table|CONCAT('{table.full_name}@', CAST(r.version_before AS STRING))",
+            f"commit|CONCAT('{readings}#', CAST(r.version AS STRING))",
             FEATURES,
-            f"""r.at, h.rows, h.first_time AS rows_from, h.last_time AS rows_to,
-  {_map(operation="h.operation")}
-FROM {catalog.table_commit.full_name} AS h JOIN {catalog.table_commit.full_name} AS r
-  ON h.at <= r.at AND h.first_time <= r.last_time
-  AND h.last_time + INTERVAL '{int(span.total_seconds()) + 1}' SECOND >= r.first_time
-WHERE h.table_name = '{table.full_name}' AND r.table_name = '{catalog.readings.full_name}'
-  AND h.rows > 0 AND r.rows > 0 AND (h.table_name <> r.table_name OR h.version < r.version)""",
+            f"""r.at, r.rows, r.first_time - INTERVAL '{int(span.total_seconds()) + 1}' SECOND
+  AS rows_from, r.last_time AS rows_to, {_map(operation="r.operation")}
+FROM (
+  SELECT *, MAX(CASE WHEN table_name = '{table.full_name}' THEN version END) OVER (
+    ORDER BY at, CASE WHEN table_name = '{readings}' THEN 1 ELSE 0 END, version
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS version_before
+  FROM {catalog.table_commit.full_name}
+  WHERE table_name IN ('{table.full_name}', '{readings}') AND rows > 0
+) AS r WHERE r.table_name = '{readings}' AND r.version_before IS NOT NULL""",
         )
         for table, span in spans.items()
         if span is not None

@@ -127,7 +127,7 @@ def test_a_prediction_comes_from_the_files_of_its_earlier_rows_too(works: Lakeho
     }
     # The mean of the day's first hour is of readings of the day before, in an earlier commit.
     assert f"reading/{A_DAY:05d}.jsonl" in files
-    assert {row["from_id"].split("#")[0] for row in own} == {"silver.repair", "silver.reading"}
+    assert {row["from_id"].split("@")[0] for row in own} == {"silver.repair", "silver.reading"}
     assert {row["to_id"].split("#")[0] for row in own} == {"silver.reading"}
 
 

@@ -47,6 +47,7 @@ from lakehouse.storage.queries import AVAILABLE_NOW
 from lakehouse.verification.served import differing_answers
 from lakehouse.verification.verify import checks_of
 from lakehouse.versions.ledger import PromotionLedger
+from tests.support.engines import alike, duckdb_of, duckdb_rows, known_to_spark, spark_rows
 from tests.support.kills import KilledError, Steps, stepping
 from tests.support.remembering import (
     A_DAY,
@@ -129,6 +130,17 @@ def test_a_prediction_comes_from_the_files_of_its_earlier_rows_too(works: Lakeho
     assert f"reading/{A_DAY:05d}.jsonl" in files
     assert {row["from_id"].split("@")[0] for row in own} == {"silver.repair", "silver.reading"}
     assert {row["to_id"].split("#")[0] for row in own} == {"silver.reading"}
+
+
+def test_both_engines_give_the_same_edges_of_earlier_rows(
+    spark: SparkSession, works: Lakehouse
+) -> None:
+    sql = "SELECT * FROM gold.lineage WHERE relation = 'features of' ORDER BY from_id, to_id"
+    root = works.store.root
+    with known_to_spark(spark, root), duckdb_of(root) as connection:
+        found = spark_rows(spark, sql)
+        assert alike(found) == alike(duckdb_rows(connection, sql))
+    assert len(found) == 3  # the first commit of readings has repairs alone before it
 
 
 def test_definitions_belong_to_the_version(works: Lakehouse) -> None:

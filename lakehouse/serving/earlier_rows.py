@@ -22,6 +22,7 @@ from lakehouse.settings import ModelSettings
 from lakehouse.storage.plain_tables import newest_time, read_at, table_version
 from lakehouse.tables import Table, catalog_of
 
+_FILE = LINE[0]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -39,6 +40,7 @@ class EarlierRows:
         self._root, self._model = root, model
         self._running = RunningHistory(model.history)
         self._versions: dict[str | None, int] = {}
+        self._newest_files: dict[str | None, int] = {}
         self._known: dict[str | None, dict[Any, int]] = {}
         self._added: list[tuple[Any, Any, int, Any]] = []
         self._lock = threading.Lock()
@@ -93,10 +95,15 @@ class EarlierRows:
         newest, span = newest_time(self._root, table, time), longest(settings, name)
         if newest is not None and span is not None:
             within = pc.field(time) > pa.scalar(newest - 2 * span, ARROW_MOMENT)
+            if name in self._newest_files:
+                # Files are numbered as they land, and the newest one may not be read to its end.
+                within &= pc.field(_FILE) >= self._newest_files[name]
             columns = list(dict.fromkeys([key, *columns_read(settings, time, name)]))
             rows = read_at(self._root, table, version, columns, within).to_pylist()
             # A release that recorded no file came first.
             rows.sort(key=lambda row: [-1 if row[name] is None else row[name] for name in LINE])
+            if rows and rows[-1][_FILE] is not None:
+                self._newest_files[name] = rows[-1][_FILE]
             with self._lock:
                 for row in rows:
                     self._add(name, row[key], self._group(row), micros(row[time]), row)

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from lakehouse.serving import earlier_rows
 from lakehouse.serving.earlier_rows import EarlierRows
 from lakehouse.serving.refusals import RefusedRequestError
 from lakehouse.serving.rows import RowRules
 from lakehouse.serving.served_lines import ServedLines
 from lakehouse.settings import ModelSettings
-from lakehouse.tables import catalog_of
+from lakehouse.storage.plain_tables import append_rows, read_at
+from lakehouse.tables import Table, catalog_of
 from tests.support import plain_delta
 from tests.support.furnace import history
 from tests.support.served import GLASSWARE, START, Works, fitted
@@ -46,13 +49,22 @@ def reading(pid: int, minute: int, **given: Any) -> dict[str, Any]:
     } | given
 
 
-def written(root: Path, pids: list[int]) -> None:
-    """Silver's readings, one in ten minutes, and two maintenances."""
-    rows = [
+def in_silver(pids: list[int], file: int) -> list[dict[str, Any]]:
+    """Readings, one in ten minutes."""
+    return [
         reading(pid, 10 * pid)
-        | {"process_time": made_at(10 * pid), "landed_file_id": 2, "line": place}
+        | {"process_time": made_at(10 * pid), "landed_file_id": file, "line": place}
         for place, pid in enumerate(pids)
     ]
+
+
+def appended(root: Path, pids: list[int], file: int) -> None:
+    append_rows(str(root), catalog_of(MODEL).readings, in_silver(pids, file))
+
+
+def written(root: Path, pids: list[int]) -> None:
+    """Silver's readings and two maintenances."""
+    rows = in_silver(pids, file=2)
     jobs = [
         {"job": job, "ended_at": made_at(minute), "landed_file_id": 1, "line": job}
         for job, minute in ((1, 5), (2, 12))
@@ -97,6 +109,33 @@ def test_a_row_sees_what_is_in_silver_and_what_was_asked_before_it(works: Works)
     assert filled(earlier, reading(7, 61))[0][0] == pytest.approx(
         (temp[1] + temp[2] + temp[3] + temp[4] + temp[5] + temp[6]) / 6, rel=1e-15
     )
+
+
+def test_a_later_look_reads_no_more_than_what_has_landed_since(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[int]] = []
+
+    def spied(root: str, table: Table, *given: Any) -> pa.Table:
+        rows = read_at(root, table, *given)
+        if table.name == "sensor_reading":
+            read.append(rows["pid"].to_pylist())
+        return rows
+
+    monkeypatch.setattr(earlier_rows, "read_at", spied)
+    earlier = EarlierRows(str(works.root), MODEL)
+    written(works.root, [1, 2, 3])
+    earlier.look()
+    appended(works.root, [4, 5], file=3)
+    earlier.look()
+    appended(works.root, [6], file=3)  # two batches have read that file
+    earlier.look()
+    appended(works.root, [7], file=4)
+    earlier.look()
+    assert [sorted(pids) for pids in read] == [[1, 2, 3], [1, 2, 3, 4, 5], [4, 5, 6], [4, 5, 6, 7]]
+    temps = [350 + pid / 7 for pid in range(2, 8)]
+    ((mean, _),) = filled(earlier, reading(8, 71))  # the piece of minute 10 is too old
+    assert mean == pytest.approx(sum(temps) / 6, rel=1e-15)
 
 
 def test_what_a_caller_sends_is_taken_and_a_question_about_now_does_not_land(

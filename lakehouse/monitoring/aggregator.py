@@ -1,4 +1,4 @@
-"""Predictions and labels to the facts of their windows, and facts to the metric tables."""
+"""Which windows a micro-batch touches, their facts, and from facts the metric tables."""
 
 import datetime as dt
 import logging
@@ -10,30 +10,21 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from lakehouse.calendar import DAY, midnight
-from lakehouse.errors import RegistryError
-from lakehouse.labels.label_batch import labels_in_force, recorded_as_of
+from lakehouse.labels.label_batch import recorded_as_of
 from lakehouse.models import Regression, problem_of
-from lakehouse.models.expected_error.encoding import ErrorBins
 from lakehouse.models.expected_error.expected_quality import ErrorRates, ExpectedQuality
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.affected import AffectedWindows, affected_by
 from lakehouse.monitoring.configuration import Monitor
 from lakehouse.monitoring.custom.check import custom_metrics_of
-from lakehouse.monitoring.custom.definitions import partials_column
 from lakehouse.monitoring.measured import BASELINE, BASELINE_TABLE, AsOf, baseline_rows
 from lakehouse.monitoring.metric_rows import CustomRows, rows_of
-from lakehouse.monitoring.partials import Partials, as_partials
 from lakehouse.monitoring.recorded_configuration import current_monitor
-from lakehouse.monitoring.small_batches import facts_here
-from lakehouse.monitoring.windows import ALL_VERSIONS, Scope, Segment, WindowFacts, with_partials
+from lakehouse.monitoring.silver_facts import FACT_COLUMNS, SilverFacts
+from lakehouse.monitoring.windows import ALL_VERSIONS, Scope, WindowFacts
 from lakehouse.profiling.baseline import Baseline
-from lakehouse.scoring.promoted import scoring_model
-from lakehouse.scoring.transforms import ScoringModel, with_other_prediction
-from lakehouse.scoring.written import prediction_type
-from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage import queries
 from lakehouse.storage.commits import record_commits
 from lakehouse.storage.lakehouse import Lakehouse
@@ -42,23 +33,10 @@ from lakehouse.storage.partitions import NO_DAY, on_days
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Row
 from lakehouse.tables import Table
-from lakehouse.versions.feature_columns import sources_of, with_features
 from lakehouse.versions.ledger import PromotionLedger
 
 QUERY = "aggregate_kpis"
 _LOG = logging.getLogger(__name__)
-_FACT_COLUMNS = (
-    "window_start",
-    "model_version",
-    "slice_key",
-    "slice_value",
-    "n_in_training",
-    "quality",
-    "columns",
-    "custom",
-    "by_difficulty",
-    "rows_by_bin",
-)
 _BACKFILLED_AT_ONCE = 7 * DAY
 
 
@@ -70,11 +48,11 @@ class Aggregator:
         self._lakehouse, self._model = lakehouse, lakehouse.model
         self._store, self._catalog = lakehouse.store, lakehouse.catalog
         self._baseline = cache(lambda version: PromotionLedger(lakehouse).baseline(version))
-        self._first_model: Callable[[str], ScoringModel | None] = cache(self._fetched_first)
         self._expected_quality: Callable[[str, str], ExpectedQuality] = cache(self._fetched_quality)
-        self._metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
+        metrics = custom_metrics_of(lakehouse.spark, lakehouse.catalog, lakehouse.model)
+        self._facts = SilverFacts(lakehouse, metrics)
         model_id = lakehouse.model.metrics.model_id_column
-        self._custom = CustomRows(lakehouse.spark, self._metrics, model_id)
+        self._custom = CustomRows(lakehouse.spark, metrics, model_id)
         self._with_baseline_rows: set[tuple[int, str]] = set()
 
     def handle(self, rows: DataFrame, batch: Batch) -> None:
@@ -103,7 +81,7 @@ class Aggregator:
         scopes = self._scopes(affected, _newly_final(recorded, moment, self._model.labels.horizon))
         days = {day for scope in scopes for day in scope.fact_dates}
         stored, affected = self._stored_facts(days, affected, monitor)
-        facts = [*stored, *self._computed(affected, monitor, ledger)]
+        facts = [*stored, *self._facts.of(affected, monitor, ledger)]
         if not facts:
             return 0
         as_of = self._as_of(moment, monitor, ledger)
@@ -145,7 +123,7 @@ class Aggregator:
         """
         if not days:
             return [], affected
-        columns = (*_FACT_COLUMNS, "window_date", "monitor_version")
+        columns = (*FACT_COLUMNS, "window_date", "monitor_version")
         stored = self._store.rows(self._catalog.window_facts, None, columns, on_days(days))
         outdated = {
             row["window_date"] for row in stored if row["monitor_version"] != monitor.version
@@ -153,94 +131,6 @@ class Aggregator:
         affected = replace(affected, days=affected.days | outdated)
         valid = [row for row in stored if not affected.holds(row["window_start"])]
         return [WindowFacts.from_row(row) for row in valid], affected
-
-    def _computed(
-        self, affected: AffectedWindows, monitor: Monitor, ledger: PromotionLedger
-    ) -> list[WindowFacts]:
-        """The facts of what is affected, from silver."""
-        if not (affected.windows or affected.days):
-            return []
-        profiling, promoted = self._profiling(monitor, ledger), ledger.promoted_versions
-        first = self._first_model(promoted[0]) if len(promoted) > 1 else None
-        here = facts_here(ledger, affected.span, affected.holds, profiling, first)
-        return self._computed_by_spark(affected, profiling, ledger) if here is None else here
-
-    def _computed_by_spark(
-        self, affected: AffectedWindows, profiling: transforms.Profiling, ledger: PromotionLedger
-    ) -> list[WindowFacts]:
-        """The same, for batches of any size and for all settings."""
-        model, catalog, store = self._model, self._catalog, self._store
-        key, time, (start, end) = model.key, model.event_time, affected.span
-        # Windows tell the rows exactly; the span besides lets Delta skip files.
-        is_touched = transforms.window_start(time, model.metrics.base_window).isin(
-            sorted(affected.windows)
-        )
-        if affected.days:
-            is_touched |= F.to_date(time).isin(sorted(affected.days))
-        predictions = store.read(catalog.predictions).where(
-            F.col(time).between(start, end) & is_touched
-        )
-        # Labels are dated later than their rows, so they are sought by key.
-        bounds = store.key_range(catalog.predictions, key, time, start, end)
-        near = F.col(key).between(*bounds) if bounds else F.lit(True)
-        labels = labels_in_force(self._lakehouse).where(near)
-        readings = store.read(catalog.readings).where(near) if transforms.is_wide(model) else None
-        primary = transforms.primary_rows(
-            self._with_unretrained(predictions, ledger), labels, readings, model
-        )
-        rows = transforms.in_segments(primary, model, model.metrics.slices)
-        schema = StructType([catalog.window_facts.schema[name] for name in _FACT_COLUMNS])
-        facts = transforms.facts_of_windows(rows, model, profiling, schema).toArrow().to_pylist()
-        return with_partials(map(WindowFacts.from_row, facts), self._partials(rows))
-
-    def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
-        """The predictions with the first model's; without them if its file is gone."""
-        promoted = ledger.promoted_versions
-        # There is no other model yet: the first one has predicted.
-        if len(promoted) == 1:
-            return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
-        first = self._first_model(promoted[0])
-        if first is None:
-            return predictions
-        sources = sources_of(ledger, self._catalog.predictions, first.features.names)
-        readable = with_features(predictions, sources, predictions.columns)
-        predicted = with_other_prediction(
-            readable, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
-        )
-        return predicted.select(*predictions.columns, transforms.UNRETRAINED)
-
-    def _fetched_first(self, version: str) -> ScoringModel | None:
-        try:
-            return scoring_model(PromotionLedger(self._lakehouse), version)
-        except RegistryError as error:
-            _LOG.warning("accuracy_without_retraining stays empty: %s", error)
-            return None
-
-    def _partials(self, rows: DataFrame) -> dict[tuple[dt.datetime, Segment], Partials]:
-        """Return what the custom metrics are computed from, by base window and segment."""
-        custom = self._metrics
-        if not custom.partials:
-            return {}
-        grouped = rows.groupBy(*transforms.SEGMENT).agg(partials_column(custom).alias("_partials"))
-        window, *segment = transforms.SEGMENT
-        return {
-            (row[window], Segment(*(row[name] for name in segment))): as_partials(row["_partials"])
-            for row in grouped.toArrow().to_pylist()
-        }
-
-    def _profiling(self, monitor: Monitor, ledger: PromotionLedger) -> transforms.Profiling:
-        model = self._model
-        return transforms.Profiling(
-            specs=transforms.specs_of(model),
-            edges=monitor.edges,
-            label=model.labels.label,
-            problem=problem_of(model),
-            trained_spans=ledger.trained_spans,
-            error_bins={
-                version: ErrorBins.of_record(text)
-                for version, text in ledger.policy_records.items()
-            },
-        )
 
     def _as_of(self, moment: dt.datetime | None, monitor: Monitor, ledger: PromotionLedger) -> AsOf:
         return AsOf(

@@ -10,8 +10,9 @@ from lakehouse.instants import instants
 from lakehouse.models import features_of
 from lakehouse.monitoring import small_batches
 from lakehouse.monitoring.affected import AffectedWindows
-from lakehouse.monitoring.aggregator import Aggregator
+from lakehouse.monitoring.custom.definitions import CustomMetrics
 from lakehouse.monitoring.recorded_configuration import current_monitor
+from lakehouse.monitoring.silver_facts import SilverFacts
 from lakehouse.monitoring.small_batches import facts_here
 from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
 from lakehouse.versions.ledger import PromotionLedger
@@ -49,17 +50,15 @@ def lakehouse(request, depot, shop):
 
 
 def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
-    ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
+    ledger, facts = PromotionLedger(lakehouse), SilverFacts(lakehouse, CustomMetrics())
     monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
     times = lakehouse.store.arrow(
         lakehouse.catalog.predictions, columns=[lakehouse.model.event_time]
     )
     days = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})[-3:]
     touched = AffectedWindows(days=frozenset(days))
-    by_spark = aggregator._computed_by_spark(
-        touched, aggregator._profiling(monitor, ledger), ledger
-    )
-    here = aggregator._computed(touched, monitor, ledger)
+    by_spark = facts.by_spark(touched, facts.profiling(monitor, ledger), ledger)
+    here = facts.of(touched, monitor, ledger)
     key = lambda facts: (facts.start, facts.segment)  # noqa: E731
     assert [each.to_row() for each in sorted(here, key=key)] == [
         each.to_row() for each in sorted(by_spark, key=key)
@@ -79,9 +78,8 @@ def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse
 
 def test_a_batch_of_many_values_is_sparks(works, monkeypatch):
     ledger, model = PromotionLedger(works), works.model
-    aggregator = Aggregator(works)
     monitor = current_monitor(works, ledger.baseline(ledger.champion))
-    profiling = aggregator._profiling(monitor, ledger)
+    profiling = SilverFacts(works, CustomMetrics()).profiling(monitor, ledger)
     rows = works.store.arrow(works.catalog.predictions, columns=[model.event_time])[0]
     span = (min(rows.to_pylist()), max(rows.to_pylist()))
     asked = (ledger, span, lambda _: True, profiling, None)
@@ -93,8 +91,8 @@ def test_a_batch_of_many_values_is_sparks(works, monkeypatch):
 
 def test_a_batch_with_slices_is_sparks(depot):
     lakehouse = depot
-    ledger, aggregator = PromotionLedger(lakehouse), Aggregator(lakehouse)
+    ledger, facts = PromotionLedger(lakehouse), SilverFacts(lakehouse, CustomMetrics())
     monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
     touched = AffectedWindows(days=frozenset([moment("2024-03-02T00:00:00").date()]))
-    found = aggregator._computed(touched, monitor, ledger)
+    found = facts.of(touched, monitor, ledger)
     assert {"lane", "grams > 50"} <= {each.segment.slice_key for each in found}

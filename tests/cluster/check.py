@@ -21,7 +21,7 @@ from lakehouse.settings import load_model_settings
 from lakehouse.storage.plain_tables import read_rows
 from lakehouse.storage.store import Store
 from lakehouse.tables import catalog_of
-from tests.cluster.standalone import Cluster, cluster
+from tests.cluster.standalone import Cluster, cluster, core_of
 from tests.support.alike import differences
 from tests.support.truth import untrue
 
@@ -37,7 +37,9 @@ def pipeline_on(running: Cluster, root: Path, wheel: Path, cores: int) -> subpro
     words = ["--master", running.url, "--properties-file", "conf/spark-cluster.properties"]
     words += [part for key, value in sizes.items() for part in ("--conf", f"{key}={value}")]
     words += ["--py-files", str(wheel), "jobs/run_pipeline.py", "--root", str(root)]
-    return _started([SUBMIT, *words], root)
+    process = _started([SUBMIT, *words], root)
+    os.sched_setaffinity(process.pid, core_of(0))  # it shares the first worker's machine
+    return process
 
 
 def pipeline_here(root: Path) -> subprocess.Popen[bytes]:

@@ -1,4 +1,9 @@
-"""Spark's own master and workers, as processes of this machine."""
+"""Spark's own master and workers, as processes of this machine.
+
+Each worker stands for a machine of one core: it is held to a core of its own, with the executors and
+the Python processes that it starts. Without that, one executor compiles, collects garbage and runs
+Python on the cores of all the others, and a second one adds nothing that the first had not.
+"""
 
 import json
 import os
@@ -46,7 +51,8 @@ class Cluster:
         number = len(self.workers)
         words = ["--host", _HOST, "--cores", "1", "--memory", "3g", "--webui-port", "0"]
         words += ["--work-dir", str(self.folder / f"work-{number}"), self.url]
-        worker = _started("worker.Worker", words, self.folder / f"worker-{number}.log")
+        log = self.folder / f"worker-{number}.log"
+        worker = _started("worker.Worker", words, log, core_of(number))
         self.workers.append(worker)
         self.wait_for(len([each for each in self.workers if each.poll() is None]))
 
@@ -101,7 +107,15 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
             process.wait()
 
 
-def _started(name: str, words: list[str], log: Path) -> subprocess.Popen[bytes]:
+def core_of(worker: int) -> set[int]:
+    """The core that a worker is held to, in turn of those that this process may use."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {cores[worker % len(cores)]}
+
+
+def _started(
+    name: str, words: list[str], log: Path, cores: set[int] | None = None
+) -> subprocess.Popen[bytes]:
     settings = {
         **os.environ,
         "SPARK_LOCAL_IP": _HOST,
@@ -109,13 +123,16 @@ def _started(name: str, words: list[str], log: Path) -> subprocess.Popen[bytes]:
         "PYSPARK_PYTHON": sys.executable,
     }
     with log.open("ab") as file:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(_SPARK_CLASS), f"org.apache.spark.deploy.{name}", *words],
             stdout=file,
             stderr=file,
             env=settings,
             start_new_session=True,
         )
+    if cores:
+        os.sched_setaffinity(process.pid, cores)  # before Java has started its threads
+    return process
 
 
 def _groups_under(pid: int) -> set[int]:

@@ -5,7 +5,7 @@ before its own: in an earlier file, or further up in the same one. So a value do
 micro-batches, on when it is computed, or on what computes it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,9 +18,12 @@ from lakehouse.history.running import RunningHistory
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.settings import HistorySettings
 
+Landed = tuple[int, int]
+"""File and line; of a release that recorded no file, -1."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """A row, as it comes in.
 
     Attributes:
@@ -29,7 +32,7 @@ class _Arrival:
         place: among the rows whose features are asked for; None for others.
     """
 
-    landed: tuple[int, int]
+    landed: Landed
     table: str | None
     place: int | None
     group: Group
@@ -53,45 +56,76 @@ def history_features(
         settings: the features.
         event_time: the readings' column of it.
     """
-    arrivals = [*_arrivals(rows, None, settings, event_time, is_asked=True)]
-    arrivals += _arrivals(earlier, None, settings, event_time)
+    come = arrivals(rows, None, settings, event_time, is_asked=True)
+    come += arrivals(earlier, None, settings, event_time)
     for name, table in settings.tables.items():
-        arrivals += _arrivals(tables[name], name, settings, table.time)
-    arrivals.sort(key=_landed)
-    history = RunningHistory(settings, forgets=False)
-    found: dict[str, list[float | None]] = {name: [None] * len(rows) for name in settings.features}
-    for _, together in groupby(arrivals, _landed):
-        come = list(together)
-        for each in come:
+        come += arrivals(tables[name], name, settings, table.time)
+    return features_in_turn(RunningHistory(settings, forgets=False), come, settings)
+
+
+def features_in_turn(
+    history: RunningHistory, come: Sequence[Arrival], settings: HistorySettings
+) -> dict[str, pa.Array]:
+    """The features of the rows that are asked for, as rows come in, in the order of their landing.
+
+    Args:
+        history: of all that landed before; what comes is added to it.
+        come: in any order.
+        settings: the features.
+    """
+    places = [each.place for each in come if each.place is not None]
+    found: dict[str, list[float | None]] = {
+        name: [None] * len(places) for name in settings.features
+    }
+    for _, same in groupby(sorted(come, key=_landed), _landed):
+        # Of one line there may be several rows, which do not see each other.
+        together = list(same)
+        for each in together:
             if each.place is not None:
                 features = history.features(each.group, each.at, each.values)
                 for name, value in features.items():
                     found[name][each.place] = value
-        for each in come:
+        for each in together:
             history.add(each.table, each.group, each.at, each.values)
     return {name: pa.array(values, pa.float64()) for name, values in found.items()}
 
 
-def _landed(arrival: _Arrival) -> tuple[int, int]:
+def _landed(arrival: Arrival) -> Landed:
     return arrival.landed
 
 
-def _arrivals(
+def arrivals(
     rows: pa.Table, table: str | None, settings: HistorySettings, time: str, is_asked: bool = False
-) -> Iterator[_Arrival]:
-    """The rows of a table, in its order."""
+) -> list[Arrival]:
+    """The rows of a table, in its order.
+
+    Args:
+        rows: with the columns of `columns_read`.
+        table: its name; None for the readings.
+        settings: the features.
+        time: the table's column of event time.
+        is_asked: whether their features are asked for.
+    """
     group, names = settings.group_of(table), seen_columns(settings, table)
     times = rows[time].cast(ARROW_MOMENT).cast(pa.int64()).to_pylist()
     groups = [None] * len(rows) if group is None else rows[group].to_pylist()
     columns = [rows[name].to_pylist() for name in names]
     values = zip(*columns, strict=True) if columns else ((),) * len(rows)
     own = zip(_landings(rows), groups, times, values, strict=True)
-    for place, (landed, group_, at, given) in enumerate(own):
-        asked = place if is_asked else None
-        yield _Arrival(landed, table, asked, group_, at, dict(zip(names, given, strict=True)))
+    return [
+        Arrival(
+            landed,
+            table,
+            place if is_asked else None,
+            row_group,
+            at,
+            dict(zip(names, given, strict=True)),
+        )
+        for place, (landed, row_group, at, given) in enumerate(own)
+    ]
 
 
-def _landings(rows: pa.Table) -> list[tuple[int, int]]:
+def _landings(rows: pa.Table) -> list[Landed]:
     """File and line of each row; a release that recorded no file came first."""
     files, lines = (pc.fill_null(rows[name].cast(pa.int64()), -1).to_pylist() for name in LINE)
     return list(zip(files, lines, strict=True))

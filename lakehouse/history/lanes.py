@@ -1,20 +1,22 @@
 """Rows in order of event time, in blocks that keep their figures.
 
 So a row may come at any place, and the figures of a span of many rows cost little: those of the
-blocks within it are known, and only the rows at its two ends are gone through.
+blocks within it are known, and only the rows at its two ends are gone through. How many rows the
+blocks have, and their sum, is one subtraction: sums are whole numbers, which lose nothing.
 """
 
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from itertools import chain
+from typing import NamedTuple
 
 BLOCK = 256
 """Rows of a block; one that has twice as many is cut in two."""
-_FIGURES = ("terms", "least", "greatest")
+_FIGURES = ("total", "least", "greatest")
+_UNIT_BITS = 1074
+"""Each double is a whole number of 2**-1074, the smallest of them."""
 
 
 class Block:
@@ -49,18 +51,9 @@ class Block:
         return Block(self.times[start:end], self.values[start:end])
 
     @cached_property
-    def terms(self) -> Sequence[float]:
-        """Few numbers whose sum is exactly that of the values; the values, where it overflows.
-
-        Each is what rounding has left over of the terms before it.
-        """
-        found: list[float] = []
-        try:
-            while rest := math.fsum(chain(self.values, (-term for term in found))):
-                found.append(rest)
-        except OverflowError:
-            return self.values
-        return found
+    def total(self) -> int:
+        """The sum of the values, exactly, in units of 2**-1074."""
+        return sum(map(_exact, self.values))
 
     @cached_property
     def least(self) -> float:
@@ -77,6 +70,18 @@ class Block:
             self.__dict__.pop(name, None)
 
 
+class _Together(NamedTuple):
+    """Of some blocks.
+
+    Attributes:
+        rows: how many they have.
+        total: the sum of their values, exactly, in units of 2**-1074.
+    """
+
+    rows: int
+    total: int
+
+
 @dataclass(frozen=True)
 class Seen:
     """The rows of a span of time.
@@ -85,15 +90,17 @@ class Seen:
         head: those of the first block.
         whole: blocks of which all rows are in the span.
         tail: those of the last block, if it is another one.
+        of_whole: rows and sum of those blocks.
     """
 
     head: Block
     whole: Sequence[Block]
     tail: Block
+    of_whole: _Together
 
     def __len__(self) -> int:
         """How many rows there are."""
-        return sum(map(len, self.blocks))
+        return len(self.head) + self.of_whole.rows + len(self.tail)
 
     @property
     def blocks(self) -> Iterator[Block]:
@@ -116,8 +123,7 @@ class Seen:
         Raises:
             OverflowError: it is no double.
         """
-        whole = chain.from_iterable(block.terms for block in self.whole)
-        return exact_sum([*self.head.values, *whole, *self.tail.values])
+        return exact_sum([*self.head.values, *self.tail.values], self.of_whole.total)
 
 
 class Lane:
@@ -127,6 +133,8 @@ class Lane:
         """Nothing has come yet."""
         self._blocks: list[Block] = []
         self._firsts: list[int] = []
+        # Of all blocks before each one, as far as they have been asked for.
+        self._before = [_Together(0, 0)]
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -142,10 +150,15 @@ class Lane:
         number = max(number, 0)
         block = self._blocks[number]
         block.put(bisect_right(block.times, at), at, value)
-        self._firsts[number] = block.times[0]
+        self._changed(number)
         if len(block) == 2 * BLOCK:
             self._blocks[number] = block.part(0, BLOCK)
             self._insert(number + 1, block.part(BLOCK, None))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no row."""
+        return not self._blocks
 
     @property
     def newest(self) -> int:
@@ -163,22 +176,25 @@ class Lane:
             return
         block.remove(place)
         if len(block):
-            self._firsts[number] = block.times[0]
+            self._changed(number)
         else:
-            del self._blocks[number], self._firsts[number]
+            del self._blocks[number], self._firsts[number], self._before[number + 1 :]
 
     def forget(self, before: int) -> None:
         """Drop the rows from before a time."""
         number = bisect_left(self._firsts, before) - 1
         if number < 0:
             return
-        del self._blocks[:number], self._firsts[:number]
+        # No span has all rows of the first block: what it has is in no difference.
+        del self._blocks[:number], self._firsts[:number], self._before[:number]
         oldest = self._blocks[0]
         left = oldest.part(bisect_left(oldest.times, before), None)
         if len(left):
             self._blocks[0], self._firsts[0] = left, left.times[0]
         else:
-            del self._blocks[0], self._firsts[0]
+            del self._blocks[0], self._firsts[0], self._before[:1]
+        if not self._before:
+            self._before = [_Together(0, 0)]
 
     def seen(self, after: int, before: int) -> Seen:
         """The rows whose times lie between two, without them."""
@@ -189,9 +205,18 @@ class Lane:
         first, last = self._blocks[start], self._blocks[end]
         begin, stop = bisect_right(first.times, after), bisect_left(last.times, before)
         if start == end:
-            return Seen(first.part(begin, max(begin, stop)), (), _EMPTY)
+            return Seen(first.part(begin, max(begin, stop)), (), _EMPTY, _Together(0, 0))
         whole = self._blocks[start + 1 : end]
-        return Seen(first.part(begin, None), whole, last.part(0, stop))
+        of_whole = self._together(start + 1, end)
+        return Seen(first.part(begin, None), whole, last.part(0, stop), of_whole)
+
+    def _together(self, start: int, end: int) -> _Together:
+        """Of the blocks from one to before another."""
+        known = self._before
+        for block in self._blocks[len(known) - 1 : end]:
+            rows, total = known[-1]
+            known.append(_Together(rows + len(block), total + block.total))
+        return _Together(*(to - since for to, since in zip(known[end], known[start], strict=True)))
 
     def _is_full(self, at: int) -> bool:
         """Whether a row goes behind the last block, which is full."""
@@ -202,19 +227,47 @@ class Lane:
         self._blocks.insert(number, block)
         self._firsts.insert(number, block.times[0])
 
+    def _changed(self, number: int) -> None:
+        """Know that a block has got or lost a row."""
+        self._firsts[number] = self._blocks[number].times[0]
+        del self._before[number + 1 :]
+
 
 _EMPTY = Block([], [])
-NOTHING = Seen(_EMPTY, (), _EMPTY)
+NOTHING = Seen(_EMPTY, (), _EMPTY, _Together(0, 0))
 """No row is seen."""
 
 
-def exact_sum(terms: Sequence[float]) -> float:
+def exact_sum(values: Sequence[float], more: int = 0) -> float:
     """The sum of numbers, correctly rounded.
+
+    Args:
+        values: finite ones.
+        more: to be added, in units of 2**-1074.
 
     Raises:
         OverflowError: it is no double.
     """
     try:
-        return math.fsum(terms) + 0.0  # never -0.0, whichever Python adds
+        return math.fsum([*values, *_terms(more)]) + 0.0  # never -0.0, whichever Python adds
     except OverflowError:  # on the way, or at the end
-        return float(sum(map(Fraction, terms)))
+        return _rounded(more + sum(map(_exact, values)))
+
+
+def _exact(value: float) -> int:
+    """A double in units of 2**-1074."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator << (_UNIT_BITS + 1 - denominator.bit_length())
+
+
+def _rounded(total: int) -> float:
+    """The double that is nearest to a number of such units."""
+    return total / (1 << _UNIT_BITS)
+
+
+def _terms(total: int) -> Iterator[float]:
+    """Few doubles whose sum is exactly a number of such units."""
+    while total:
+        term = _rounded(total)
+        yield term
+        total -= _exact(term)

@@ -59,7 +59,16 @@ class RunningHistory:
         """Forget a row of a table again, the last one that was added of its time."""
         group = self._group(table, group)
         for column, _ in self._known(table, values):
-            self._lanes[table, group, column].take_back(at)
+            lane = self._lanes.get((table, group, column))
+            if lane is not None:
+                lane.take_back(at)
+
+    def forget(self, before: int) -> None:
+        """Drop the rows of all tables from before a time."""
+        for column, lane in [*self._lanes.items()]:
+            lane.forget(before)
+            if lane.is_empty:
+                del self._lanes[column]
 
     def features(self, group: Group, at: int, own: Values) -> dict[str, float | None]:
         """The features of a row.
@@ -83,7 +92,9 @@ class RunningHistory:
     def _seen(self, feature: HistoryFeatureSettings, group: Group, at: int) -> Seen:
         column = feature.table, self._group(feature.table, group), feature.of
         lane = self._lanes.get(column)
-        return lane.seen(at - whole_microseconds(feature.over), at) if lane else NOTHING
+        if lane is None:  # to count its rows would go through all blocks
+            return NOTHING
+        return lane.seen(at - whole_microseconds(feature.over), at)
 
     def _known(self, table: str | None, values: Values) -> list[tuple[str | None, float]]:
         """The columns in which a row has a value, and that; the row itself has one always."""

@@ -1,8 +1,9 @@
 """One lakehouse: a model's settings, its tables, its registry, and where its lines land."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -31,11 +32,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Lakehouse:
-    """What every step works on."""
+    """What every step works on.
+
+    Attributes:
+        kept: what a step keeps from one micro-batch to the next, by its name. It is a cache: no
+            value depends on it.
+    """
 
     model: ModelSettings
     environment: EnvironmentSettings
     store: Store
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def spark(self) -> SparkSession:

@@ -22,7 +22,11 @@ def rows_of(seen: Seen) -> Rows:
 
 
 def values_of_many_sizes(chance: random.Random) -> float:
-    return chance.choice([1, -1]) * chance.random() * 10.0 ** chance.randrange(-30, 30)
+    return (
+        chance.choice([1, -1])
+        * chance.random()
+        * 10.0 ** chance.choice([chance.randrange(-30, 30), chance.randrange(-323, 300)])
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -38,6 +42,10 @@ def test_a_span_has_the_rows_and_the_figures_of_a_plain_list(seed: int) -> None:
             taken, _ = chance.choice(plain)
             lane.take_back(taken)
             del plain[max(place for place, (time, _) in enumerate(plain) if time == taken)]
+        if chance.random() < 0.02:
+            before = chance.randrange(30)
+            lane.forget(before)
+            plain = [row for row in plain if row[0] >= before]
         after = chance.randrange(-5, 60)
         before = chance.randrange(-5, 65)
         seen = lane.seen(after, before)
@@ -53,6 +61,17 @@ def test_a_span_has_the_rows_and_the_figures_of_a_plain_list(seed: int) -> None:
             assert max(block.greatest for block in seen.blocks) == max(values)
             assert (seen.first.times[0], seen.first.values[0]) == expected[0]
             assert (seen.last.times[-1], seen.last.values[-1]) == expected[-1]
+
+
+def test_a_block_that_is_emptied_leaves_the_sums_right() -> None:
+    lane, left = Lane(), list(range(20))
+    for at in left:
+        lane.add(at, float(at))
+    for at in range(6, 14):
+        lane.take_back(at)
+        left.remove(at)
+        seen = lane.seen(-1, 20)
+        assert (len(seen), seen.total()) == (len(left), float(sum(left)))
 
 
 def test_no_row_that_may_be_seen_is_dropped() -> None:

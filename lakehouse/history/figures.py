@@ -1,6 +1,6 @@
 """One figure of the rows before a row. It is the only place that computes one.
 
-Sums are correctly rounded (`math.fsum`). So neither the order of the rows nor what runs this
+Sums are correctly rounded. So neither the order of the rows nor what runs this
 changes a bit.
 """
 

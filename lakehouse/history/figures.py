@@ -7,6 +7,7 @@ changes a bit.
 import math
 from collections.abc import Callable, Mapping
 from itertools import chain
+from operator import attrgetter
 
 from lakehouse.history.lanes import Seen
 from lakehouse.settings import HistoryFeatureSettings, What
@@ -14,6 +15,7 @@ from lakehouse.settings import HistoryFeatureSettings, What
 SECOND = 1_000_000
 """Times are whole microseconds since 1970."""
 _Figure = Callable[[int, Seen], float]
+_LEAST, _GREATEST = attrgetter("least"), attrgetter("greatest")
 
 
 def figure(feature: HistoryFeatureSettings, at: int, own: float | None, seen: Seen) -> float | None:
@@ -59,8 +61,8 @@ def _slope(at: int, seen: Seen) -> float:
 
 _FIGURES: Mapping[What, _Figure] = {
     "mean": lambda at, seen: seen.total() / len(seen),
-    "min": lambda at, seen: min(block.least for block in seen.blocks),
-    "max": lambda at, seen: max(block.greatest for block in seen.blocks),
+    "min": lambda at, seen: min(map(_LEAST, seen.blocks)),
+    "max": lambda at, seen: max(map(_GREATEST, seen.blocks)),
     "first": lambda at, seen: seen.first.values[0],
     "last": lambda at, seen: seen.last.values[-1],
     "difference": lambda at, seen: seen.last.values[-1],

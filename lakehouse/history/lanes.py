@@ -84,18 +84,20 @@ class _Together(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """The rows of a span of time.
+    """The rows of a span of time, until the lane gets or loses one.
 
     Attributes:
         head: those of the first block.
-        whole: blocks of which all rows are in the span.
         tail: those of the last block, if it is another one.
+        lane: all blocks of the lane. To copy some of them would cost more than their sum.
+        whole: places of the blocks of which all rows are in the span.
         of_whole: rows and sum of those blocks.
     """
 
     head: Block
-    whole: Sequence[Block]
     tail: Block
+    lane: Sequence[Block]
+    whole: range
     of_whole: _Together
 
     def __len__(self) -> int:
@@ -105,7 +107,11 @@ class Seen:
     @property
     def blocks(self) -> Iterator[Block]:
         """All of them, by time; none is empty."""
-        return (block for block in (self.head, *self.whole, self.tail) if len(block))
+        if len(self.head):
+            yield self.head
+        yield from map(self.lane.__getitem__, self.whole)
+        if len(self.tail):
+            yield self.tail
 
     @property
     def first(self) -> Block:
@@ -115,7 +121,9 @@ class Seen:
     @property
     def last(self) -> Block:
         """The last block; there is one."""
-        return next(block for block in (self.tail, *self.whole[-1:], self.head) if len(block))
+        if len(self.tail):
+            return self.tail
+        return self.lane[self.whole[-1]] if self.whole else self.head
 
     def total(self) -> float:
         """The sum of the values, correctly rounded: it depends on no order, and on no block.
@@ -205,10 +213,10 @@ class Lane:
         first, last = self._blocks[start], self._blocks[end]
         begin, stop = bisect_right(first.times, after), bisect_left(last.times, before)
         if start == end:
-            return Seen(first.part(begin, max(begin, stop)), (), _EMPTY, _Together(0, 0))
-        whole = self._blocks[start + 1 : end]
+            return _seen(first.part(begin, max(begin, stop)))
+        whole = range(start + 1, end)
         of_whole = self._together(start + 1, end)
-        return Seen(first.part(begin, None), whole, last.part(0, stop), of_whole)
+        return Seen(first.part(begin, None), last.part(0, stop), self._blocks, whole, of_whole)
 
     def _together(self, start: int, end: int) -> _Together:
         """Of the blocks from one to before another."""
@@ -234,7 +242,14 @@ class Lane:
 
 
 _EMPTY = Block([], [])
-NOTHING = Seen(_EMPTY, (), _EMPTY, _Together(0, 0))
+
+
+def _seen(rows: Block) -> Seen:
+    """Rows of one block."""
+    return Seen(rows, _EMPTY, (), range(0), _Together(0, 0))
+
+
+NOTHING = _seen(_EMPTY)
 """No row is seen."""
 
 

@@ -34,6 +34,8 @@ def main() -> None:
             began = time.perf_counter()
             for number in range(seen):
                 history.add(None, None, (START + number) * SECOND, {"temp": temp(number)})
+            # The first that asks computes the figures of all blocks.
+            history.features(None, (START + seen) * SECOND, {"temp": 0.0})
             added = (time.perf_counter() - began) / seen
             found = []
             began = time.perf_counter()

@@ -7,14 +7,17 @@ Then ours has half of its rate for a while, and two versions take over meanwhile
 
     python -m tests.benchmarks.serve [SECONDS OF THE LOAD, 600]
 
-Figures of 2026-12-02, two cores that the client shares, five minutes of load:
+Figures of 2026-12-02, two cores that the client shares, ten minutes of load:
 
-    1 connection, lakehouse: 1,642 requests a second, p50 0.58 ms, p99 1.0 ms; mlflow: 80, 12.0 and
-        18.5 ms; 20.4 times
-    8 connections, lakehouse: 1,593 requests a second, p50 4.42 ms, p99 9.3 ms; mlflow: 75, 107 and
-        185 ms; 21.3 times
-    half of the rate, two versions more: 817 requests a second, p50 2.26 ms, p99 7.4 ms, longest
-        83 ms, 0 errors; memory 370 to 375 MB
+    1 connection, lakehouse: 1,034 requests a second, p50 0.91 ms, p99 2.7 ms; mlflow: 56, 17.9 and
+        24.7 ms; 18.6 times
+    8 connections, lakehouse: 1,349 requests a second, p50 5.73 ms, p99 9.4 ms; mlflow: 43, 190 and
+        278 ms; 31.1 times
+    half of the rate, two versions more: 517 requests a second, p50 3.75 ms, p99 8.2 ms, longest
+        98 ms, 0 errors; memory 370 to 374 MB
+
+The same day, five minutes of load while the machine was faster: 1,642 and 1,593 requests a second,
+p50 0.58 and 4.42 ms, 20.4 and 21.3 times; 817 requests a second for five minutes without an error.
 
 The first run answered 23 requests a second: the listening socket named no protocol, so asyncio left
 Nagle's algorithm on, and each answer waited 40 ms for the client's acknowledgement.

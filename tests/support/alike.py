@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
@@ -14,9 +17,10 @@ OF_A_RUN = {
 }
 """Columns that name a run, its wall clock or the inodes of its files: another run has others."""
 
-
 _OF_OPERATIONS = {"job_failed", "job_missing", "backlog_grows", "training_failed"}
 """Rules of alerts that tell of runs."""
+_MANY = 100_000
+"""More rows than that are not compared one by one."""
 
 
 def differences(one: Store, other: Store) -> list[str]:
@@ -30,15 +34,30 @@ def differences(one: Store, other: Store) -> list[str]:
 
 
 def _of_table(one: Store, other: Store, table: Table) -> Iterable[str]:
-    mine, others = (_rows(store, table) for store in (one, other))
-    for name, extra in (("more", others - mine), ("fewer", mine - others)):
-        for row, n in list(extra.items())[:3]:
+    mine, others = (store.arrow(table) for store in (one, other))
+    extra = _extra_of_many if len(mine) > _MANY else _extra_rows
+    for name, rows in (("more", extra(others, mine)), ("fewer", extra(mine, others))):
+        for row, n in list(rows.items())[:3]:
             yield f"{table.full_name}: {n} {name}: {row}"
 
 
-def _rows(store: Store, table: Table) -> Counter[str]:
-    rows = map(_unpacked, store.arrow(table).to_pylist())
-    return Counter(str(_plain(row)) for row in rows if not _is_of_run(row))
+def _extra_rows(those: pa.Table, these: pa.Table) -> Counter[str]:
+    return _counted(those) - _counted(these)
+
+
+def _counted(rows: pa.Table) -> Counter[str]:
+    unpacked = map(_unpacked, rows.to_pylist())
+    return Counter(str(_plain(row)) for row in unpacked if not _is_of_run(row))
+
+
+def _extra_of_many(those: pa.Table, these: pa.Table) -> Counter[str]:
+    """The same by SQL, for rows that name their run by whole columns alone."""
+    connection = duckdb.connect()
+    for name, rows in (("those", those), ("these", these)):
+        own = [column for column in rows.column_names if column in OF_A_RUN]
+        connection.register(name, rows.drop_columns(own))
+    extra = connection.sql("FROM those EXCEPT ALL FROM these").fetchall()
+    return Counter(map(str, extra))
 
 
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:

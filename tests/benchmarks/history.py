@@ -5,6 +5,16 @@ span, and is added. Once as ingest and the endpoint do it, and once by going thr
 span.
 
     python -m tests.benchmarks.history
+
+Figures of 2026-12-02, two cores, microseconds of a row that asks and comes, and of one that goes
+through all rows:
+
+         10 rows seen: mean  26, max  40; through all rows      6 and      4
+      1,000 rows seen: mean  32, max  42; through all rows     39 and     48
+    100,000 rows seen: mean  51, max 213; through all rows  7,529 and  3,334
+    900,000 rows seen: mean  30, max 609; through all rows 32,876 and 25,839
+
+A row that comes and asks nothing takes 5 to 12.
 """
 
 import datetime as dt

@@ -73,10 +73,8 @@ def features_in_turn(
         come: in any order.
         settings: the features.
     """
-    places = [each.place for each in come if each.place is not None]
-    found: dict[str, list[float | None]] = {
-        name: [None] * len(places) for name in settings.features
-    }
+    asked = sum(each.place is not None for each in come)
+    found: dict[str, list[float | None]] = {name: [None] * asked for name in settings.features}
     for _, same in groupby(sorted(come, key=_landed), _landed):
         # Of one line there may be several rows, which do not see each other.
         together = list(same)

@@ -1,7 +1,6 @@
 """One figure of the rows before a row. It is the only place that computes one.
 
-Sums are correctly rounded. So neither the order of the rows nor what runs this
-changes a bit.
+Sums are correctly rounded. So neither the order of the rows nor what runs this changes a bit.
 """
 
 import math

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from lakehouse.settings import HistorySettings
 
-LINE = ("landed_file_id", "line")
+FILE = "landed_file_id"
+LINE = (FILE, "line")
 """Columns that order all lines by their landing."""
 Group = Hashable | None
 

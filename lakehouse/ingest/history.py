@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.history.features import Arrival, Landed, arrivals, features_in_turn
-from lakehouse.history.reach import LINE, columns_read, longest, whole_microseconds
+from lakehouse.history.reach import FILE, columns_read, longest, whole_microseconds
 from lakehouse.history.running import RunningHistory
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.settings import ModelSettings
@@ -18,7 +18,6 @@ from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
-_FILE = LINE[0]
 _BEFORE_ALL: Landed = (-2, -2)
 _STATISTICS_UNIT = 1_000_000
 """Files tell their greatest times in milliseconds; a second of slack, in microseconds."""
@@ -112,7 +111,7 @@ class RowsInSight:
             where = pc.field(time) > since
             known = self._known.get(name)
             if known is not None:
-                where &= pc.field(_FILE) >= known[0]
+                where &= pc.field(FILE) >= known[0]
             rows = self._store.arrow(table, where, columns_read(self._settings, time, name))
             come = arrivals(rows, name, self._settings, time)
             known = known or _BEFORE_ALL

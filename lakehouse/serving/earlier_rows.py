@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.history.reach import LINE, columns_read, longest
+from lakehouse.history.reach import FILE, LINE, columns_read, longest
 from lakehouse.history.running import RunningHistory
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.serving.rows import ServedRow
@@ -22,7 +22,6 @@ from lakehouse.settings import ModelSettings
 from lakehouse.storage.plain_tables import newest_time, read_at, table_version
 from lakehouse.tables import Table, catalog_of
 
-_FILE = LINE[0]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -97,13 +96,13 @@ class EarlierRows:
             within = pc.field(time) > pa.scalar(newest - 2 * span, ARROW_MOMENT)
             if name in self._newest_files:
                 # Files are numbered as they land, and the newest one may not be read to its end.
-                within &= pc.field(_FILE) >= self._newest_files[name]
+                within &= pc.field(FILE) >= self._newest_files[name]
             columns = list(dict.fromkeys([key, *columns_read(settings, time, name)]))
             rows = read_at(self._root, table, version, columns, within).to_pylist()
             # A release that recorded no file came first.
             rows.sort(key=lambda row: [-1 if row[name] is None else row[name] for name in LINE])
-            if rows and rows[-1][_FILE] is not None:
-                self._newest_files[name] = rows[-1][_FILE]
+            if rows and rows[-1][FILE] is not None:
+                self._newest_files[name] = rows[-1][FILE]
             with self._lock:
                 for row in rows:
                     self._add(name, row[key], self._group(row), micros(row[time]), row)

@@ -21,6 +21,8 @@ _OF_OPERATIONS = {"job_failed", "job_missing", "backlog_grows", "training_failed
 """Rules of alerts that tell of runs."""
 _MANY = 100_000
 """More rows than that are not compared one by one."""
+_TOLD = 3
+"""Rows that are told of each table and way to differ."""
 
 
 def differences(one: Store, other: Store) -> list[str]:
@@ -35,14 +37,14 @@ def differences(one: Store, other: Store) -> list[str]:
 
 def _of_table(one: Store, other: Store, table: Table) -> Iterable[str]:
     mine, others = (store.arrow(table) for store in (one, other))
-    extra = _extra_of_many if len(mine) > _MANY else _extra_rows
-    for name, rows in (("more", extra(others, mine)), ("fewer", extra(mine, others))):
-        for row, n in list(rows.items())[:3]:
+    if len(mine) > _MANY:
+        more, fewer = _extra_of_many(others, mine), _extra_of_many(mine, others)
+    else:
+        counted, theirs = _counted(mine), _counted(others)
+        more, fewer = theirs - counted, counted - theirs
+    for name, rows in (("more", more), ("fewer", fewer)):
+        for row, n in list(rows.items())[:_TOLD]:
             yield f"{table.full_name}: {n} {name}: {row}"
-
-
-def _extra_rows(those: pa.Table, these: pa.Table) -> Counter[str]:
-    return _counted(those) - _counted(these)
 
 
 def _counted(rows: pa.Table) -> Counter[str]:
@@ -51,13 +53,17 @@ def _counted(rows: pa.Table) -> Counter[str]:
 
 
 def _extra_of_many(those: pa.Table, these: pa.Table) -> Counter[str]:
-    """The same by SQL, for rows that name their run by whole columns alone."""
+    """Some rows of a table that another lacks, for rows that name their run by whole columns.
+
+    Rows are compared as text, in which -0.0 is not 0.0.
+    """
     connection = duckdb.connect()
     for name, rows in (("those", those), ("these", these)):
         own = [column for column in rows.column_names if column in OF_A_RUN]
         connection.register(name, rows.drop_columns(own))
-    extra = connection.sql("FROM those EXCEPT ALL FROM these").fetchall()
-    return Counter(map(str, extra))
+    texts = "SELECT those::VARCHAR FROM those EXCEPT ALL SELECT these::VARCHAR FROM these"
+    extra = connection.sql(f"FROM ({texts}) LIMIT {_TOLD}").fetchall()
+    return Counter(text for (text,) in extra)
 
 
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:

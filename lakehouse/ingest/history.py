@@ -13,14 +13,13 @@ from lakehouse.history.features import Arrival, Landed, arrivals, features_in_tu
 from lakehouse.history.reach import FILE, columns_read, longest, whole_microseconds
 from lakehouse.history.running import RunningHistory
 from lakehouse.instants import ARROW_MOMENT
+from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
 _BEFORE_ALL: Landed = (-2, -2)
-_STATISTICS_UNIT = 1_000_000
-"""Files tell their greatest times in milliseconds; a second of slack, in microseconds."""
 
 
 def with_history(lakehouse: Lakehouse, source: Source, rows: pa.Table) -> pa.Table:
@@ -105,10 +104,12 @@ class RowsInSight:
     def _news(self, until: Landed) -> Sequence[Arrival]:
         """The rows that silver has got and that landed before a line, of all tables."""
         found: list[Arrival] = []
+        # Files tell their greatest times in milliseconds: without the slack one could be skipped.
+        since = self._since - whole_microseconds(STATISTICS_UNIT)
+        after = pa.scalar(since, pa.int64()).cast(ARROW_MOMENT)
         for name, table in self._tables.items():
             time = self._model.event_time if name is None else self._settings.tables[name].time
-            since = pa.scalar(self._since - _STATISTICS_UNIT, pa.int64()).cast(ARROW_MOMENT)
-            where = pc.field(time) > since
+            where = pc.field(time) > after
             known = self._known.get(name)
             if known is not None:
                 where &= pc.field(FILE) >= known[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -71,8 +71,18 @@ def outputs_here(rows: pd.DataFrame, model: ScoringModel) -> np.ndarray:
 def _answered(rows: DataFrame, model: ScoringModel) -> tuple[DataFrame, "Answer"]:
     """The rows with the worker's answer in `_found`, and how to read it."""
     answer = answer_of(model.problem)
-    predict = arrow_udf(_predictor(model, answer), answer.schema)  # type: ignore[call-overload]
+    predict = run_once(_predictor(model, answer), answer.schema)
     return rows.withColumn("_found", predict(*model.features.names)), answer
+
+
+def run_once(predict: Callable[..., pa.Array], schema: str) -> Callable[..., Column]:
+    """An Arrow UDF that runs once for each row.
+
+    Spark moves a filter on what a deterministic UDF answers beneath the columns that are read of
+    it, and runs the UDF for both.
+    """
+    udf = arrow_udf(predict, schema)  # type: ignore[call-overload]
+    return cast("Callable[..., Column]", udf.asNondeterministic())
 
 
 def outcome_specs(model: ModelSettings) -> tuple[ColumnSpec, ...]:

@@ -13,13 +13,19 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import arrow_udf
 
 from lakehouse.models import is_finite
 from lakehouse.rollouts.arms import spark_sql
 from lakehouse.rollouts.verdict import Scored
 from lakehouse.scoring.binding import Binding
-from lakehouse.scoring.transforms import Answer, ScoringModel, answer_of, fields_of, outputs_by
+from lakehouse.scoring.transforms import (
+    Answer,
+    ScoringModel,
+    answer_of,
+    fields_of,
+    outputs_by,
+    run_once,
+)
 from lakehouse.settings.reserved import PREDICTION
 
 _OTHER = "c_"
@@ -129,7 +135,7 @@ def with_two_answers(
     if challenger is not None:
         names |= dict.fromkeys(challenger.features.names)
     schema = _schema(champion, challenger)
-    predict = arrow_udf(_predictor(champion, challenger, list(names)), schema)  # type: ignore[call-overload]
+    predict = run_once(_predictor(champion, challenger, list(names)), schema)
     found = rows.withColumn("_found", predict(*names)).withColumn(
         "_arm", F.expr(spark_sql(binding.rollout_id, key, binding.share))
     )

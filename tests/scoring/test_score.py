@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import skops.io
 from pyspark.sql import SparkSession
@@ -20,7 +21,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import RegistryError
 from lakehouse.models import features_of, load, problem_of
 from lakehouse.scoring.scorer import score
-from lakehouse.scoring.transforms import ScoringModel, with_prediction
+from lakehouse.scoring.transforms import ScoringModel, run_once, with_prediction
 from lakehouse.storage import queries
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.queries import AVAILABLE_NOW
@@ -321,6 +322,20 @@ def test_a_worker_loads_a_version_once(spark: SparkSession, newest: Lakehouse) -
     assert having
     for worker in set(having) & set(seen[1]):
         assert seen[1][worker]["loads"] == seen[0][worker]["loads"]
+
+
+def test_a_model_runs_once_for_a_row_where_its_answer_is_filtered(spark: SparkSession) -> None:
+    asked = spark.sparkContext.accumulator(0)
+
+    def predict(values: pa.Array) -> pa.Array:
+        asked.add(len(values))
+        return pa.StructArray.from_arrays([values, values], ["prediction", "score"])
+
+    answer = run_once(predict, "prediction long, score long")("id")
+    answered = spark.range(10).withColumn("_found", answer)
+    predicted = answered.select("_found.prediction", "_found.score")
+    assert len(predicted.where(F.col("prediction").isNotNull()).collect()) == 10
+    assert asked.value == 10
 
 
 def _loads(ids: pd.Series) -> pd.DataFrame:

@@ -161,7 +161,8 @@ def _daily(
     all there is.
     """
     model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
-    predictions, start = _predictions_until(models, as_of, day), instant(midnight(day))
+    predictions = _predictions_until(models, as_of, day, judged.n_labelled)
+    start = instant(midnight(day))
     if not len(predictions):
         return {}
     rows, window = (
@@ -194,20 +195,31 @@ def _daily(
     }
 
 
-def _predictions_until(models: PromotedModels, as_of: dt.datetime, day: dt.date) -> pd.DataFrame:
+def _predictions_until(
+    models: PromotedModels, as_of: dt.datetime, day: dt.date, n_labelled: int
+) -> pd.DataFrame:
     """The labelled predictions up to the day's end, from as far back as a training at its midnight
     may reach.
+
+    Args:
+        models: that predicted.
+        as_of: newest label time that counts.
+        day: that the training predicts.
+        n_labelled: predictions of that day, as a guess at those of the days before.
     """
     model, start = models.lakehouse.model, midnight(day)
-    sliding = model.counterfactual.window
-    back = sliding + model.labels.horizon + DAY
+    sliding, training = model.counterfactual.window, model.training
+    taken = DAY * min(sliding / DAY, training.max_rows / n_labelled)
+    back = taken + model.labels.horizon + DAY
     while True:
         predictions = labelled_between(
             models.ledger, features_of(model), as_of, start - back, start + DAY
         )
-        known = predictions.loc[predictions[LABEL_TIME] <= start, model.event_time]
-        enough = len(known) >= model.training.first_after and known.max() - sliding >= start - back
-        if enough or start - back <= model.stream.began:
+        times = predictions[model.event_time]
+        known = times[(predictions[LABEL_TIME] <= start) & (times < start)]
+        has_first = len(known) >= training.first_after
+        enough = has_first and known.max() - sliding >= start - back
+        if enough or len(known) >= training.max_rows or start - back <= model.stream.began:
             return predictions
         back *= 2
 

@@ -14,9 +14,10 @@ import pytest
 from deltalake import DeltaTable
 from sklearn.tree import DecisionTreeClassifier
 
-from lakehouse.calendar import days_between
+from lakehouse.calendar import days_between, midnight
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.counterfactual.daily import known_at, retrained_daily
+from lakehouse.labels.labelled_rows import labelled_between
 from lakehouse.models import load
 from lakehouse.retraining.policy.records import Rows
 from lakehouse.storage.delta_log import days_written
@@ -249,6 +250,30 @@ def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_
         row["alternative"]: (row["n_right_otherwise"] is None, row["trainings"]) for row in rows
     }
     assert found == {"never": (False, 0), "daily": (True, 0)}
+
+
+def test_a_training_reads_no_further_back_than_the_rows_lie_that_it_may_take(
+    lakehouse, monkeypatch
+) -> None:
+    most, day, begins = A_DAY + 20, dt.date(2024, 3, 6), []
+
+    def recorded(*given: Any) -> pd.DataFrame:
+        begins.append(given[3])
+        return labelled_between(*given)
+
+    monkeypatch.setattr("lakehouse.counterfactual.comparison.labelled_between", recorded)
+    training = lakehouse.model.training.model_copy(update={"max_rows": most})
+    compare_with_alternatives(with_model(lakehouse, training=training), [day])
+    rows = labelled(lakehouse)
+    known = rows[rows["told"] <= pd.Timestamp(day, tz="UTC")].sort_values("at").tail(most)
+    tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+    tree.fit(known[FEATURES], (known["y"] == "ok").astype(int))
+    own = rows[(rows["day"] == day) & ~rows["seen"]]
+    right = (named(tree.predict(own[FEATURES])) == own["y"]).sum()
+    daily = counterfactual(lakehouse).loc[(day, "daily")]
+    assert (daily["trained_rows"], daily["n_right_otherwise"]) == (most, right)
+    horizon = lakehouse.model.labels.horizon
+    assert midnight(day) - horizon - dt.timedelta(days=3) < min(begins) <= known["at"].min()
 
 
 def test_late_labels_change_their_day_alone_and_a_replay_nothing(lakehouse) -> None:

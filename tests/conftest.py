@@ -62,7 +62,7 @@ _READ_THEM = {
     "tests/monitoring/test_expected_accuracy.py",
     "tests/monitoring/test_metrics.py",
     "tests/monitoring/test_monitor.py",
-    "tests/monitoring/test_small_batches.py",
+    "tests/monitoring/test_window_profiler.py",
     "tests/retraining/test_pipeline.py",
     "tests/retraining/test_spark_trainer.py",
     "tests/scoring/test_score.py",

@@ -1,6 +1,7 @@
 """Which base windows and days a micro-batch, or a backfill, affects."""
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -9,6 +10,9 @@ from pyspark.sql import functions as F
 from lakehouse.calendar import DAY, midnight
 from lakehouse.monitoring import transforms
 from lakehouse.storage.lakehouse import Lakehouse
+
+_LONGEST = dt.timedelta(hours=1)
+"""A base window is no longer."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,24 @@ class AffectedWindows:
     @property
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """From the first moment to the last; there must be one."""
-        starts = [*self.windows, *map(midnight, self.days)]
-        return min(starts), max(starts) + DAY
+        days = list(map(midnight, self.days))
+        ends = [*(start + _LONGEST for start in self.windows), *(start + DAY for start in days)]
+        return min([*self.windows, *days]), max(ends)
+
+    def stretches(self, width: dt.timedelta, most: int) -> list["AffectedWindows"]:
+        """Its base windows in so many parts at most, each of neighbours, of the same size.
+
+        Args:
+            width: of a base window.
+            most: parts.
+        """
+        in_days = (
+            midnight(day) + place * width for day in self.days for place in range(DAY // width)
+        )
+        windows = sorted({*self.windows, *in_days})
+        size = max(1, math.ceil(len(windows) / most))
+        starts = range(0, len(windows), size)
+        return [AffectedWindows(frozenset(windows[start : start + size])) for start in starts]
 
 
 def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:

@@ -1,19 +1,20 @@
-"""A small batch's facts and a training's rows are the same by the driver as by Spark."""
+"""Facts of windows are the same by the driver, by tasks and by Spark; so are a training's rows."""
 
 import datetime as dt
 from dataclasses import replace
+from itertools import chain
 
 import pandas as pd
 import pytest
+from pyspark import SparkContext
 
 from lakehouse.instants import instants
 from lakehouse.models import features_of
-from lakehouse.monitoring import small_batches
+from lakehouse.monitoring import silver_facts
 from lakehouse.monitoring.affected import AffectedWindows
 from lakehouse.monitoring.custom.definitions import CustomMetrics
 from lakehouse.monitoring.recorded_configuration import current_monitor
 from lakehouse.monitoring.silver_facts import SilverFacts
-from lakehouse.monitoring.small_batches import facts_here
 from lakehouse.retraining.training_rows import _joined_by_spark, _joined_here
 from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import moment
@@ -49,21 +50,44 @@ def lakehouse(request, depot, shop):
     return plain_depot(found) if depot else plain_shop(found.lakehouse)
 
 
-def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
+def in_order(facts):
+    ordered = sorted(facts, key=lambda each: (each.start, each.segment))
+    return [each.to_row() for each in ordered]
+
+
+def of_newest_days(lakehouse, days):
+    """The facts by the way of the module's limits, then by Spark."""
     ledger, facts = PromotionLedger(lakehouse), SilverFacts(lakehouse, CustomMetrics())
     monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
     times = lakehouse.store.arrow(
         lakehouse.catalog.predictions, columns=[lakehouse.model.event_time]
     )
-    days = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})[-3:]
-    touched = AffectedWindows(days=frozenset(days))
+    known = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})
+    touched = AffectedWindows(days=frozenset(known[-days:]))
     by_spark = facts.by_spark(touched, facts.profiling(monitor, ledger), ledger)
-    here = facts.of(touched, monitor, ledger)
-    key = lambda facts: (facts.start, facts.segment)  # noqa: E731
-    assert [each.to_row() for each in sorted(here, key=key)] == [
-        each.to_row() for each in sorted(by_spark, key=key)
-    ]
+    return in_order(facts.of(touched, monitor, ledger)), in_order(by_spark)
+
+
+def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
+    here, by_spark = of_newest_days(lakehouse, 3)
+    assert here == by_spark
     assert len(here) > 20
+
+
+def test_the_facts_are_the_same_by_tasks_as_by_spark(lakehouse, monkeypatch):
+    monkeypatch.setattr(silver_facts, "MOST_HERE", 0)
+    monkeypatch.setattr(silver_facts, "VALUES_A_TASK", 100)
+    asked = []
+    parallelize = SparkContext.parallelize
+
+    def recorded(context, items, n):
+        asked.append(len(items))
+        return parallelize(context, items, n)
+
+    monkeypatch.setattr(SparkContext, "parallelize", recorded)
+    by_tasks, by_spark = of_newest_days(lakehouse, 3)
+    assert by_tasks == by_spark
+    assert asked[0] > 3
 
 
 def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse):
@@ -76,17 +100,42 @@ def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse
         pd.testing.assert_frame_equal(_joined_here(*given), _joined_by_spark(*given))
 
 
-def test_a_batch_of_many_values_is_sparks(works, monkeypatch):
+@pytest.mark.parametrize(
+    ("here", "tasks", "way"), [(1, 9, "here"), (0, 9, "tasks"), (0, 0, "spark")]
+)
+def test_few_values_are_for_the_driver_more_for_tasks_and_very_many_for_spark(
+    works, monkeypatch, here, tasks, way
+):
     ledger, model = PromotionLedger(works), works.model
-    monitor = current_monitor(works, ledger.baseline(ledger.champion))
-    profiling = SilverFacts(works, CustomMetrics()).profiling(monitor, ledger)
-    rows = works.store.arrow(works.catalog.predictions, columns=[model.event_time])[0]
-    span = (min(rows.to_pylist()), max(rows.to_pylist()))
-    asked = (ledger, span, lambda _: True, profiling, None)
+    rows = works.store.arrow(works.catalog.predictions, columns=[model.event_time])[0].to_pylist()
+    windows = frozenset(each.replace(minute=0, second=0, microsecond=0) for each in rows)
     values = len(rows) * len(model.predictions.features)
-    for most, is_here in ((values, True), (values - 1, False)):
-        monkeypatch.setattr(small_batches, "MOST_VALUES", most)
-        assert (facts_here(*asked) is not None) == is_here
+    monkeypatch.setattr(silver_facts, "MOST_HERE", values - 1 + here)
+    monkeypatch.setattr(silver_facts, "VALUES_A_TASK", values // 9 + 1)
+    monkeypatch.setattr(silver_facts, "MOST_TASKS", tasks)
+    ways = {"by_spark": "spark", "_by_tasks": "tasks"}
+    taken = []
+    for name, told in ways.items():
+        monkeypatch.setattr(SilverFacts, name, lambda *_, told=told: taken.append(told))
+    facts = SilverFacts(works, CustomMetrics())
+    monitor = current_monitor(works, ledger.baseline(ledger.champion))
+    found = facts.of(AffectedWindows(windows), monitor, ledger)
+    assert (taken or ["here"]) == [way]
+    assert (found is None) == bool(taken)
+
+
+@pytest.mark.parametrize("most", [1, 4, 7, 100])
+def test_stretches_hold_each_window_once_in_order(most):
+    start = moment("2024-03-02T00:00:00")
+    windows = frozenset(start + dt.timedelta(hours=hour) for hour in (-30, -2, 5))
+    affected = AffectedWindows(windows, frozenset([start.date()]))
+    parts = affected.stretches(dt.timedelta(hours=1), most)
+    found = [sorted(part.windows) for part in parts]
+    assert list(chain.from_iterable(found)) == sorted(
+        {*windows, *(start + dt.timedelta(hours=n) for n in range(24))}
+    )
+    assert len(parts) <= most
+    assert len({len(part) for part in found[:-1]}) <= 1
 
 
 def test_a_batch_with_slices_is_sparks(depot):

@@ -39,20 +39,27 @@ class AffectedWindows:
         ends = [*(start + _LONGEST for start in self.windows), *(start + DAY for start in days)]
         return min([*self.windows, *days]), max(ends)
 
-    def stretches(self, width: dt.timedelta, most: int) -> list["AffectedWindows"]:
-        """Its base windows in so many parts at most, each of neighbours, of the same size.
+    def stretches(self, width: dt.timedelta, parts: int) -> list["AffectedWindows"]:
+        """Its base windows in parts of the same size, each of neighbours.
+
+        A part ends, besides, where no window follows within a day: what lies between is not read.
 
         Args:
             width: of a base window.
-            most: parts.
+            parts: how many, without such gaps.
         """
         in_days = (
             midnight(day) + place * width for day in self.days for place in range(DAY // width)
         )
         windows = sorted({*self.windows, *in_days})
-        size = max(1, math.ceil(len(windows) / most))
-        starts = range(0, len(windows), size)
-        return [AffectedWindows(frozenset(windows[start : start + size])) for start in starts]
+        size = math.ceil(len(windows) / parts)
+        found: list[list[dt.datetime]] = []
+        for window in windows:
+            if found and len(found[-1]) < size and window - found[-1][-1] <= DAY:
+                found[-1].append(window)
+            else:
+                found.append([window])
+        return [AffectedWindows(frozenset(part)) for part in found]
 
 
 def affected_by(lakehouse: Lakehouse, rows: DataFrame) -> AffectedWindows:

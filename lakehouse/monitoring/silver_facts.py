@@ -79,18 +79,14 @@ class SilverFacts:
         profiling = self.profiling(monitor, ledger)
         if transforms.is_wide(self._model):
             return self.by_spark(affected, profiling, ledger)
-        values = self._values(affected)
-        if values > VALUES_A_TASK * MOST_TASKS:
-            return self.by_spark(affected, profiling, ledger)
-        profiler = WindowProfiler(
-            self._model,
-            self._lakehouse.store.root,
-            profiling,
-            self._unretrained(ledger),
-        )
+        values, width = self._values(affected), self._model.metrics.base_window
+        profiler = WindowProfiler(self._lakehouse, profiling, self._unretrained(ledger))
         if values <= MOST_HERE:
-            return profiler.facts_from(self._lakehouse, affected)
-        return self._by_tasks(profiler, affected, math.ceil(values / VALUES_A_TASK))
+            return profiler.facts(affected)
+        stretches = affected.stretches(width, math.ceil(values / VALUES_A_TASK))
+        if len(stretches) > MOST_TASKS:
+            return self.by_spark(affected, profiling, ledger)
+        return self._by_tasks(profiler, stretches)
 
     def _values(self, affected: AffectedWindows) -> int:
         """Of features in what is affected; of the rows between, too."""
@@ -109,11 +105,10 @@ class SilverFacts:
         return Unretrained(False, first, sources_of(ledger, table, first.features.names))
 
     def _by_tasks(
-        self, profiler: WindowProfiler, affected: AffectedWindows, most: int
+        self, profiler: WindowProfiler, stretches: list[AffectedWindows]
     ) -> list[WindowFacts]:
-        stretches = affected.stretches(self._model.metrics.base_window, most)
-        context = self._lakehouse.spark.sparkContext
-        parts = context.parallelize(stretches, len(stretches)).map(profiler.facts).collect()
+        context, facts_of = self._lakehouse.spark.sparkContext, profiler.for_workers().facts
+        parts = context.parallelize(stretches, len(stretches)).map(facts_of).collect()
         return [facts for part in parts for facts in part]
 
     def by_spark(

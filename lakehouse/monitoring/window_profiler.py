@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,6 @@ from lakehouse.scoring.transforms import ScoringModel, predicted_here
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.store import Store
-from lakehouse.tables import catalog_of
 from lakehouse.versions.feature_columns import joined_columns
 
 
@@ -51,27 +49,30 @@ class WindowProfiler:
     The settings ask for no slices, no custom metrics, and no columns that predictions do not have.
 
     Attributes:
-        model: settings.
-        root: of the lakehouse.
+        lakehouse: whose silver tables are read.
         profiling: how rows become facts.
         unretrained: what the first model would have predicted.
     """
 
-    model: ModelSettings
-    root: str
+    lakehouse: Lakehouse
     profiling: Profiling
     unretrained: Unretrained
 
+    def for_workers(self) -> "WindowProfiler":
+        """A copy without session and way to MLflow: tables are read without both."""
+        store = self.lakehouse.store
+        no_session: Any = None
+        alone = replace(
+            self.lakehouse,
+            environment=EnvironmentSettings(root=store.root),
+            store=replace(store, spark=no_session),
+        )
+        return replace(self, lakehouse=alone)
+
     def facts(self, affected: AffectedWindows) -> list[WindowFacts]:
         """The facts of what is affected."""
-        spark: Any = None  # a worker has no session, and tables are read without
-        store = Store(spark, self.root, catalog_of(self.model))
-        environment = EnvironmentSettings(root=self.root)
-        return self.facts_from(Lakehouse(self.model, environment, store), affected)
-
-    def facts_from(self, lakehouse: Lakehouse, affected: AffectedWindows) -> list[WindowFacts]:
-        """The same from a lakehouse that is open."""
-        table, where = lakehouse.catalog.predictions, rows_of(self.model, affected)
+        lakehouse = self.lakehouse
+        table, where = lakehouse.catalog.predictions, rows_of(lakehouse.model, affected)
         rows = _windowed(lakehouse, lakehouse.store.arrow(table, where), affected.holds)
         if not len(rows):
             return []

@@ -8,15 +8,20 @@ workers of one core each start on this machine and end with it.
 3. A backfill of PIECES pieces (2 million) with one executor and with two: seconds of each step.
 
 Each worker is held to a core of its own, and the driver shares the first one's. Figures of
-2026-12-02, two cores, 2,000,000 pieces, seconds with one executor and with two:
+2026-12-02, two cores: three nights on two workers take 58 s. 2,000,000 pieces, seconds with one
+executor and with two:
 
-    ingest    132, 113    1.18 (other work ran beside the first)
-    score     103,  85    1.21
-    aggregate 139, 107    1.31
+    open        9,  10    0.96
+    ingest     33,  32    1.04
+    score      35,  23    1.52
+    aggregate  47,  36    1.33
+    compare    28,  28    0.99
+    retrain    91,  60    1.51
+    in all    256, 201    1.28
 
-That is no 1.7. Every executor compiles its own code first, on its one core, and so does the driver:
-of 2 million pieces that is most of the time. In one process with two cores the first million takes
-80 s and the second 33 (`tests/benchmarks/backfill.py`).
+A second executor does not give 1.7 times: what the driver does by itself stays, and each executor
+starts, imports and compiles for itself. Before Java compiled once alone (conf/), one executor took
+647 s and two 564.
 """
 
 import argparse

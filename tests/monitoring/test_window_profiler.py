@@ -20,6 +20,8 @@ from lakehouse.versions.ledger import PromotionLedger
 from tests.support.rows import moment
 from tests.support.written import a_day_of_second, second_version
 
+HOUR = dt.timedelta(hours=1)
+
 
 @pytest.fixture(scope="module")
 def works(spark, tmp_path_factory):
@@ -124,18 +126,25 @@ def test_few_values_are_for_the_driver_more_for_tasks_and_very_many_for_spark(
     assert (found is None) == bool(taken)
 
 
-@pytest.mark.parametrize("most", [1, 4, 7, 100])
-def test_stretches_hold_each_window_once_in_order(most):
+@pytest.mark.parametrize("parts", [1, 4, 7, 100])
+def test_stretches_hold_each_window_once_in_order(parts):
     start = moment("2024-03-02T00:00:00")
-    windows = frozenset(start + dt.timedelta(hours=hour) for hour in (-30, -2, 5))
-    affected = AffectedWindows(windows, frozenset([start.date()]))
-    parts = affected.stretches(dt.timedelta(hours=1), most)
-    found = [sorted(part.windows) for part in parts]
+    windows = frozenset(start + dt.timedelta(hours=hour) for hour in (-20, -2, 5))
+    stretches = AffectedWindows(windows, frozenset([start.date()])).stretches(HOUR, parts)
+    found = [sorted(part.windows) for part in stretches]
     assert list(chain.from_iterable(found)) == sorted(
-        {*windows, *(start + dt.timedelta(hours=n) for n in range(24))}
+        {*windows, *(start + n * HOUR for n in range(24))}
     )
-    assert len(parts) <= most
+    assert len(found) <= parts
     assert len({len(part) for part in found[:-1]}) <= 1
+
+
+def test_no_stretch_reaches_over_a_gap_of_more_than_a_day():
+    start = moment("2024-03-02T00:00:00")
+    windows = [start + n * HOUR for n in (0, 1, 25, 50, 51)]
+    found = AffectedWindows(frozenset(windows)).stretches(HOUR, 1)
+    assert [sorted(part.windows) for part in found] == [windows[:3], windows[3:]]
+    assert found[0].span == (windows[0], windows[2] + HOUR)
 
 
 def test_a_batch_with_slices_is_sparks(depot):

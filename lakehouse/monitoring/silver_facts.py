@@ -118,7 +118,7 @@ class SilverFacts:
         model = self._model
         predictions, labels, readings = self._silver(affected)
         primary = transforms.primary_rows(
-            self._with_unretrained(predictions, ledger), labels, readings, model
+            self._with_unretrained(predictions, self._unretrained(ledger)), labels, readings, model
         )
         rows = transforms.in_segments(primary, model, model.metrics.slices)
         schema = self._lakehouse.catalog.window_facts.schema
@@ -165,18 +165,14 @@ class SilverFacts:
         readings = store.read(catalog.readings).where(near) if transforms.is_wide(model) else None
         return predictions, labels, readings
 
-    def _with_unretrained(self, predictions: DataFrame, ledger: PromotionLedger) -> DataFrame:
+    def _with_unretrained(self, predictions: DataFrame, unretrained: Unretrained) -> DataFrame:
         """The predictions with the first model's; without them if its file is gone."""
-        promoted = ledger.promoted_versions
-        # There is no other model yet: the first one has predicted.
-        if len(promoted) == 1:
+        if unretrained.is_only:
             return predictions.withColumn(transforms.UNRETRAINED, F.col(PREDICTION))
-        first = self._first_model(promoted[0])
+        first = unretrained.model
         if first is None:
             return predictions
-        table = self._lakehouse.catalog.predictions
-        sources = sources_of(ledger, table, first.features.names)
-        readable = with_features(predictions, sources, predictions.columns)
+        readable = with_features(predictions, unretrained.sources, predictions.columns)
         predicted = with_other_prediction(
             readable, first, prediction_type(self._lakehouse), transforms.UNRETRAINED
         )

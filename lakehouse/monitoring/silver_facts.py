@@ -47,7 +47,7 @@ FACT_COLUMNS = (
 # Of values, which are rows times features. Spark's own join and grouping take four times as long.
 MOST_HERE = 3_000_000
 VALUES_A_TASK = 1_000_000
-# Where keys do not grow with time, each task looks at all labels.
+# Where keys do not grow with time, each task holds all labels.
 MOST_TASKS = 50
 
 
@@ -89,7 +89,7 @@ class SilverFacts:
         return self._by_tasks(profiler, stretches)
 
     def _values(self, affected: AffectedWindows) -> int:
-        """Of features in what is affected; of the rows between, too."""
+        """Rows times features from the first affected moment to the last."""
         where = rows_of(self._model, affected)
         rows = self._lakehouse.store.count(self._lakehouse.catalog.predictions, where)
         return rows * len(self._model.predictions.features)

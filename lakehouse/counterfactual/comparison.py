@@ -205,7 +205,8 @@ def _predictions_until(
         models: that predicted.
         as_of: newest label time that counts.
         day: that the training predicts.
-        n_labelled: predictions of that day, as a guess at those of the days before.
+        n_labelled: labelled predictions of that day that are compared: a guess at how many each of
+            the days before has.
     """
     model, start = models.lakehouse.model, midnight(day)
     sliding, training = model.counterfactual.window, model.training

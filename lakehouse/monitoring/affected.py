@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.calendar import DAY, midnight
+from lakehouse.calendar import DAY, HOUR, midnight
 from lakehouse.monitoring import transforms
 from lakehouse.storage.lakehouse import Lakehouse
-
-_LONGEST = dt.timedelta(hours=1)
-"""A base window is no longer."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,14 @@ class AffectedWindows:
     def span(self) -> tuple[dt.datetime, dt.datetime]:
         """From the first moment to the last; there must be one."""
         days = list(map(midnight, self.days))
-        ends = [*(start + _LONGEST for start in self.windows), *(start + DAY for start in days)]
+        # A base window is an hour at most.
+        ends = [*(start + HOUR for start in self.windows), *(start + DAY for start in days)]
         return min([*self.windows, *days]), max(ends)
+
+    def starts(self, width: dt.timedelta) -> set[dt.datetime]:
+        """The starts of all its base windows, of that width."""
+        places = range(DAY // width)
+        return {*self.windows, *(midnight(day) + n * width for day in self.days for n in places)}
 
     def stretches(self, width: dt.timedelta, parts: int) -> list["AffectedWindows"]:
         """Its base windows in parts of the same size, each of neighbours.
@@ -48,10 +51,7 @@ class AffectedWindows:
             width: of a base window.
             parts: how many, without such gaps.
         """
-        in_days = (
-            midnight(day) + place * width for day in self.days for place in range(DAY // width)
-        )
-        windows = sorted({*self.windows, *in_days})
+        windows = sorted(self.starts(width))
         size = math.ceil(len(windows) / parts)
         found: list[list[dt.datetime]] = []
         for window in windows:

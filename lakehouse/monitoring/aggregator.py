@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.calendar import DAY, midnight
+from lakehouse.calendar import DAY
 from lakehouse.labels.label_batch import recorded_as_of
 from lakehouse.models import Regression, problem_of
 from lakehouse.models.expected_error.expected_quality import ErrorRates, ExpectedQuality
@@ -105,13 +105,9 @@ class Aggregator:
     def _scopes(
         self, affected: AffectedWindows, newly_final: tuple[dt.datetime, dt.datetime] | None
     ) -> list[Scope]:
-        width = self._model.metrics.base_window
-        in_days = [
-            midnight(day) + place * width for day in affected.days for place in range(DAY // width)
-        ]
-        moments = {*affected.windows, *in_days}
+        starts = affected.starts(self._model.metrics.base_window)
         widths = self._model.metrics.granularities
-        return [Scope.of(granularity, moments, newly_final) for granularity in widths]
+        return [Scope.of(granularity, starts, newly_final) for granularity in widths]
 
     def _stored_facts(
         self, days: set[dt.date], affected: AffectedWindows, monitor: Monitor

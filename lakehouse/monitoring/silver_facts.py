@@ -19,7 +19,7 @@ from lakehouse.monitoring.affected import AffectedWindows
 from lakehouse.monitoring.configuration import Monitor
 from lakehouse.monitoring.custom.definitions import CustomMetrics, partials_column
 from lakehouse.monitoring.partials import Partials, as_partials
-from lakehouse.monitoring.window_profiler import Unretrained, WindowProfiler, rows_of
+from lakehouse.monitoring.window_profiler import Unretrained, WindowProfiler, is_in_span
 from lakehouse.monitoring.windows import Segment, WindowFacts, with_partials
 from lakehouse.scoring.promoted import scoring_model
 from lakehouse.scoring.transforms import ScoringModel, with_other_prediction
@@ -44,11 +44,12 @@ FACT_COLUMNS = (
 )
 """Columns of `gold.window_facts` that hold the facts themselves."""
 
-# Of values, which are rows times features. Spark's own join and grouping take four times as long.
+# Values are rows times features. Spark's own join and grouping take four times as long a value.
 MOST_HERE = 3_000_000
+"""Values that the driver, or a task on average, takes at once."""
 VALUES_A_TASK = 1_000_000
-# Where keys do not grow with time, each task holds all labels.
 MOST_TASKS = 50
+"""Where keys do not grow with time, each of them holds all labels."""
 
 
 class SilverFacts:
@@ -79,22 +80,25 @@ class SilverFacts:
         profiling = self.profiling(monitor, ledger)
         if transforms.is_wide(self._model):
             return self.by_spark(affected, profiling, ledger)
-        values, width = self._values(affected), self._model.metrics.base_window
+        values = self._values(affected)
         profiler = WindowProfiler(self._lakehouse, profiling, self._unretrained(ledger))
         if values <= MOST_HERE:
             return profiler.facts(affected)
+        width = self._model.metrics.base_window
         stretches = affected.stretches(width, math.ceil(values / VALUES_A_TASK))
-        if len(stretches) > MOST_TASKS:
+        # There are no more stretches than windows, however many rows these have.
+        if len(stretches) > MOST_TASKS or values > MOST_HERE * len(stretches):
             return self.by_spark(affected, profiling, ledger)
         return self._by_tasks(profiler, stretches)
 
     def _values(self, affected: AffectedWindows) -> int:
         """Rows times features from the first affected moment to the last."""
-        where = rows_of(self._model, affected)
+        where = is_in_span(self._model, affected)
         rows = self._lakehouse.store.count(self._lakehouse.catalog.predictions, where)
         return rows * len(self._model.predictions.features)
 
     def _unretrained(self, ledger: PromotionLedger) -> Unretrained:
+        """How the first model's word is told, with the versions of a ledger."""
         promoted = ledger.promoted_versions
         if len(promoted) == 1:
             return Unretrained(is_only=True)
@@ -102,7 +106,8 @@ class SilverFacts:
         if first is None:
             return Unretrained(is_only=False)
         table = self._lakehouse.catalog.predictions
-        return Unretrained(False, first, sources_of(ledger, table, first.features.names))
+        sources = sources_of(ledger, table, first.features.names)
+        return Unretrained(is_only=False, model=first, sources=sources)
 
     def _by_tasks(
         self, profiler: WindowProfiler, stretches: list[AffectedWindows]

@@ -46,7 +46,8 @@ class Unretrained:
 class WindowProfiler:
     """Computes the facts of base windows from silver, on the driver or in a task.
 
-    The settings ask for no slices, no custom metrics, and no columns that predictions do not have.
+    Only for settings that ask for no slices, no custom metrics, and no columns that predictions do
+    not have: the others are for Spark (`transforms.is_wide`).
 
     Attributes:
         lakehouse: whose silver tables are read.
@@ -59,7 +60,7 @@ class WindowProfiler:
     unretrained: Unretrained
 
     def for_workers(self) -> "WindowProfiler":
-        """A copy without session and way to MLflow: tables are read without both."""
+        """A copy for tasks: a worker has no session, and credentials for MLflow stay here."""
         store = self.lakehouse.store
         no_session: Any = None
         alone = replace(
@@ -72,17 +73,18 @@ class WindowProfiler:
     def facts(self, affected: AffectedWindows) -> list[WindowFacts]:
         """The facts of what is affected."""
         lakehouse = self.lakehouse
-        table, where = lakehouse.catalog.predictions, rows_of(lakehouse.model, affected)
-        rows = _windowed(lakehouse, lakehouse.store.arrow(table, where), affected.holds)
-        if not len(rows):
+        where = is_in_span(lakehouse.model, affected)
+        near = lakehouse.store.arrow(lakehouse.catalog.predictions, where)
+        predictions = _windowed(lakehouse, near, affected.holds)
+        if not len(predictions):
             return []
-        primary = _with_labels(lakehouse, _with_unretrained(rows, self.unretrained))
+        primary = _with_labels(lakehouse, _with_unretrained(predictions, self.unretrained))
         windows = _in_windows(lakehouse, primary)
         return [transforms.facts_of_rows(rows, self.profiling) for rows in windows]
 
 
-def rows_of(model: ModelSettings, affected: AffectedWindows) -> Expression:
-    """The predictions among which those of the base windows are."""
+def is_in_span(model: ModelSettings, affected: AffectedWindows) -> Expression:
+    """Whether a prediction lies between the first and the last moment that is affected."""
     time = pc.field(model.event_time)
     start, end = (pa.scalar(moment, ARROW_MOMENT) for moment in affected.span)
     # Files tell times in milliseconds: without the slack one of them could be skipped.

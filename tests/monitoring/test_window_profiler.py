@@ -57,28 +57,37 @@ def in_order(facts):
     return [each.to_row() for each in ordered]
 
 
-def of_newest_days(lakehouse, days):
-    """The facts by the way of the module's limits, then by Spark."""
-    ledger, facts = PromotionLedger(lakehouse), SilverFacts(lakehouse, CustomMetrics())
-    monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
+def affected_in(lakehouse, every):
+    """The last three days that have predictions, whole, or base windows that lie hours apart."""
     times = lakehouse.store.arrow(
         lakehouse.catalog.predictions, columns=[lakehouse.model.event_time]
     )
-    known = sorted({each.item().date() for each in instants(times[0]).astype("datetime64[s]")})
-    touched = AffectedWindows(days=frozenset(known[-days:]))
-    by_spark = facts.by_spark(touched, facts.profiling(monitor, ledger), ledger)
-    return in_order(facts.of(touched, monitor, ledger)), in_order(by_spark)
+    known = {each.item().date() for each in instants(times[0]).astype("datetime64[s]")}
+    whole = AffectedWindows(days=frozenset(sorted(known)[-3:]))
+    starts = sorted(whole.starts(lakehouse.model.metrics.base_window))
+    return whole if every == 1 else AffectedWindows(frozenset(starts[::every]))
+
+
+def by_both(lakehouse, every=1):
+    """The facts by the way that the module's limits choose, then by Spark."""
+    ledger, facts = PromotionLedger(lakehouse), SilverFacts(lakehouse, CustomMetrics())
+    monitor = current_monitor(lakehouse, ledger.baseline(ledger.champion))
+    affected = affected_in(lakehouse, every)
+    by_spark = facts.by_spark(affected, facts.profiling(monitor, ledger), ledger)
+    return in_order(facts.of(affected, monitor, ledger)), in_order(by_spark)
 
 
 def test_the_facts_are_the_same_by_the_driver_as_by_spark(lakehouse):
-    here, by_spark = of_newest_days(lakehouse, 3)
+    here, by_spark = by_both(lakehouse)
     assert here == by_spark
     assert len(here) > 20
 
 
-def test_the_facts_are_the_same_by_tasks_as_by_spark(lakehouse, monkeypatch):
-    monkeypatch.setattr(silver_facts, "MOST_HERE", 0)
-    monkeypatch.setattr(silver_facts, "VALUES_A_TASK", 100)
+@pytest.mark.parametrize(("every", "least"), [(1, 4), (7, 4), (30, 3)])
+def test_the_facts_are_the_same_by_tasks_as_by_spark(lakehouse, monkeypatch, every, least):
+    values = SilverFacts(lakehouse, CustomMetrics())._values(affected_in(lakehouse, every))
+    monkeypatch.setattr(silver_facts, "MOST_HERE", values - 1)
+    monkeypatch.setattr(silver_facts, "VALUES_A_TASK", 30)
     asked = []
     parallelize = SparkContext.parallelize
 
@@ -87,9 +96,10 @@ def test_the_facts_are_the_same_by_tasks_as_by_spark(lakehouse, monkeypatch):
         return parallelize(context, items, n)
 
     monkeypatch.setattr(SparkContext, "parallelize", recorded)
-    by_tasks, by_spark = of_newest_days(lakehouse, 3)
+    by_tasks, by_spark = by_both(lakehouse, every)
     assert by_tasks == by_spark
-    assert asked[0] > 3
+    assert len(asked) == 1
+    assert asked[0] >= least
 
 
 def test_the_rows_of_a_training_are_the_same_by_the_driver_as_by_spark(lakehouse):
@@ -145,6 +155,23 @@ def test_no_stretch_reaches_over_a_gap_of_more_than_a_day():
     found = AffectedWindows(frozenset(windows)).stretches(HOUR, 1)
     assert [sorted(part.windows) for part in found] == [windows[:3], windows[3:]]
     assert found[0].span == (windows[0], windows[2] + HOUR)
+
+
+def test_few_windows_of_very_many_values_are_for_spark(works, monkeypatch):
+    ledger, facts = PromotionLedger(works), SilverFacts(works, CustomMetrics())
+    monitor = current_monitor(works, ledger.baseline(ledger.champion))
+    affected = affected_in(works, 1)
+    values = facts._values(affected)
+    n_windows = len(affected.starts(works.model.metrics.base_window))
+    taken = []
+    monkeypatch.setattr(SilverFacts, "by_spark", lambda *_: taken.append("spark"))
+    monkeypatch.setattr(SilverFacts, "_by_tasks", lambda *_: taken.append("tasks"))
+    monkeypatch.setattr(silver_facts, "VALUES_A_TASK", 1)
+    monkeypatch.setattr(silver_facts, "MOST_TASKS", n_windows)
+    for most in ((values - 1) // n_windows, values // n_windows + 1):
+        monkeypatch.setattr(silver_facts, "MOST_HERE", most)
+        facts.of(affected, monitor, ledger)
+    assert taken == ["spark", "tasks"]
 
 
 def test_a_batch_with_slices_is_sparks(depot):

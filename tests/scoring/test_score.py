@@ -338,6 +338,20 @@ def test_a_model_runs_once_for_a_row_where_its_answer_is_filtered(spark: SparkSe
     assert asked.value == 10
 
 
+def test_a_filter_on_predictions_leaves_one_call_of_the_model(
+    spark: SparkSession, newest: Lakehouse
+) -> None:
+    version = newest.registry.version("1")
+    content = spark.sparkContext.broadcast(newest.registry.model_file(version))
+    model = ScoringModel(
+        "1", version.sha256, content, features_of(newest.model), problem_of(newest.model)
+    )
+    scored = with_prediction(newest.store.read(newest.catalog.readings), model, "string")
+    known = scored.where(F.col("prediction").isNotNull())
+    plan = known._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("ArrowEvalPython") == 1
+
+
 def _loads(ids: pd.Series) -> pd.DataFrame:
     from lakehouse.models import WORKER_CACHE
 

@@ -49,6 +49,8 @@ IDLE_FOR = dt.timedelta(hours=1)
 """A pass that did nothing is on record as often as this; so is a run of a job by the clock."""
 TICK = 60.0
 """Seconds after which a stream that runs for ever has its micro-batches put on record."""
+TICKING = "ticking"
+"""The name of the thread that ticks."""
 _PATIENCE = 5.0  # seconds; another job writes its rows in a few hundredths of one
 _LONGEST = 500
 _MOST_SMALL = 16  # files: all rows are read for the totals
@@ -78,6 +80,7 @@ class Recorder:
         self._tables: dict[str, DeltaTable] = {}
         self._mark: Mark | None = None
         self._lock = threading.Lock()
+        self._ended = threading.Event()
 
     def begin(self) -> None:
         """Mark that the job runs, and put on record which ones were killed before."""
@@ -121,6 +124,7 @@ class Recorder:
 
     def end(self, code: int, error: BaseException | None = None) -> None:
         """Record how the process ended, unless its passes tell, or it was idle within the hour."""
+        self._ended.set()
         told = error is not None and error is self._told
         is_news = code or self.reports or not (self._passes or self._was_idle)
         if is_news and not told:
@@ -130,16 +134,15 @@ class Recorder:
                 self._mark.remove()
 
     def tick(self, then: Callable[[], None], seconds: float = TICK) -> None:
-        """Each so many seconds from now on, beside the work: end a pass, and call `then`."""
+        """Each so many seconds until the end, beside the work: end a pass, and call `then`."""
 
         def run() -> None:
-            while True:
-                time.sleep(seconds)
+            while not self._ended.wait(seconds):
                 if not self._in_passes:
                     self.end_pass()
                 then()
 
-        threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=run, name=TICKING, daemon=True).start()
 
     @property
     def _is_there(self) -> bool:

@@ -13,7 +13,7 @@ from lakehouse.errors import StoreError, words_of
 from lakehouse.storage.delta import file_statistics
 from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.locks import not_copied
-from lakehouse.storage.delta.opened import open_table
+from lakehouse.storage.delta.opened import dataset_of, open_table
 from lakehouse.tables import Table
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ def read_rows(
     delta = _opened(root, table)
     there = [field.name for field in delta.schema().fields]
     wanted = there if columns is None else [name for name in columns if name in there]
-    dataset = delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
+    dataset = dataset_of(delta, partitions)
     rows = dataset.to_table(wanted, where, use_threads=False)
     maps = [field.name for field in rows.schema if pa.types.is_map(field.type)]
     return [row | {name: dict(row[name] or ()) for name in maps} for row in rows.to_pylist()]
@@ -57,7 +57,7 @@ def read_at(
     """
     path = table.path_in(root)
     try:
-        dataset = open_table(path, table.full_name, version).to_pyarrow_dataset()
+        dataset = dataset_of(open_table(path, table.full_name, version))
         there = [name for name in columns if name in dataset.schema.names]
         return dataset.to_table(there, where, use_threads=False)
     except (DeltaError, OSError, pa.ArrowException) as error:
@@ -74,7 +74,7 @@ def read_columns(root: str, table: Table, columns: Sequence[str]) -> pa.Table:
     Raises:
         StoreError: the lakehouse has no such table.
     """
-    dataset = _opened(root, table).to_pyarrow_dataset()
+    dataset = dataset_of(_opened(root, table))
     return dataset.to_table(list(columns), use_threads=False)
 
 

@@ -13,7 +13,7 @@ from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
 from lakehouse.storage.delta.file_statistics import files_of, newest_day, span
-from lakehouse.storage.delta.opened import open_table
+from lakehouse.storage.delta.opened import dataset_of, open_table
 from lakehouse.storage.table_state import TableState
 
 
@@ -65,7 +65,7 @@ class Snapshot:
             StoreError: that version is gone.
         """
         try:
-            dataset = open_table(self.path(name), name, version).to_pyarrow_dataset()
+            dataset = dataset_of(open_table(self.path(name), name, version))
             return int(dataset.count_rows(use_threads=False))
         except (DeltaError, OSError, pa.ArrowException) as error:
             why = str(error).splitlines()[0]
@@ -107,7 +107,7 @@ class Snapshot:
             partitions: an SQL predicate on the partition columns; other files are not opened.
             where: which rows.
         """
-        dataset = self._delta(name).to_pyarrow_dataset(file_pruning_predicate=partitions)
+        dataset = dataset_of(self._delta(name), partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         wanted = None if columns is None else dict(columns)
         return dataset.to_table(wanted, where, use_threads=False)

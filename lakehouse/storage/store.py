@@ -29,7 +29,7 @@ from lakehouse.storage.delta.data_files import DataFile, Target
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
 from lakehouse.storage.delta.locks import exclusive, not_copied
-from lakehouse.storage.delta.opened import OpenTables, open_table
+from lakehouse.storage.delta.opened import OpenTables, dataset_of, open_table
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 
@@ -219,13 +219,13 @@ class Store:
             if version is None
             else open_table(self.path(table), table.full_name, version)
         )
-        dataset = delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
+        dataset = dataset_of(delta, partitions)
         # Threads of pyarrow that have called delta-rs abort the process at its end.
         return dataset.to_table(columns, where, use_threads=False)
 
     def count(self, table: Table, where: Expression | None = None) -> int:
         """Return how many rows of a table the expression holds for; without Spark."""
-        return int(self._delta(table).to_pyarrow_dataset().count_rows(where, use_threads=False))
+        return int(dataset_of(self._delta(table)).count_rows(where, use_threads=False))
 
     def days(self, table: Table) -> frozenset[dt.date]:
         """The days of windows that the table has, by its partitions."""
@@ -249,7 +249,7 @@ class Store:
         self, table: Table, where: Expression, columns: list[str]
     ) -> Iterator[pa.RecordBatch]:
         """A part of a table, batch by batch in file order: it need not fit in memory."""
-        dataset = self._delta(table).to_pyarrow_dataset()
+        dataset = dataset_of(self._delta(table))
         yield from dataset.scanner(columns=columns, filter=where, use_threads=False).to_batches()
 
     def contents(self, files: Iterable[DataFile | None], table: Table) -> Iterator[pa.RecordBatch]:

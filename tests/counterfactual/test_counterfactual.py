@@ -15,11 +15,13 @@ from deltalake import DeltaTable
 from sklearn.tree import DecisionTreeClassifier
 
 from lakehouse.calendar import days_between, midnight
-from lakehouse.counterfactual.comparison import compare_with_alternatives
+from lakehouse.counterfactual.comparison import _predictions_until, compare_with_alternatives
 from lakehouse.counterfactual.daily import known_at, retrained_daily
 from lakehouse.labels.labelled_rows import labelled_between
 from lakehouse.models import load
+from lakehouse.retraining.policy.history import History
 from lakehouse.retraining.policy.records import Rows
+from lakehouse.retraining.promoted_models import LabelledFrame, PromotedModels
 from lakehouse.storage.delta_log import days_written
 from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.partitions import on_days
@@ -274,6 +276,31 @@ def test_a_training_reads_no_further_back_than_the_rows_lie_that_it_may_take(
     assert (daily["trained_rows"], daily["n_right_otherwise"]) == (most, right)
     horizon = lakehouse.model.labels.horizon
     assert midnight(day) - horizon - dt.timedelta(days=3) < min(begins) <= known["at"].min()
+
+
+def test_a_training_takes_the_same_rows_however_many_a_day_is_guessed_to_have(
+    lakehouse, monkeypatch
+) -> None:
+    begins = []
+
+    def recorded(*given: Any) -> pd.DataFrame:
+        begins.append(given[3])
+        return labelled_between(*given)
+
+    monkeypatch.setattr("lakehouse.counterfactual.comparison.labelled_between", recorded)
+    model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
+    start, window = np.datetime64("2024-03-06", "us"), np.timedelta64(model.counterfactual.window)
+    reads, taken = {}, {}
+    for guess in (1, 1_000_000):
+        begins.clear()
+        given = (models, moment("2024-03-09T00:00:00"), start.item().date(), guess)
+        predictions = _predictions_until(*given)
+        rows = LabelledFrame(models, predictions, History()).rows
+        known = known_at(rows, start, window, model.training.first_after, model.training.max_rows)
+        reads[guess], taken[guess] = len(begins), predictions.loc[known, "id"].tolist()
+    assert reads[1] < reads[1_000_000]
+    assert taken[1] == taken[1_000_000]
+    assert len(taken[1]) > A_DAY
 
 
 def test_late_labels_change_their_day_alone_and_a_replay_nothing(lakehouse) -> None:

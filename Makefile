@@ -68,7 +68,7 @@ wheel: $(SET_UP) ## Builds dist/*.whl, for `spark-submit --py-files`.
 setup: $(SET_UP) ## Installs the locked dependencies and Spark's jars, once.
 
 # Each process has a Spark session; tests/conftest.py says which tests go to the same one.
-# A process that dies ends the run: with files as units, xdist waits for ever for one in its place.
+# One that dies fails the run and is not replaced: with files as units, xdist may wait for ever.
 TEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 test: $(SET_UP) lint ## Sets up, then runs lint, types, import contracts and the tests but the long ones.
 	@.ci/check_prerequisites $(BIN)/python

@@ -49,8 +49,6 @@ IDLE_FOR = dt.timedelta(hours=1)
 """A pass that did nothing is on record as often as this; so is a run of a job by the clock."""
 TICK = 60.0
 """Seconds after which a stream that runs for ever has its micro-batches put on record."""
-TICKING = "ticking"
-"""The name of the thread that ticks."""
 _PATIENCE = 5.0  # seconds; another job writes its rows in a few hundredths of one
 _LONGEST = 500
 _MOST_SMALL = 16  # files: all rows are read for the totals
@@ -142,7 +140,7 @@ class Recorder:
                     self.end_pass()
                 then()
 
-        threading.Thread(target=run, name=TICKING, daemon=True).start()
+        threading.Thread(target=run, daemon=True).start()
 
     @property
     def _is_there(self) -> bool:

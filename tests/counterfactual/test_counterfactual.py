@@ -254,16 +254,23 @@ def test_days_of_more_rows_than_a_training_may_take_are_not_compared_with_daily_
     assert found == {"never": (False, 0), "daily": (True, 0)}
 
 
-def test_a_training_reads_no_further_back_than_the_rows_lie_that_it_may_take(
-    lakehouse, monkeypatch
-) -> None:
-    most, day, begins = A_DAY + 20, dt.date(2024, 3, 6), []
+@pytest.fixture
+def begins(monkeypatch) -> list[dt.datetime]:
+    """From when on the comparison reads labelled predictions, read by read."""
+    found: list[dt.datetime] = []
 
     def recorded(*given: Any) -> pd.DataFrame:
-        begins.append(given[3])
+        found.append(given[3])
         return labelled_between(*given)
 
     monkeypatch.setattr("lakehouse.counterfactual.comparison.labelled_between", recorded)
+    return found
+
+
+def test_a_training_reads_no_further_back_than_the_rows_lie_that_it_may_take(
+    lakehouse, begins
+) -> None:
+    most, day = A_DAY + 20, dt.date(2024, 3, 6)
     training = lakehouse.model.training.model_copy(update={"max_rows": most})
     compare_with_alternatives(with_model(lakehouse, training=training), [day])
     rows = labelled(lakehouse)
@@ -279,15 +286,8 @@ def test_a_training_reads_no_further_back_than_the_rows_lie_that_it_may_take(
 
 
 def test_a_training_takes_the_same_rows_however_many_a_day_is_guessed_to_have(
-    lakehouse, monkeypatch
+    lakehouse, begins
 ) -> None:
-    begins = []
-
-    def recorded(*given: Any) -> pd.DataFrame:
-        begins.append(given[3])
-        return labelled_between(*given)
-
-    monkeypatch.setattr("lakehouse.counterfactual.comparison.labelled_between", recorded)
     model, models = lakehouse.model, PromotedModels(PromotionLedger(lakehouse))
     start, window = np.datetime64("2024-03-06", "us"), np.timedelta64(model.counterfactual.window)
     reads, taken = {}, {}

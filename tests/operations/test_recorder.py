@@ -13,7 +13,7 @@ import pytest
 
 from lakehouse.errors import StoreError
 from lakehouse.operations import recorder as module
-from lakehouse.operations.recorder import TICKING, Recorder
+from lakehouse.operations.recorder import Recorder
 from lakehouse.operations.rows import KILLED
 from lakehouse.storage.delta.locks import exclusive
 from lakehouse.storage.delta_log import added_between
@@ -173,7 +173,7 @@ def test_an_error_that_a_pass_told_is_not_told_again_by_the_job(root):
 
 KILLED_JOB = """
 import sys, time
-from lakehouse.operations.recorder import TICKING, Recorder
+from lakehouse.operations.recorder import Recorder
 job = Recorder(sys.argv[1], "aggregate_kpis")
 job.begin()
 print("begun", flush=True)
@@ -250,7 +250,9 @@ def test_jobs_that_write_at_once_lose_nothing_and_small_files_are_gathered(root)
 def test_a_tick_puts_the_batches_of_a_stream_on_record_until_the_job_ends(root):
     job, ticks = begun(root), []
     job.reports.append(report(0))
+    before = threading.enumerate()
     job.tick(lambda: ticks.append(len(rows_of(root, "batch_metrics"))), seconds=0.02)
+    (ticking,) = set(threading.enumerate()) - set(before)
     for _ in range(500):
         if ticks:
             break
@@ -258,7 +260,5 @@ def test_a_tick_puts_the_batches_of_a_stream_on_record_until_the_job_ends(root):
     assert ticks[0] == 1
     job.begin_pass(job.reports)  # from now on the job tells where its passes end
     job.end(0)
-    for thread in threading.enumerate():
-        if thread.name == TICKING:
-            thread.join(timeout=30)
-            assert not thread.is_alive()
+    ticking.join(timeout=30)
+    assert not ticking.is_alive()

@@ -9,6 +9,7 @@ from deltalake import DeltaTable
 
 from lakehouse.operations.rows import Process
 from lakehouse.storage.batch_reports import Attempt, BatchReport, Memory, SourceSpan
+from lakehouse.storage.delta.opened import dataset_of
 from lakehouse.tables import BATCH_METRICS, JOB_RUN
 from tests.support import plain_delta
 
@@ -74,7 +75,7 @@ def lakehouse_at(root: Path) -> Path:
 
 def rows_of(root: Path, name: str, order: str = "recorded_at") -> list[dict[str, Any]]:
     """The rows of a table of gold, maps as dictionaries."""
-    dataset = DeltaTable(root / "gold" / name).to_pyarrow_dataset()
+    dataset = dataset_of(DeltaTable(root / "gold" / name))
     rows = dataset.to_table(use_threads=False).to_pylist()
     found = [
         {

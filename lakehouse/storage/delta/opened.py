@@ -38,7 +38,8 @@ def dataset_of(delta: DeltaTable, partitions: str | None = None) -> Dataset:
     """The files of a table, for pyarrow to read.
 
     Pyarrow opens files of a disk by itself. Through delta-rs its threads would call Python, which
-    kills the process where the interpreter ends meanwhile.
+    kills the process where the interpreter ends meanwhile. With an object store they still do, so
+    read without threads (`use_threads=False`).
 
     Args:
         delta: the table, at the version that is asked for.

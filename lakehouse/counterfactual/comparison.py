@@ -230,5 +230,5 @@ def _is_judged(
 ) -> np.ndarray:
     """Return which of the predictions lie in the windows that are compared."""
     starts = predictions[time_column].dt.floor(width)
-    pairs = zip(starts, predictions["model_version"], strict=True)
-    return np.array([pair in judged.windows for pair in pairs], dtype=bool)
+    windows = pd.MultiIndex.from_arrays([starts, predictions["model_version"]])
+    return windows.isin(judged.windows)

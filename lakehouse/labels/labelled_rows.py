@@ -47,9 +47,9 @@ def labelled_between(
     sources = sources_of(ledger, catalog.predictions, features.names)
     others = [key, model.event_time, PREDICTION, "model_version"]
     wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
-    predictions = joined_columns(
-        store.arrow(catalog.predictions, where, list(wanted)), sources, others
-    ).to_pandas()
+    found = store.arrow(catalog.predictions, where, list(wanted))
+    in_order = [(model.event_time, "ascending"), (key, "ascending")]
+    predictions = joined_columns(found, sources, others).sort_by(in_order).to_pandas()
     predictions = predictions[predictions[model.event_time] >= start]
     if not len(predictions):
         return predictions.assign(
@@ -60,7 +60,7 @@ def labelled_between(
     near &= pc.field(model.labels.time) <= _scalar(as_of)
     labels = labels_here(lakehouse, near)
     dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
-    return predictions.merge(dated, on=key).sort_values([model.event_time, key], ignore_index=True)
+    return predictions.merge(dated, on=key)  # an inner merge keeps the order
 
 
 def _scalar(moment: dt.datetime) -> pa.Scalar:

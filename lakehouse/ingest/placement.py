@@ -22,6 +22,7 @@ from lakehouse.ingest.taken_before import not_yet_in
 from lakehouse.ingest.validation import CONFLICT as REASON
 from lakehouse.storage.delta.data_files import DataFile
 from lakehouse.storage.lakehouse import Lakehouse, Source
+from lakehouse.storage.partitions import among_keys
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Store
 from lakehouse.tables import IS_CORRECTION, Table
@@ -89,8 +90,7 @@ def _count_placed(silver: Sequence[DataFile | None], batch: Batch) -> None:
 
 def _held(lakehouse: Lakehouse, source: Source, rows: pa.Table) -> pa.Table:
     """Silver's rows that share a key with the rows."""
-    keys = rows[source.key].combine_chunks()
-    return lakehouse.store.arrow(source.silver, pc.field(source.key).isin(keys))
+    return lakehouse.store.arrow(source.silver, among_keys(source.key, rows[source.key]))
 
 
 def _judge(

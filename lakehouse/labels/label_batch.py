@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from lakehouse.instants import moment_of
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse
-from lakehouse.storage.partitions import since_day
+from lakehouse.storage.partitions import among_keys, since_day
 from lakehouse.tables import IS_CORRECTION
 from lakehouse.versions.ledger import PromotionLedger
 
@@ -116,6 +116,20 @@ def labels_here(
         return store.arrow(table, where, columns, version=version)
     labels = store.arrow(table, where, [*columns, "landed_file_id", "line"], version=version)
     return latest_labels(labels, model).select(columns)
+
+
+def labels_of(
+    lakehouse: Lakehouse, keys: pa.ChunkedArray, where: Expression | None = None
+) -> pa.Table:
+    """`labels_here` of some keys; others are not held, however many lie between these.
+
+    Args:
+        lakehouse: whose labels they are.
+        keys: one at least.
+        where: see `labels_here`.
+    """
+    asked = among_keys(lakehouse.model.key, keys)
+    return labels_here(lakehouse, asked if where is None else asked & where)
 
 
 def latest_labels(labels: pa.Table, model: ModelSettings) -> pa.Table:

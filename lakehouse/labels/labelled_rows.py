@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
 from lakehouse.instants import ARROW_MOMENT
-from lakehouse.labels.label_batch import labels_here
+from lakehouse.labels.label_batch import labels_of
 from lakehouse.models import Features
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.versions.feature_columns import joined_columns, sources_of
@@ -55,10 +55,7 @@ def labelled_between(
         return predictions.assign(
             **{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None}
         )
-    least, greatest = predictions[key].min(), predictions[key].max()
-    near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
-    near &= pc.field(model.labels.time) <= _scalar(as_of)
-    labels = labels_here(lakehouse, near)
+    labels = labels_of(lakehouse, found[key], pc.field(model.labels.time) <= _scalar(as_of))
     dated = labels.to_pandas().rename(columns={model.labels.time: LABEL_TIME})
     return predictions.merge(dated, on=key)  # an inner merge keeps the order
 

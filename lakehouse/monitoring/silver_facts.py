@@ -49,7 +49,7 @@ MOST_HERE = 3_000_000
 """Values that the driver, or a task on average, takes at once."""
 VALUES_A_TASK = 1_000_000
 MOST_TASKS = 50
-"""Where keys do not grow with time, each of them holds all labels."""
+"""Where keys do not grow with time, each of them reads all labels through."""
 
 
 class SilverFacts:

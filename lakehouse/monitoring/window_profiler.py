@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow.compute import Expression
 
 from lakehouse.instants import ARROW_MOMENT, instants
-from lakehouse.labels.label_batch import labels_here
+from lakehouse.labels.label_batch import labels_of
 from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.models import Classification, problem_of
 from lakehouse.monitoring import transforms
@@ -117,9 +117,7 @@ def _with_unretrained(rows: pa.Table, unretrained: Unretrained) -> pa.Table:
 def _with_labels(lakehouse: Lakehouse, rows: pa.Table) -> pa.Table:
     """The rows with their label; null where none has come."""
     model, key = lakehouse.model, lakehouse.model.key
-    least, greatest = pc.min_max(rows[key]).as_py().values()
-    near = (pc.field(key) >= least) & (pc.field(key) <= greatest)
-    labels = labels_here(lakehouse, near)
+    labels = labels_of(lakehouse, rows[key])
     place = pd.Index(labels[key].to_pandas()).get_indexer(rows[key].to_pandas())
     label_place = pa.array(place, pa.int64(), mask=place < 0)
     return rows.append_column(model.labels.label, labels[model.labels.label].take(label_place))

@@ -3,6 +3,9 @@
 import datetime as dt
 from collections.abc import Iterable
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -25,3 +28,17 @@ def covering_keys_of(rows: DataFrame, key: str) -> Column:
     """Whether a key lies between the rows' least and greatest: literals, so files are skipped."""
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
+
+
+def among_keys(key: str, keys: pa.ChunkedArray) -> Expression:
+    """Whether a row has one of these keys, for `Store.arrow`.
+
+    The least and the greatest of them let pyarrow skip files; a set of keys alone does not.
+
+    Args:
+        key: the column.
+        keys: one at least.
+    """
+    least, greatest = pc.min_max(keys).as_py().values()
+    column = pc.field(key)
+    return (column >= least) & (column <= greatest) & column.isin(keys.combine_chunks())

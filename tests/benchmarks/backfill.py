@@ -50,6 +50,7 @@ from lakehouse.app.whole_way import run_pipeline
 from lakehouse.glassware.gateway import land_until
 from lakehouse.glassware.pieces import START, Stream
 from lakehouse.settings import EnvironmentSettings, load_model_settings
+from lakehouse.storage.lakehouse import Lakehouse
 from lakehouse.storage.plain_tables import read_rows
 from lakehouse.storage.session import open_session
 from lakehouse.tables import JOB_RUN, Table, catalog_of
@@ -110,15 +111,21 @@ def by_lakehouse(spark: SparkSession, root: Path, pieces: int, parts: int) -> di
     stream, together = Stream(pieces=pieces, period=1.0), dict.fromkeys(STEPS, 0.0)
     for part in range(1, parts + 1):
         land_until(stream, root / "landing", START + (stream.end - START) * part / parts)
-        with watched_memory() as memory:
-            run_pipeline(lakehouse, draws_page=False)
-        newest = max(read_rows(str(root), JOB_RUN), key=lambda run: run["recorded_at"])
-        seconds = dict(newest["phase_seconds"])
-        told = ", ".join(f"{phase} {took:.1f} s" for phase, took in seconds.items())
-        print(f"part {part}: {told}; {memory}", flush=True)
+        seconds = seconds_of_pass(lakehouse, part)
         for step in STEPS:
             together[step] += seconds.get(step, 0.0)
     return together
+
+
+def seconds_of_pass(lakehouse: Lakehouse, part: int) -> dict[str, float]:
+    """Run the pipeline over what has landed; print, and return, the seconds of each phase."""
+    with watched_memory() as memory:
+        run_pipeline(lakehouse, draws_page=False)
+    runs = read_rows(lakehouse.store.root, JOB_RUN)
+    seconds = dict(max(runs, key=lambda run: run["recorded_at"])["phase_seconds"])
+    told = ", ".join(f"{phase} {took:.1f} s" for phase, took in seconds.items())
+    print(f"part {part}: {told}; {memory}", flush=True)
+    return seconds
 
 
 def by_spark(spark: SparkSession, root: Path, folder: Path) -> dict[str, float]:

@@ -8,20 +8,24 @@ workers of one core each start on this machine and end with it.
 3. A backfill of PIECES pieces (2 million) with one executor and with two: seconds of each step.
 
 Each worker is held to a core of its own, and the driver shares the first one's. Figures of
-2026-12-02, two cores: three nights on two workers take 58 s. 2,000,000 pieces, seconds with one
+2026-12-03, two cores: three nights on two workers take 39 to 47 s. Seconds of a backfill with one
 executor and with two:
 
-    open        9,  10    0.96
-    ingest     33,  32    1.04
-    score      35,  23    1.52
-    aggregate  47,  36    1.33
-    compare    28,  28    0.99
-    retrain    91,  60    1.51
-    in all    256, 201    1.28
+                2,000,000 pieces    6,000,000 pieces
+    open          9,   8   1.21       9,   9   1.00
+    ingest       31,  22   1.37      56,  45   1.24
+    score        38,  22   1.71      59,  44   1.36
+    aggregate    30,  23   1.30      88,  64   1.38
+    compare      11,  11   0.96      57,  63   0.91
+    retrain      79,  48   1.65      90,  59   1.53
+    in all      210, 146   1.44     373, 296   1.26
 
-A second executor does not give 1.7 times: what the driver does by itself stays, and each executor
-starts, imports and compiles for itself. Before Java compiled once, a model ran once for a row, and
-large files were left alone, one executor took 647 s and two 564.
+The limit is plain Spark's own ingest, scoring and aggregation in the same place (`by_spark` of
+tests/benchmarks/backfill.py): 69 and 61 s for 2 million, 1.13; 209 and 120 s for 6 million, 1.74.
+A second run of 2 million gave 193 and 167 s, 1.15, and plain Spark 76 and 59 s, 1.29.
+
+So a second executor does not give 1.7 times. Of 193 s the driver worked 60, and each executor
+starts, imports and compiles for itself: 52 s of training on one were 64 on both together.
 """
 
 import argparse

@@ -150,9 +150,7 @@ def _lines_of(store: Store, bronze: Table, rows: pa.Table) -> pa.Table:
     wanted = rows.select(["landed_file_id", "line"])
     least, greatest = pc.min_max(wanted["line"]).as_py().values()
     numbered = (pc.field("line") >= least) & (pc.field("line") <= greatest)
-    near = store.arrow(
-        bronze, numbered & pc.field("landed_file_id").isin(wanted["landed_file_id"].unique())
-    )
+    near = store.arrow(bronze, numbered & among_keys("landed_file_id", wanted["landed_file_id"]))
     # From a new checkpoint, bronze may have a line twice.
     once = near.take(pa.array(_first_places(near)))
     return once.join(wanted, ["landed_file_id", "line"], join_type="left semi").sort_by(_IN_ORDER)

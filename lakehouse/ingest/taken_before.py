@@ -14,6 +14,7 @@ from lakehouse.ingest.landing.inspection import Part
 from lakehouse.ingest.landing.runs import FileRecord, Run
 from lakehouse.ingest.lines import GIVEN, Columns, columns_of
 from lakehouse.storage.lakehouse import Source
+from lakehouse.storage.partitions import among_keys
 from lakehouse.storage.queries import Batch
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
@@ -48,10 +49,9 @@ def origins(store: Store, source: Source, run: Run) -> dict[tuple[int, int], Ori
     bronze, (first, last) = source.bronze, run.ids
     if not store.may_hold(bronze, "landed_file_id", first, last):
         return {}
-    starts = pa.array(sorted({part.first_line for _, part in run.parts}))
-    ids = pa.array(sorted({_id(record) for record, _ in run.parts}))
-    near = _between("landed_file_id", first, last) & _between("line", starts[0], starts[-1])
-    those = near & pc.field("landed_file_id").isin(ids) & pc.field("line").isin(starts)
+    starts = pa.chunked_array([sorted({part.first_line for _, part in run.parts})])
+    ids = pa.chunked_array([sorted({_id(record) for record, _ in run.parts})])
+    those = among_keys("landed_file_id", ids) & among_keys("line", starts)
     found = store.arrow(bronze, those, [*LINE, "ingest_query", "ingest_batch"])
     held = {
         (row["landed_file_id"], row["line"]): Origin(row["ingest_query"], row["ingest_batch"])

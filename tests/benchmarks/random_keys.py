@@ -142,5 +142,5 @@ def main(parcels: int, parts: int) -> None:
 
 
 if __name__ == "__main__":
-    words = [*sys.argv[1:], *["5000000", "10"][len(sys.argv) - 1 :]]
+    words = [*sys.argv[1:], *["4000000", "8"][len(sys.argv) - 1 :]]
     main(int(words[0]), int(words[1]))

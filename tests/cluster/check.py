@@ -24,8 +24,9 @@ The limit is plain Spark's own ingest, scoring and aggregation in the same place
 tests/benchmarks/backfill.py): 69 and 61 s for 2 million, 1.13; 209 and 120 s for 6 million, 1.74.
 A second run of 2 million gave 193 and 167 s, 1.15, and plain Spark 76 and 59 s, 1.29.
 
-So a second executor does not give 1.7 times. Of 193 s the driver worked 60, and each executor
-starts, imports and compiles for itself: 52 s of training on one were 64 on both together.
+So a second executor does not give 1.7 times. Of 193 s the driver worked 60, by what /proc told of
+its processes each second. Each executor starts, imports and compiles for itself: training took 52 s
+of the processor on one, and 64 on both together.
 """
 
 import argparse

@@ -12,8 +12,9 @@ from pyarrow.compute import Expression
 from lakehouse.errors import StoreError, words_of
 from lakehouse.storage.delta import file_statistics
 from lakehouse.storage.delta.checksums import write_checksum
+from lakehouse.storage.delta.dataset import dataset_of
 from lakehouse.storage.delta.locks import not_copied
-from lakehouse.storage.delta.opened import dataset_of, open_table
+from lakehouse.storage.delta.opened import open_table
 from lakehouse.tables import Table
 
 Row = dict[str, Any]

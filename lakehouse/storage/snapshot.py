@@ -12,8 +12,9 @@ from deltalake.exceptions import DeltaError
 from pyarrow.compute import Expression
 
 from lakehouse.errors import StoreError
+from lakehouse.storage.delta.dataset import dataset_of
 from lakehouse.storage.delta.file_statistics import files_of, newest_day, span
-from lakehouse.storage.delta.opened import dataset_of, open_table
+from lakehouse.storage.delta.opened import open_table
 from lakehouse.storage.table_state import TableState
 
 

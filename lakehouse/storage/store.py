@@ -26,10 +26,11 @@ from lakehouse.storage.batch_reports import BatchReport
 from lakehouse.storage.delta import file_statistics, small_files
 from lakehouse.storage.delta.checksums import write_checksum
 from lakehouse.storage.delta.data_files import DataFile, Target
+from lakehouse.storage.delta.dataset import dataset_of
 from lakehouse.storage.delta.declared_tables import added_columns, check_columns, create, migrate
 from lakehouse.storage.delta.leases import check_leases
 from lakehouse.storage.delta.locks import exclusive, not_copied
-from lakehouse.storage.delta.opened import OpenTables, dataset_of, open_table
+from lakehouse.storage.delta.opened import OpenTables, open_table
 from lakehouse.storage.folders import Folder
 from lakehouse.tables import Catalog, Table
 

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from lakehouse.operations.rows import Process
 from lakehouse.storage.batch_reports import Attempt, BatchReport, Memory, SourceSpan
-from lakehouse.storage.delta.opened import dataset_of
+from lakehouse.storage.delta.dataset import dataset_of
 from lakehouse.tables import BATCH_METRICS, JOB_RUN
 from tests.support import plain_delta
 

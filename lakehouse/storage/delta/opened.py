@@ -3,13 +3,9 @@
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pyarrow import fs
-from pyarrow.dataset import Dataset
 
 from lakehouse.storage.delta.log_faults import check_log, check_newest_commits
 from lakehouse.storage.folders import Folder
@@ -32,24 +28,6 @@ def open_table(path: str, name: str, version: int | None = None) -> DeltaTable:
     else:
         check_log(path, name)
     return DeltaTable(path, version)
-
-
-def dataset_of(delta: DeltaTable, partitions: str | None = None) -> Dataset:
-    """The files of a table, for pyarrow to read.
-
-    Pyarrow opens files of a disk by itself. Through delta-rs its threads would call Python, which
-    kills the process where the interpreter ends meanwhile. With an object store they still do, so
-    read without threads (`use_threads=False`).
-
-    Args:
-        delta: the table, at the version that is asked for.
-        partitions: an SQL predicate on the partition columns; other files are left out.
-    """
-    uri = urlsplit(delta.table_uri)
-    files = None
-    if uri.scheme == "file":
-        files = fs.SubTreeFileSystem(url2pathname(uri.path), fs.LocalFileSystem())
-    return delta.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=partitions)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from lakehouse.alerts.notify import Notifier
 from lakehouse.app.continuous import PASS_SECONDS, Streams, streaming
+from lakehouse.app.memory import give_back_freed, share_one_allocator
 from lakehouse.counterfactual.comparison import compare_with_alternatives
 from lakehouse.dashboard.build import renew_page
 from lakehouse.errors import LockedError, RegistryUnreachableError
@@ -36,6 +37,7 @@ def run_pipeline(
         trigger: `available-now`, or an interval: news is on its way to a prediction within it.
         draws_page: False for one of many nights in a row, of which nobody looks at the page.
     """
+    share_one_allocator()
     seconds, recorder = interval_seconds(trigger), recorder_of(lakehouse.store.root, "run_pipeline")
     _pass(lakehouse, recorder, draws_page, lambda: _once(lakehouse, recorder))
     if seconds is None:
@@ -73,6 +75,7 @@ def _pass(
     keep_rows(lakehouse)
     if draws_page:
         renew_page(lakehouse.store.root)
+    give_back_freed()
 
 
 def _once(lakehouse: Lakehouse, recorder: Recorder) -> None:

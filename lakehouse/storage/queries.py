@@ -25,6 +25,7 @@ from lakehouse.storage.batch_reports import (
     finished,
     unfinished,
 )
+from lakehouse.storage.callbacks import end_idle_callbacks
 from lakehouse.storage.checkpoints import ready
 from lakehouse.storage.store import Store, Transaction
 from lakehouse.tables import Table
@@ -173,6 +174,7 @@ def run(
         sinks: where the first writes of micro-batches go, if Delta is to leave out repeated ones.
     """
     ready(store.checkpoint(name), name, partial(_reached, store, sinks))
+    end_idle_callbacks(store.spark)
     errors: list[BaseException] = []
     attempts: dict[int, Attempt] = {}
 

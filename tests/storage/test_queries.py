@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,42 @@ def test_a_continuous_query_runs_until_it_is_stopped(
     with pytest.raises(LakehouseError, match="q: the query stopped by itself"):
         started.wait(continuous=True)
     assert handled == [0]
+
+
+def test_streams_that_have_ended_leave_no_thread_behind(
+    lines: tuple[Store, Callable[[], DataFrame]],
+) -> None:
+    store, read = lines
+    threads: list[threading.Thread] = []
+
+    def handle(rows: DataFrame, batch: Batch) -> None:
+        threads.append(threading.current_thread())
+
+    for name in ("first", "second", "third"):
+        run_all([run(store, name, read(), handle, AVAILABLE_NOW)], AVAILABLE_NOW)
+    for thread in threads[:-1]:
+        thread.join(30)
+    assert [thread.is_alive() for thread in threads] == [False, False, True]
+
+
+def test_a_stream_that_is_at_work_is_not_disturbed_when_another_one_starts(
+    lines: tuple[Store, Callable[[], DataFrame]],
+) -> None:
+    store, read = lines
+    is_at_work, other_has_ended = threading.Event(), threading.Event()
+    counted: list[int] = []
+
+    def long_work(rows: DataFrame, batch: Batch) -> None:
+        is_at_work.set()
+        assert other_has_ended.wait(60)
+        counted.append(rows.count())
+
+    running = run(store, "running", read(), long_work, AVAILABLE_NOW)
+    assert is_at_work.wait(60)
+    run_all([run(store, "other", read(), lambda *_: None, AVAILABLE_NOW)], AVAILABLE_NOW)
+    other_has_ended.set()
+    run_all([running], AVAILABLE_NOW)
+    assert counted == [1]
 
 
 def told(number: int, **given: Any) -> SimpleNamespace:

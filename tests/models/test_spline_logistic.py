@@ -9,6 +9,8 @@ from lakehouse.models.expected_error.spline_logistic import (
     N_BINS,
     SplineLogistic,
     fit_spline_logistic,
+    knots_of,
+    spline_basis,
 )
 
 RNG = np.random.default_rng(0)
@@ -95,3 +97,25 @@ def test_three_classes_share_one():
 def test_a_single_class_is_sure(code: int):
     expected_error = fit_spline_logistic(FEATURES, np.full(len(CODES), code), 2)
     assert expected_error.of_predictions(FEATURES[:5], np.full(5, code)).max() < 0.001
+
+
+def test_the_basis_of_a_spline_is_a_piecewise_line_for_each_knot_and_a_flag_of_what_is_missing():
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(500, 5))
+    features[:, 1] = 7  # one knot
+    features[:, 2] = rng.integers(0, 2, 500)
+    features[:, 3] = np.nan
+    features[rng.random(features.shape) < 0.1] = np.nan
+    knots = tuple(knots_of(column) for column in features.T)
+    asked = features.copy()
+    asked[:20], asked[20:40] = -1e35, 1e35  # beyond what was known
+    asked[40 : 40 + len(knots[0]), 0] = knots[0]
+    basis = spline_basis(asked, knots)
+    columns = []
+    for column, at in zip(asked.T, knots, strict=True):
+        is_missing = np.isnan(column)
+        for height in np.eye(len(at)):
+            columns.append(np.where(is_missing, 0, np.interp(column, at, height)))
+        columns.append(is_missing)
+    np.testing.assert_array_equal(basis.toarray(), np.column_stack(columns))
+    assert basis.nnz == 2 * features.size, "at most two hats of a feature are kept"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 BIN_EDGES = (0.003, 0.01, 0.03, 0.1, 0.25, 0.5)
@@ -96,7 +97,7 @@ def fit_spline_logistic(features: np.ndarray, labels: np.ndarray, n_classes: int
         n_classes: how many classes there are; one that no row has gets a probability near zero.
     """
     knots = tuple(knots_of(column) for column in features.T)
-    basis = np.hstack([hats(column, at) for column, at in zip(features.T, knots, strict=True)])
+    basis = spline_basis(features, knots)
     fitted = [1] if n_classes == 2 else range(n_classes)
     lines = [_line(basis, labels == code, knots) for code in fitted]
     if n_classes == 2:
@@ -116,14 +117,49 @@ def knots_of(column: np.ndarray) -> tuple[float, ...]:
     return tuple(float(knot) for knot in np.unique(np.quantile(finite, np.linspace(0, 1, _KNOTS))))
 
 
-def hats(column: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
-    """A linear spline's basis, rows × (knots + 1): a hat per knot, and "is missing"."""
-    gone = np.isnan(column)
-    hats = np.stack([np.interp(column, knots, row) for row in np.eye(len(knots))], axis=1)
-    return np.column_stack([np.where(gone[:, None], 0.0, hats), gone])
+def spline_basis(features: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> csr_array:
+    """The basis of each feature's linear spline: a hat per knot, then "is missing".
+
+    A value lies under two hats at most, so the rest of a row is not kept.
+
+    Args:
+        features: rows × features, NaN where a value is missing.
+        knots: by feature.
+
+    Returns:
+        Rows × (knots + 1) of all features, side by side.
+    """
+    rows, count = features.shape
+    heights, places = np.empty((rows, count, 2)), np.empty((rows, count, 2), dtype=np.int32)
+    first = 0
+    for place, (column, at) in enumerate(zip(features.T, knots, strict=True)):
+        heights[:, place], places[:, place] = _hats(column, np.array(at))
+        places[:, place] += first
+        first += len(at) + 1
+    begins = np.arange(rows + 1, dtype=np.int32) * (2 * count)
+    return csr_array((heights.ravel(), places.ravel(), begins), shape=(rows, first))
 
 
-def _line(basis: np.ndarray, is_class: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> _Line:
+def _hats(column: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The heights of two neighbours of a feature's basis at each value, and the first's place.
+
+    All others are 0 there. The heights are those of `np.interp`, to the bit.
+
+    Returns:
+        Both rows × 2.
+    """
+    gone, last = np.isnan(column), len(knots) - 1
+    left = np.clip(np.searchsorted(knots, column, side="right") - 1, 0, max(last - 1, 0))
+    right = np.minimum(left + 1, last)
+    width = knots[right] - knots[left]
+    slope = 1 / np.where(width > 0, width, 1.0)  # 0 for a single knot alone, whose hat is flat
+    share = np.where(column >= knots[-1], 1.0, slope * (column - knots[left]))
+    share = np.where((column <= knots[0]) | (last == 0), 0.0, share)
+    share, left = np.where(gone, 1.0, share), np.where(gone, last, left)
+    return np.stack([1 - share, share], axis=1), np.stack([left, left + 1], axis=1)
+
+
+def _line(basis: csr_array, is_class: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> _Line:
     if is_class.all() or not is_class.any():
         sure = np.log(len(is_class) + 1.0) * (1 if is_class.all() else -1)
         return tuple((0.0,) * len(at) for at in knots), (0.0,) * len(knots), float(sure)

@@ -192,10 +192,11 @@ def _distances(sample: Sample) -> _Distances:
     (values, counts), moments = sample.weighted, sample.moments
     median = float(np.median(sample.values))
     distances = np.abs(values - median)
-    mean = float(distances @ counts) / moments.n
+    # Not `@`: where all cores are busy, threads of BLAS wait for each other.
+    mean = float((distances * counts).sum()) / moments.n
     rounding = 8 * EPSILON * max(abs(float(values[0])), abs(float(values[-1])))
     if sample.is_exact:
-        squares, error = float(np.square(distances - mean) @ counts), 0.0
+        squares, error = float((np.square(distances - mean) * counts).sum()), 0.0
     else:
         # All squares around the median are known exactly: a sketch thins out the tails and would
         # understate them.

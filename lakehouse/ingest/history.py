@@ -13,9 +13,9 @@ from lakehouse.history.features import Arrival, Landed, arrivals, features_in_tu
 from lakehouse.history.reach import FILE, columns_read, longest, whole_microseconds
 from lakehouse.history.running import RunningHistory
 from lakehouse.instants import ARROW_MOMENT
-from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse, Source
+from lakehouse.storage.partitions import since_moment
 from lakehouse.storage.store import Store
 from lakehouse.tables import Table
 
@@ -104,12 +104,10 @@ class RowsInSight:
     def _news(self, until: Landed) -> Sequence[Arrival]:
         """The rows that silver has got and that landed before a line, of all tables."""
         found: list[Arrival] = []
-        # Files tell their greatest times in milliseconds: without the slack one could be skipped.
-        since = self._since - whole_microseconds(STATISTICS_UNIT)
-        after = pa.scalar(since, pa.int64()).cast(ARROW_MOMENT)
+        since = pa.scalar(self._since, pa.int64()).cast(ARROW_MOMENT)
         for name, table in self._tables.items():
             time = self._model.event_time if name is None else self._settings.tables[name].time
-            where = pc.field(time) > after
+            where = since_moment(time, since)
             known = self._known.get(name)
             if known is not None:
                 where &= pc.field(FILE) >= known[0]

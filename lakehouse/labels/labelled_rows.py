@@ -5,18 +5,16 @@ import datetime as dt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.compute import Expression
 
 from lakehouse.instants import ARROW_MOMENT
 from lakehouse.labels.label_batch import labels_of
 from lakehouse.models import Features
 from lakehouse.settings.reserved import PREDICTION
+from lakehouse.storage.partitions import since_moment
 from lakehouse.versions.feature_columns import joined_columns, sources_of
 from lakehouse.versions.ledger import PromotionLedger
 
 LABEL_TIME = "_label_time"  # no model's column begins with an underscore
-# Files tell their least and greatest times in milliseconds.
-STATISTICS_UNIT = dt.timedelta(seconds=1)
 
 
 def labelled_between(
@@ -40,17 +38,15 @@ def labelled_between(
     """
     lakehouse = ledger.lakehouse
     model, catalog, store = lakehouse.model, lakehouse.catalog, lakehouse.store
-    time, key = pc.field(model.event_time), model.key
-    where: Expression = time >= _scalar(start - STATISTICS_UNIT)
+    key, where = model.key, since_moment(model.event_time, start)
     if end is not None:
-        where &= time < _scalar(end)
+        where &= pc.field(model.event_time) < _scalar(end)
     sources = sources_of(ledger, catalog.predictions, features.names)
     others = [key, model.event_time, PREDICTION, "model_version"]
     wanted = dict.fromkeys([*others, *(name for names in sources.values() for name in names)])
     found = store.arrow(catalog.predictions, where, list(wanted))
     in_order = [(model.event_time, "ascending"), (key, "ascending")]
     predictions = joined_columns(found, sources, others).sort_by(in_order).to_pandas()
-    predictions = predictions[predictions[model.event_time] >= start]
     if not len(predictions):
         return predictions.assign(
             **{LABEL_TIME: pd.Series(dtype="datetime64[us, UTC]"), model.labels.label: None}

@@ -13,7 +13,6 @@ from pyarrow.compute import Expression
 
 from lakehouse.instants import ARROW_MOMENT, instants
 from lakehouse.labels.label_batch import labels_of
-from lakehouse.labels.labelled_rows import STATISTICS_UNIT
 from lakehouse.models import Classification, problem_of
 from lakehouse.monitoring import transforms
 from lakehouse.monitoring.affected import AffectedWindows
@@ -24,6 +23,7 @@ from lakehouse.scoring.transforms import ScoringModel, predicted_here
 from lakehouse.settings import EnvironmentSettings, ModelSettings
 from lakehouse.settings.reserved import PREDICTION
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import since_moment
 from lakehouse.versions.feature_columns import joined_columns
 
 
@@ -85,10 +85,9 @@ class WindowProfiler:
 
 def is_in_span(model: ModelSettings, affected: AffectedWindows) -> Expression:
     """Whether a prediction lies between the first and the last moment that is affected."""
-    time = pc.field(model.event_time)
-    start, end = (pa.scalar(moment, ARROW_MOMENT) for moment in affected.span)
-    # Files tell times in milliseconds: without the slack one of them could be skipped.
-    return (time >= pc.subtract(start, STATISTICS_UNIT)) & (time <= end)
+    start, end = affected.span
+    is_before_end = pc.field(model.event_time) <= pa.scalar(end, ARROW_MOMENT)
+    return since_moment(model.event_time, start) & is_before_end
 
 
 def _windowed(

@@ -28,9 +28,10 @@ from lakehouse.retraining.policy.rollout_rules import held, held_for_rollout, is
 from lakehouse.retraining.ports import Judged
 from lakehouse.retraining.signals import facts_read_from
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import since_moment
 from lakehouse.storage.store import Row
 from lakehouse.versions.actions import LOOP, REFUSE, ROLLOUT
-from lakehouse.versions.ledger import PromotionLedger, since_moment
+from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import move_back, record_result
 from lakehouse.versions.rollouts import (
     AT_ALARM,

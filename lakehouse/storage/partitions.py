@@ -9,6 +9,8 @@ from pyarrow.compute import Expression
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse.instants import ARROW_MOMENT
+
 NO_DAY = "window_date IS NULL"
 """Partitions of the rows that belong to no window: baselines."""
 
@@ -28,6 +30,16 @@ def covering_keys_of(rows: DataFrame, key: str) -> Column:
     """Whether a key lies between the rows' least and greatest: literals, so files are skipped."""
     least, greatest = rows.agg(F.min(key), F.max(key)).collect()[0]
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
+
+
+def since_moment(column: str, moment: dt.datetime | pa.Scalar) -> Expression:
+    """Whether a row's time is at a moment or later, for `Store.arrow`.
+
+    No row is lost though a log tells a file's greatest time in milliseconds: `dataset_of` allows
+    for it.
+    """
+    at = moment if isinstance(moment, pa.Scalar) else pa.scalar(moment, ARROW_MOMENT)
+    return pc.field(column) >= at
 
 
 def among_keys(key: str, keys: pa.ChunkedArray) -> Expression:

@@ -7,22 +7,20 @@ from functools import cached_property
 from itertools import dropwhile
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.pipeline import Pipeline
 
 from lakehouse.calendar import in_write_order
 from lakehouse.errors import RegistryError
-from lakehouse.instants import ARROW_MOMENT
 from lakehouse.models import Meaning, load, problem_of
 from lakehouse.models.expected_error.expected_quality import AbsoluteErrors
 from lakehouse.profiling.baseline import Baseline, from_document
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import since_moment
 from lakehouse.storage.store import Row
 from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 from lakehouse.versions.actions import ADMITTED, LOOP, MOVES, PENDING, VERDICTS
 
-_UNIT = dt.timedelta(seconds=1)
 """Files tell their least and greatest times in milliseconds."""
 # By lakehouse, version and digest of its file: what is learned of other classes may give the same
 # file.
@@ -247,8 +245,3 @@ def version_of_row(row: Row) -> ModelVersion:
     return ModelVersion(
         str(row["to_version"]), row["run_id"] or "", str(row["model_sha256"]), record
     )
-
-
-def since_moment(column: str, moment: dt.datetime) -> pc.Expression:
-    """The rows whose time is at a moment or later, and some of the second before it."""
-    return pc.field(column) >= pa.scalar(moment - _UNIT, ARROW_MOMENT)

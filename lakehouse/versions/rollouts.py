@@ -19,10 +19,11 @@ from lakehouse.rollouts.actions import ABORT, ALARM, ENDS, FINISH, GATE, START
 from lakehouse.rollouts.state import Rollout, rollouts_of
 from lakehouse.rollouts.verdict import Verdict
 from lakehouse.storage.lakehouse import Lakehouse
+from lakehouse.storage.partitions import since_moment
 from lakehouse.storage.store import Row
 from lakehouse.storage.training_record import ModelVersion
 from lakehouse.versions.actions import LOOP, SCORING
-from lakehouse.versions.ledger import PromotionLedger, since_moment
+from lakehouse.versions.ledger import PromotionLedger
 from lakehouse.versions.promotion import record_end_of_rollout, record_rollout
 
 _LOG = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """A table's files on a disk are read by pyarrow alone; which ones, the table's log says."""
 
+import datetime as dt
 import json
 import operator
 
@@ -9,8 +10,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyarrow import fs
 
+from lakehouse.instants import ARROW_MOMENT
 from lakehouse.storage.delta.dataset import dataset_of
+from lakehouse.storage.delta.file_statistics import files_of
 
+MOMENT = dt.datetime(2024, 3, 1, 12, 0, 0, 900, tzinfo=dt.UTC)
 SPECIAL = "a day's ü%25 #?+ folder"
 
 
@@ -94,6 +98,18 @@ def test_a_filter_finds_the_rows_of_a_file_that_lacks_statistics_of_its_column(t
     for where in filters:
         found = dataset.to_table(filter=where, use_threads=False)
         assert found.sort_by("x").equals(rows.filter(where).sort_by("x")), where
+
+
+def test_a_row_is_found_by_its_time_though_statistics_cut_it(tmp_path):
+    rows = pa.table({"x": [1, 2], "is_good": [True, False], "at": [MOMENT, MOMENT]})
+    write_deltalake(tmp_path, rows)
+    without_statistics(tmp_path, LACKING["a flag, as Spark's files do"])
+    for commit in (tmp_path / "_delta_log").glob("*.json"):
+        commit.write_text(commit.read_text().replace("12:00:00.000900", "12:00:00.000"))
+    dataset = dataset_of(DeltaTable(tmp_path))
+    (maximum,) = files_of(DeltaTable(tmp_path))["max.at"].to_pylist()
+    assert maximum < MOMENT
+    assert dataset.count_rows(filter=pc.field("at") >= pa.scalar(MOMENT, ARROW_MOMENT)) == 2
 
 
 def test_a_file_that_lacks_statistics_is_still_sought_by_its_partition_and_other_columns(tmp_path):

@@ -12,7 +12,7 @@ from pyarrow import fs
 from pyarrow.compute import Expression
 from pyarrow.dataset import Dataset, FileSystemDataset, ParquetFileFragment
 
-from lakehouse.storage.delta.file_statistics import files_of
+from lakehouse.storage.delta.file_statistics import STATISTICS_UNIT, files_of
 
 
 def dataset_of(delta: DeltaTable, partitions: str | None = None) -> Dataset:
@@ -83,6 +83,8 @@ def _known(file: dict[str, Any], schema: pa.Schema) -> Expression:
         for bound, holds in (("min", operator.ge), ("max", operator.le)):
             value = file.get(f"{bound}.{field.name}")
             if value is not None:
+                if bound == "max" and pa.types.is_timestamp(field.type):
+                    value += STATISTICS_UNIT
                 # Pyarrow skips by a bound of this form alone.
                 known &= holds(column, pa.scalar(value, field.type)) | column.is_null()
     return known

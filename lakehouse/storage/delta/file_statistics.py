@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-_UNIT = dt.timedelta(milliseconds=1)  # Delta cuts times in statistics to milliseconds
+STATISTICS_UNIT = dt.timedelta(milliseconds=1)
+"""Delta cuts times in statistics to milliseconds."""
 
 
 def files_of(delta: DeltaTable) -> pa.Table:
@@ -33,8 +34,8 @@ def key_range(
     if not {f"min.{time}", f"min.{key}"} <= set(files.column_names):
         return None
     overlap = pc.and_(
-        pc.less_equal(files[f"min.{time}"], pa.scalar(end + _UNIT)),
-        pc.greater_equal(files[f"max.{time}"], pa.scalar(start - _UNIT)),
+        pc.less_equal(files[f"min.{time}"], pa.scalar(end + STATISTICS_UNIT)),
+        pc.greater_equal(files[f"max.{time}"], pa.scalar(start - STATISTICS_UNIT)),
     )
     # A file without statistics of the time may hold any.
     near = files.filter(pc.fill_null(overlap, True))

@@ -18,19 +18,26 @@ The cluster's properties have Java compile once, which makes plain Spark two to 
 and this work no slower. So give plain Spark both compilers, and this work with it, by
 `--conf spark.driver.extraJavaOptions=-Dboth=compilers`.
 
-Figures of 2026-12-02, two cores, 6,000,000 pieces with their labels in three parts, both compilers,
+Figures of 2026-12-03, two cores, 10,000,000 pieces with their labels in five parts, both compilers,
 thousand pieces a second:
 
-    ingest 121, plain Spark 182: 0.66
-    score 144, plain Spark 390: 0.37
-    aggregate 94, plain Spark 839: 0.11
-    in all 39, plain Spark 108: 0.36
+    ingest 201, plain Spark 239: 0.84
+    score 240, plain Spark 519: 0.46
+    aggregate 129, plain Spark 1,160: 0.11
+    in all 59, plain Spark 143: 0.41
 
-Ingest, scoring and aggregation of a part took 70, 46 and 39 s; Java had 2.8, 2.8 and 3.8 GB at most,
-Python 4.0, 4.1 and 4.7. Besides, comparison took 26, 35 and 33 s, retraining 62, 49 and 1 s.
+Seconds of each part, and what Python held at most:
 
-Before a model ran once for a row, and facts came from tasks, the same gave 26 in all, 0.25 of plain
-Spark (tests ran beside the second part).
+    part        1     2     3     4     5
+    ingest     17     9     8     8     8
+    score      15     7     9     5     6
+    aggregate  20    17    15    12    13
+    compare    13    17    17    15    17
+    retrain    38    35     1     0    32
+    GB        3.7   4.0   4.3   4.4   4.3
+
+Before a model ran once for a row, and facts came from tasks, six million gave 26 in all, 0.25 of
+plain Spark (tests ran beside the second part); after that, 39 and 0.36.
 """
 
 import os

@@ -53,18 +53,21 @@ def _lacking_statistics(files: pa.Table) -> pa.Table:
 
 def _knowing_less(dataset: FileSystemDataset, files: pa.Table) -> FileSystemDataset:
     """The dataset, knowing of these files what their statistics tell and no more."""
+    fragments = list(dataset.get_fragments())
     # The log writes paths as parts of an address, pyarrow as they are on the disk.
-    places = {unquote(path): place for place, path in enumerate(files["path"].to_pylist())}
-    schema = dataset.schema
+    paths = pa.array([unquote(path) for path in files["path"].to_pylist()], pa.string())
+    is_read = pc.is_in(paths, pa.array([fragment.path for fragment in fragments], pa.string()))
+    read = zip(paths.filter(is_read).to_pylist(), files.filter(is_read).to_pylist(), strict=True)
+    known = {path: _known(file, dataset.schema) for path, file in read}
+    less_known = [
+        _of_file(fragment, known[fragment.path]) if fragment.path in known else fragment
+        for fragment in fragments
+    ]
+    return FileSystemDataset(less_known, dataset.schema, dataset.format, dataset.filesystem)
 
-    def fragment_of(fragment: ParquetFileFragment) -> ParquetFileFragment:
-        if fragment.path not in places:
-            return fragment
-        known = _known(files.slice(places[fragment.path], 1).to_pylist()[0], schema)
-        return fragment.format.make_fragment(fragment.path, fragment.filesystem, known)
 
-    fragments = [fragment_of(fragment) for fragment in dataset.get_fragments()]
-    return FileSystemDataset(fragments, schema, dataset.format, dataset.filesystem)
+def _of_file(fragment: ParquetFileFragment, known: Expression) -> ParquetFileFragment:
+    return fragment.format.make_fragment(fragment.path, fragment.filesystem, known)
 
 
 def _known(file: dict[str, Any], schema: pa.Schema) -> Expression:

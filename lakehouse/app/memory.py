@@ -8,9 +8,9 @@ import pyarrow as pa
 
 
 def share_one_allocator() -> None:
-    """Let pyarrow take its memory where Python does, unless the environment names another pool.
+    """Let pyarrow allocate by the C library, unless the environment names another pool.
 
-    Its own allocator keeps what each thread has freed, for that thread.
+    Pyarrow's own allocator keeps what each thread has freed, for that thread.
     """
     if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
         pa.set_memory_pool(pa.system_memory_pool())

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from lakehouse.history.features import Arrival, Landed, arrivals, features_in_turn
 from lakehouse.history.reach import FILE, columns_read, longest, whole_microseconds
 from lakehouse.history.running import RunningHistory
-from lakehouse.instants import ARROW_MOMENT
 from lakehouse.settings import ModelSettings
 from lakehouse.storage.lakehouse import Lakehouse, Source
 from lakehouse.storage.partitions import since_moment
@@ -104,10 +103,9 @@ class RowsInSight:
     def _news(self, until: Landed) -> Sequence[Arrival]:
         """The rows that silver has got and that landed before a line, of all tables."""
         found: list[Arrival] = []
-        since = pa.scalar(self._since, pa.int64()).cast(ARROW_MOMENT)
         for name, table in self._tables.items():
             time = self._model.event_time if name is None else self._settings.tables[name].time
-            where = since_moment(time, since)
+            where = since_moment(time, self._since)
             known = self._known.get(name)
             if known is not None:
                 where &= pc.field(FILE) >= known[0]

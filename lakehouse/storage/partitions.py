@@ -32,14 +32,17 @@ def covering_keys_of(rows: DataFrame, key: str) -> Column:
     return F.lit(False) if least is None else F.col(key).between(least, greatest)
 
 
-def since_moment(column: str, moment: dt.datetime | pa.Scalar) -> Expression:
+def since_moment(column: str, moment: dt.datetime | int) -> Expression:
     """Whether a row's time is at a moment or later, for `Store.arrow`.
 
     No row is lost though a log tells a file's greatest time in milliseconds: `dataset_of` allows
     for it.
+
+    Args:
+        column: the time.
+        moment: or its microseconds since 1970.
     """
-    at = moment if isinstance(moment, pa.Scalar) else pa.scalar(moment, ARROW_MOMENT)
-    return pc.field(column) >= at
+    return pc.field(column) >= pa.scalar(moment, ARROW_MOMENT)
 
 
 def among_keys(key: str, keys: pa.ChunkedArray) -> Expression:

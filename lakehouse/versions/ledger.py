@@ -21,7 +21,6 @@ from lakehouse.storage.store import Row
 from lakehouse.storage.training_record import ModelVersion, TrainingRecord
 from lakehouse.versions.actions import ADMITTED, LOOP, MOVES, PENDING, VERDICTS
 
-"""Files tell their least and greatest times in milliseconds."""
 # By lakehouse, version and digest of its file: what is learned of other classes may give the same
 # file.
 _MEANINGS: dict[tuple[str, str, str], Meaning] = {}

@@ -29,7 +29,8 @@ KEYS = [
 
 
 def with_text_keys(settings: Settings) -> None:
-    for each in ("readings", "labels"):
+    for each, table in (("readings", "reading"), ("labels", "truth")):
+        assert settings[each]["table"] == table
         settings[each]["columns"]["id"] = {"type": "string"}
 
 
@@ -66,7 +67,7 @@ def test_a_row_is_found_since_its_own_moment_though_statistics_cut_times(
     row = {"id": "a", "told": told, "y": "ok", "landed_file_id": 0, "line": 0}
     frame = spark.createDataFrame([row], "id string, told timestamp, y string")
     frame.write.format("delta").mode("append").save(lake.store.path(lake.catalog.labels))
-    for since in (told, pa.scalar(told, ARROW_MOMENT)):
+    for since in (told, pa.scalar(told, ARROW_MOMENT).value):
         assert len(lake.store.rows(lake.catalog.labels, since_moment("told", since))) == 1
     later = told + dt.timedelta(microseconds=1)
     assert not lake.store.rows(lake.catalog.labels, since_moment("told", later))

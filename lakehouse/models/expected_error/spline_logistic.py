@@ -136,14 +136,14 @@ def spline_basis(features: np.ndarray, knots: tuple[tuple[float, ...], ...]) -> 
         heights[:, place], places[:, place] = _hats(column, np.array(at))
         places[:, place] += first
         first += len(at) + 1
-    begins = np.arange(rows + 1, dtype=np.int32) * (2 * count)
+    begins = np.arange(rows + 1) * (2 * count)
     return csr_array((heights.ravel(), places.ravel(), begins), shape=(rows, first))
 
 
 def _hats(column: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The heights of two neighbours of a feature's basis at each value, and the first's place.
+    """What is not 0 of a feature's basis at each value: two neighbours' heights, and their places.
 
-    All others are 0 there. The heights are those of `np.interp`, to the bit.
+    The heights are those of `np.interp`, to the bit.
 
     Returns:
         Both rows × 2.
@@ -152,7 +152,7 @@ def _hats(column: np.ndarray, knots: np.ndarray) -> tuple[np.ndarray, np.ndarray
     left = np.clip(np.searchsorted(knots, column, side="right") - 1, 0, max(last - 1, 0))
     right = np.minimum(left + 1, last)
     width = knots[right] - knots[left]
-    slope = 1 / np.where(width > 0, width, 1.0)  # 0 for a single knot alone, whose hat is flat
+    slope = 1 / np.where(width > 0, width, 1.0)  # a single knot has no width: its hat is flat
     share = np.where(column >= knots[-1], 1.0, slope * (column - knots[left]))
     share = np.where((column <= knots[0]) | (last == 0), 0.0, share)
     share, left = np.where(gone, 1.0, share), np.where(gone, last, left)
